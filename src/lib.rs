@@ -1,0 +1,5 @@
+//! Placeholder for the map.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
+
+pub mod clock;
+pub mod window;

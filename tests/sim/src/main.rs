@@ -1,0 +1,2 @@
+//! The simulated tenant as a program of its own.
+fn main() {}
