@@ -1,0 +1,178 @@
+//! Where a lake lives: the objects of an `object_store`, and uploads that stay invisible until
+//! they are published.
+//!
+//! Small objects (identity, commits, reports) go through [`Store`]'s own functions. Data files go
+//! through an [`Upload`]: written and sealed while no reader can see them, and published by the
+//! commit protocol in one step. This is the only module that tells a disk from object storage.
+
+mod disk;
+mod error;
+
+pub use error::{StoreError, StoreErrorKind};
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+
+/// Begins uploads, and sweeps those that were left behind.
+#[async_trait]
+pub trait Uploads: Send + Sync + fmt::Debug {
+    /// Begins the upload of the object `target` for one attempt at a slice. Nothing of it can be
+    /// seen under `activities/` before [`Upload::publish`].
+    async fn begin(
+        &self,
+        target: &Path,
+        slice: &str,
+        attempt: &str,
+    ) -> Result<Box<dyn Upload>, StoreError>;
+
+    /// Removes what unfinished uploads of a slice left behind. Called only once the slice is
+    /// committed: an attempt that is still running has lost by then.
+    async fn sweep(&self, slice: &str) -> Result<(), StoreError>;
+}
+
+/// One object on its way into the store, invisible until it is published.
+///
+/// The order of calls is `write`*, `seal`, `publish`; `abort` instead of any of them.
+#[async_trait]
+pub trait Upload: Send {
+    /// Appends bytes.
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
+
+    /// Hands over the last bytes and makes all of them durable. After this only `publish` is
+    /// missing.
+    async fn seal(&mut self) -> Result<(), StoreError>;
+
+    /// Makes the object visible under its name, whole and durable. After an error the outcome is
+    /// unknown: look at the store.
+    async fn publish(&mut self) -> Result<(), StoreError>;
+
+    /// Gives the upload up and removes what it holds; what cannot be removed is left to
+    /// [`Uploads::sweep`].
+    async fn abort(&mut self);
+}
+
+/// What a create-only put found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// The object is new and ours.
+    Created,
+    /// An object of that name was there before; it is as it was.
+    Existed,
+}
+
+/// The store of one lake. Paths are relative to the lake's root.
+#[derive(Debug, Clone)]
+pub struct Store {
+    objects: Arc<dyn ObjectStore>,
+    uploads: Arc<dyn Uploads>,
+    location: String,
+}
+
+impl Store {
+    /// Opens the store of the lake at `location`: a path or a `file://` URL. Nothing is created.
+    ///
+    /// # Errors
+    /// The location has an unknown scheme, is a file, or cannot be looked at.
+    pub fn open(location: &str) -> Result<Self, StoreError> {
+        disk::open(location)
+    }
+
+    /// Puts a store together from its two halves; `location` names it in messages.
+    pub fn new(objects: Arc<dyn ObjectStore>, uploads: Arc<dyn Uploads>, location: String) -> Self {
+        Self {
+            objects,
+            uploads,
+            location,
+        }
+    }
+
+    /// The lake's location, as messages name it. Holds no secret.
+    pub fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// The objects, for readers of Parquet files.
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.objects)
+    }
+
+    /// The uploads.
+    pub fn uploads(&self) -> &dyn Uploads {
+        self.uploads.as_ref()
+    }
+
+    /// Reads a whole small object; `None` where there is none.
+    pub async fn get(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
+        let read = async { self.objects.get(path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.error("read", path, error)),
+        }
+    }
+
+    /// The size of an object in bytes; `None` where there is none.
+    pub async fn size(&self, path: &Path) -> Result<Option<u64>, StoreError> {
+        match self.objects.head(path).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.error("look at", path, error)),
+        }
+    }
+
+    /// Writes an object, replacing what was there, whole or not at all.
+    pub async fn put(&self, path: &Path, bytes: Bytes) -> Result<(), StoreError> {
+        match self.objects.put(path, bytes.into()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.error("write", path, error)),
+        }
+    }
+
+    /// Writes an object only if none of that name is there.
+    ///
+    /// # Errors
+    /// The outcome is unknown then: the object may be there all the same.
+    pub async fn create(&self, path: &Path, bytes: Bytes) -> Result<Creation, StoreError> {
+        match self
+            .objects
+            .put_opts(path, bytes.into(), PutMode::Create.into())
+            .await
+        {
+            Ok(_) => Ok(Creation::Created),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Creation::Existed),
+            Err(error) => Err(self.error("create", path, error)),
+        }
+    }
+
+    /// Removes an object. One that is missing already is fine.
+    pub async fn delete(&self, path: &Path) -> Result<(), StoreError> {
+        match self.objects.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.error("remove", path, error)),
+        }
+    }
+
+    /// Lists all objects below a folder, sorted by path. A folder that is missing is empty.
+    pub async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, StoreError> {
+        let listed: Result<Vec<ObjectMeta>, _> =
+            self.objects.list(Some(folder)).try_collect().await;
+        match listed {
+            Ok(mut objects) => {
+                objects.sort_by(|a, b| a.location.cmp(&b.location));
+                Ok(objects)
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(self.error("list", folder, error)),
+        }
+    }
+
+    fn error(&self, action: &'static str, path: &Path, source: object_store::Error) -> StoreError {
+        StoreError::new(action, format!("{}/{path}", self.location), source)
+    }
+}
