@@ -2,5 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod clock;
+pub mod decode;
+pub mod schema;
 pub mod store;
 pub mod window;

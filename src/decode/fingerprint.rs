@@ -1,0 +1,134 @@
+//! When two records are the same JSON.
+//!
+//! White space, the order of keys and the way a string is escaped do not matter; everything else
+//! does, numbers by their token.
+
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+
+use super::text;
+
+/// Seeds that keep apart what has the same bytes: the text `1` and the number 1, `[]` and `{}`.
+const STRING: u64 = 1;
+const SCALAR: u64 = 2;
+const LIST: u64 = 3;
+const OBJECT: u64 = 4;
+
+/// A container that is being read.
+struct Open {
+    kind: u64,
+    sum: u128,
+    /// In an object, the key whose value comes next.
+    key: Option<u128>,
+}
+
+/// Sixteen bytes that are the same for the same JSON, and for other JSON with a chance of 2⁻¹²⁸.
+///
+/// `json` is one valid JSON value: the decoder has read it before. Nesting costs no stack.
+pub fn fingerprint(json: &str) -> u128 {
+    let bytes = json.as_bytes();
+    let mut open: Vec<Open> = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let value = match byte {
+            b'{' | b'[' => {
+                let kind = if *byte == b'{' { OBJECT } else { LIST };
+                open.push(Open { kind, sum: 0, key: None });
+                at += 1;
+                continue;
+            }
+            b'}' | b']' => {
+                at += 1;
+                let Some(closed) = open.pop() else { break };
+                xxh3_128_with_seed(&closed.sum.to_le_bytes(), closed.kind)
+            }
+            b'"' => {
+                let end = string_end(bytes, at);
+                let token = &json[at..end];
+                at = end;
+                let hash = text::decoded(token).map_or_else(
+                    || xxh3_128_with_seed(token.as_bytes(), SCALAR),
+                    |text| xxh3_128_with_seed(text.as_bytes(), STRING),
+                );
+                if let Some(object) = open.last_mut().filter(|open| open.kind == OBJECT && open.key.is_none())
+                {
+                    object.key = Some(hash);
+                    continue;
+                }
+                hash
+            }
+            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
+                at += 1;
+                continue;
+            }
+            _ => {
+                let rest = &bytes[at..];
+                let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+                let end = at + rest.iter().position(ends).unwrap_or(rest.len());
+                let hash = xxh3_128_with_seed(&bytes[at..end], SCALAR);
+                at = end;
+                hash
+            }
+        };
+        match open.last_mut() {
+            None => return value,
+            Some(container) => match container.key.take() {
+                // Members of an object are added up, so their order does not matter.
+                Some(key) => container.sum = container.sum.wrapping_add(mix(key, value)),
+                None => container.sum = mix(container.sum, value),
+            },
+        }
+    }
+    0
+}
+
+fn mix(a: u128, b: u128) -> u128 {
+    let mut both = [0; 32];
+    both[..16].copy_from_slice(&a.to_le_bytes());
+    both[16..].copy_from_slice(&b.to_le_bytes());
+    xxh3_128(&both)
+}
+
+/// The position behind the closing quote of the string that opens at `start`.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_of_keys_white_space_and_escapes_do_not_matter() {
+        let one = fingerprint(r#"{"a":[1,{"x":"é","y":null}],"b":"q\"w"}"#);
+        assert_eq!(one, fingerprint("{ \"b\" : \"q\\u0022w\",\n\"a\":[1, {\"y\":null,\"x\":\"\\u00e9\"} ] }"));
+    }
+
+    #[test]
+    fn everything_else_does() {
+        let different = [
+            "{}", "[]", "[[]]", "[{}]", "0", "\"0\"", "null", "\"null\"", "1", "1.0", "[1,2]", "[2,1]", "[12]",
+            r#"{"a":1}"#, r#"{"a":2}"#, r#"{"b":1}"#, r#"{"a":{"b":1}}"#, r#"{"a":1,"b":1}"#, r#"{"a":"b"}"#,
+            r#"{"b":"a"}"#, r#"["a","b"]"#, r#"["\ud800"]"#, r#"["\ud801"]"#, r#"{"a":null}"#, "[null]",
+            "[null,null]",
+        ];
+        for (i, a) in different.iter().enumerate() {
+            for b in &different[..i] {
+                assert_ne!(fingerprint(a), fingerprint(b), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_costs_no_stack() {
+        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+        assert_ne!(fingerprint(&deep), 0);
+    }
+}

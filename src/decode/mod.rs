@@ -1,0 +1,191 @@
+//! The text of a page becomes a record batch, with nothing lost.
+//!
+//! What comes in is the text of a page's `data` array. What goes out is a [`DecodedPage`]: a batch
+//! with one row for every record, and for every record where its text lies, its clocks and
+//! whether it can be a row. A column holds a value exactly when writing it back gives the same
+//! token; every other token, and every key that the schema does not know, goes verbatim to the
+//! column `unmapped`, which mirrors the record's nesting.
+//!
+//! Neither the service nor the lake is known here, and no clock is read. Rows are masked by the
+//! caller, who also knows of slices and repeats.
+
+mod fingerprint;
+mod leaf;
+mod number;
+mod page;
+mod reject;
+mod text;
+mod tree;
+mod unmapped;
+
+pub use fingerprint::fingerprint;
+pub use reject::{Flaw, RejectReason};
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, ListArray, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
+    new_null_array,
+};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
+
+use crate::schema::{self, ActivitySchema, element_field};
+use page::{Builders, Guesses, ListBuilder, PageFacts};
+use tree::{Output, ROOT, Tree};
+
+/// What a run adds to every row.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// The run.
+    pub run: String,
+    /// When the page was received, in milliseconds since the epoch.
+    pub received_ms: i64,
+    /// Whether the record's exact text is kept in the column `raw`.
+    pub keep_raw: bool,
+}
+
+/// One record of a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where its text lies in the text of the `data` array.
+    pub range: Range<usize>,
+    /// The usable reading of `timestamp`, in milliseconds since the epoch.
+    pub timestamp_ms: Option<i64>,
+    /// The usable reading of `created`, in milliseconds since the epoch.
+    pub created_ms: Option<i64>,
+    /// Why the record cannot be a row.
+    pub flaw: Option<Flaw>,
+}
+
+/// A page as columns.
+#[derive(Debug)]
+pub struct DecodedPage {
+    /// One row for every record, in the page's order. Rows of flawed records are to be masked.
+    pub batch: RecordBatch,
+    /// The records, in the same order.
+    pub records: Vec<Record>,
+    /// Paths that the schema does not know, with how often they were met.
+    pub unknown: Vec<(String, u64)>,
+}
+
+/// Why a page could not be decoded at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The text is not a JSON array.
+    #[error("read the page's `data` as a JSON array")]
+    Syntax(#[source] serde_json::Error),
+    /// The columns did not fit together.
+    #[error("put the page's columns together")]
+    Batch(#[source] ArrowError),
+}
+
+/// Decodes pages. Make one and keep it: it learns in which order keys come.
+pub struct PageDecoder {
+    schema: &'static ActivitySchema,
+    arrow: SchemaRef,
+    tree: Arc<Tree>,
+    guesses: Guesses,
+}
+
+impl PageDecoder {
+    /// A decoder for the schema of activities.
+    pub fn new() -> Self {
+        let schema = schema::activity();
+        let tree = Tree::compile(schema);
+        // ROOT, which is nobody's child, stands for "no guess yet".
+        let guesses = vec![ROOT; tree.nodes.len()];
+        Self { schema, arrow: schema.arrow(), tree: Arc::new(tree), guesses }
+    }
+
+    /// Decodes the text of a `data` array.
+    ///
+    /// # Errors
+    /// The text is no JSON array. A single odd record is no error: it has a [`Flaw`].
+    pub fn decode(&mut self, array: &str, ingest: &Ingest) -> Result<DecodedPage, DecodeError> {
+        let mut builders = Builders {
+            leaves: self.tree.builders(),
+            lists: self.tree.lists.iter().map(|_| ListBuilder::new()).collect(),
+            unmapped: StringBuilder::new(),
+        };
+        let PageFacts { records, unknown } =
+            page::read(&self.tree, &mut builders, &mut self.guesses, array).map_err(DecodeError::Syntax)?;
+        let columns = self.columns(&mut builders, &records, array, ingest);
+        let batch = columns
+            .and_then(|columns| RecordBatch::try_new(Arc::clone(&self.arrow), columns))
+            .map_err(DecodeError::Batch)?;
+        let unknown = self.tree.nodes.iter().zip(unknown).flat_map(|(node, keys)| {
+            keys.into_iter().map(|(key, count)| {
+                let dot = if node.path.is_empty() { "" } else { "." };
+                (format!("{}{dot}{key}", node.path), count)
+            })
+        });
+        Ok(DecodedPage { batch, unknown: unknown.collect(), records })
+    }
+
+    fn columns(
+        &self,
+        builders: &mut Builders,
+        records: &[Record],
+        array: &str,
+        ingest: &Ingest,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
+        let column = |output: &Output| match output {
+            Output::Leaf(leaf) => Ok(builders.leaves[*leaf].finish()),
+            Output::List(list) => self.finish_list(builders, *list),
+            Output::Page(name) => Ok(page_column(name, builders, records, array, ingest)),
+        };
+        self.tree.outputs.iter().map(column).collect()
+    }
+
+    fn finish_list(&self, builders: &mut Builders, list: usize) -> Result<ArrayRef, ArrowError> {
+        let plan = &self.tree.lists[list];
+        let fields = self.schema.columns[plan.column].item_fields();
+        let members = plan.leaves.iter().map(|leaf| builders.leaves[*leaf].finish()).collect();
+        let mut outline = std::mem::replace(&mut builders.lists[list], ListBuilder::new());
+        let items = StructArray::try_new(fields.clone(), members, outline.items_present.finish())?;
+        let list = ListArray::try_new(
+            element_field(DataType::Struct(fields)),
+            outline.lengths.finish(),
+            Arc::new(items),
+            outline.present.finish(),
+        )?;
+        Ok(Arc::new(list))
+    }
+}
+
+impl Default for PageDecoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A column that is not read from the records.
+fn page_column(
+    name: &str,
+    builders: &mut Builders,
+    records: &[Record],
+    array: &str,
+    ingest: &Ingest,
+) -> ArrayRef {
+    let rows = records.len();
+    match name {
+        schema::UNMAPPED => Arc::new(builders.unmapped.finish()),
+        schema::INGEST_RUN_ID => {
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(ingest.run.as_str(), rows)))
+        }
+        schema::INGESTED_AT => {
+            let column = TimestampMicrosecondArray::from(vec![ingest.received_ms * 1_000; rows]);
+            Arc::new(column.with_timezone("UTC"))
+        }
+        schema::RAW if ingest.keep_raw => {
+            Arc::new(StringArray::from_iter_values(records.iter().map(|record| &array[record.range.clone()])))
+        }
+        schema::RAW => new_null_array(&DataType::Utf8, rows),
+        other => unreachable!("the schema has no column {other} of the run's"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
