@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod clock;
+pub mod commit;
 pub mod decode;
 pub mod schema;
 pub mod store;

@@ -63,8 +63,12 @@ struct DiskUploads {
 }
 
 impl DiskUploads {
+    fn own_folder(&self) -> PathBuf {
+        self.root.join("_mdca")
+    }
+
     fn staging(&self, slice: &str) -> PathBuf {
-        self.root.join("_mdca").join("staging").join(slice)
+        self.own_folder().join("staging").join(slice)
     }
 }
 
@@ -82,7 +86,7 @@ impl Uploads for DiskUploads {
             .join(attempt)
             .join(format!("{}.staged", target.as_ref().replace('/', "!")));
         let target = self.root.join(target.as_ref());
-        let (file, staged) = blocking("stage", staged, |staged| {
+        let file = blocking("stage", staged.clone(), |staged| {
             create_folders(parent(staged)?)?;
             File::options().write(true).create_new(true).open(staged)
         })
@@ -95,17 +99,94 @@ impl Uploads for DiskUploads {
     }
 
     async fn sweep(&self, slice: &str) -> Result<(), StoreError> {
-        let (_, _) = blocking(
-            "sweep",
-            self.staging(slice),
-            |staging| match fs::remove_dir_all(staging) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                outcome => outcome,
-            },
-        )
-        .await?;
-        Ok(())
+        let own = self.own_folder();
+        let slice = slice.to_owned();
+        blocking("sweep", self.staging(&slice), move |staging| {
+            ignore_missing(fs::remove_dir_all(staging))?;
+            // What the store itself leaves when it dies inside a put: `<name>#<n>` beside `<name>`.
+            remove_put_leftovers(&own.join("commits"), &format!("{slice}.json#"), PutLeftovers::Counted)?;
+            remove_put_leftovers(&own.join("attempts").join(&slice), "", PutLeftovers::Listed)?;
+            remove_put_leftovers(&own.join("rejects"), &format!("{slice}-"), PutLeftovers::Listed)
+        })
+        .await
     }
+
+    async fn leftovers(&self) -> Result<Vec<String>, StoreError> {
+        let attempts = self.own_folder().join("attempts");
+        blocking("list", self.own_folder().join("staging"), move |staging| {
+            let mut slices = folder_names(staging)?;
+            slices.extend(folder_names(&attempts)?);
+            slices.sort();
+            slices.dedup();
+            Ok(slices)
+        })
+        .await
+    }
+
+    async fn tidy(&self, slice: &str) {
+        let attempts = self.own_folder().join("attempts").join(slice);
+        // Not empty: another run has just begun an attempt that it will lose.
+        let _ = blocking("tidy", attempts, |attempts| fs::remove_dir(attempts)).await;
+    }
+}
+
+/// How to find leftovers of the store's puts in a folder.
+#[derive(Clone, Copy)]
+enum PutLeftovers {
+    /// By counting up from 1: the folder may hold tens of thousands of commits.
+    Counted,
+    /// By listing the folder.
+    Listed,
+}
+
+fn remove_put_leftovers(folder: &FilePath, prefix: &str, find: PutLeftovers) -> io::Result<()> {
+    match find {
+        PutLeftovers::Counted => {
+            for n in 1_u32.. {
+                let leftover = folder.join(format!("{prefix}{n}"));
+                if !leftover.is_file() {
+                    break;
+                }
+                ignore_missing(fs::remove_file(leftover))?;
+            }
+            Ok(())
+        }
+        PutLeftovers::Listed => {
+            for name in names(folder)? {
+                let is_leftover = name
+                    .rsplit_once('#')
+                    .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+                if is_leftover && name.starts_with(prefix) {
+                    ignore_missing(fs::remove_file(folder.join(name)))?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn ignore_missing(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The names in a folder; none where it is missing. Names that are no UTF-8 are not ours.
+fn names(folder: &FilePath) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+fn folder_names(folder: &FilePath) -> io::Result<Vec<String>> {
+    Ok(names(folder)?.into_iter().filter(|name| folder.join(name).is_dir()).collect())
 }
 
 struct DiskUpload {
@@ -118,19 +199,17 @@ struct DiskUpload {
 impl Upload for DiskUpload {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let mut file = self.file.take().expect("writing comes before sealing");
-        let (file, _) = blocking("stage", self.staged.clone(), move |_| {
+        let written = blocking("stage", self.staged.clone(), move |_| {
             file.write_all(&bytes)?;
             Ok(file)
-        })
-        .await?;
-        self.file = Some(file);
+        });
+        self.file = Some(written.await?);
         Ok(())
     }
 
     async fn seal(&mut self) -> Result<(), StoreError> {
         let file = self.file.take().expect("a file is sealed once");
-        blocking("sync", self.staged.clone(), move |_| file.sync_all()).await?;
-        Ok(())
+        blocking("sync", self.staged.clone(), move |_| file.sync_all()).await
     }
 
     async fn publish(&mut self) -> Result<(), StoreError> {
@@ -141,8 +220,7 @@ impl Upload for DiskUpload {
             sync_folder(parent(&target)?)?;
             sync_folder(parent(staged)?)
         })
-        .await?;
-        Ok(())
+        .await
     }
 
     async fn abort(&mut self) {
@@ -155,15 +233,14 @@ impl Upload for DiskUpload {
     }
 }
 
-/// Runs file work where it may block; hands the path back.
+/// Runs file work where it may block.
 async fn blocking<T: Send + 'static>(
     action: &'static str,
     path: PathBuf,
     work: impl FnOnce(&FilePath) -> io::Result<T> + Send + 'static,
-) -> Result<(T, PathBuf), StoreError> {
+) -> Result<T, StoreError> {
     let name = path.display().to_string();
-    let done = tokio::task::spawn_blocking(move || work(&path).map(|value| (value, path))).await;
-    match done {
+    match tokio::task::spawn_blocking(move || work(&path)).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(source)) => Err(StoreError::new(action, name, source)),
         Err(source) => Err(StoreError::new(action, name, source)),

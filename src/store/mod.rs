@@ -34,6 +34,13 @@ pub trait Uploads: Send + Sync + fmt::Debug {
     /// Removes what unfinished uploads of a slice left behind. Called only once the slice is
     /// committed: an attempt that is still running has lost by then.
     async fn sweep(&self, slice: &str) -> Result<(), StoreError>;
+
+    /// The slices of which unfinished uploads are left, sorted.
+    async fn leftovers(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Removes the folders that a committed slice no longer needs, where a store has folders.
+    /// What cannot be removed is no harm.
+    async fn tidy(&self, slice: &str);
 }
 
 /// One object on its way into the store, invisible until it is published.

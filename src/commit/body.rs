@@ -1,0 +1,182 @@
+//! The commit of a slice, and the attempt that is about to make it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+
+use super::sealed::{self, Damage};
+use super::{CommitError, paths};
+use crate::store::Store;
+use crate::write::FileEntry;
+
+const VERSION: u32 = 1;
+
+/// What a slice's scan counted. `records + copies = rows + rejects + repeats + outside_probe`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SliceCounts {
+    /// Answers of the service that were taken.
+    pub pages: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Rows written.
+    pub rows: u64,
+    /// Rejects kept, by reason.
+    pub rejects: BTreeMap<String, u64>,
+    /// Rejects that are rows as well (`invalid_utf8`): the rejects file keeps their bytes.
+    pub copies: u64,
+    /// Records met again with the same JSON; written once.
+    pub repeats: u64,
+    /// Records met again with other JSON; both are rows.
+    pub changed_repeats: u64,
+    /// Records of the neighbour, met while an empty answer was probed.
+    pub outside_probe: u64,
+    /// Rows whose `created` is missing or odd.
+    pub odd_created: u64,
+}
+
+impl SliceCounts {
+    /// Whether every record went somewhere.
+    pub fn conserve(&self) -> bool {
+        let rejects: u64 = self.rejects.values().sum();
+        self.records + self.copies == self.rows + rejects + self.repeats + self.outside_probe
+    }
+
+    /// Adds another slice's counts.
+    pub fn add(&mut self, other: &Self) {
+        let Self { pages, records, rows, rejects, copies, repeats, changed_repeats, outside_probe, odd_created } =
+            other;
+        self.pages += pages;
+        self.records += records;
+        self.rows += rows;
+        for (reason, count) in rejects {
+            *self.rejects.entry(reason.clone()).or_default() += count;
+        }
+        self.copies += copies;
+        self.repeats += repeats;
+        self.changed_repeats += changed_repeats;
+        self.outside_probe += outside_probe;
+        self.odd_created += odd_created;
+    }
+}
+
+/// The file of a slice's rejects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectsEntry {
+    /// Where it lies in the lake.
+    pub path: String,
+    /// Lines in it.
+    pub lines: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// `xxh3:` and the XXH3-128 of its bytes.
+    pub checksum: String,
+}
+
+/// The commit of one slice: what is in the lake of it, and only that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commit {
+    version: u32,
+    /// The slice.
+    pub slice: String,
+    /// The attempt whose rows these are.
+    pub attempt: String,
+    /// The run that made it.
+    pub run: String,
+    /// When the attempt was complete, in milliseconds since the epoch.
+    pub prepared_ms: i64,
+    /// The version of the activity schema.
+    pub schema_version: u32,
+    /// The files.
+    pub files: Vec<FileEntry>,
+    /// The rejects, if there are any.
+    pub rejects: Option<RejectsEntry>,
+    /// What was counted.
+    pub counts: SliceCounts,
+}
+
+impl Commit {
+    /// A commit of the version that this program writes.
+    #[expect(clippy::too_many_arguments, reason = "each is a member of the object")]
+    pub fn new(
+        slice: String,
+        attempt: String,
+        run: String,
+        prepared_ms: i64,
+        schema_version: u32,
+        files: Vec<FileEntry>,
+        rejects: Option<RejectsEntry>,
+        counts: SliceCounts,
+    ) -> Self {
+        Self { version: VERSION, slice, attempt, run, prepared_ms, schema_version, files, rejects, counts }
+    }
+
+    /// Reads the commit of a slice; `None` where it has none.
+    pub async fn load(store: &Store, slice: &str) -> Result<Option<Self>, CommitError> {
+        let path = paths::commit(slice);
+        let Some(bytes) = store.get(&path).await? else { return Ok(None) };
+        match Self::parse(&bytes, slice) {
+            Ok(commit) => Ok(Some(commit)),
+            Err(damage) => Err(CommitError::Damaged { path, damage }),
+        }
+    }
+
+    /// Reads the bytes of the commit object of a slice.
+    pub fn parse(bytes: &[u8], slice: &str) -> Result<Self, Damage> {
+        let commit: Self = sealed::open(bytes, VERSION)?;
+        if commit.slice == slice { Ok(commit) } else { Err(Damage::Place(commit.slice)) }
+    }
+
+    /// The object's bytes.
+    pub(super) fn seal(&self) -> Bytes {
+        sealed::seal(self)
+    }
+}
+
+/// An attempt that has all its files and is about to commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Attempt {
+    version: u32,
+    /// Where the commit is to lie.
+    pub(super) commit_path: String,
+    /// What it is to say.
+    pub(super) commit: Commit,
+}
+
+impl Attempt {
+    pub(super) fn new(commit: Commit) -> Self {
+        let commit_path = paths::commit(&commit.slice).to_string();
+        Self { version: VERSION, commit_path, commit }
+    }
+
+    pub(super) fn path(&self) -> Path {
+        paths::attempt(&self.commit.slice, &self.commit.attempt)
+    }
+
+    pub(super) fn seal(&self) -> Bytes {
+        sealed::seal(self)
+    }
+
+    /// Reads the attempt object at `path`; `None` where there is none (any more).
+    pub(super) async fn load(store: &Store, path: &Path) -> Result<Option<Self>, CommitError> {
+        let Some(bytes) = store.get(path).await? else { return Ok(None) };
+        let attempt: Result<Self, Damage> = sealed::open(&bytes, VERSION);
+        let placed = attempt.and_then(|attempt| {
+            let commit_path = paths::commit(&attempt.commit.slice);
+            if attempt.path() == *path && commit_path.as_ref() == attempt.commit_path {
+                Ok(attempt)
+            } else {
+                Err(Damage::Place(attempt.commit_path))
+            }
+        });
+        match placed {
+            Ok(attempt) => Ok(Some(attempt)),
+            Err(damage) => Err(CommitError::Damaged { path: path.clone(), damage }),
+        }
+    }
+}

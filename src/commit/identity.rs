@@ -1,0 +1,103 @@
+//! What makes a lake one lake: `_mdca/lake.json`, created once and never changed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::sealed;
+use super::{CommitError, paths};
+use crate::store::{Creation, Store};
+
+const VERSION: u32 = 1;
+
+/// Where the records of a lake come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LakeSource {
+    /// Scans of the service.
+    Scan,
+    /// Saved files.
+    Convert,
+}
+
+impl fmt::Display for LakeSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scan => "scan",
+            Self::Convert => "convert",
+        })
+    }
+}
+
+/// The identity of a lake, and where its time begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    version: u32,
+    /// Where the records come from.
+    pub source: LakeSource,
+    /// The service's host, lower case, without a path.
+    pub api_host: String,
+    /// `created` or `date`.
+    pub clock: String,
+    /// What narrows the records, beside the clock; compared as JSON.
+    pub filters: Map<String, Value>,
+    /// The length of every slice in minutes.
+    pub slice_minutes: i64,
+    /// The version of the activity schema.
+    pub schema_version: u32,
+    /// Where a scan without `--from` begins, in milliseconds since the epoch.
+    pub begin_ms: i64,
+}
+
+impl Identity {
+    /// An identity of the version that this program writes.
+    pub fn new(
+        source: LakeSource,
+        api_host: String,
+        clock: String,
+        filters: Map<String, Value>,
+        slice_minutes: i64,
+        schema_version: u32,
+        begin_ms: i64,
+    ) -> Self {
+        Self { version: VERSION, source, api_host, clock, filters, slice_minutes, schema_version, begin_ms }
+    }
+
+    /// Reads the identity of a lake; `None` where there is no lake yet.
+    pub async fn load(store: &Store) -> Result<Option<Self>, CommitError> {
+        let path = paths::identity();
+        match store.get(&path).await? {
+            None => Ok(None),
+            Some(bytes) => match sealed::open(&bytes, VERSION) {
+                Ok(identity) => Ok(Some(identity)),
+                Err(damage) => Err(CommitError::Damaged { path, damage }),
+            },
+        }
+    }
+
+    /// Makes the lake, unless another run has made it in the meantime: returns the one that is.
+    pub async fn create(self, store: &Store) -> Result<Self, CommitError> {
+        match store.create(&paths::identity(), sealed::seal(&self)).await {
+            Ok(Creation::Created) => Ok(self),
+            // Another run's, or our own put whose answer was lost: what is there counts.
+            Ok(Creation::Existed) => Ok(Self::load(store).await?.unwrap_or(self)),
+            Err(error) => match Self::load(store).await? {
+                Some(identity) => Ok(identity),
+                None => Err(error.into()),
+            },
+        }
+    }
+
+    /// Makes sure that the store refuses to create what exists: puts the bytes that are there once
+    /// more, so that even a store that overwrites leaves the lake as it was.
+    pub async fn check_create_only(store: &Store) -> Result<(), CommitError> {
+        let path = paths::identity();
+        let Some(bytes) = store.get(&path).await? else { return Ok(()) };
+        match store.create(&path, bytes).await? {
+            Creation::Existed => Ok(()),
+            Creation::Created => Err(CommitError::CreateNotHonoured { location: store.location().to_owned() }),
+        }
+    }
+}

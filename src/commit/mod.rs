@@ -1,0 +1,218 @@
+//! Finished files become visible and are recorded, once.
+//!
+//! The steps, and what a crash after each of them leaves behind:
+//!
+//! 1. The files of an attempt are written into invisible uploads and sealed (`write`). *After a
+//!    crash:* unfinished uploads; readers see nothing; they are swept once the slice is committed.
+//! 2. If the slice has a commit already the attempt is lost and its uploads are aborted. Else the
+//!    rejects are published, then the **attempt object** is put, which holds the whole commit to
+//!    be. From here the owner deletes nothing of its own until it has read a commit that names
+//!    another attempt. *After a crash:* an attempt object whose files are missing; the slice is
+//!    scanned again.
+//! 3. The commit is looked for once more, then each file is published. An error is an unknown
+//!    outcome: a file of the right size is there. *After a crash:* some whole files of an attempt
+//!    without a commit, or all of them: then the next run adopts the attempt.
+//! 4. The commit is created, only if none is there. On an error or "exists" it is read back: this
+//!    attempt → committed; another → lost; none → tried again. *After a crash:* the commit is
+//!    there or it is not; the next run finishes step 5 or adopts the attempt.
+//! 5. The files of every other attempt at the slice that the commit does not name are removed,
+//!    then those attempt objects, then unfinished uploads, the own attempt object last. *After a
+//!    crash:* the next run does this step again.
+//!
+//! Unfinished work is swept only once its slice is committed: until then it may be somebody's who
+//! is still running. Nothing here scans or reads Parquet.
+
+mod body;
+mod error;
+mod identity;
+pub mod paths;
+mod recovery;
+mod sealed;
+
+pub use body::{Commit, RejectsEntry, SliceCounts};
+pub use error::CommitError;
+pub use identity::{Identity, LakeSource};
+pub use recovery::{Recovered, committed_slices, recover};
+pub use sealed::Damage;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use object_store::path::Path;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::store::{Creation, Store, StoreError, Upload};
+use crate::write::FinishedFile;
+use body::Attempt;
+
+/// How often a commit is put and read back before its outcome is left to the next run.
+const COMMIT_TRIES: u32 = 5;
+/// The pause between two of these tries.
+const COMMIT_PAUSE: Duration = Duration::from_secs(1);
+
+/// An attempt with all its uploads sealed.
+pub struct Prepared {
+    /// What the commit is to say.
+    pub commit: Commit,
+    /// The files it names.
+    pub files: Vec<FinishedFile>,
+    /// The upload of the rejects it names.
+    pub rejects: Option<Box<dyn Upload>>,
+}
+
+impl Prepared {
+    /// Gives the attempt up before it was recorded.
+    pub async fn abort(mut self) {
+        for file in &mut self.files {
+            file.abort().await;
+        }
+        if let Some(rejects) = &mut self.rejects {
+            rejects.abort().await;
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its rows are the slice's.
+    Committed,
+    /// Another attempt's are.
+    Lost,
+}
+
+/// Commits a prepared attempt: steps 2 to 5.
+///
+/// # Errors
+/// Before the attempt object is put everything is aborted. After it nothing is: the next run finds
+/// out what happened.
+pub async fn commit(store: &Store, clock: &dyn Clock, mut prepared: Prepared) -> Result<Outcome, CommitError> {
+    let slice = prepared.commit.slice.clone();
+    if prepared.files.is_empty() && prepared.rejects.is_none() {
+        return settle(store, clock, &prepared.commit).await;
+    }
+    match record(store, &mut prepared).await {
+        Ok(true) => {}
+        Ok(false) => {
+            prepared.abort().await;
+            return Ok(Outcome::Lost);
+        }
+        Err(error) => {
+            prepared.abort().await;
+            return Err(error);
+        }
+    }
+    if let Some(winner) = Commit::load(store, &slice).await? {
+        return lose(store, &prepared.commit, &winner).await;
+    }
+    for file in &mut prepared.files {
+        if let Err(error) = file.publish().await {
+            let path = Path::from(file.entry.path.as_str());
+            warn!(%slice, %path, %error, "publishing failed; looking at the store");
+            if !is_there(store, &path, file.entry.bytes).await {
+                return match Commit::load(store, &slice).await? {
+                    Some(winner) => lose(store, &prepared.commit, &winner).await,
+                    None => Err(error.into()),
+                };
+            }
+        }
+    }
+    settle(store, clock, &prepared.commit).await
+}
+
+/// Step 2: false where the slice is committed already.
+async fn record(store: &Store, prepared: &mut Prepared) -> Result<bool, CommitError> {
+    if Commit::load(store, &prepared.commit.slice).await?.is_some() {
+        return Ok(false);
+    }
+    if let (Some(upload), Some(entry)) = (&mut prepared.rejects, &prepared.commit.rejects)
+        && let Err(error) = upload.publish().await
+        && !is_there(store, &Path::from(entry.path.as_str()), entry.bytes).await
+    {
+        return Err(error.into());
+    }
+    let attempt = Attempt::new(prepared.commit.clone());
+    store.put(&attempt.path(), attempt.seal()).await?;
+    Ok(true)
+}
+
+/// Whether an object of that size is there. A store that does not answer has none to show.
+async fn is_there(store: &Store, path: &Path, bytes: u64) -> bool {
+    matches!(store.size(path).await, Ok(Some(size)) if size == bytes)
+}
+
+/// Steps 4 and 5 for an attempt whose files are all there.
+async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Outcome, CommitError> {
+    let path = paths::commit(&commit.slice);
+    let mut last: Option<StoreError> = None;
+    for attempt in 0..COMMIT_TRIES {
+        if attempt > 0 {
+            clock.sleep(COMMIT_PAUSE).await;
+        }
+        match store.create(&path, commit.seal()).await {
+            Ok(Creation::Created) => {
+                finish(store, commit).await?;
+                return Ok(Outcome::Committed);
+            }
+            Ok(Creation::Existed) => {}
+            Err(error) => {
+                warn!(slice = %commit.slice, %error, "the outcome of the commit is unknown; reading it back");
+                last = Some(error);
+            }
+        }
+        match Commit::load(store, &commit.slice).await {
+            Ok(Some(winner)) if winner.attempt == commit.attempt => {
+                finish(store, &winner).await?;
+                return Ok(Outcome::Committed);
+            }
+            Ok(Some(winner)) => return lose(store, commit, &winner).await,
+            Ok(None) => {}
+            Err(CommitError::Store(error)) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(CommitError::Unknown { slice: commit.slice.clone(), tries: COMMIT_TRIES, last })
+}
+
+/// Clears away an attempt of our own after another won.
+async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, CommitError> {
+    info!(slice = %own.slice, attempt = %own.attempt, winner = %winner.attempt, "another attempt won");
+    // Our attempt object may have been swept while a file of ours was still on its way.
+    remove_unnamed(store, own, winner).await?;
+    finish(store, winner).await?;
+    Ok(Outcome::Lost)
+}
+
+/// Step 5: leaves nothing of a committed slice but what its commit names.
+async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
+    let own = paths::attempt(&winner.slice, &winner.attempt);
+    for object in store.list(&paths::attempts_at(&winner.slice)).await? {
+        if object.location == own {
+            continue;
+        }
+        if let Some(attempt) = Attempt::load(store, &object.location).await? {
+            remove_unnamed(store, &attempt.commit, winner).await?;
+            store.delete(&object.location).await?;
+        }
+    }
+    store.uploads().sweep(&winner.slice).await?;
+    store.delete(&own).await?;
+    store.uploads().tidy(&winner.slice).await;
+    Ok(())
+}
+
+/// Removes the files of an attempt that the winning commit does not name.
+async fn remove_unnamed(store: &Store, attempt: &Commit, winner: &Commit) -> Result<(), CommitError> {
+    let named: HashSet<&str> = named_objects(winner).collect();
+    for path in named_objects(attempt).filter(|path| !named.contains(path)) {
+        store.delete(&Path::from(path)).await?;
+    }
+    Ok(())
+}
+
+/// The paths of a commit's files and rejects.
+fn named_objects(commit: &Commit) -> impl Iterator<Item = &str> {
+    let rejects = commit.rejects.iter().map(|rejects| rejects.path.as_str());
+    commit.files.iter().map(|file| file.path.as_str()).chain(rejects)
+}

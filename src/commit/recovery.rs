@@ -1,0 +1,85 @@
+//! What crashed runs left behind, judged by the commits alone.
+
+use std::collections::BTreeSet;
+
+use object_store::path::Path;
+use tracing::{debug, info};
+
+use super::body::Attempt;
+use super::{Commit, CommitError, Outcome, finish, paths, settle};
+use crate::clock::Clock;
+use crate::store::Store;
+
+/// What a run found at its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Slices whose attempt had all its files and was committed now.
+    pub adopted: Vec<Commit>,
+    /// Committed slices whose leftovers were cleared away.
+    pub finished: u64,
+}
+
+/// Goes through the attempts and unfinished uploads that earlier runs left, as far as `in_window`
+/// says that their slice is this run's business.
+///
+/// An attempt whose slice is committed is cleared away. One without a commit whose files are all
+/// there is adopted: its commit is made now. Any other is left until its slice is committed.
+pub async fn recover(
+    store: &Store,
+    clock: &dyn Clock,
+    in_window: impl Fn(&str) -> bool,
+) -> Result<Recovered, CommitError> {
+    let mut recovered = Recovered::default();
+    for object in store.list(&paths::attempts()).await? {
+        let Some(slice) = slice_of_attempt(&object.location).filter(|slice| in_window(slice)) else {
+            debug!(path = %object.location, "left alone: not of this run's window");
+            continue;
+        };
+        // What an earlier turn of this loop cleared away is gone.
+        let Some(attempt) = Attempt::load(store, &object.location).await? else { continue };
+        if let Some(winner) = Commit::load(store, &slice).await? {
+            finish(store, &winner).await?;
+            recovered.finished += 1;
+        } else if has_all_files(store, &attempt.commit).await? {
+            info!(%slice, attempt = %attempt.commit.attempt, "adopting the files of an earlier run");
+            match settle(store, clock, &attempt.commit).await? {
+                Outcome::Committed => recovered.adopted.push(attempt.commit),
+                Outcome::Lost => recovered.finished += 1,
+            }
+        }
+    }
+    for slice in store.uploads().leftovers().await? {
+        if in_window(&slice) && Commit::load(store, &slice).await?.is_some() {
+            store.uploads().sweep(&slice).await?;
+            recovered.finished += 1;
+        }
+    }
+    Ok(recovered)
+}
+
+/// The slices that the window of a run could find attempts at.
+fn slice_of_attempt(path: &Path) -> Option<String> {
+    let (slice, name) = path.as_ref().strip_prefix("_mdca/attempts/")?.split_once('/')?;
+    name.ends_with(".json").then(|| slice.to_owned())
+}
+
+/// Whether an attempt has files, and all of them are there with their size.
+async fn has_all_files(store: &Store, attempt: &Commit) -> Result<bool, CommitError> {
+    for file in &attempt.files {
+        if store.size(&Path::from(file.path.as_str())).await? != Some(file.bytes) {
+            return Ok(false);
+        }
+    }
+    if let Some(rejects) = &attempt.rejects
+        && store.size(&Path::from(rejects.path.as_str())).await? != Some(rejects.bytes)
+    {
+        return Ok(false);
+    }
+    Ok(!attempt.files.is_empty())
+}
+
+/// The slices that have a commit.
+pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitError> {
+    let commits = store.list(&paths::commits()).await?;
+    Ok(commits.iter().filter_map(|object| paths::slice_of_commit(&object.location)).collect())
+}

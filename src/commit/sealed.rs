@@ -1,0 +1,81 @@
+//! Objects of the lake's own, sealed so that a changed byte is noticed.
+//!
+//! A sealed object is one line of JSON whose last member is the checksum of everything before it.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use xxhash_rust::xxh3::xxh3_128;
+
+const MEMBER: &str = ",\"checksum\":\"xxh3:";
+const TAIL: &str = "\"}\n";
+
+/// Why the bytes of an object are not what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// The checksum is missing or does not fit the bytes before it.
+    #[error("its checksum does not fit: it was changed, cut short, or is not this program's")]
+    Checksum,
+    /// It has another version than the one that this program knows.
+    #[error("it has version {found}, and this program knows version {known}: use the newer program")]
+    Version {
+        /// What it says.
+        found: u64,
+        /// What this program reads.
+        known: u32,
+    },
+    /// It says something else than it should.
+    #[error("it does not say what it should")]
+    Content(#[source] serde_json::Error),
+    /// It names another place or slice than the one where it lies.
+    #[error("it belongs elsewhere: it names {0}")]
+    Place(String),
+}
+
+/// Writes an object that serialises to JSON with at least one member.
+pub(super) fn seal(content: &impl Serialize) -> Bytes {
+    let mut text = serde_json::to_string(content).expect("own types serialise to JSON");
+    text.pop();
+    let checksum = xxh3_128(text.as_bytes());
+    text.push_str(&format!("{MEMBER}{checksum:032x}{TAIL}"));
+    text.into()
+}
+
+/// Reads a sealed object of version `known`.
+pub(super) fn open<T: DeserializeOwned>(bytes: &[u8], known: u32) -> Result<T, Damage> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Damage::Checksum)?;
+    let body = text.strip_suffix(TAIL).and_then(|rest| {
+        let (body, checksum) = rest.rsplit_once(MEMBER)?;
+        (format!("{:032x}", xxh3_128(body.as_bytes())) == checksum).then_some(body)
+    });
+    let whole = format!("{}}}", body.ok_or(Damage::Checksum)?);
+    let value: serde_json::Value = serde_json::from_str(&whole).map_err(Damage::Content)?;
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(found) if found != u64::from(known) => Err(Damage::Version { found, known }),
+        _ => serde_json::from_value(value).map_err(Damage::Content),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_changed_byte_is_noticed() {
+        let content = serde_json::json!({"version": 1, "slice": "s", "files": []});
+        let sealed = seal(&content);
+        assert_eq!(open::<serde_json::Value>(&sealed, 1).unwrap(), content);
+        for position in 0..sealed.len() {
+            for bit in 0..8 {
+                let mut changed = sealed.to_vec();
+                changed[position] ^= 1 << bit;
+                assert!(open::<serde_json::Value>(&changed, 1).is_err(), "{position} {bit}");
+            }
+            assert!(open::<serde_json::Value>(&sealed[..position], 1).is_err());
+        }
+        assert!(matches!(
+            open::<serde_json::Value>(&seal(&serde_json::json!({"version": 2})), 1),
+            Err(Damage::Version { found: 2, known: 1 })
+        ));
+    }
+}
