@@ -4,6 +4,8 @@
 pub mod clock;
 pub mod commit;
 pub mod decode;
+pub mod partition;
 pub mod schema;
 pub mod store;
 pub mod window;
+pub mod write;

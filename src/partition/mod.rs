@@ -1,0 +1,106 @@
+//! Splits batches into parts: the rows of one partition, the UTC day of `timestamp`.
+//!
+//! In comes a batch as decoded, out go parts, ordered by key. Every row is in exactly one part and
+//! keeps its order there; nothing is added and nothing is left out. Each row is routed by itself,
+//! never a batch by its first row. A part that is not the whole batch owns its memory, so that a
+//! few late rows do not keep a whole page alive. Pure: no files and no paths but the key's segment.
+
+mod key;
+
+pub use key::{ParseKeyError, PartitionKey};
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::error::ArrowError;
+
+/// The column that decides.
+const TIMESTAMP: &str = "timestamp";
+
+/// Why a batch could not be split. The decoder promises that none of the first three happens.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionError {
+    /// There is no column `timestamp` in microseconds.
+    #[error("split a batch: it has no column '{TIMESTAMP}' in microseconds")]
+    Column,
+
+    /// A row has no timestamp, so it belongs to no day.
+    #[error("split a batch: row {row} has no timestamp")]
+    Missing {
+        /// Position of the row in the batch, from 0.
+        row: u64,
+    },
+
+    /// The timestamp of a row lies outside of the years 0 to 9999.
+    #[error("split a batch: the year of row {row} has no four digits")]
+    OutOfRange {
+        /// Position of the row in the batch, from 0.
+        row: u64,
+    },
+
+    /// Arrow could not copy the rows of a part.
+    #[error("split a batch: copy the rows of {key}")]
+    Copy {
+        /// The part.
+        key: PartitionKey,
+        /// What Arrow said.
+        #[source]
+        source: ArrowError,
+    },
+}
+
+/// Splits a batch into parts, ordered by key. A batch without rows has none.
+pub fn split(batch: &RecordBatch) -> Result<Vec<(PartitionKey, RecordBatch)>, PartitionError> {
+    let timestamps = timestamps(batch)?;
+    let Some(&first) = timestamps.values().first() else {
+        return Ok(Vec::new());
+    };
+    let mut key = key_of(first, 0)?;
+    let mut day = key.range_us();
+    if timestamps.values().iter().all(|time| day.contains(time)) {
+        return Ok(vec![(key, batch.clone())]);
+    }
+
+    let mut rows_of: BTreeMap<PartitionKey, Vec<u64>> = BTreeMap::new();
+    for (row, &time) in (0_u64..).zip(timestamps.values()) {
+        // Neighbours mostly share their day.
+        if !day.contains(&time) {
+            key = key_of(time, row)?;
+            day = key.range_us();
+        }
+        rows_of.entry(key).or_default().push(row);
+    }
+    rows_of
+        .into_iter()
+        .map(|(key, rows)| {
+            take_record_batch(batch, &UInt64Array::from(rows))
+                .map(|part| (key, part))
+                .map_err(|source| PartitionError::Copy { key, source })
+        })
+        .collect()
+}
+
+fn timestamps(
+    batch: &RecordBatch,
+) -> Result<&PrimitiveArray<TimestampMicrosecondType>, PartitionError> {
+    let column = batch
+        .column_by_name(TIMESTAMP)
+        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+        .ok_or(PartitionError::Column)?;
+    let missing = column
+        .nulls()
+        .and_then(|nulls| (0_u64..).zip(nulls).find(|&(_, valid)| !valid));
+    match missing {
+        Some((row, _)) => Err(PartitionError::Missing { row }),
+        None => Ok(column),
+    }
+}
+
+fn key_of(timestamp_us: i64, row: u64) -> Result<PartitionKey, PartitionError> {
+    PartitionKey::of_timestamp_us(timestamp_us).ok_or(PartitionError::OutOfRange { row })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! One file: from its first row group to sealed and waiting to be published.
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use object_store::path::Path;
+use parquet::file::metadata::KeyValue;
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::error::{Cause, WriteError};
+use super::options::Provenance;
+use super::properties::TIMESTAMP;
+use super::row_group::{Encoder, Span};
+use crate::partition::PartitionKey;
+use crate::store::{StoreError, Upload};
+
+/// What a commit says about a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Where it is, relative to the lake's root.
+    pub path: String,
+    /// Rows, as its footer counts them.
+    pub rows: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// XXH3-128 of all its bytes: `xxh3:` and 32 hexadecimal digits.
+    pub checksum: String,
+    /// The earliest `timestamp`, in milliseconds since the epoch.
+    pub timestamp_min_ms: i64,
+    /// The latest `timestamp`, in milliseconds since the epoch.
+    pub timestamp_max_ms: i64,
+    /// The earliest `created`, in milliseconds since the epoch, where a row has one.
+    pub created_min_ms: Option<i64>,
+    /// The latest `created`, in milliseconds since the epoch, where a row has one.
+    pub created_max_ms: Option<i64>,
+}
+
+/// A file that is whole, durable and invisible. The commit publishes it.
+pub struct FinishedFile {
+    /// What the commit will say about it.
+    pub entry: FileEntry,
+    upload: Box<dyn Upload>,
+}
+
+impl FinishedFile {
+    /// Makes the file visible. After an error the outcome is unknown: look at the store.
+    pub async fn publish(&mut self) -> Result<(), StoreError> {
+        self.upload.publish().await
+    }
+
+    /// Gives the file up and removes what it holds. For files that are not published.
+    pub async fn abort(&mut self) {
+        self.upload.abort().await;
+    }
+
+    /// The entry and the sealed upload.
+    pub fn into_parts(self) -> (FileEntry, Box<dyn Upload>) {
+        (self.entry, self.upload)
+    }
+}
+
+/// A file that is being written.
+pub(super) struct OpenFile {
+    key: PartitionKey,
+    path: Path,
+    upload: Box<dyn Upload>,
+    /// Away while it encodes on another thread.
+    encoder: Option<Encoder>,
+    checksum: Xxh3,
+    bytes: u64,
+    rows: u64,
+    timestamp: Option<Span>,
+    created: Option<Span>,
+    /// When it was last written, on the writer's own count of row groups.
+    pub(super) last_written: u64,
+}
+
+impl OpenFile {
+    /// Begins a file on an upload that has just begun.
+    pub(super) fn new(
+        key: PartitionKey,
+        path: Path,
+        upload: Box<dyn Upload>,
+        encoder: Encoder,
+    ) -> Self {
+        Self {
+            key,
+            path,
+            upload,
+            encoder: Some(encoder),
+            checksum: Xxh3::new(),
+            bytes: 0,
+            rows: 0,
+            timestamp: None,
+            created: None,
+            last_written: 0,
+        }
+    }
+
+    /// Bytes handed to the store so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Appends rows, given in the order of their arrival, as one row group.
+    pub(super) async fn append(&mut self, batches: Vec<RecordBatch>) -> Result<(), WriteError> {
+        let mut encoder = self.take_encoder()?;
+        let (encoder, group) = encode(&self.path, move || {
+            let group = encoder.row_group(batches)?;
+            Ok((encoder, group))
+        })
+        .await?;
+        self.encoder = Some(encoder);
+        let day = self.key.range_us();
+        let belongs = |span: Span| day.contains(&span.min_us) && day.contains(&span.max_us);
+        if !group.timestamp.is_some_and(belongs) {
+            return Err(WriteError::Misplaced {
+                path: self.path.to_string(),
+            });
+        }
+        self.rows += group.rows;
+        self.timestamp = Span::union(self.timestamp, group.timestamp);
+        self.created = Span::union(self.created, group.created);
+        self.send(group.bytes).await
+    }
+
+    /// Writes the footer and seals the upload. What is left is [`OpenFile::into_finished`].
+    pub(super) async fn finish(
+        &mut self,
+        key_values: Vec<KeyValue>,
+    ) -> Result<FileEntry, WriteError> {
+        // A file is begun with a row group at hand, so it has rows by now.
+        let timestamp = self.timestamp.ok_or_else(|| WriteError::Misplaced {
+            path: self.path.to_string(),
+        })?;
+        let mut all = key_values;
+        let mut note = |key: &str, value: String| all.push(KeyValue::new(key.to_owned(), value));
+        note("mdca.rows", self.rows.to_string());
+        note("mdca.sort", TIMESTAMP.to_owned());
+        note("mdca.timestamp_min_ms", ms(timestamp.min_us).to_string());
+        note("mdca.timestamp_max_ms", ms(timestamp.max_us).to_string());
+        if let Some(created) = self.created {
+            note("mdca.created_min_ms", ms(created.min_us).to_string());
+            note("mdca.created_max_ms", ms(created.max_us).to_string());
+        }
+
+        let encoder = self.take_encoder()?;
+        let (bytes, footer) = encode(&self.path, move || encoder.finish(all)).await?;
+        let counted = footer.file_metadata().num_rows();
+        let in_row_groups: i64 = footer
+            .row_groups()
+            .iter()
+            .map(|group| group.num_rows())
+            .sum();
+        for counted_rows in [counted, in_row_groups].map(|rows| u64::try_from(rows).unwrap_or(0)) {
+            if counted_rows != self.rows {
+                return Err(WriteError::Conservation {
+                    place: self.path.to_string(),
+                    handed_rows: self.rows,
+                    counted_rows,
+                });
+            }
+        }
+        self.send(bytes).await?;
+        self.upload
+            .seal()
+            .await
+            .map_err(|source| self.store_error(source))?;
+        Ok(FileEntry {
+            path: self.path.to_string(),
+            rows: self.rows,
+            bytes: self.bytes,
+            checksum: format!("xxh3:{:032x}", self.checksum.digest128()),
+            timestamp_min_ms: ms(timestamp.min_us),
+            timestamp_max_ms: ms(timestamp.max_us),
+            created_min_ms: self.created.map(|created| ms(created.min_us)),
+            created_max_ms: self.created.map(|created| ms(created.max_us)),
+        })
+    }
+
+    /// The sealed file as the commit takes it.
+    pub(super) fn into_finished(self, entry: FileEntry) -> FinishedFile {
+        FinishedFile {
+            entry,
+            upload: self.upload,
+        }
+    }
+
+    /// Gives the file up and removes what it holds.
+    pub(super) async fn abort(&mut self) {
+        self.upload.abort().await;
+    }
+
+    async fn send(&mut self, bytes: Bytes) -> Result<(), WriteError> {
+        self.checksum.update(&bytes);
+        self.bytes += bytes.len() as u64;
+        self.upload
+            .write(bytes)
+            .await
+            .map_err(|source| self.store_error(source))
+    }
+
+    fn take_encoder(&mut self) -> Result<Encoder, WriteError> {
+        self.encoder.take().ok_or_else(|| WriteError::Encode {
+            place: self.path.to_string(),
+            source: "an earlier row group was not encoded".into(),
+        })
+    }
+
+    fn store_error(&self, source: StoreError) -> WriteError {
+        WriteError::Store {
+            path: self.path.to_string(),
+            source,
+        }
+    }
+}
+
+/// What every footer says beside the counts: where the rows come from.
+pub(super) fn origin(provenance: &Provenance, slice: &str, attempt: &str) -> Vec<KeyValue> {
+    let Provenance {
+        tool_version,
+        schema_version,
+        run,
+        clock,
+    } = provenance;
+    [
+        ("mdca.schema_version", schema_version.as_str()),
+        ("mdca.tool_version", tool_version),
+        ("mdca.run", run),
+        ("mdca.slice", slice),
+        ("mdca.attempt", attempt),
+        ("mdca.clock", clock),
+    ]
+    .map(|(key, value)| KeyValue::new(key.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// Microseconds → the milliseconds that the service counts in.
+fn ms(time_us: i64) -> i64 {
+    time_us.div_euclid(1000)
+}
+
+/// Runs encoding where it does not hold up other tasks.
+async fn encode<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, Cause> + Send + 'static,
+) -> Result<T, WriteError> {
+    let place = path.to_string();
+    match spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(source)) => Err(WriteError::Encode { place, source }),
+        Err(stopped) => Err(WriteError::Encode {
+            place,
+            source: stopped.into(),
+        }),
+    }
+}

@@ -1,0 +1,288 @@
+//! Parts → finished Parquet files of one attempt at one slice.
+//!
+//! [`SliceWriter`] takes parts as they come, keeps their rows until a row group is full, and
+//! streams row groups into uploads that no reader can see. [`SliceWriter::finish`] hands on files
+//! that are whole and durable but not published: that is the commit's step. Until then every error
+//! ends in [`SliceWriter::abort`], and nothing is left.
+//!
+//! * **Row groups** close at 65,536 rows or 32 MiB of Arrow memory, never because a page or a batch
+//!   ends; earlier only when all parts together hold more than [`WriteOptions::buffer_bytes`], the
+//!   largest part first. Each is sorted by `timestamp` and says so.
+//! * **Files** belong to one part, begin with their first row group (so none is empty) and end at
+//!   [`WriteOptions::max_file_bytes`]. At most eight are unfinished; the one that was written
+//!   longest ago makes room, its part goes on in a new file.
+//! * **Memory**: rows that wait, plus one row group being encoded, plus the footers of eight files.
+//!   A Parquet encoder lives only while its column is encoded.
+//!
+//! This is the only stage that writes Parquet. It does not decide which rows belong together, does
+//! not make anything visible, and reads no clock.
+
+mod error;
+mod file;
+mod naming;
+mod options;
+mod part;
+mod properties;
+mod row_group;
+
+pub use error::WriteError;
+pub use file::{FileEntry, FinishedFile};
+pub use options::{CompressionLevel, ParseCompressionError, Provenance, WriteOptions};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+
+use crate::partition::PartitionKey;
+use crate::store::Store;
+
+use file::{OpenFile, origin};
+use part::Part;
+use properties::Layout;
+use row_group::Encoder;
+
+/// Files of one attempt that may be unfinished. Each holds the footer of its row groups and, in an
+/// object store, up to a part of an upload (8 MiB); a slice rarely touches more than three days,
+/// and eight leave room for the late ones.
+const MAX_OPEN_FILES: usize = 8;
+
+/// Writes the rows of one attempt at one slice.
+pub struct SliceWriter {
+    store: Store,
+    schema: SchemaRef,
+    slice: String,
+    attempt: String,
+    options: WriteOptions,
+    provenance: Provenance,
+    /// Made with the first file: `new` cannot fail.
+    layout: Option<Arc<Layout>>,
+    parts: BTreeMap<PartitionKey, Part>,
+    files: BTreeMap<PartitionKey, OpenFile>,
+    finished: Vec<FinishedFile>,
+    /// Files begun, over all parts; the next file's number.
+    begun_files: u32,
+    /// Row groups written, over all files.
+    row_groups: u64,
+    handed_rows: u64,
+    /// Set while a call runs and left set when it fails or is dropped half-way: what it was doing
+    /// is lost, so nothing more can be written.
+    unfinished: bool,
+}
+
+impl SliceWriter {
+    /// A writer for the rows of an attempt at a slice, all of them of one schema: with a column
+    /// `timestamp` in microseconds UTC that is never null, and maybe one `created`. Nothing is
+    /// written before the first row group.
+    pub fn new(
+        store: Store,
+        schema: SchemaRef,
+        slice: &str,
+        attempt: &str,
+        options: WriteOptions,
+        provenance: Provenance,
+    ) -> Self {
+        Self {
+            store,
+            schema,
+            slice: slice.to_owned(),
+            attempt: attempt.to_owned(),
+            options,
+            provenance,
+            layout: None,
+            parts: BTreeMap::new(),
+            files: BTreeMap::new(),
+            finished: Vec::new(),
+            begun_files: 0,
+            row_groups: 0,
+            handed_rows: 0,
+            unfinished: false,
+        }
+    }
+
+    /// Takes rows of one part. Returns once those that have to wait fit into the buffer.
+    ///
+    /// # Errors
+    /// The attempt is over: what is left to do is [`SliceWriter::abort`]. The same goes for a call
+    /// that was dropped before it returned.
+    pub async fn write(&mut self, key: PartitionKey, batch: RecordBatch) -> Result<(), WriteError> {
+        self.begin_call()?;
+        self.take_rows(key, batch).await?;
+        self.unfinished = false;
+        Ok(())
+    }
+
+    /// Writes the rows that wait, ends all files and seals them. Publishes nothing. The files are
+    /// ordered by path.
+    ///
+    /// # Errors
+    /// Everything is aborted then.
+    pub async fn finish(mut self) -> Result<Vec<FinishedFile>, WriteError> {
+        match self.finish_files().await {
+            Ok(()) => {
+                self.finished
+                    .sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
+                Ok(self.finished)
+            }
+            Err(error) => {
+                self.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the attempt up: removes every file, finished or not.
+    pub async fn abort(self) {
+        for mut file in self.files.into_values() {
+            file.abort().await;
+        }
+        for mut file in self.finished {
+            file.abort().await;
+        }
+    }
+
+    /// Arrow memory of the rows that wait for their row group, over all parts, in bytes.
+    pub fn buffered_bytes(&self) -> usize {
+        self.parts.values().map(Part::held_bytes).sum()
+    }
+
+    fn begin_call(&mut self) -> Result<(), WriteError> {
+        if self.unfinished {
+            return Err(WriteError::Unfinished {
+                slice: self.slice.clone(),
+            });
+        }
+        self.unfinished = true;
+        Ok(())
+    }
+
+    async fn take_rows(&mut self, key: PartitionKey, batch: RecordBatch) -> Result<(), WriteError> {
+        if !Arc::ptr_eq(batch.schema_ref(), &self.schema) && *batch.schema_ref() != self.schema {
+            return Err(WriteError::Columns { key });
+        }
+        self.handed_rows += batch.num_rows() as u64;
+        let failed = |source: ArrowError| WriteError::Encode {
+            place: key.to_string(),
+            source: source.into(),
+        };
+        let mut rest = batch;
+        while rest.num_rows() > 0 {
+            let part = self.parts.entry(key).or_default();
+            let fitting = part.room_for(&rest).map_err(failed)?;
+            part.push(rest.slice(0, fitting)).map_err(failed)?;
+            rest = rest.slice(fitting, rest.num_rows() - fitting);
+            if part.is_full() {
+                self.flush(key).await?;
+            }
+        }
+        while self.buffered_bytes() > self.options.buffer_bytes
+            && let Some(largest) = self.largest_part()
+        {
+            self.flush(largest).await?;
+        }
+        Ok(())
+    }
+
+    fn largest_part(&self) -> Option<PartitionKey> {
+        let largest = self.parts.iter().max_by_key(|(_, part)| part.held_bytes());
+        largest.map(|(&key, _)| key)
+    }
+
+    async fn finish_files(&mut self) -> Result<(), WriteError> {
+        self.begin_call()?;
+        // Part by part, file by file: no more rows will come for either.
+        while let Some(&key) = self.parts.keys().next() {
+            self.flush(key).await?;
+            self.finish_file(key).await?;
+        }
+        while let Some(&key) = self.files.keys().next() {
+            self.finish_file(key).await?;
+        }
+        // Counted on the way in, counted again from the footers.
+        let counted_rows = self.finished.iter().map(|file| file.entry.rows).sum();
+        if counted_rows != self.handed_rows {
+            return Err(WriteError::Conservation {
+                place: format!("slice {}", self.slice),
+                handed_rows: self.handed_rows,
+                counted_rows,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of a part as one row group.
+    async fn flush(&mut self, key: PartitionKey) -> Result<(), WriteError> {
+        let Some(part) = self.parts.remove(&key) else {
+            return Ok(());
+        };
+        if !self.files.contains_key(&key) {
+            self.begin_file(key).await?;
+        }
+        let Some(file) = self.files.get_mut(&key) else {
+            return Ok(());
+        };
+        file.append(part.into_batches()).await?;
+        self.row_groups += 1;
+        file.last_written = self.row_groups;
+        if file.bytes() >= self.options.max_file_bytes {
+            self.finish_file(key).await?;
+        }
+        Ok(())
+    }
+
+    async fn begin_file(&mut self, key: PartitionKey) -> Result<(), WriteError> {
+        while self.files.len() >= MAX_OPEN_FILES
+            && let Some(oldest) = self.least_recently_written()
+        {
+            self.finish_file(oldest).await?;
+        }
+        let layout = self.layout()?;
+        let path = naming::file_path(key, &self.slice, &self.attempt, self.begun_files);
+        let encoder = Encoder::new(layout).map_err(|source| WriteError::Layout { source })?;
+        let upload = self
+            .store
+            .uploads()
+            .begin(&path, &self.slice, &self.attempt)
+            .await
+            .map_err(|source| WriteError::Store {
+                path: path.to_string(),
+                source,
+            })?;
+        self.begun_files += 1;
+        self.files
+            .insert(key, OpenFile::new(key, path, upload, encoder));
+        Ok(())
+    }
+
+    fn least_recently_written(&self) -> Option<PartitionKey> {
+        let oldest = self.files.iter().min_by_key(|(_, file)| file.last_written);
+        oldest.map(|(&key, _)| key)
+    }
+
+    async fn finish_file(&mut self, key: PartitionKey) -> Result<(), WriteError> {
+        let origin = origin(&self.provenance, &self.slice, &self.attempt);
+        let Some(file) = self.files.get_mut(&key) else {
+            return Ok(());
+        };
+        // The file stays where `abort` finds it until it is sealed.
+        let entry = file.finish(origin).await?;
+        if let Some(file) = self.files.remove(&key) {
+            self.finished.push(file.into_finished(entry));
+        }
+        Ok(())
+    }
+
+    fn layout(&mut self) -> Result<Arc<Layout>, WriteError> {
+        if let Some(layout) = &self.layout {
+            return Ok(Arc::clone(layout));
+        }
+        let layout = Layout::new(Arc::clone(&self.schema), self.options.compression)
+            .map_err(|source| WriteError::Layout { source })?;
+        Ok(Arc::clone(self.layout.insert(Arc::new(layout))))
+    }
+}
+
+#[cfg(test)]
+mod tests;

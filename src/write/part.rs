@@ -1,0 +1,197 @@
+//! The rows of one part that wait for their row group, and the memory that they take up.
+//!
+//! Two sizes are kept apart. The *bytes* of rows decide when the row group is full. The memory
+//! *held* is what the process would get back if the part were dropped: a batch holds its buffers
+//! as they were allocated, and a slice of a batch holds the whole batch.
+
+use arrow::array::{Array, RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::error::ArrowError;
+
+use super::properties::{ROW_GROUP_BYTES, ROW_GROUP_ROWS};
+
+/// Memory that a batch may hold beyond twice its bytes before its rows are copied. Twice, because
+/// buffers that grew by doubling are no reason to copy a page; the rest because each of some
+/// hundred buffers is rounded up.
+const SLACK_BYTES: usize = 256 * 1024;
+
+/// A batch with fewer rows than this is small: its hundred arrays weigh more than their values.
+const SMALL_ROWS: usize = 1024;
+
+/// So many small batches in a row become one. Late activities trickle into old days a few at a
+/// time; unmerged they would hold ten times their size and force row groups out early.
+const SMALL_BATCHES: usize = 16;
+
+/// Rows of one part in the order of their arrival.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    bytes: usize,
+    held_bytes: usize,
+}
+
+impl Part {
+    /// How many rows from the start of a batch (with at least one) fit into the row group.
+    pub(super) fn room_for(&self, batch: &RecordBatch) -> Result<usize, ArrowError> {
+        let rows = batch.num_rows();
+        let room_bytes = ROW_GROUP_BYTES.saturating_sub(self.bytes);
+        let bytes_per_row = row_bytes(batch)?.div_ceil(rows.max(1)).max(1);
+        Ok(rows
+            .min(ROW_GROUP_ROWS.saturating_sub(self.rows))
+            .min(room_bytes.div_ceil(bytes_per_row))
+            .max(1))
+    }
+
+    /// Adds the rows of a batch.
+    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<(), ArrowError> {
+        let bytes = row_bytes(&batch)?;
+        let batch = if held_bytes(&batch) > 2 * bytes + SLACK_BYTES {
+            copy(&batch)?
+        } else {
+            batch
+        };
+        self.rows += batch.num_rows();
+        self.bytes += bytes;
+        self.held_bytes += held_bytes(&batch);
+        self.batches.push(batch);
+        self.merge_small()
+    }
+
+    /// Says whether the row group is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.rows >= ROW_GROUP_ROWS || self.bytes >= ROW_GROUP_BYTES
+    }
+
+    /// The memory that the rows hold, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// The rows, in batches, in the order of their arrival.
+    pub(super) fn into_batches(self) -> Vec<RecordBatch> {
+        self.batches
+    }
+
+    fn merge_small(&mut self) -> Result<(), ArrowError> {
+        let small = self
+            .batches
+            .iter()
+            .rev()
+            .take_while(|batch| batch.num_rows() < SMALL_ROWS)
+            .count();
+        if small < SMALL_BATCHES {
+            return Ok(());
+        }
+        let tail = self.batches.split_off(self.batches.len() - small);
+        let merged = concat_batches(&tail[0].schema(), &tail)?;
+        self.held_bytes -= tail.iter().map(held_bytes).sum::<usize>();
+        self.held_bytes += held_bytes(&merged);
+        self.batches.push(merged);
+        Ok(())
+    }
+}
+
+/// The bytes of the rows themselves, however large the buffers around them are.
+fn row_bytes(batch: &RecordBatch) -> Result<usize, ArrowError> {
+    batch
+        .columns()
+        .iter()
+        .map(|column| column.to_data().get_slice_memory_size())
+        .sum()
+}
+
+/// The memory that a batch keeps alive. Buffers that columns share are counted for each of them:
+/// rather too much than too little.
+fn held_bytes(batch: &RecordBatch) -> usize {
+    batch.get_array_memory_size()
+}
+
+/// The same rows in buffers of their own.
+fn copy(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    take_record_batch(
+        batch,
+        &UInt64Array::from_iter_values(0..batch.num_rows() as u64),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, AsArray, StringArray};
+
+    use super::*;
+
+    fn batch(first: usize, rows: usize, width: usize) -> RecordBatch {
+        let text = (first..first + rows).map(|row| format!("{row:0width$}"));
+        let column: ArrayRef = Arc::new(StringArray::from_iter_values(text));
+        RecordBatch::try_from_iter([("text", column)]).unwrap()
+    }
+
+    #[test]
+    fn a_row_group_takes_rows_up_to_its_limit_exactly() {
+        let mut part = Part::default();
+        let batch = batch(0, ROW_GROUP_ROWS - 1, 8);
+        part.push(batch.clone()).unwrap();
+        assert!(!part.is_full());
+        assert_eq!(part.room_for(&batch).unwrap(), 1);
+        part.push(batch.slice(0, 1)).unwrap();
+        assert!(part.is_full());
+    }
+
+    #[test]
+    fn a_row_group_closes_by_bytes_where_rows_are_wide() {
+        let batch = batch(0, 40, 1024 * 1024);
+        let part = Part::default();
+        assert!((31..=33).contains(&part.room_for(&batch).unwrap()));
+    }
+
+    #[test]
+    fn one_huge_row_always_fits() {
+        let huge = batch(0, 1, ROW_GROUP_BYTES + 1);
+        let mut part = Part::default();
+        assert_eq!(part.room_for(&huge).unwrap(), 1);
+        part.push(huge).unwrap();
+        assert!(part.is_full());
+    }
+
+    #[test]
+    fn a_slice_of_a_page_does_not_keep_the_page_alive() {
+        let page = batch(0, 5_000, 1_000);
+        let mut part = Part::default();
+        part.push(page.slice(4_990, 10)).unwrap();
+        assert!(part.held_bytes() < 50_000, "{}", part.held_bytes());
+        assert_eq!(part.into_batches()[0], page.slice(4_990, 10));
+    }
+
+    #[test]
+    fn a_whole_page_is_not_copied() {
+        let page = batch(0, 5_000, 1_000);
+        let mut part = Part::default();
+        part.push(page.clone()).unwrap();
+        assert_eq!(part.held_bytes(), page.get_array_memory_size());
+        assert!(Arc::ptr_eq(
+            part.into_batches()[0].column(0),
+            page.column(0)
+        ));
+    }
+
+    #[test]
+    fn small_batches_are_merged_in_their_order() {
+        let mut part = Part::default();
+        for first in 0..100 {
+            part.push(batch(first, 1, 8)).unwrap();
+        }
+        let held = part.held_bytes();
+        let batches = part.into_batches();
+        assert!(batches.len() < SMALL_BATCHES);
+        assert_eq!(held, batches.iter().map(held_bytes).sum::<usize>());
+        let found: Vec<usize> = batches
+            .iter()
+            .flat_map(|batch| batch.column(0).as_string::<i32>())
+            .map(|text| text.unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(found, (0..100).collect::<Vec<_>>());
+    }
+}
