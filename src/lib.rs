@@ -4,8 +4,17 @@
 pub mod clock;
 pub mod commit;
 pub mod decode;
+pub mod error;
+pub mod fingerprint;
 pub mod partition;
+pub mod job;
+pub mod plan;
+pub mod progress;
+pub mod rejects;
+pub mod report;
+pub mod scan;
 pub mod schema;
+pub mod sift;
 pub mod store;
 pub mod window;
 pub mod write;

@@ -9,7 +9,6 @@
 //! Neither the service nor the lake is known here, and no clock is read. Rows are masked by the
 //! caller, who also knows of slices and repeats.
 
-mod fingerprint;
 mod leaf;
 mod number;
 mod page;
@@ -18,7 +17,6 @@ mod text;
 mod tree;
 mod unmapped;
 
-pub use fingerprint::fingerprint;
 pub use reject::{Flaw, RejectReason};
 
 use std::ops::Range;

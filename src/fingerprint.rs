@@ -5,8 +5,6 @@
 
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
-use super::text;
-
 /// Seeds that keep apart what has the same bytes: the text `1` and the number 1, `[]` and `{}`.
 const STRING: u64 = 1;
 const SCALAR: u64 = 2;
@@ -23,7 +21,7 @@ struct Open {
 
 /// Sixteen bytes that are the same for the same JSON, and for other JSON with a chance of 2⁻¹²⁸.
 ///
-/// `json` is one valid JSON value: the decoder has read it before. Nesting costs no stack.
+/// `json` is one valid JSON value: serde_json has read it before. Nesting costs no stack.
 pub fn fingerprint(json: &str) -> u128 {
     let bytes = json.as_bytes();
     let mut open: Vec<Open> = Vec::new();
@@ -45,10 +43,7 @@ pub fn fingerprint(json: &str) -> u128 {
                 let end = string_end(bytes, at);
                 let token = &json[at..end];
                 at = end;
-                let hash = text::decoded(token).map_or_else(
-                    || xxh3_128_with_seed(token.as_bytes(), SCALAR),
-                    |text| xxh3_128_with_seed(text.as_bytes(), STRING),
-                );
+                let hash = hash_string(token);
                 if let Some(object) = open.last_mut().filter(|open| open.kind == OBJECT && open.key.is_none())
                 {
                     object.key = Some(hash);
@@ -79,6 +74,18 @@ pub fn fingerprint(json: &str) -> u128 {
         }
     }
     0
+}
+
+/// A string by the text that it stands for; one that is no text (a lone surrogate) by its token.
+fn hash_string(token: &str) -> u128 {
+    let inner = &token[1..token.len() - 1];
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return xxh3_128_with_seed(inner.as_bytes(), STRING);
+    }
+    match serde_json::from_str::<String>(token) {
+        Ok(text) => xxh3_128_with_seed(text.as_bytes(), STRING),
+        Err(_) => xxh3_128_with_seed(token.as_bytes(), SCALAR),
+    }
 }
 
 fn mix(a: u128, b: u128) -> u128 {

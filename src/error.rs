@@ -1,0 +1,199 @@
+//! Kinds of failure, by what the operator does next, and their exit codes.
+
+use crate::commit::CommitError;
+use crate::decode::DecodeError;
+use crate::partition::PartitionError;
+use crate::scan::ScanError;
+use crate::store::StoreError;
+use crate::window::{Slice, format_time};
+use crate::write::WriteError;
+
+/// What the operator does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// A bug of this program.
+    Internal,
+    /// A flag, a variable or a file given by the user.
+    Usage,
+    /// The service refused the credentials.
+    SignIn,
+    /// The service failed; a rerun resumes.
+    Service,
+    /// The data: rejects with `--on-reject fail`, or damage in the lake.
+    Data,
+    /// The lake's store.
+    Storage,
+    /// A signal; committed slices stay.
+    Interrupted,
+}
+
+impl ErrorKind {
+    /// The process's exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::SignIn => 3,
+            Self::Service => 4,
+            Self::Data => 5,
+            Self::Storage => 6,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The word for reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::SignIn => "sign-in",
+            Self::Service => "service",
+            Self::Data => "data",
+            Self::Storage => "storage",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Which kind decides the exit code where several came together: the lowest rank.
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Interrupted => 0,
+            Self::SignIn => 1,
+            Self::Storage => 2,
+            Self::Service => 3,
+            Self::Data => 4,
+            Self::Usage => 5,
+            Self::Internal => 6,
+        }
+    }
+
+    /// Whether scanning further slices is pointless.
+    pub fn stops_the_run(self) -> bool {
+        matches!(self, Self::SignIn | Self::Storage | Self::Interrupted)
+    }
+}
+
+/// Why a command, or a slice of it, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The service.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// A page that could not be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// Rows without a day.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
+    /// Files.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The lake's own objects.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Columns that do not fit together.
+    #[error("pick the rows of a page")]
+    Rows(#[from] arrow::error::ArrowError),
+    /// Records came in that are neither rows nor rejects nor repeats.
+    #[error("account for every record of slice {slice}: {records} came in, {accounted} went out; nothing of it is published")]
+    Conservation {
+        /// The slice.
+        slice: Slice,
+        /// Records in the service's answers.
+        records: u64,
+        /// Rows, rejects, repeats and the neighbour's.
+        accounted: u64,
+    },
+    /// The service's own clock says that the slice is not closed.
+    #[error(
+        "commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; set this machine's clock, or run again later",
+        format_time(*.service_ms)
+    )]
+    NotClosed {
+        /// The slice.
+        slice: Slice,
+        /// The `Date` of the service's last answer.
+        service_ms: i64,
+    },
+    /// The service's last answer had no date.
+    #[error("commit slice {slice}: the service's last answer has no Date header, so nothing says that the slice is closed; check what stands between this machine and the service")]
+    NoDate {
+        /// The slice.
+        slice: Slice,
+    },
+    /// Rejects, where the user wants none.
+    #[error("commit slice {slice}: {rejects} records cannot become rows ({reasons}) and --on-reject is fail; with --on-reject keep they are kept under _mdca/rejects/")]
+    Rejects {
+        /// The slice.
+        slice: Slice,
+        /// How many.
+        rejects: u64,
+        /// Reasons and counts.
+        reasons: String,
+    },
+    /// A signal.
+    #[error("go on: interrupted; committed slices stay, run again for the rest")]
+    Interrupted,
+    /// Something the user gave.
+    #[error("{0}")]
+    Usage(String),
+    /// A task of this program died.
+    #[error("scan slice {slice}: its task died; this is a bug")]
+    Died {
+        /// The slice.
+        slice: Slice,
+        /// How.
+        #[source]
+        source: tokio::task::JoinError,
+    },
+}
+
+impl JobError {
+    /// What the operator does next.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Scan(error) if error.is_sign_in() => ErrorKind::SignIn,
+            Self::Scan(_) | Self::Decode(_) | Self::NotClosed { .. } | Self::NoDate { .. } => ErrorKind::Service,
+            Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
+            Self::Commit(_) | Self::Store(_) => ErrorKind::Storage,
+            Self::Write(_) | Self::Partition(_) | Self::Rows(_) | Self::Conservation { .. } | Self::Died { .. } => {
+                ErrorKind::Internal
+            }
+            Self::Rejects { .. } => ErrorKind::Data,
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Usage(_) => ErrorKind::Usage,
+        }
+    }
+
+    /// One more sentence on what to do, where the message does not say it.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) | Self::Commit(CommitError::Store(error)) => Some(error.advice()),
+            Self::Write(WriteError::Store { source, .. }) => Some(source.advice()),
+            Self::Scan(error) if error.is_sign_in() => {
+                Some("renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked")
+            }
+            Self::Scan(_) => Some("run again later; nothing is lost, a rerun resumes"),
+            _ => None,
+        }
+    }
+}
+
+/// An error with its causes, outermost first, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // A transparent variant says the same as its source.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

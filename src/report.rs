@@ -1,0 +1,347 @@
+//! What a run did: for people, for machines, and for the lake's own record of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::commit::SliceCounts;
+use crate::error::{ErrorKind, JobError, chain};
+use crate::scan::ScanCounts;
+use crate::window::{Slice, TimeWindow, format_time};
+
+/// Paths counted one by one; beyond, keys of an open-ended object are lumped together.
+const MAX_UNKNOWN_PATHS: usize = 1_000;
+/// The name of that lump.
+const OTHER_PATHS: &str = "(others)";
+/// Unknown fields shown to people; the lake's record has all of them.
+const SHOWN_UNKNOWN: usize = 10;
+
+/// A window as times to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReportWindow {
+    /// The first moment inside.
+    pub from: String,
+    /// The first moment after it.
+    pub until: String,
+}
+
+impl From<TimeWindow> for ReportWindow {
+    fn from(window: TimeWindow) -> Self {
+        Self { from: format_time(window.from_ms), until: format_time(window.until_ms) }
+    }
+}
+
+/// A slice that failed, or a reason for which the whole run did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The slice; none where it is the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slice: Option<String>,
+    /// The kind, which decides the exit code.
+    pub kind: &'static str,
+    /// What happened, with its causes.
+    pub error: String,
+    /// What to do about it, where the error does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<&'static str>,
+    #[serde(skip)]
+    exit: ErrorKind,
+}
+
+/// How the slices of a plan went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SliceTally {
+    /// Slices of the window without a commit.
+    pub planned: u64,
+    /// Committed by this run.
+    pub committed: u64,
+    /// Committed before.
+    pub skipped: u64,
+    /// Attempts of an earlier run that were complete, and were committed now.
+    pub adopted: u64,
+    /// Attempts of this run that another one was faster than.
+    pub lost_attempts: u64,
+    /// Slices that failed.
+    pub failed: u64,
+}
+
+/// A path that the schema does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownField {
+    /// The path in the record.
+    pub path: String,
+    /// Records that have it.
+    pub count: u64,
+    /// The first slice that had it.
+    pub first_slice: String,
+}
+
+/// The report of one run of `scan`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunReport {
+    /// The version of this object.
+    pub version: u32,
+    /// The command.
+    pub command: &'static str,
+    /// The run.
+    pub run: String,
+    /// The program's version.
+    pub tool_version: &'static str,
+    /// `started`, `planned`, `done`, `failed` or `interrupted`.
+    pub status: &'static str,
+    /// The exit code.
+    pub exit_code: u8,
+    /// The lake.
+    pub lake: String,
+    /// The service's host.
+    pub api_host: String,
+    /// The clock of the lake.
+    pub clock: String,
+    /// When the run started.
+    pub started: String,
+    /// The window as asked for.
+    pub window_asked: Option<ReportWindow>,
+    /// The window in whole closed slices.
+    pub window: Option<ReportWindow>,
+    /// The slices to scan, where only the plan was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<String>,
+    /// How the slices went.
+    pub slices: SliceTally,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests sent again, by cause.
+    pub retries: BTreeMap<String, u64>,
+    /// Time waited for the budget, in milliseconds, over all slices.
+    pub budget_wait_ms: u64,
+    /// Ranges that were stuck and halved.
+    pub halvings: u64,
+    /// Empty ranges asked once more.
+    pub probes: u64,
+    /// Answers with a continuation after the end was said.
+    pub extra_continuations: u64,
+    /// Ranges whose records were not as many as the service's `total`.
+    pub total_differs: u64,
+    /// Whether the tenant took only the smaller page limit.
+    pub page_limit_lowered: bool,
+    /// Records, rows, rejects and repeats of the committed slices.
+    #[serde(flatten)]
+    pub counts: SliceCounts,
+    /// Paths that the schema does not know.
+    pub unknown_fields: Vec<UnknownField>,
+    /// Files committed.
+    pub files: u64,
+    /// Bytes of answers, decompressed.
+    pub bytes_in: u64,
+    /// Bytes of the committed files.
+    pub bytes_out: u64,
+    /// How long the run took, in seconds.
+    pub elapsed_s: f64,
+    /// Rows committed a second.
+    pub rows_per_s: f64,
+    /// The most memory that the process held, in bytes, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+    /// The time up to which every slice since the lake's begin is committed.
+    pub watermark: Option<String>,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
+    /// What failed, oldest slice first.
+    pub failures: Vec<Failure>,
+}
+
+impl RunReport {
+    /// The report of a run that has just started.
+    pub fn begin(run: String, lake: String, started_ms: i64) -> Self {
+        Self {
+            version: 1,
+            command: "scan",
+            run,
+            tool_version: env!("CARGO_PKG_VERSION"),
+            status: "started",
+            exit_code: ErrorKind::Interrupted.exit_code(),
+            lake,
+            api_host: String::new(),
+            clock: String::new(),
+            started: format_time(started_ms),
+            window_asked: None,
+            window: None,
+            plan: Vec::new(),
+            slices: SliceTally::default(),
+            requests: 0,
+            retries: BTreeMap::new(),
+            budget_wait_ms: 0,
+            halvings: 0,
+            probes: 0,
+            extra_continuations: 0,
+            total_differs: 0,
+            page_limit_lowered: false,
+            counts: SliceCounts::default(),
+            unknown_fields: Vec::new(),
+            files: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            elapsed_s: 0.0,
+            rows_per_s: 0.0,
+            peak_memory_bytes: None,
+            watermark: None,
+            notes: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// Takes note of a failure, of a slice or of the run.
+    pub fn failed(&mut self, slice: Option<&Slice>, error: &JobError) {
+        let kind = error.kind();
+        self.slices.failed += u64::from(slice.is_some());
+        self.failures.push(Failure {
+            slice: slice.map(ToString::to_string),
+            kind: kind.as_str(),
+            error: chain(error),
+            advice: error.advice(),
+            exit: kind,
+        });
+    }
+
+    /// Adds up the keys of a slice's records that the schema does not know.
+    pub fn unknown(&mut self, slice: &Slice, keys: &BTreeMap<String, u64>) {
+        for (path, count) in keys {
+            let known = self.unknown_fields.iter().position(|field| field.path == *path);
+            let path = if known.is_some() || self.unknown_fields.len() < MAX_UNKNOWN_PATHS {
+                path.as_str()
+            } else {
+                OTHER_PATHS
+            };
+            match self.unknown_fields.iter_mut().find(|field| field.path == path) {
+                Some(field) => {
+                    field.count += count;
+                    field.first_slice = field.first_slice.clone().min(slice.to_string());
+                }
+                None => self.unknown_fields.push(UnknownField {
+                    path: path.to_owned(),
+                    count: *count,
+                    first_slice: slice.to_string(),
+                }),
+            }
+        }
+    }
+
+    /// Ends the report: what scanning cost, how long it took, and the exit code.
+    pub fn finish(&mut self, scanned: ScanCounts, elapsed_s: f64, peak_memory_bytes: Option<u64>) {
+        let ScanCounts {
+            requests,
+            bytes,
+            waited_ms,
+            halvings,
+            probes,
+            extra_continuations,
+            total_differs,
+            limit_lowered,
+            retries,
+        } = scanned;
+        self.requests = requests;
+        self.bytes_in = bytes;
+        self.budget_wait_ms = waited_ms;
+        self.halvings = halvings;
+        self.probes = probes;
+        self.extra_continuations = extra_continuations;
+        self.total_differs = total_differs;
+        self.page_limit_lowered = limit_lowered > 0;
+        self.retries = retries;
+        self.elapsed_s = elapsed_s;
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rows = self.counts.rows as f64;
+        self.rows_per_s = if elapsed_s > 0.0 { rows / elapsed_s } else { 0.0 };
+        self.peak_memory_bytes = peak_memory_bytes;
+        self.unknown_fields.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.path.cmp(&b.path)));
+        self.failures.sort_by(|a, b| a.slice.cmp(&b.slice));
+        let worst = self.failures.iter().map(|failure| failure.exit).min_by_key(|kind| kind.rank());
+        self.exit_code = worst.map_or(0, ErrorKind::exit_code);
+        self.status = match worst {
+            None => "done",
+            Some(ErrorKind::Interrupted) => "interrupted",
+            Some(_) => "failed",
+        };
+    }
+
+    /// The report as one line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a report serialises to JSON") + "\n"
+    }
+
+    /// The report for people.
+    pub fn to_text(&self) -> String {
+        self.text().expect("a String takes any text")
+    }
+
+    fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        let o = &mut out;
+        writeln!(o, "run {} {} (exit code {})", self.run, self.status, self.exit_code)?;
+        writeln!(o, "lake        {}", self.lake)?;
+        if let Some(window) = &self.window {
+            writeln!(o, "window      {} to {} by {}", window.from, window.until, self.clock)?;
+        }
+        let SliceTally { planned, committed, skipped, adopted, lost_attempts, failed } = &self.slices;
+        write!(o, "slices      {planned} planned, {committed} committed, {skipped} already there")?;
+        for (count, what) in
+            [(adopted, "adopted"), (lost_attempts, "lost to another run"), (failed, "failed")]
+        {
+            if *count > 0 {
+                write!(o, ", {count} {what}")?;
+            }
+        }
+        writeln!(o)?;
+        for slice in &self.plan {
+            writeln!(o, "            {slice}")?;
+        }
+        writeln!(o, "requests    {}{}", self.requests, in_brackets("retries", &self.retries))?;
+        let counts = &self.counts;
+        writeln!(
+            o,
+            "records     {} in {} pages: {} rows, {} rejects, {} repeats, {} of a neighbour",
+            counts.records,
+            counts.pages,
+            counts.rows,
+            counts.rejects.values().sum::<u64>(),
+            counts.repeats,
+            counts.outside_probe
+        )?;
+        if !counts.rejects.is_empty() {
+            writeln!(o, "rejects    {}", in_brackets("by reason", &counts.rejects))?;
+        }
+        writeln!(o, "files       {} with {} bytes, from {} bytes of JSON", self.files, self.bytes_out, self.bytes_in)?;
+        for field in self.unknown_fields.iter().take(SHOWN_UNKNOWN) {
+            writeln!(o, "unknown     {} ({} times, first in {})", field.path, field.count, field.first_slice)?;
+        }
+        if self.unknown_fields.len() > SHOWN_UNKNOWN {
+            writeln!(o, "            and {} more", self.unknown_fields.len() - SHOWN_UNKNOWN)?;
+        }
+        if let Some(watermark) = &self.watermark {
+            writeln!(o, "watermark   {watermark}")?;
+        }
+        write!(o, "took        {:.1} s, {:.0} rows/s", self.elapsed_s, self.rows_per_s)?;
+        match self.peak_memory_bytes {
+            Some(bytes) => writeln!(o, ", {} MiB at most", bytes / (1024 * 1024))?,
+            None => writeln!(o)?,
+        }
+        for note in &self.notes {
+            writeln!(o, "note        {note}")?;
+        }
+        for failure in &self.failures {
+            writeln!(o, "FAILED      {} ({})", failure.error, failure.kind)?;
+            if let Some(advice) = failure.advice {
+                writeln!(o, "            {advice}")?;
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn in_brackets(what: &str, counts: &BTreeMap<String, u64>) -> String {
+    if counts.is_empty() {
+        return String::new();
+    }
+    let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    format!(" ({what}: {})", parts.join(", "))
+}

@@ -1,0 +1,154 @@
+//! Why a slice could not be scanned.
+
+use std::time::Duration;
+
+use crate::window::{Slice, format_time};
+
+/// Why a slice could not be scanned to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The service does not know the credentials. Trying again cannot help.
+    #[error("sign in to {host} (HTTP 401: {detail})")]
+    Unauthorized {
+        /// The service.
+        host: String,
+        /// What it said.
+        detail: String,
+    },
+    /// The credentials lack a right.
+    #[error("read activities at {host} (HTTP 403: {detail})")]
+    Forbidden {
+        /// The service.
+        host: String,
+        /// What it said.
+        detail: String,
+    },
+    /// The service refused the request for good.
+    #[error("ask {host} for activities (HTTP {status}: {detail})")]
+    Refused {
+        /// The service.
+        host: String,
+        /// The status.
+        status: u16,
+        /// What it said.
+        detail: String,
+    },
+    /// The service sent the request elsewhere; credentials do not follow.
+    #[error("ask {host} for activities: it redirects to {target}; give --api-url the address it should be")]
+    Redirected {
+        /// The service.
+        host: String,
+        /// The host that it names.
+        target: String,
+    },
+    /// Every attempt that the policy allows failed.
+    #[error("get page {page} of slice {slice}: gave up after {attempts} attempts in {} s", .elapsed.as_secs())]
+    Exhausted {
+        /// The slice.
+        slice: Slice,
+        /// The page, from 0.
+        page: u32,
+        /// How often it was asked for.
+        attempts: u32,
+        /// For how long.
+        elapsed: Duration,
+        /// The last failure.
+        #[source]
+        last: RequestError,
+    },
+    /// A page is larger than allowed.
+    #[error("take page {page} of slice {slice}: it is larger than {max_bytes} bytes; raise --max-page-bytes or lower --page-limit")]
+    PageTooLarge {
+        /// The slice.
+        slice: Slice,
+        /// The page, from 0.
+        page: u32,
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// Even a single millisecond cannot be paged.
+    #[error("page through slice {slice}: the service does not get past {}", format_time(*.at_ms))]
+    Stuck {
+        /// The slice.
+        slice: Slice,
+        /// The millisecond, since the epoch.
+        at_ms: i64,
+    },
+    /// A page holds nothing of what was asked for.
+    #[error("scan slice {slice}: page {page} holds no record of it, so the service ignores the filter on the clock")]
+    FilterIgnored {
+        /// The slice.
+        slice: Slice,
+        /// The page, from 0.
+        page: u32,
+    },
+    /// The HTTP client could not be set up.
+    #[error("set up the connection to the service")]
+    Client(#[source] RequestError),
+}
+
+impl ScanError {
+    /// Whether the service refused the credentials.
+    pub fn is_sign_in(&self) -> bool {
+        matches!(self, Self::Unauthorized { .. } | Self::Forbidden { .. })
+    }
+}
+
+/// Why one request failed, if it may succeed the next time.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The service answered with a status that passes.
+    #[error("HTTP {status}: {detail}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// What the service said.
+        detail: String,
+    },
+    /// The answer cannot be an answer.
+    #[error("the answer is malformed: {reason}")]
+    Malformed {
+        /// Why.
+        reason: String,
+    },
+    /// The connection failed, or was cut, or took too long.
+    #[error("{what}")]
+    Transport {
+        /// What happened.
+        what: &'static str,
+        /// The client's own error, without the URL.
+        #[source]
+        source: reqwest::Error,
+    },
+}
+
+impl RequestError {
+    /// The word under which a retry is counted.
+    pub(super) fn cause(&self) -> &'static str {
+        match self {
+            Self::Status { status: 408, .. } => "http_408",
+            Self::Status { status: 429, .. } => "http_429",
+            Self::Status { status: 500, .. } => "http_500",
+            Self::Status { status: 502, .. } => "http_502",
+            Self::Status { status: 503, .. } => "http_503",
+            Self::Status { status: 504, .. } => "http_504",
+            Self::Status { .. } => "http_5xx",
+            Self::Malformed { .. } => "malformed",
+            Self::Transport { source, .. } if source.is_timeout() => "timeout",
+            Self::Transport { source, .. } if source.is_connect() => "connect",
+            Self::Transport { .. } => "cut",
+        }
+    }
+
+    /// A failure of the HTTP client.
+    pub(super) fn transport(source: reqwest::Error) -> Self {
+        let what = if source.is_timeout() {
+            "the service took too long"
+        } else if source.is_connect() {
+            "no connection to the service"
+        } else {
+            "the connection to the service was cut"
+        };
+        Self::Transport { what, source: source.without_url() }
+    }
+}

@@ -1,0 +1,41 @@
+//! A slice becomes pages: the scan protocol of the service, as far as it can be known.
+//!
+//! 1. The first request asks for the slice's range by absolute, inclusive bounds on the lake's
+//!    clock, in scan mode (`isScan`), sorted by that clock.
+//! 2. Every answer with `nextQueryFilters` is followed by the same request with its `filters`
+//!    replaced by that value, which nobody outside the service understands. The length of a page
+//!    means nothing, and its order is not trusted.
+//! 3. The range is done when an answer has no continuation and `hasNext` is false. If all its
+//!    answers were empty it is asked once more from 1 ms earlier: the service has answered an exact
+//!    bound with nothing.
+//! 4. A range that is **stuck** (more is said to come, but not from where; filters that were sent
+//!    already; ten pages without a new record) is halved, and the halves are scanned, the older
+//!    first, down to a millisecond.
+//! 5. Requests share one [`Budget`]; the status decides what is tried again, and how often.
+//!
+//! Sources: the pages "Activities API", "Investigate activities using the API" and "Introduction"
+//! of Microsoft's documentation; what clients have seen beyond them is marked where it is used.
+//!
+//! Records are not looked at here. The caller says of every page what it saw in it
+//! ([`SliceScan::observe`]).
+
+mod auth;
+mod budget;
+mod client;
+mod counters;
+mod envelope;
+mod error;
+mod page;
+mod request;
+mod slice_scan;
+mod url;
+
+pub use auth::{ApiToken, Authorize, TokenError};
+pub use budget::Budget;
+pub use client::{ActivityClient, ClientOptions};
+pub use counters::{ScanCounters, ScanCounts};
+pub use error::{RequestError, ScanError};
+pub use page::{Damage, Page, PageSeen, Place};
+pub use request::{ClockField, ScanOptions};
+pub use slice_scan::SliceScan;
+pub use url::{ApiUrl, ApiUrlError};
