@@ -9,7 +9,7 @@ use chrono::{Datelike, NaiveDate};
 /// Microseconds of a day. UTC as Arrow counts it has no leap seconds.
 const DAY_US: i64 = 86_400_000_000;
 
-/// What precedes the day in a path. DuckDB and Spark read it as the column `event_date` of type
+/// What precedes the day in a path. Engines read it as the column `event_date` of type
 /// DATE; it is therefore no column in the file, where the two could disagree.
 const PREFIX: &str = "event_date=";
 

@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use object_store::path::Path;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, RowGroupMetaData};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use xxhash_rust::xxh3::Xxh3;
@@ -152,7 +152,7 @@ impl OpenFile {
         let in_row_groups: i64 = footer
             .row_groups()
             .iter()
-            .map(|group| group.num_rows())
+            .map(RowGroupMetaData::num_rows)
             .sum();
         for counted_rows in [counted, in_row_groups].map(|rows| u64::try_from(rows).unwrap_or(0)) {
             if counted_rows != self.rows {

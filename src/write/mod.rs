@@ -193,11 +193,13 @@ impl SliceWriter {
     async fn finish_files(&mut self) -> Result<(), WriteError> {
         self.begin_call()?;
         // Part by part, file by file: no more rows will come for either.
-        while let Some(&key) = self.parts.keys().next() {
+        let waiting: Vec<PartitionKey> = self.parts.keys().copied().collect();
+        for key in waiting {
             self.flush(key).await?;
             self.finish_file(key).await?;
         }
-        while let Some(&key) = self.files.keys().next() {
+        let unfinished: Vec<PartitionKey> = self.files.keys().copied().collect();
+        for key in unfinished {
             self.finish_file(key).await?;
         }
         // Counted on the way in, counted again from the footers.

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn batch(first: usize, rows: usize, width: usize) -> RecordBatch {
-        let text = (first..first + rows).map(|row| format!("{row:0width$}"));
+        let text = (first..first + rows).map(|row| "0".repeat(width) + &row.to_string());
         let column: ArrayRef = Arc::new(StringArray::from_iter_values(text));
         RecordBatch::try_from_iter([("text", column)]).unwrap()
     }

@@ -1,6 +1,6 @@
 //! How columns lie in a file: every setting of the Parquet writer, each with its reason.
 //!
-//! "Readers" are DuckDB, Spark from 3.2, Trino, Athena and pyarrow: what one of them cannot read is
+//! "Readers" are `DuckDB`, Spark from 3.2, Trino, Athena and pyarrow: what one of them cannot read is
 //! not written. Columns are named here and nowhere else in the stage; a name that the schema lacks
 //! is ignored.
 
@@ -197,4 +197,68 @@ fn sorting(columns: &SchemaDescriptor) -> Option<Vec<SortingColumn>> {
 
 fn zstd(level: CompressionLevel) -> Result<Compression, ParquetError> {
     ZstdLevel::try_new(i32::from(level.level())).map(Compression::ZSTD)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{Field, Schema};
+    use parquet::schema::printer::print_schema;
+
+    use super::*;
+
+    fn layout(time: DataType) -> Result<Layout, Cause> {
+        let list = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
+        let schema = Schema::new(vec![
+            Field::new("tags", list, true),
+            Field::new(TIMESTAMP, time, false),
+        ]);
+        Layout::new(Arc::new(schema), CompressionLevel::DEFAULT)
+    }
+
+    #[test]
+    fn lists_have_the_names_of_the_standard_and_times_stay_microseconds() {
+        let layout = layout(DataType::Timestamp(
+            TimeUnit::Microsecond,
+            Some("UTC".into()),
+        ));
+        let mut message = Vec::new();
+        print_schema(&mut message, &layout.unwrap().root);
+        let message = String::from_utf8(message).unwrap();
+        let lines: Vec<&str> = message.lines().map(str::trim).collect();
+        assert_eq!(
+            lines,
+            [
+                "message arrow_schema {",
+                "OPTIONAL group tags (LIST) {",
+                "REPEATED group list {",
+                "OPTIONAL BYTE_ARRAY element (STRING);",
+                "}",
+                "}",
+                "REQUIRED INT64 timestamp (TIMESTAMP(MICROS,true));",
+                "}",
+            ]
+        );
+    }
+
+    #[test]
+    fn times_of_another_unit_or_zone_are_refused() {
+        let utc = || Some("UTC".into());
+        assert!(layout(DataType::Timestamp(TimeUnit::Millisecond, utc())).is_err());
+        assert!(layout(DataType::Timestamp(TimeUnit::Microsecond, None)).is_err());
+        assert!(layout(DataType::Int64).is_err());
+    }
+
+    #[test]
+    fn raw_is_never_compressed_less_than_the_rest() {
+        let raw = |level: &str| {
+            let columns = ArrowSchemaConverter::new()
+                .convert(&Schema::empty())
+                .unwrap();
+            properties(&columns, level.parse().unwrap())
+                .unwrap()
+                .compression(&ColumnPath::from(RAW))
+        };
+        assert_eq!(raw("zstd:3"), zstd(CompressionLevel::RAW).unwrap());
+        assert_eq!(raw("zstd:19"), zstd("zstd:19".parse().unwrap()).unwrap());
+    }
 }

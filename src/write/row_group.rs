@@ -155,7 +155,7 @@ fn times(batches: &[RecordBatch], column: usize) -> impl Iterator<Item = Option<
                 .column(column)
                 .as_primitive_opt::<TimestampMicrosecondType>()
         })
-        .flat_map(|times| times.iter())
+        .flat_map(IntoIterator::into_iter)
 }
 
 /// The rows in order of `timestamp`, as (batch, row), those of one time in the order of their
