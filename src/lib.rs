@@ -1,8 +1,10 @@
 //! Placeholder for the map.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
+pub mod cli;
 pub mod clock;
 pub mod commit;
+pub mod config;
 pub mod decode;
 pub mod error;
 pub mod fingerprint;
@@ -15,6 +17,8 @@ pub mod report;
 pub mod scan;
 pub mod schema;
 pub mod sift;
+pub mod status;
 pub mod store;
+pub mod verify;
 pub mod window;
 pub mod write;

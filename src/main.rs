@@ -1,2 +1,207 @@
-//! The command.
-fn main() {}
+//! The command: parses, resolves, runs, prints the report, ends with its exit code.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use mdca_lake::cli::{Cli, Command, LakeArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat};
+use mdca_lake::clock::{Clock, SystemClock};
+use mdca_lake::config::{ConfigError, Environment, ScanConfig};
+use mdca_lake::error::{ErrorKind, JobError, chain};
+use mdca_lake::job::{self, Ids, World};
+use mdca_lake::progress::Progress;
+use mdca_lake::report::RunReport;
+use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
+use mdca_lake::store::Store;
+use mdca_lake::{schema, status, verify, write};
+use tokio::sync::watch;
+use tracing::level_filters::LevelFilter;
+
+/// After a signal the run has this long to stop by itself.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+
+/// What a command leaves to print.
+struct Finished {
+    stdout: String,
+    exit_code: u8,
+}
+
+impl Finished {
+    fn done(stdout: String) -> Self {
+        Self { stdout, exit_code: 0 }
+    }
+
+    fn of_report(report: &RunReport, format: ReportFormat) -> Self {
+        let stdout = match format {
+            ReportFormat::Text => report.to_text(),
+            ReportFormat::Json => report.to_json(),
+        };
+        Self { stdout, exit_code: report.exit_code }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logs(&cli.output);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&JobError::Usage(format!("start the runtime: {error}"))),
+    };
+    // In a task of its own: a panic becomes an error with its exit code.
+    let ended = runtime.block_on(async { tokio::spawn(run(cli)).await });
+    runtime.shutdown_background();
+    match ended {
+        Ok(Ok(finished)) => print(&finished),
+        Ok(Err(error)) => complain(&error),
+        Err(_) => ExitCode::from(ErrorKind::Internal.exit_code()),
+    }
+}
+
+async fn run(cli: Cli) -> Result<Finished, JobError> {
+    let Cli { command, output } = cli;
+    match command {
+        Command::Scan(args) => {
+            let now_ms = SystemClock::new().now_ms();
+            let environment = Environment::of_process().map_err(usage)?;
+            let config = ScanConfig::resolve(*args, environment, now_ms).map_err(usage)?;
+            Ok(Finished::of_report(&scan(config, output.progress).await?, output.report))
+        }
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo(args, &output).await,
+        Command::Status(LakeArgs { lake }) => {
+            let status = status::read(&Store::open(&lake)?).await?;
+            Ok(Finished::done(match output.report {
+                ReportFormat::Text => status.to_text(),
+                ReportFormat::Json => status.to_json(),
+            }))
+        }
+        Command::Verify(LakeArgs { lake }) => {
+            let verification = verify::verify(&Store::open(&lake)?).await?;
+            let stdout = match output.report {
+                ReportFormat::Text => verification.to_text(),
+                ReportFormat::Json => verification.to_json(),
+            };
+            Ok(Finished { stdout, exit_code: verification.exit_code() })
+        }
+        Command::Export(args) => export(args).await,
+        Command::Schema(args) => Ok(Finished::done(render(args.format)?)),
+    }
+}
+
+/// Runs the main job until it ends, or until a signal and a little longer.
+async fn scan(config: ScanConfig, progress: ProgressMode) -> Result<RunReport, JobError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store = Store::open_if_there(&config.lake)?;
+    // What the plan refuses is refused before a folder is made.
+    let planned = job::plan(&config.job, store.as_ref(), clock.as_ref()).await;
+    if config.dry_run || planned.exit_code != 0 {
+        return Ok(planned);
+    }
+    let Some(token) = config.token else {
+        return Err(JobError::Usage("no API token".to_owned()));
+    };
+    let store = Store::make(&config.lake)?;
+    let counters = Arc::new(ScanCounters::default());
+    let budget = Budget::new(config.requests_per_minute, Arc::clone(&clock), Arc::clone(&counters));
+    let client = ActivityClient::new(
+        config.client,
+        Box::new(token),
+        budget,
+        Arc::clone(&clock),
+        Arc::clone(&counters),
+    )?;
+    let (interrupt, interrupted) = watch::channel(false);
+    let world = World {
+        clock: Arc::clone(&clock),
+        store,
+        client: Arc::new(client),
+        counters,
+        interrupted,
+        ids: Ids::new(fastrand::Rng::new()),
+        progress: match progress {
+            ProgressMode::Auto => Progress::auto(),
+            ProgressMode::Never => Progress::never(),
+        },
+    };
+    let job = job::run(&config.job, world);
+    let deadline = async {
+        signal().await;
+        interrupt.send_replace(true);
+        clock.sleep(STOP_WITHIN).await;
+    };
+    tokio::select! {
+        report = job => Ok(report),
+        () = deadline => Err(JobError::Interrupted),
+    }
+}
+
+/// Returns when the process is asked to stop.
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without a handler the signal ends the process at once, which the lake survives too.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+fn render(format: schema::SchemaFormat) -> Result<String, JobError> {
+    let activity = schema::activity();
+    Ok(match format {
+        schema::SchemaFormat::Table => activity.to_table(),
+        schema::SchemaFormat::Arrow => activity.to_arrow_text(),
+        schema::SchemaFormat::Parquet => write::message_type(&activity.arrow())?,
+        schema::SchemaFormat::Duckdb => activity.to_duckdb(),
+        schema::SchemaFormat::Spark => activity.to_spark(),
+        schema::SchemaFormat::Markdown => activity.to_markdown(),
+    })
+}
+
+fn usage(error: ConfigError) -> JobError {
+    JobError::Usage(error.to_string())
+}
+
+fn start_logs(output: &OutputArgs) {
+    let level = match output.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let logs = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_max_level(level);
+    match output.log_format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}
+
+/// Prints what a command left. A reader that has gone away is no failure.
+fn print(finished: &Finished) -> ExitCode {
+    match io::stdout().write_all(finished.stdout.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&JobError::Usage(format!("write to stdout: {error}")))
+        }
+        _ => ExitCode::from(finished.exit_code),
+    }
+}
+
+/// Says on stderr what went wrong, and what to do about it.
+fn complain(error: &JobError) -> ExitCode {
+    let mut text = format!("error: {}\n", chain(error));
+    if let Some(advice) = error.advice() {
+        text.push_str(&format!("       {advice}\n"));
+    }
+    // There is nowhere left to report a failure of stderr to.
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::from(error.kind().exit_code())
+}

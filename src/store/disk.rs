@@ -13,29 +13,37 @@ use object_store::path::Path;
 use super::error::BadLocation;
 use super::{Store, StoreError, Upload, Uploads};
 
-/// Opens a lake's folder, making it where it is missing.
-pub(super) fn open(location: &str) -> Result<Store, StoreError> {
+/// Makes a lake's folder where it is missing, and opens it.
+pub(super) fn make(location: &str) -> Result<Store, StoreError> {
+    let root = folder(location)?;
+    if !root.exists() {
+        fs::create_dir_all(&root)
+            .map_err(|source| StoreError::new("make the lake's folder", location.to_owned(), source))?;
+    }
+    match open_if_there(location)? {
+        Some(store) => Ok(store),
+        None => Err(StoreError::new("open the lake", location.to_owned(), BadLocation("it went away".to_owned()))),
+    }
+}
+
+/// Opens a lake's folder; `None` where there is none.
+pub(super) fn open_if_there(location: &str) -> Result<Option<Store>, StoreError> {
     let root = folder(location)?;
     let failed = |source: io::Error| StoreError::new("open the lake", location.to_owned(), source);
-    if root.exists() && !root.is_dir() {
+    let root = match root.canonicalize() {
+        Ok(root) => root,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    if !root.is_dir() {
         let reason = BadLocation("it is a file, not a folder".to_owned());
-        return Err(StoreError::new(
-            "open the lake",
-            location.to_owned(),
-            reason,
-        ));
+        return Err(StoreError::new("open the lake", location.to_owned(), reason));
     }
-    fs::create_dir_all(&root).map_err(failed)?;
-    let root = root.canonicalize().map_err(failed)?;
     let objects = LocalFileSystem::new_with_prefix(&root)
         .map_err(|source| StoreError::new("open the lake", location.to_owned(), source))?
         .with_fsync(true);
     let uploads = DiskUploads { root: root.clone() };
-    Ok(Store::new(
-        Arc::new(objects),
-        Arc::new(uploads),
-        root.display().to_string(),
-    ))
+    Ok(Some(Store::new(Arc::new(objects), Arc::new(uploads), root.display().to_string())))
 }
 
 /// The folder that a path or a `file://` URL names.

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Begins uploads, and sweeps those that were left behind.
 #[async_trait]
@@ -82,12 +83,29 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store of the lake at `location`: a path or a `file://` URL. Nothing is created.
+    /// Opens the store of the lake at `location`: a path or a `file://` URL.
     ///
     /// # Errors
-    /// The location has an unknown scheme, is a file, or cannot be looked at.
+    /// The location has an unknown scheme, is a file, or nothing is there.
     pub fn open(location: &str) -> Result<Self, StoreError> {
-        disk::open(location)
+        match Self::open_if_there(location)? {
+            Some(store) => Ok(store),
+            None => Err(StoreError::new(
+                "open the lake",
+                location.to_owned(),
+                error::BadLocation("nothing is there".to_owned()),
+            )),
+        }
+    }
+
+    /// Like [`Store::open`]; `None` where nothing is there.
+    pub fn open_if_there(location: &str) -> Result<Option<Self>, StoreError> {
+        disk::open_if_there(location)
+    }
+
+    /// Opens the store at `location`, making the lake's folder where it is missing.
+    pub fn make(location: &str) -> Result<Self, StoreError> {
+        disk::make(location)
     }
 
     /// Puts a store together from its two halves; `location` names it in messages.
@@ -130,6 +148,25 @@ impl Store {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.error("look at", path, error)),
+        }
+    }
+
+    /// The size of an object in bytes, and `xxh3:` with the XXH3-128 of all of them; `None` where
+    /// there is none.
+    pub async fn checksum(&self, path: &Path) -> Result<Option<(u64, String)>, StoreError> {
+        let read = async {
+            let mut chunks = self.objects.get(path).await?.into_stream();
+            let (mut bytes, mut hash) = (0, Xxh3::new());
+            while let Some(chunk) = chunks.try_next().await? {
+                bytes += chunk.len() as u64;
+                hash.update(&chunk);
+            }
+            Ok((bytes, format!("xxh3:{:032x}", hash.digest128())))
+        };
+        match read.await {
+            Ok(found) => Ok(Some(found)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.error("read", path, error)),
         }
     }
 

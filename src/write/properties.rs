@@ -262,3 +262,14 @@ mod tests {
         assert_eq!(raw("zstd:19"), zstd("zstd:19".parse().unwrap()).unwrap());
     }
 }
+
+/// The Parquet message type of files with an Arrow schema.
+///
+/// # Errors
+/// The schema cannot be laid out as Parquet.
+pub fn message_type(schema: &SchemaRef) -> Result<String, WriteError> {
+    let layout = Layout::new(schema, CompressionLevel::DEFAULT)?;
+    let mut text = Vec::new();
+    parquet::schema::printer::print_schema(&mut text, layout.root());
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

@@ -1,0 +1,230 @@
+//! The command line: syntax only. What it means is [`crate::config`]'s business.
+
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::job::OnReject;
+use crate::scan::ClockField;
+use crate::schema::SchemaFormat;
+use crate::write::CompressionLevel;
+
+/// Keeps the activities of Microsoft Defender for Cloud Apps as partitioned Parquet.
+#[derive(Debug, Parser)]
+#[command(name = "mdca-lake", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Scan the activities of a time window into a lake: the main job
+    Scan(Box<ScanArgs>),
+    /// Run the main job against a simulated tenant inside this process
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
+    /// Say what a lake holds: coverage, gaps, watermark, rows and bytes per day, last runs
+    Status(LakeArgs),
+    /// Check that what the commits name is there, whole, and call out what they do not name
+    Verify(LakeArgs),
+    /// Write the original records as NDJSON to stdout, by `timestamp`
+    Export(ExportArgs),
+    /// Print the schema
+    Schema(SchemaArgs),
+}
+
+/// How the program speaks; for every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Form of the report on stdout
+    #[arg(long, global = true, env = "MDCA_REPORT", value_enum, default_value_t = ReportFormat::Text)]
+    pub report: ReportFormat,
+    /// Progress on stderr
+    #[arg(long, global = true, env = "MDCA_PROGRESS", value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+    /// Form of the logs on stderr
+    #[arg(long, global = true, env = "MDCA_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Log more: -v slices and files, -vv pages, -vvv everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    Auto,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct LakeArgs {
+    /// The lake: a path or file:///folder
+    #[arg(long, env = "MDCA_LAKE", value_name = "URL")]
+    pub lake: String,
+}
+
+#[derive(Debug, Args)]
+pub struct WindowArgs {
+    /// Start of the window: RFC 3339, a date, or a duration back from now (24h, 7d)
+    #[arg(long, env = "MDCA_FROM", value_name = "TIME")]
+    pub from: Option<String>,
+    /// End of the window, itself not included
+    #[arg(long, env = "MDCA_UNTIL", value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ScanArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    #[command(flatten)]
+    pub window: ScanWindowArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub writing: WriteArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Service")]
+pub struct SourceArgs {
+    /// The tenant's API URL, as the portal shows it under Settings, Cloud Apps, About
+    #[arg(long, env = "MDCA_API_URL", value_name = "URL")]
+    pub api_url: String,
+    /// File with the API token; else the variable MDCA_API_TOKEN holds it
+    #[arg(long, env = "MDCA_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Filters of the service as a JSON object, or @FILE with one
+    ///
+    /// Part of the lake's identity. May not name the lake's clock.
+    #[arg(long, env = "MDCA_FILTERS", value_name = "JSON|@FILE")]
+    pub filters: Option<String>,
+    /// Only activities of this app (repeatable), such as 20893 for Exchange
+    #[arg(long, env = "MDCA_SERVICE", value_name = "ID", value_delimiter = ',')]
+    pub service: Vec<i64>,
+    /// Records asked for in one page
+    #[arg(long, env = "MDCA_PAGE_LIMIT", value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub page_limit: u32,
+    /// Requests a minute: the tenant's budget is 30 for all its clients; 0 lifts it
+    #[arg(long, env = "MDCA_REQUESTS_PER_MINUTE", value_name = "N", default_value_t = 30)]
+    pub requests_per_minute: u32,
+    /// How often one request is tried in all
+    #[arg(long, env = "MDCA_MAX_ATTEMPTS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub max_attempts: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Window")]
+pub struct ScanWindowArgs {
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// The lake's clock: created (when the service saved a record) or date (when it happened)
+    #[arg(long, env = "MDCA_BY", value_name = "CLOCK")]
+    pub by: Option<ClockField>,
+    /// Length of a slice, in whole minutes [new lakes: 1h]
+    #[arg(long, env = "MDCA_SLICE", value_name = "DURATION")]
+    pub slice: Option<humantime::Duration>,
+    /// How long a slice settles before it is scanned [by created: 15m, by date: 24h]
+    #[arg(long, env = "MDCA_SETTLE", value_name = "DURATION")]
+    pub settle: Option<humantime::Duration>,
+    /// How far back a new lake begins without --from
+    #[arg(long, env = "MDCA_INITIAL", value_name = "DURATION", default_value = "24h")]
+    pub initial: humantime::Duration,
+    /// Print the plan; send nothing, write nothing
+    #[arg(long, env = "MDCA_DRY_RUN")]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Slices in flight; they share the budget
+    #[arg(long, env = "MDCA_PARALLEL", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub parallel: u8,
+    /// Memory for rows that wait and pages on their way
+    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE", default_value = "256MiB")]
+    pub memory_limit: ByteSize,
+    /// The largest page taken, decompressed
+    #[arg(long, env = "MDCA_MAX_PAGE_BYTES", value_name = "SIZE", default_value = "128MiB")]
+    pub max_page_bytes: ByteSize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Writing")]
+pub struct WriteArgs {
+    /// What happens to records that cannot become rows: keep, or fail their slice
+    #[arg(long, env = "MDCA_ON_REJECT", value_enum, default_value_t = OnRejectArg::Keep)]
+    pub on_reject: OnRejectArg,
+    /// Keep every record's exact text in the column `raw`
+    #[arg(long, env = "MDCA_KEEP_RAW")]
+    pub keep_raw: bool,
+    /// Compression of the files: zstd:1 to zstd:22
+    #[arg(long, env = "MDCA_COMPRESSION", value_name = "CODEC", default_value_t = CompressionLevel::DEFAULT)]
+    pub compression: CompressionLevel,
+    /// A file that has grown to this size is finished
+    #[arg(long, env = "MDCA_MAX_FILE_BYTES", value_name = "SIZE", default_value = "512MiB")]
+    pub max_file_bytes: ByteSize,
+    /// Trust a store that cannot create only; then only one run at a time may write
+    #[arg(long, env = "MDCA_SINGLE_WRITER")]
+    pub single_writer: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnRejectArg {
+    Keep,
+    Fail,
+}
+
+impl From<OnRejectArg> for OnReject {
+    fn from(arg: OnRejectArg) -> Self {
+        match arg {
+            OnRejectArg::Keep => Self::Keep,
+            OnRejectArg::Fail => Self::Fail,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    #[command(flatten)]
+    pub window: WindowArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// table, arrow, parquet, duckdb, spark or markdown
+    #[arg(long, env = "MDCA_FORMAT", default_value = "table")]
+    pub format: SchemaFormat,
+}
+
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The lake to make
+    #[arg(long, env = "MDCA_LAKE", value_name = "PATH", default_value = "./demo-lake")]
+    pub lake: String,
+    /// Activities of the simulated tenant, over three days
+    #[arg(long, env = "MDCA_ACTIVITIES", value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
+    pub activities: u64,
+}

@@ -1,0 +1,241 @@
+//! What the command line and the environment mean: defaults, checks across flags, secrets.
+//!
+//! Nothing else looks at the environment, but for clap's own `env` on flags.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+
+use crate::cli::{LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs};
+use crate::job::{JobOptions, LakeWish};
+use crate::scan::{ApiToken, ApiUrl, ClientOptions};
+use crate::window::{SliceLength, TimeWindow, parse_time};
+use crate::write::WriteOptions;
+
+/// The variable that holds the API token.
+pub const TOKEN_VARIABLE: &str = "MDCA_API_TOKEN";
+
+/// A connection that does not come about in this time will not.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Clients have seen answers after two minutes; one that sends nothing for longer is dead.
+const READ_TIMEOUT: Duration = Duration::from_secs(150);
+/// The largest page that positions in Arrow's text columns reach with room to spare.
+const MAX_PAGE_BYTES: u64 = 1024 * 1024 * 1024;
+/// Less than this does not hold one row group and one page.
+const MIN_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+/// Smaller files help nobody.
+const MIN_FILE_BYTES: u64 = 1024 * 1024;
+
+/// A flag or a variable that cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+fn wrong(what: impl Into<String>) -> ConfigError {
+    ConfigError(what.into())
+}
+
+/// The variables of the environment that are looked at.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// `MDCA_API_TOKEN`.
+    pub token: Option<SecretString>,
+}
+
+impl Environment {
+    /// The process's own.
+    ///
+    /// # Errors
+    /// A variable is no text.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn of_process() -> Result<Self, ConfigError> {
+        match std::env::var(TOKEN_VARIABLE) {
+            Ok(token) => Ok(Self { token: Some(token.into()) }),
+            Err(std::env::VarError::NotPresent) => Ok(Self { token: None }),
+            Err(std::env::VarError::NotUnicode(_)) => Err(wrong(format!("{TOKEN_VARIABLE} is no text"))),
+        }
+    }
+}
+
+/// What `scan` is to do.
+pub struct ScanConfig {
+    /// The lake's location.
+    pub lake: String,
+    /// The job.
+    pub job: JobOptions,
+    /// The service.
+    pub client: ClientOptions,
+    /// The budget; `None` is no bound.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// The credentials; none are needed for a plan.
+    pub token: Option<ApiToken>,
+    /// Whether only the plan is asked for.
+    pub dry_run: bool,
+}
+
+impl ScanConfig {
+    /// Resolves the flags of `scan`.
+    pub fn resolve(args: ScanArgs, environment: Environment, now_ms: i64) -> Result<Self, ConfigError> {
+        let ScanArgs { lake, source, window, limits, writing } = args;
+        let SourceArgs {
+            api_url,
+            token_file,
+            filters,
+            service,
+            page_limit,
+            requests_per_minute,
+            max_attempts,
+        } = source;
+        let ScanWindowArgs { window, by, slice, settle, initial, dry_run } = window;
+        let LimitArgs { parallel, memory_limit, max_page_bytes } = limits;
+        let WriteArgs { on_reject, keep_raw, compression, max_file_bytes, single_writer } = writing;
+
+        let api_url: ApiUrl = api_url.parse().map_err(|error| wrong(format!("--api-url: {error}")))?;
+        let (from_ms, until_ms) = resolve_window(&window, now_ms)?;
+        if from_ms.is_some_and(|from_ms| from_ms >= now_ms) {
+            return Err(wrong("--from lies in the future: nothing has happened there yet"));
+        }
+        let slice = slice
+            .map(|slice| SliceLength::try_new(*slice).map_err(|error| wrong(format!("--slice: {error}"))))
+            .transpose()?;
+        let settle_ms = settle.map(|settle| to_ms("--settle", *settle)).transpose()?;
+        let token = if dry_run { None } else { Some(token(token_file.as_deref(), environment.token)?) };
+        let memory_bytes = memory_limit.as_u64();
+        if memory_bytes < MIN_MEMORY_BYTES {
+            return Err(wrong(format!("--memory-limit: {memory_limit} is too little; give 64MiB or more")));
+        }
+        if !(1..=MAX_PAGE_BYTES).contains(&max_page_bytes.as_u64()) {
+            return Err(wrong(format!("--max-page-bytes: {max_page_bytes} is not from 1B to 1GiB")));
+        }
+        if max_file_bytes.as_u64() < MIN_FILE_BYTES {
+            return Err(wrong(format!("--max-file-bytes: {max_file_bytes} is too little; give 1MiB or more")));
+        }
+        let parallel = usize::from(parallel);
+        // Half of the memory is for rows that wait; the other half for pages, their columns and the
+        // row group that is being written.
+        let buffer_bytes = usize::try_from(memory_bytes / 2).unwrap_or(usize::MAX) / parallel;
+        Ok(Self {
+            lake: lake.lake,
+            job: JobOptions {
+                wish: LakeWish {
+                    api_host: api_url.host(),
+                    clock: by,
+                    filters: resolve_filters(filters.as_deref(), &service)?,
+                    slice,
+                },
+                from_ms,
+                until_ms,
+                initial_ms: to_ms("--initial", *initial)?,
+                settle_ms,
+                parallel,
+                on_reject: on_reject.into(),
+                keep_raw,
+                single_writer,
+                look_ahead_max_bytes: memory_bytes / 8,
+                write: WriteOptions { compression, max_file_bytes: max_file_bytes.as_u64(), buffer_bytes },
+            },
+            client: ClientOptions {
+                api_url,
+                page_limit,
+                max_page_bytes: max_page_bytes.as_u64(),
+                max_attempts,
+                connect_timeout: CONNECT_TIMEOUT,
+                read_timeout: READ_TIMEOUT,
+            },
+            requests_per_minute: NonZeroU32::new(requests_per_minute),
+            token,
+            dry_run,
+        })
+    }
+}
+
+/// Resolves `--from` and `--until`, in milliseconds since the epoch.
+fn resolve_window(args: &WindowArgs, now_ms: i64) -> Result<(Option<i64>, Option<i64>), ConfigError> {
+    let time = |flag: &str, text: &Option<String>| {
+        let parsed = text.as_deref().map(|text| parse_time(text, now_ms)).transpose();
+        parsed.map_err(|error| wrong(format!("{flag}: {error}")))
+    };
+    let from_ms = time("--from", &args.from)?;
+    let until_ms = time("--until", &args.until)?;
+    match (from_ms, until_ms) {
+        (Some(from_ms), Some(until_ms)) if until_ms <= from_ms => {
+            Err(wrong("--until is not after --from: the window is empty; swap them"))
+        }
+        _ => Ok((from_ms, until_ms)),
+    }
+}
+
+/// Resolves the window of a command that reads: what is not given is unbounded.
+pub fn read_window(args: &WindowArgs, now_ms: i64) -> Result<Option<TimeWindow>, ConfigError> {
+    let (from_ms, until_ms) = resolve_window(args, now_ms)?;
+    if from_ms.is_none() && until_ms.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(TimeWindow { from_ms: from_ms.unwrap_or(i64::MIN), until_ms: until_ms.unwrap_or(i64::MAX) }))
+}
+
+fn to_ms(flag: &str, duration: Duration) -> Result<i64, ConfigError> {
+    // Longer than the archive's years cannot be meant.
+    i64::try_from(duration.as_millis())
+        .ok()
+        .filter(|ms| *ms <= crate::window::MAX_TIME_MS)
+        .ok_or_else(|| wrong(format!("{flag}: {} is too long", humantime::format_duration(duration))))
+}
+
+/// Reads the token from its file or takes it from the environment.
+fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken, ConfigError> {
+    let (text, place) = match (file, variable) {
+        (Some(file), _) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| wrong(format!("--token-file {}: {error}", file.display())))?;
+            (SecretString::from(text), format!("--token-file {}", file.display()))
+        }
+        (None, Some(token)) => (token, TOKEN_VARIABLE.to_owned()),
+        (None, None) => {
+            return Err(wrong(format!(
+                "no API token: set {TOKEN_VARIABLE} or give --token-file; the portal makes one under Settings, Cloud Apps, API tokens"
+            )));
+        }
+    };
+    ApiToken::try_new(&text).map_err(|error| wrong(format!("{place}: {error}")))
+}
+
+/// Reads `--filters` and adds `--service`.
+fn resolve_filters(text: Option<&str>, service: &[i64]) -> Result<Option<Map<String, Value>>, ConfigError> {
+    let mut filters = match text {
+        None => None,
+        Some(text) => {
+            let text = match text.strip_prefix('@') {
+                Some(file) => std::fs::read_to_string(file)
+                    .map_err(|error| wrong(format!("--filters @{file}: {error}")))?,
+                None => text.to_owned(),
+            };
+            match serde_json::from_str(&text) {
+                Ok(Value::Object(filters)) => Some(filters),
+                Ok(_) => return Err(wrong(r#"--filters is no JSON object: give {"<filter>":{"<operator>":<value>}}"#)),
+                Err(error) => return Err(wrong(format!("--filters is not JSON: {error}"))),
+            }
+        }
+    };
+    for (filter, operators) in filters.iter().flatten() {
+        let Some(operators) = operators.as_object() else {
+            return Err(wrong(format!(r#"--filters: '{filter}' has no operators: give {{"{filter}":{{"eq":[…]}}}}"#)));
+        };
+        if let Some(relative) = operators.keys().find(|operator| operator.ends_with("_ndays")) {
+            return Err(wrong(format!(
+                "--filters: '{relative}' of '{filter}' means another time on every page; use --from and --until"
+            )));
+        }
+    }
+    if !service.is_empty() {
+        let filters = filters.get_or_insert_default();
+        if filters.contains_key("service") {
+            return Err(wrong("--service and --filters both name 'service': give it once"));
+        }
+        filters.insert("service".to_owned(), json!({"eq": service}));
+    }
+    Ok(filters)
+}
