@@ -31,8 +31,6 @@ pub enum Command {
     Status(LakeArgs),
     /// Check that what the commits name is there, whole, and call out what they do not name
     Verify(LakeArgs),
-    /// Write the original records as NDJSON to stdout, by `timestamp`
-    Export(ExportArgs),
     /// Print the schema
     Schema(SchemaArgs),
 }
@@ -125,7 +123,12 @@ pub struct SourceArgs {
     #[arg(long, env = "MDCA_PAGE_LIMIT", value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub page_limit: u32,
     /// Requests a minute: the tenant's budget is 30 for all its clients; 0 lifts it
-    #[arg(long, env = "MDCA_REQUESTS_PER_MINUTE", value_name = "N", default_value_t = 30)]
+    #[arg(
+        long,
+        env = "MDCA_REQUESTS_PER_MINUTE",
+        value_name = "N",
+        default_value_t = 30
+    )]
     pub requests_per_minute: u32,
     /// How often one request is tried in all
     #[arg(long, env = "MDCA_MAX_ATTEMPTS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -147,7 +150,12 @@ pub struct ScanWindowArgs {
     #[arg(long, env = "MDCA_SETTLE", value_name = "DURATION")]
     pub settle: Option<humantime::Duration>,
     /// How far back a new lake begins without --from
-    #[arg(long, env = "MDCA_INITIAL", value_name = "DURATION", default_value = "24h")]
+    #[arg(
+        long,
+        env = "MDCA_INITIAL",
+        value_name = "DURATION",
+        default_value = "24h"
+    )]
     pub initial: humantime::Duration,
     /// Print the plan; send nothing, write nothing
     #[arg(long, env = "MDCA_DRY_RUN")]
@@ -161,10 +169,20 @@ pub struct LimitArgs {
     #[arg(long, env = "MDCA_PARALLEL", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub parallel: u8,
     /// Memory for rows that wait and pages on their way
-    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE", default_value = "256MiB")]
+    #[arg(
+        long,
+        env = "MDCA_MEMORY_LIMIT",
+        value_name = "SIZE",
+        default_value = "256MiB"
+    )]
     pub memory_limit: ByteSize,
     /// The largest page taken, decompressed
-    #[arg(long, env = "MDCA_MAX_PAGE_BYTES", value_name = "SIZE", default_value = "128MiB")]
+    #[arg(
+        long,
+        env = "MDCA_MAX_PAGE_BYTES",
+        value_name = "SIZE",
+        default_value = "128MiB"
+    )]
     pub max_page_bytes: ByteSize,
 }
 
@@ -181,7 +199,12 @@ pub struct WriteArgs {
     #[arg(long, env = "MDCA_COMPRESSION", value_name = "CODEC", default_value_t = CompressionLevel::DEFAULT)]
     pub compression: CompressionLevel,
     /// A file that has grown to this size is finished
-    #[arg(long, env = "MDCA_MAX_FILE_BYTES", value_name = "SIZE", default_value = "512MiB")]
+    #[arg(
+        long,
+        env = "MDCA_MAX_FILE_BYTES",
+        value_name = "SIZE",
+        default_value = "512MiB"
+    )]
     pub max_file_bytes: ByteSize,
     /// Trust a store that cannot create only; then only one run at a time may write
     #[arg(long, env = "MDCA_SINGLE_WRITER")]
@@ -222,7 +245,12 @@ pub struct SchemaArgs {
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// The lake to make
-    #[arg(long, env = "MDCA_LAKE", value_name = "PATH", default_value = "./demo-lake")]
+    #[arg(
+        long,
+        env = "MDCA_LAKE",
+        value_name = "PATH",
+        default_value = "./demo-lake"
+    )]
     pub lake: String,
     /// Activities of the simulated tenant, over three days
     #[arg(long, env = "MDCA_ACTIVITIES", value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]

@@ -53,9 +53,13 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub fn of_process() -> Result<Self, ConfigError> {
         match std::env::var(TOKEN_VARIABLE) {
-            Ok(token) => Ok(Self { token: Some(token.into()) }),
+            Ok(token) => Ok(Self {
+                token: Some(token.into()),
+            }),
             Err(std::env::VarError::NotPresent) => Ok(Self { token: None }),
-            Err(std::env::VarError::NotUnicode(_)) => Err(wrong(format!("{TOKEN_VARIABLE} is no text"))),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(wrong(format!("{TOKEN_VARIABLE} is no text")))
+            }
         }
     }
 }
@@ -78,8 +82,18 @@ pub struct ScanConfig {
 
 impl ScanConfig {
     /// Resolves the flags of `scan`.
-    pub fn resolve(args: ScanArgs, environment: Environment, now_ms: i64) -> Result<Self, ConfigError> {
-        let ScanArgs { lake, source, window, limits, writing } = args;
+    pub fn resolve(
+        args: ScanArgs,
+        environment: Environment,
+        now_ms: i64,
+    ) -> Result<Self, ConfigError> {
+        let ScanArgs {
+            lake,
+            source,
+            window,
+            limits,
+            writing,
+        } = args;
         let SourceArgs {
             api_url,
             token_file,
@@ -89,29 +103,64 @@ impl ScanConfig {
             requests_per_minute,
             max_attempts,
         } = source;
-        let ScanWindowArgs { window, by, slice, settle, initial, dry_run } = window;
-        let LimitArgs { parallel, memory_limit, max_page_bytes } = limits;
-        let WriteArgs { on_reject, keep_raw, compression, max_file_bytes, single_writer } = writing;
+        let ScanWindowArgs {
+            window,
+            by,
+            slice,
+            settle,
+            initial,
+            dry_run,
+        } = window;
+        let LimitArgs {
+            parallel,
+            memory_limit,
+            max_page_bytes,
+        } = limits;
+        let WriteArgs {
+            on_reject,
+            keep_raw,
+            compression,
+            max_file_bytes,
+            single_writer,
+        } = writing;
 
-        let api_url: ApiUrl = api_url.parse().map_err(|error| wrong(format!("--api-url: {error}")))?;
+        let api_url: ApiUrl = api_url
+            .parse()
+            .map_err(|error| wrong(format!("--api-url: {error}")))?;
         let (from_ms, until_ms) = resolve_window(&window, now_ms)?;
         if from_ms.is_some_and(|from_ms| from_ms >= now_ms) {
-            return Err(wrong("--from lies in the future: nothing has happened there yet"));
+            return Err(wrong(
+                "--from lies in the future: nothing has happened there yet",
+            ));
         }
         let slice = slice
-            .map(|slice| SliceLength::try_new(*slice).map_err(|error| wrong(format!("--slice: {error}"))))
+            .map(|slice| {
+                SliceLength::try_new(*slice).map_err(|error| wrong(format!("--slice: {error}")))
+            })
             .transpose()?;
-        let settle_ms = settle.map(|settle| to_ms("--settle", *settle)).transpose()?;
-        let token = if dry_run { None } else { Some(token(token_file.as_deref(), environment.token)?) };
+        let settle_ms = settle
+            .map(|settle| to_ms("--settle", *settle))
+            .transpose()?;
+        let token = if dry_run {
+            None
+        } else {
+            Some(token(token_file.as_deref(), environment.token)?)
+        };
         let memory_bytes = memory_limit.as_u64();
         if memory_bytes < MIN_MEMORY_BYTES {
-            return Err(wrong(format!("--memory-limit: {memory_limit} is too little; give 64MiB or more")));
+            return Err(wrong(format!(
+                "--memory-limit: {memory_limit} is too little; give 64MiB or more"
+            )));
         }
         if !(1..=MAX_PAGE_BYTES).contains(&max_page_bytes.as_u64()) {
-            return Err(wrong(format!("--max-page-bytes: {max_page_bytes} is not from 1B to 1GiB")));
+            return Err(wrong(format!(
+                "--max-page-bytes: {max_page_bytes} is not from 1B to 1GiB"
+            )));
         }
         if max_file_bytes.as_u64() < MIN_FILE_BYTES {
-            return Err(wrong(format!("--max-file-bytes: {max_file_bytes} is too little; give 1MiB or more")));
+            return Err(wrong(format!(
+                "--max-file-bytes: {max_file_bytes} is too little; give 1MiB or more"
+            )));
         }
         let parallel = usize::from(parallel);
         // Half of the memory is for rows that wait; the other half for pages, their columns and the
@@ -135,7 +184,11 @@ impl ScanConfig {
                 keep_raw,
                 single_writer,
                 look_ahead_max_bytes: memory_bytes / 8,
-                write: WriteOptions { compression, max_file_bytes: max_file_bytes.as_u64(), buffer_bytes },
+                write: WriteOptions {
+                    compression,
+                    max_file_bytes: max_file_bytes.as_u64(),
+                    buffer_bytes,
+                },
             },
             client: ClientOptions {
                 api_url,
@@ -153,17 +206,23 @@ impl ScanConfig {
 }
 
 /// Resolves `--from` and `--until`, in milliseconds since the epoch.
-fn resolve_window(args: &WindowArgs, now_ms: i64) -> Result<(Option<i64>, Option<i64>), ConfigError> {
+fn resolve_window(
+    args: &WindowArgs,
+    now_ms: i64,
+) -> Result<(Option<i64>, Option<i64>), ConfigError> {
     let time = |flag: &str, text: &Option<String>| {
-        let parsed = text.as_deref().map(|text| parse_time(text, now_ms)).transpose();
+        let parsed = text
+            .as_deref()
+            .map(|text| parse_time(text, now_ms))
+            .transpose();
         parsed.map_err(|error| wrong(format!("{flag}: {error}")))
     };
     let from_ms = time("--from", &args.from)?;
     let until_ms = time("--until", &args.until)?;
     match (from_ms, until_ms) {
-        (Some(from_ms), Some(until_ms)) if until_ms <= from_ms => {
-            Err(wrong("--until is not after --from: the window is empty; swap them"))
-        }
+        (Some(from_ms), Some(until_ms)) if until_ms <= from_ms => Err(wrong(
+            "--until is not after --from: the window is empty; swap them",
+        )),
         _ => Ok((from_ms, until_ms)),
     }
 }
@@ -174,7 +233,10 @@ pub fn read_window(args: &WindowArgs, now_ms: i64) -> Result<Option<TimeWindow>,
     if from_ms.is_none() && until_ms.is_none() {
         return Ok(None);
     }
-    Ok(Some(TimeWindow { from_ms: from_ms.unwrap_or(i64::MIN), until_ms: until_ms.unwrap_or(i64::MAX) }))
+    Ok(Some(TimeWindow {
+        from_ms: from_ms.unwrap_or(i64::MIN),
+        until_ms: until_ms.unwrap_or(i64::MAX),
+    }))
 }
 
 fn to_ms(flag: &str, duration: Duration) -> Result<i64, ConfigError> {
@@ -182,7 +244,12 @@ fn to_ms(flag: &str, duration: Duration) -> Result<i64, ConfigError> {
     i64::try_from(duration.as_millis())
         .ok()
         .filter(|ms| *ms <= crate::window::MAX_TIME_MS)
-        .ok_or_else(|| wrong(format!("{flag}: {} is too long", humantime::format_duration(duration))))
+        .ok_or_else(|| {
+            wrong(format!(
+                "{flag}: {} is too long",
+                humantime::format_duration(duration)
+            ))
+        })
 }
 
 /// Reads the token from its file or takes it from the environment.
@@ -191,7 +258,10 @@ fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken
         (Some(file), _) => {
             let text = std::fs::read_to_string(file)
                 .map_err(|error| wrong(format!("--token-file {}: {error}", file.display())))?;
-            (SecretString::from(text), format!("--token-file {}", file.display()))
+            (
+                SecretString::from(text),
+                format!("--token-file {}", file.display()),
+            )
         }
         (None, Some(token)) => (token, TOKEN_VARIABLE.to_owned()),
         (None, None) => {
@@ -204,7 +274,10 @@ fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken
 }
 
 /// Reads `--filters` and adds `--service`.
-fn resolve_filters(text: Option<&str>, service: &[i64]) -> Result<Option<Map<String, Value>>, ConfigError> {
+fn resolve_filters(
+    text: Option<&str>,
+    service: &[i64],
+) -> Result<Option<Map<String, Value>>, ConfigError> {
     let mut filters = match text {
         None => None,
         Some(text) => {
@@ -215,16 +288,25 @@ fn resolve_filters(text: Option<&str>, service: &[i64]) -> Result<Option<Map<Str
             };
             match serde_json::from_str(&text) {
                 Ok(Value::Object(filters)) => Some(filters),
-                Ok(_) => return Err(wrong(r#"--filters is no JSON object: give {"<filter>":{"<operator>":<value>}}"#)),
+                Ok(_) => {
+                    return Err(wrong(
+                        r#"--filters is no JSON object: give {"<filter>":{"<operator>":<value>}}"#,
+                    ));
+                }
                 Err(error) => return Err(wrong(format!("--filters is not JSON: {error}"))),
             }
         }
     };
     for (filter, operators) in filters.iter().flatten() {
         let Some(operators) = operators.as_object() else {
-            return Err(wrong(format!(r#"--filters: '{filter}' has no operators: give {{"{filter}":{{"eq":[…]}}}}"#)));
+            return Err(wrong(format!(
+                r#"--filters: '{filter}' has no operators: give {{"{filter}":{{"eq":[…]}}}}"#
+            )));
         };
-        if let Some(relative) = operators.keys().find(|operator| operator.ends_with("_ndays")) {
+        if let Some(relative) = operators
+            .keys()
+            .find(|operator| operator.ends_with("_ndays"))
+        {
             return Err(wrong(format!(
                 "--filters: '{relative}' of '{filter}' means another time on every page; use --from and --until"
             )));
@@ -233,7 +315,9 @@ fn resolve_filters(text: Option<&str>, service: &[i64]) -> Result<Option<Map<Str
     if !service.is_empty() {
         let filters = filters.get_or_insert_default();
         if filters.contains_key("service") {
-            return Err(wrong("--service and --filters both name 'service': give it once"));
+            return Err(wrong(
+                "--service and --filters both name 'service': give it once",
+            ));
         }
         filters.insert("service".to_owned(), json!({"eq": service}));
     }

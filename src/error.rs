@@ -98,7 +98,9 @@ pub enum JobError {
     #[error("pick the rows of a page")]
     Rows(#[from] arrow::error::ArrowError),
     /// Records came in that are neither rows nor rejects nor repeats.
-    #[error("account for every record of slice {slice}: {records} came in, {accounted} went out; nothing of it is published")]
+    #[error(
+        "account for every record of slice {slice}: {records} came in, {accounted} went out; nothing of it is published"
+    )]
     Conservation {
         /// The slice.
         slice: Slice,
@@ -119,13 +121,17 @@ pub enum JobError {
         service_ms: i64,
     },
     /// The service's last answer had no date.
-    #[error("commit slice {slice}: the service's last answer has no Date header, so nothing says that the slice is closed; check what stands between this machine and the service")]
+    #[error(
+        "commit slice {slice}: the service's last answer has no Date header, so nothing says that the slice is closed; check what stands between this machine and the service"
+    )]
     NoDate {
         /// The slice.
         slice: Slice,
     },
     /// Rejects, where the user wants none.
-    #[error("commit slice {slice}: {rejects} records cannot become rows ({reasons}) and --on-reject is fail; with --on-reject keep they are kept under _mdca/rejects/")]
+    #[error(
+        "commit slice {slice}: {rejects} records cannot become rows ({reasons}) and --on-reject is fail; with --on-reject keep they are kept under _mdca/rejects/"
+    )]
     Rejects {
         /// The slice.
         slice: Slice,
@@ -156,12 +162,16 @@ impl JobError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Scan(error) if error.is_sign_in() => ErrorKind::SignIn,
-            Self::Scan(_) | Self::Decode(_) | Self::NotClosed { .. } | Self::NoDate { .. } => ErrorKind::Service,
+            Self::Scan(_) | Self::Decode(_) | Self::NotClosed { .. } | Self::NoDate { .. } => {
+                ErrorKind::Service
+            }
             Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
             Self::Commit(_) | Self::Store(_) => ErrorKind::Storage,
-            Self::Write(_) | Self::Partition(_) | Self::Rows(_) | Self::Conservation { .. } | Self::Died { .. } => {
-                ErrorKind::Internal
-            }
+            Self::Write(_)
+            | Self::Partition(_)
+            | Self::Rows(_)
+            | Self::Conservation { .. }
+            | Self::Died { .. } => ErrorKind::Internal,
             Self::Rejects { .. } => ErrorKind::Data,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Usage(_) => ErrorKind::Usage,

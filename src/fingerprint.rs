@@ -30,7 +30,11 @@ pub fn fingerprint(json: &str) -> u128 {
         let value = match byte {
             b'{' | b'[' => {
                 let kind = if *byte == b'{' { OBJECT } else { LIST };
-                open.push(Open { kind, sum: 0, key: None });
+                open.push(Open {
+                    kind,
+                    sum: 0,
+                    key: None,
+                });
                 at += 1;
                 continue;
             }
@@ -44,7 +48,9 @@ pub fn fingerprint(json: &str) -> u128 {
                 let token = &json[at..end];
                 at = end;
                 let hash = hash_string(token);
-                if let Some(object) = open.last_mut().filter(|open| open.kind == OBJECT && open.key.is_none())
+                if let Some(object) = open
+                    .last_mut()
+                    .filter(|open| open.kind == OBJECT && open.key.is_none())
                 {
                     object.key = Some(hash);
                     continue;
@@ -98,7 +104,10 @@ fn mix(a: u128, b: u128) -> u128 {
 /// The position behind the closing quote of the string that opens at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+    while let Some(found) = bytes
+        .get(at..)
+        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
+    {
         at += found;
         if bytes[at] == b'"' {
             return at + 1;
@@ -115,15 +124,40 @@ mod tests {
     #[test]
     fn order_of_keys_white_space_and_escapes_do_not_matter() {
         let one = fingerprint(r#"{"a":[1,{"x":"é","y":null}],"b":"q\"w"}"#);
-        assert_eq!(one, fingerprint("{ \"b\" : \"q\\u0022w\",\n\"a\":[1, {\"y\":null,\"x\":\"\\u00e9\"} ] }"));
+        assert_eq!(
+            one,
+            fingerprint("{ \"b\" : \"q\\u0022w\",\n\"a\":[1, {\"y\":null,\"x\":\"\\u00e9\"} ] }")
+        );
     }
 
     #[test]
     fn everything_else_does() {
         let different = [
-            "{}", "[]", "[[]]", "[{}]", "0", "\"0\"", "null", "\"null\"", "1", "1.0", "[1,2]", "[2,1]", "[12]",
-            r#"{"a":1}"#, r#"{"a":2}"#, r#"{"b":1}"#, r#"{"a":{"b":1}}"#, r#"{"a":1,"b":1}"#, r#"{"a":"b"}"#,
-            r#"{"b":"a"}"#, r#"["a","b"]"#, r#"["\ud800"]"#, r#"["\ud801"]"#, r#"{"a":null}"#, "[null]",
+            "{}",
+            "[]",
+            "[[]]",
+            "[{}]",
+            "0",
+            "\"0\"",
+            "null",
+            "\"null\"",
+            "1",
+            "1.0",
+            "[1,2]",
+            "[2,1]",
+            "[12]",
+            r#"{"a":1}"#,
+            r#"{"a":2}"#,
+            r#"{"b":1}"#,
+            r#"{"a":{"b":1}}"#,
+            r#"{"a":1,"b":1}"#,
+            r#"{"a":"b"}"#,
+            r#"{"b":"a"}"#,
+            r#"["a","b"]"#,
+            r#"["\ud800"]"#,
+            r#"["\ud801"]"#,
+            r#"{"a":null}"#,
+            "[null]",
             "[null,null]",
         ];
         for (i, a) in different.iter().enumerate() {

@@ -107,7 +107,13 @@ impl Ids {
 
     /// Sixteen hexadecimal digits; no `-` in them.
     fn next(&self) -> String {
-        format!("{:016x}", self.0.lock().expect("nothing panics while it draws").u64(..))
+        format!(
+            "{:016x}",
+            self.0
+                .lock()
+                .expect("nothing panics while it draws")
+                .u64(..)
+        )
     }
 }
 
@@ -169,18 +175,28 @@ pub async fn run(options: &JobOptions, world: World) -> RunReport {
     }
     world.progress.finish();
     let elapsed = world.clock.elapsed().saturating_sub(started);
-    report.finish(world.counters.counts(), elapsed.as_secs_f64(), peak_memory_bytes());
+    report.finish(
+        world.counters.counts(),
+        elapsed.as_secs_f64(),
+        peak_memory_bytes(),
+    );
     if report.window.is_some()
         && let Err(error) = save(&world.store, &report).await
     {
         report.failed(None, &error);
-        report.finish(world.counters.counts(), elapsed.as_secs_f64(), peak_memory_bytes());
+        report.finish(
+            world.counters.counts(),
+            elapsed.as_secs_f64(),
+            peak_memory_bytes(),
+        );
     }
     report
 }
 
 async fn save(store: &Store, report: &RunReport) -> Result<(), JobError> {
-    Ok(store.put(&paths::run(&report.run), Bytes::from(report.to_json())).await?)
+    Ok(store
+        .put(&paths::run(&report.run), Bytes::from(report.to_json()))
+        .await?)
 }
 
 async fn run_slices(
@@ -204,18 +220,33 @@ async fn run_slices(
         Identity::check_create_only(store).await?;
     }
 
-    let covered = |slice: &str| slice.parse::<Slice>().is_ok_and(|slice| plan.covers(&slice));
+    let covered = |slice: &str| {
+        slice
+            .parse::<Slice>()
+            .is_ok_and(|slice| plan.covers(&slice))
+    };
     let recovered = commit::recover(store, world.clock.as_ref(), covered).await?;
-    let adopted: BTreeSet<String> = recovered.adopted.iter().map(|commit| commit.slice.clone()).collect();
+    let adopted: BTreeSet<String> = recovered
+        .adopted
+        .iter()
+        .map(|commit| commit.slice.clone())
+        .collect();
     for commit in &recovered.adopted {
         report.slices.adopted += 1;
         count_commit(report, commit);
     }
-    let slices = plan.slices.iter().filter(|slice| !adopted.contains(&slice.to_string()));
+    let slices = plan
+        .slices
+        .iter()
+        .filter(|slice| !adopted.contains(&slice.to_string()));
     let outcome = scan_all(options, world, &setup, slices.copied().collect(), report).await;
 
     let committed = commit::committed_slices(store).await?;
-    report.watermark = Some(format_time(watermark(setup.identity.begin_ms, setup.length, &committed)));
+    report.watermark = Some(format_time(watermark(
+        setup.identity.begin_ms,
+        setup.length,
+        &committed,
+    )));
     outcome
 }
 
@@ -249,7 +280,9 @@ async fn scan_all(
             let handle = tasks.spawn(async move { task.scan_and_commit(slice).await });
             flying.insert(handle.id(), slice);
         }
-        let Some(ended) = tasks.join_next_with_id().await else { break };
+        let Some(ended) = tasks.join_next_with_id().await else {
+            break;
+        };
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
@@ -282,7 +315,11 @@ async fn scan_all(
         }
         world.progress.slice_done(report.counts.rows);
     }
-    if *world.interrupted.borrow() { Err(JobError::Interrupted) } else { Ok(()) }
+    if *world.interrupted.borrow() {
+        Err(JobError::Interrupted)
+    } else {
+        Ok(())
+    }
 }
 
 fn count_commit(report: &mut RunReport, commit: &Commit) {
@@ -298,7 +335,11 @@ fn describe_plan(report: &mut RunReport, plan: &Plan) {
     report.slices.skipped = plan.committed;
     report.notes.extend(plan.remark());
     if plan.slices.is_empty() {
-        let what = if plan.covered.is_empty() { "no slice of the window is closed yet" } else { "every closed slice is committed" };
+        let what = if plan.covered.is_empty() {
+            "no slice of the window is closed yet"
+        } else {
+            "every closed slice is committed"
+        };
         report.notes.push(format!("nothing to do: {what}"));
     }
 }
@@ -312,7 +353,11 @@ struct Setup {
 }
 
 impl Setup {
-    fn resolve(options: &JobOptions, found: Option<Identity>, now_ms: i64) -> Result<Self, JobError> {
+    fn resolve(
+        options: &JobOptions,
+        found: Option<Identity>,
+        now_ms: i64,
+    ) -> Result<Self, JobError> {
         let JobOptions { wish, .. } = options;
         let default_slice = SliceLength::try_new(DEFAULT_SLICE).expect("an hour is whole minutes");
         let identity = match found {
@@ -327,13 +372,17 @@ impl Setup {
                 wish.filters.clone().unwrap_or_default(),
                 wish.slice.unwrap_or(default_slice).minutes(),
                 schema::activity().version,
-                options.from_ms.unwrap_or((now_ms - options.initial_ms).max(0)),
+                options
+                    .from_ms
+                    .unwrap_or((now_ms - options.initial_ms).max(0)),
             ),
         };
-        let clock: ClockField = identity
-            .clock
-            .parse()
-            .map_err(|_| JobError::Usage(format!("the lake's clock '{}' is not known; use the newer program", identity.clock)))?;
+        let clock: ClockField = identity.clock.parse().map_err(|_| {
+            JobError::Usage(format!(
+                "the lake's clock '{}' is not known; use the newer program",
+                identity.clock
+            ))
+        })?;
         let minutes = u64::try_from(identity.slice_minutes).unwrap_or(0);
         let length = SliceLength::try_new(std::time::Duration::from_secs(60 * minutes))
             .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
@@ -344,14 +393,27 @@ impl Setup {
                 "--filters names the lake's clock '{clock}', which the window decides; take it out and use --from and --until"
             )));
         }
-        let settle_ms = options.settle_ms.unwrap_or_else(|| default_settle_ms(clock));
-        Ok(Self { identity, clock, length, settle_ms })
+        let settle_ms = options
+            .settle_ms
+            .unwrap_or_else(|| default_settle_ms(clock));
+        Ok(Self {
+            identity,
+            clock,
+            length,
+            settle_ms,
+        })
     }
 
     fn plan(&self, options: &JobOptions, now_ms: i64, committed: &BTreeSet<String>) -> Plan {
         let from_ms = options.from_ms.unwrap_or(self.identity.begin_ms);
         let until_ms = options.until_ms.unwrap_or(now_ms).max(from_ms);
-        Plan::new(TimeWindow { from_ms, until_ms }, self.length, now_ms, self.settle_ms, committed)
+        Plan::new(
+            TimeWindow { from_ms, until_ms },
+            self.length,
+            now_ms,
+            self.settle_ms,
+            committed,
+        )
     }
 
     fn describe(&self, report: &mut RunReport) {
@@ -369,7 +431,12 @@ impl Setup {
 
 /// Refuses flags that ask for another lake than the one that is there.
 fn check_wish(wish: &LakeWish, identity: &Identity) -> Result<(), JobError> {
-    let LakeWish { api_host, clock, filters, slice } = wish;
+    let LakeWish {
+        api_host,
+        clock,
+        filters,
+        slice,
+    } = wish;
     let other = |flag: &str, asked: String, is: String| {
         Err(JobError::Usage(format!(
             "the lake was made with {flag} {is}, and this run says {asked}; leave the flag out, or give another --lake"
@@ -394,12 +461,19 @@ fn check_wish(wish: &LakeWish, identity: &Identity) -> Result<(), JobError> {
     if let Some(clock) = clock.filter(|clock| clock.as_str() != identity.clock) {
         return other("--by", clock.to_string(), identity.clock.clone());
     }
-    if let Some(filters) = filters.as_ref().filter(|filters| **filters != identity.filters) {
+    if let Some(filters) = filters
+        .as_ref()
+        .filter(|filters| **filters != identity.filters)
+    {
         let text = |filters: &Map<String, Value>| Value::Object(filters.clone()).to_string();
         return other("--filters", text(filters), text(&identity.filters));
     }
     if let Some(slice) = slice.filter(|slice| slice.minutes() != identity.slice_minutes) {
-        return other("--slice", slice.to_string(), format!("{}m", identity.slice_minutes));
+        return other(
+            "--slice",
+            slice.to_string(),
+            format!("{}m", identity.slice_minutes),
+        );
     }
     Ok(())
 }
@@ -477,27 +551,50 @@ impl SliceTask {
             )
         };
         let prepared = match rejects.seal().await {
-            Ok(None) => Prepared { commit: commit(None), files, rejects: None },
-            Ok(Some((entry, upload))) => {
-                Prepared { commit: commit(Some(entry)), files, rejects: Some(upload) }
-            }
+            Ok(None) => Prepared {
+                commit: commit(None),
+                files,
+                rejects: None,
+            },
+            Ok(Some((entry, upload))) => Prepared {
+                commit: commit(Some(entry)),
+                files,
+                rejects: Some(upload),
+            },
             Err(error) => {
-                Prepared { commit: commit(None), files, rejects: None }.abort().await;
+                Prepared {
+                    commit: commit(None),
+                    files,
+                    rejects: None,
+                }
+                .abort()
+                .await;
                 return Err(error.into());
             }
         };
         let written: u64 = prepared.files.iter().map(|file| file.entry.rows).sum();
         if !flow.counts.conserve() || written != flow.counts.rows {
             let counts = &flow.counts;
-            let accounted =
-                written + counts.rejects.values().sum::<u64>() + counts.repeats + counts.outside_probe - counts.copies;
+            let accounted = written
+                + counts.rejects.values().sum::<u64>()
+                + counts.repeats
+                + counts.outside_probe
+                - counts.copies;
             let records = counts.records;
             prepared.abort().await;
-            return Err(JobError::Conservation { slice, records, accounted });
+            return Err(JobError::Conservation {
+                slice,
+                records,
+                accounted,
+            });
         }
         let commit = prepared.commit.clone();
         let outcome = commit::commit(store, self.world.clock.as_ref(), prepared).await?;
-        Ok(SliceDone { outcome, commit, unknown: flow.unknown })
+        Ok(SliceDone {
+            outcome,
+            commit,
+            unknown: flow.unknown,
+        })
     }
 
     /// Takes every page of a slice from the service to the writer.
@@ -548,7 +645,9 @@ impl SliceTask {
             keep_raw: self.options.keep_raw,
         };
         let work = tokio::task::spawn_blocking(move || {
-            let decoded = flow.decoder.decode(&page.text[page.data.clone()], &ingest)?;
+            let decoded = flow
+                .decoder
+                .decode(&page.text[page.data.clone()], &ingest)?;
             let sifted = flow.sifter.sift(&page, &decoded)?;
             flow.counts.add(&sifted.counts);
             for (path, count) in decoded.unknown {
@@ -556,7 +655,8 @@ impl SliceTask {
             }
             Ok((flow, sifted))
         });
-        work.await.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))
+        work.await
+            .unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))
     }
 
     fn check_rejects(&self, slice: Slice, counts: &SliceCounts) -> Result<(), JobError> {
@@ -564,15 +664,24 @@ impl SliceTask {
         if self.options.on_reject == OnReject::Keep || rejects == 0 {
             return Ok(());
         }
-        let reasons: Vec<String> =
-            counts.rejects.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
-        Err(JobError::Rejects { slice, rejects, reasons: reasons.join(", ") })
+        let reasons: Vec<String> = counts
+            .rejects
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        Err(JobError::Rejects {
+            slice,
+            rejects,
+            reasons: reasons.join(", "),
+        })
     }
 
     /// Makes sure by the service's own clock that nothing can be added to the slice any more: a
     /// local clock that runs fast must not lose records.
     fn check_closed(&self, slice: Slice, service_ms: Option<i64>) -> Result<(), JobError> {
-        let Some(service_ms) = service_ms else { return Err(JobError::NoDate { slice }) };
+        let Some(service_ms) = service_ms else {
+            return Err(JobError::NoDate { slice });
+        };
         // A date says the second, which may be all but over.
         if service_ms + 999 - self.setup.settle_ms >= slice.until_ms() {
             Ok(())
@@ -585,7 +694,9 @@ impl SliceTask {
 /// The most memory that this process held, in bytes, where the system tells.
 fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -6,10 +6,12 @@ pub mod clock;
 pub mod commit;
 pub mod config;
 pub mod decode;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod error;
 pub mod fingerprint;
-pub mod partition;
 pub mod job;
+pub mod partition;
 pub mod plan;
 pub mod progress;
 pub mod rejects;

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+#[cfg(feature = "demo")]
+use mdca_lake::cli::DemoArgs;
 use mdca_lake::cli::{Cli, Command, LakeArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat};
 use mdca_lake::clock::{Clock, SystemClock};
 use mdca_lake::config::{ConfigError, Environment, ScanConfig};
+#[cfg(feature = "demo")]
+use mdca_lake::demo;
 use mdca_lake::error::{ErrorKind, JobError, chain};
 use mdca_lake::job::{self, Ids, World};
 use mdca_lake::progress::Progress;
@@ -30,7 +34,10 @@ struct Finished {
 
 impl Finished {
     fn done(stdout: String) -> Self {
-        Self { stdout, exit_code: 0 }
+        Self {
+            stdout,
+            exit_code: 0,
+        }
     }
 
     fn of_report(report: &RunReport, format: ReportFormat) -> Self {
@@ -38,14 +45,20 @@ impl Finished {
             ReportFormat::Text => report.to_text(),
             ReportFormat::Json => report.to_json(),
         };
-        Self { stdout, exit_code: report.exit_code }
+        Self {
+            stdout,
+            exit_code: report.exit_code,
+        }
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logs(&cli.output);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return complain(&JobError::Usage(format!("start the runtime: {error}"))),
     };
@@ -66,7 +79,10 @@ async fn run(cli: Cli) -> Result<Finished, JobError> {
             let now_ms = SystemClock::new().now_ms();
             let environment = Environment::of_process().map_err(usage)?;
             let config = ScanConfig::resolve(*args, environment, now_ms).map_err(usage)?;
-            Ok(Finished::of_report(&scan(config, output.progress).await?, output.report))
+            Ok(Finished::of_report(
+                &scan(config, output.progress).await?,
+                output.report,
+            ))
         }
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(args, &output).await,
@@ -83,9 +99,11 @@ async fn run(cli: Cli) -> Result<Finished, JobError> {
                 ReportFormat::Text => verification.to_text(),
                 ReportFormat::Json => verification.to_json(),
             };
-            Ok(Finished { stdout, exit_code: verification.exit_code() })
+            Ok(Finished {
+                stdout,
+                exit_code: verification.exit_code(),
+            })
         }
-        Command::Export(args) => export(args).await,
         Command::Schema(args) => Ok(Finished::done(render(args.format)?)),
     }
 }
@@ -104,7 +122,11 @@ async fn scan(config: ScanConfig, progress: ProgressMode) -> Result<RunReport, J
     };
     let store = Store::make(&config.lake)?;
     let counters = Arc::new(ScanCounters::default());
-    let budget = Budget::new(config.requests_per_minute, Arc::clone(&clock), Arc::clone(&counters));
+    let budget = Budget::new(
+        config.requests_per_minute,
+        Arc::clone(&clock),
+        Arc::clone(&counters),
+    );
     let client = ActivityClient::new(
         config.client,
         Box::new(token),
@@ -137,6 +159,19 @@ async fn scan(config: ScanConfig, progress: ProgressMode) -> Result<RunReport, J
     }
 }
 
+/// Runs the main job against a simulated tenant, and says how to look at what it made.
+#[cfg(feature = "demo")]
+async fn demo(args: DemoArgs, output: &OutputArgs) -> Result<Finished, JobError> {
+    let DemoArgs { lake, activities } = args;
+    let tenant = demo::start(activities, &lake, SystemClock::new().now_ms()).await?;
+    let report = scan(tenant.config()?, output.progress).await?;
+    let mut finished = Finished::of_report(&report, output.report);
+    if output.report == ReportFormat::Text && finished.exit_code == 0 {
+        finished.stdout.push_str(&demo::epilogue(&lake)?);
+    }
+    Ok(finished)
+}
+
 /// Returns when the process is asked to stop.
 async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -157,7 +192,7 @@ fn render(format: schema::SchemaFormat) -> Result<String, JobError> {
     Ok(match format {
         schema::SchemaFormat::Table => activity.to_table(),
         schema::SchemaFormat::Arrow => activity.to_arrow_text(),
-        schema::SchemaFormat::Parquet => write::message_type(&activity.arrow())?,
+        schema::SchemaFormat::Parquet => write::message_type(activity.arrow())?,
         schema::SchemaFormat::Duckdb => activity.to_duckdb(),
         schema::SchemaFormat::Spark => activity.to_spark(),
         schema::SchemaFormat::Markdown => activity.to_markdown(),

@@ -28,11 +28,19 @@ impl Plan {
     ) -> Self {
         let wide = length.widen(asked);
         let closed_ms = length.floor(now_ms.saturating_sub(settle_ms));
-        let covered =
-            TimeWindow { from_ms: wide.from_ms, until_ms: wide.until_ms.min(closed_ms).max(wide.from_ms) };
-        let (done, slices): (Vec<Slice>, Vec<Slice>) =
-            length.slices(covered).partition(|slice| committed.contains(&slice.to_string()));
-        Self { asked, covered, slices, committed: done.len() as u64 }
+        let covered = TimeWindow {
+            from_ms: wide.from_ms,
+            until_ms: wide.until_ms.min(closed_ms).max(wide.from_ms),
+        };
+        let (done, slices): (Vec<Slice>, Vec<Slice>) = length
+            .slices(covered)
+            .partition(|slice| committed.contains(&slice.to_string()));
+        Self {
+            asked,
+            covered,
+            slices,
+            committed: done.len() as u64,
+        }
     }
 
     /// Says how the window was changed, if it was.
@@ -41,7 +49,8 @@ impl Plan {
             return None;
         }
         let what = match (
-            self.covered.from_ms < self.asked.from_ms || self.covered.until_ms > self.asked.until_ms,
+            self.covered.from_ms < self.asked.from_ms
+                || self.covered.until_ms > self.asked.until_ms,
             self.covered.until_ms < self.asked.until_ms,
         ) {
             (true, true) => "widened to whole slices and cut back to the last closed one",
@@ -60,8 +69,13 @@ impl Plan {
 /// The time up to which every slice since `begin_ms` has a commit, in milliseconds since the epoch.
 pub fn watermark(begin_ms: i64, length: SliceLength, committed: &BTreeSet<String>) -> i64 {
     let from_ms = length.floor(begin_ms);
-    let window = TimeWindow { from_ms, until_ms: crate::window::MAX_TIME_MS };
-    let tiled = length.slices(window).take_while(|slice| committed.contains(&slice.to_string()));
+    let window = TimeWindow {
+        from_ms,
+        until_ms: crate::window::MAX_TIME_MS,
+    };
+    let tiled = length
+        .slices(window)
+        .take_while(|slice| committed.contains(&slice.to_string()));
     tiled.last().map_or(from_ms, |slice| slice.until_ms())
 }
 
@@ -77,7 +91,10 @@ mod tests {
     }
 
     fn plan(from: &str, until: &str, now: &str, committed: &[&str]) -> Plan {
-        let asked = TimeWindow { from_ms: at(from), until_ms: at(until) };
+        let asked = TimeWindow {
+            from_ms: at(from),
+            until_ms: at(until),
+        };
         let hour = SliceLength::try_new(Duration::from_secs(3_600)).unwrap();
         let committed = committed.iter().map(|name| (*name).to_owned()).collect();
         Plan::new(asked, hour, at(now), 15 * 60_000, &committed)
@@ -89,8 +106,19 @@ mod tests {
 
     #[test]
     fn edges_are_widened_and_the_end_is_cut_back_to_what_is_closed() {
-        let plan = plan("2026-11-20T10:30:00Z", "2026-11-20T13:10:00Z", "2026-11-20T13:14:59Z", &[]);
-        assert_eq!(names(&plan), ["20261120T1000Z-20261120T1100Z", "20261120T1100Z-20261120T1200Z"]);
+        let plan = plan(
+            "2026-11-20T10:30:00Z",
+            "2026-11-20T13:10:00Z",
+            "2026-11-20T13:14:59Z",
+            &[],
+        );
+        assert_eq!(
+            names(&plan),
+            [
+                "20261120T1000Z-20261120T1100Z",
+                "20261120T1100Z-20261120T1200Z"
+            ]
+        );
         assert_eq!(
             plan.remark().unwrap(),
             "the window was widened to whole slices and cut back to the last closed one"
@@ -100,25 +128,59 @@ mod tests {
     #[test]
     fn a_slice_is_closed_when_its_end_has_settled() {
         let window = ("2026-11-20T12:00:00Z", "2026-11-20T13:00:00Z");
-        assert!(plan(window.0, window.1, "2026-11-20T13:14:59.999Z", &[]).slices.is_empty());
-        assert_eq!(plan(window.0, window.1, "2026-11-20T13:15:00Z", &[]).slices.len(), 1);
+        assert!(
+            plan(window.0, window.1, "2026-11-20T13:14:59.999Z", &[])
+                .slices
+                .is_empty()
+        );
+        assert_eq!(
+            plan(window.0, window.1, "2026-11-20T13:15:00Z", &[])
+                .slices
+                .len(),
+            1
+        );
     }
 
     #[test]
     fn committed_slices_are_left_out_and_gaps_are_filled() {
-        let committed = ["20261120T1000Z-20261120T1100Z", "20261120T1200Z-20261120T1300Z"];
-        let plan = plan("2026-11-20T10:00:00Z", "2026-11-20T14:00:00Z", "2026-11-21", &committed);
-        assert_eq!(names(&plan), ["20261120T1100Z-20261120T1200Z", "20261120T1300Z-20261120T1400Z"]);
+        let committed = [
+            "20261120T1000Z-20261120T1100Z",
+            "20261120T1200Z-20261120T1300Z",
+        ];
+        let plan = plan(
+            "2026-11-20T10:00:00Z",
+            "2026-11-20T14:00:00Z",
+            "2026-11-21",
+            &committed,
+        );
+        assert_eq!(
+            names(&plan),
+            [
+                "20261120T1100Z-20261120T1200Z",
+                "20261120T1300Z-20261120T1400Z"
+            ]
+        );
         assert_eq!(plan.committed, 2);
         let hour = SliceLength::try_new(Duration::from_secs(3_600)).unwrap();
         let committed = committed.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(watermark(at("2026-11-20T10:20:00Z"), hour, &committed), at("2026-11-20T11:00:00Z"));
-        assert_eq!(watermark(at("2026-11-19"), hour, &committed), at("2026-11-19"));
+        assert_eq!(
+            watermark(at("2026-11-20T10:20:00Z"), hour, &committed),
+            at("2026-11-20T11:00:00Z")
+        );
+        assert_eq!(
+            watermark(at("2026-11-19"), hour, &committed),
+            at("2026-11-19")
+        );
     }
 
     #[test]
     fn nothing_closed_is_an_empty_plan() {
-        let plan = plan("2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z", "2026-11-20T10:30:00Z", &[]);
+        let plan = plan(
+            "2026-11-20T10:00:00Z",
+            "2026-11-20T11:00:00Z",
+            "2026-11-20T10:30:00Z",
+            &[],
+        );
         assert!(plan.slices.is_empty() && plan.covered.is_empty());
     }
 }

@@ -19,8 +19,11 @@ impl Progress {
 
     /// Begins with so many slices to go.
     pub fn begin(&self, slices: u64) {
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} slices, {msg} ({elapsed}, {eta} to go)");
-        self.0.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = ProgressStyle::with_template(
+            "{bar:30} {pos}/{len} slices, {msg} ({elapsed}, {eta} to go)",
+        );
+        self.0
+            .set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         self.0.set_length(slices);
         self.0.set_message("no rows yet");
     }

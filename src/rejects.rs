@@ -41,7 +41,11 @@ impl RejectsWriter {
         }
         if self.upload.is_none() {
             let uploads = self.store.uploads();
-            self.upload = Some(uploads.begin(&self.path, &self.slice, &self.attempt).await?);
+            self.upload = Some(
+                uploads
+                    .begin(&self.path, &self.slice, &self.attempt)
+                    .await?,
+            );
         }
         self.lines += memchr::memchr_iter(b'\n', lines.as_bytes()).count() as u64;
         self.bytes += lines.len() as u64;
@@ -53,7 +57,9 @@ impl RejectsWriter {
     /// Seals what was written: what the commit says about it, and the upload; nothing if there are
     /// no rejects.
     pub async fn seal(&mut self) -> Result<Option<(RejectsEntry, Box<dyn Upload>)>, StoreError> {
-        let Some(mut upload) = self.upload.take() else { return Ok(None) };
+        let Some(mut upload) = self.upload.take() else {
+            return Ok(None);
+        };
         if let Err(error) = upload.seal().await {
             upload.abort().await;
             return Err(error);

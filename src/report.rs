@@ -28,7 +28,10 @@ pub struct ReportWindow {
 
 impl From<TimeWindow> for ReportWindow {
     fn from(window: TimeWindow) -> Self {
-        Self { from: format_time(window.from_ms), until: format_time(window.until_ms) }
+        Self {
+            from: format_time(window.from_ms),
+            until: format_time(window.until_ms),
+        }
     }
 }
 
@@ -206,13 +209,20 @@ impl RunReport {
     /// Adds up the keys of a slice's records that the schema does not know.
     pub fn unknown(&mut self, slice: &Slice, keys: &BTreeMap<String, u64>) {
         for (path, count) in keys {
-            let known = self.unknown_fields.iter().position(|field| field.path == *path);
+            let known = self
+                .unknown_fields
+                .iter()
+                .position(|field| field.path == *path);
             let path = if known.is_some() || self.unknown_fields.len() < MAX_UNKNOWN_PATHS {
                 path.as_str()
             } else {
                 OTHER_PATHS
             };
-            match self.unknown_fields.iter_mut().find(|field| field.path == path) {
+            match self
+                .unknown_fields
+                .iter_mut()
+                .find(|field| field.path == path)
+            {
                 Some(field) => {
                     field.count += count;
                     field.first_slice = field.first_slice.clone().min(slice.to_string());
@@ -251,11 +261,20 @@ impl RunReport {
         self.elapsed_s = elapsed_s;
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rows = self.counts.rows as f64;
-        self.rows_per_s = if elapsed_s > 0.0 { rows / elapsed_s } else { 0.0 };
+        self.rows_per_s = if elapsed_s > 0.0 {
+            rows / elapsed_s
+        } else {
+            0.0
+        };
         self.peak_memory_bytes = peak_memory_bytes;
-        self.unknown_fields.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.path.cmp(&b.path)));
+        self.unknown_fields
+            .sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.path.cmp(&b.path)));
         self.failures.sort_by(|a, b| a.slice.cmp(&b.slice));
-        let worst = self.failures.iter().map(|failure| failure.exit).min_by_key(|kind| kind.rank());
+        let worst = self
+            .failures
+            .iter()
+            .map(|failure| failure.exit)
+            .min_by_key(|kind| kind.rank());
         self.exit_code = worst.map_or(0, ErrorKind::exit_code);
         self.status = match worst {
             None => "done",
@@ -277,16 +296,36 @@ impl RunReport {
     fn text(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
         let o = &mut out;
-        writeln!(o, "run {} {} (exit code {})", self.run, self.status, self.exit_code)?;
+        writeln!(
+            o,
+            "run {} {} (exit code {})",
+            self.run, self.status, self.exit_code
+        )?;
         writeln!(o, "lake        {}", self.lake)?;
         if let Some(window) = &self.window {
-            writeln!(o, "window      {} to {} by {}", window.from, window.until, self.clock)?;
+            writeln!(
+                o,
+                "window      {} to {} by {}",
+                window.from, window.until, self.clock
+            )?;
         }
-        let SliceTally { planned, committed, skipped, adopted, lost_attempts, failed } = &self.slices;
-        write!(o, "slices      {planned} planned, {committed} committed, {skipped} already there")?;
-        for (count, what) in
-            [(adopted, "adopted"), (lost_attempts, "lost to another run"), (failed, "failed")]
-        {
+        let SliceTally {
+            planned,
+            committed,
+            skipped,
+            adopted,
+            lost_attempts,
+            failed,
+        } = &self.slices;
+        write!(
+            o,
+            "slices      {planned} planned, {committed} committed, {skipped} already there"
+        )?;
+        for (count, what) in [
+            (adopted, "adopted"),
+            (lost_attempts, "lost to another run"),
+            (failed, "failed"),
+        ] {
             if *count > 0 {
                 write!(o, ", {count} {what}")?;
             }
@@ -295,7 +334,12 @@ impl RunReport {
         for slice in &self.plan {
             writeln!(o, "            {slice}")?;
         }
-        writeln!(o, "requests    {}{}", self.requests, in_brackets("retries", &self.retries))?;
+        writeln!(
+            o,
+            "requests    {}{}",
+            self.requests,
+            in_brackets("retries", &self.retries)
+        )?;
         let counts = &self.counts;
         writeln!(
             o,
@@ -308,19 +352,39 @@ impl RunReport {
             counts.outside_probe
         )?;
         if !counts.rejects.is_empty() {
-            writeln!(o, "rejects    {}", in_brackets("by reason", &counts.rejects))?;
+            writeln!(
+                o,
+                "rejects    {}",
+                in_brackets("by reason", &counts.rejects)
+            )?;
         }
-        writeln!(o, "files       {} with {} bytes, from {} bytes of JSON", self.files, self.bytes_out, self.bytes_in)?;
+        writeln!(
+            o,
+            "files       {} with {} bytes, from {} bytes of JSON",
+            self.files, self.bytes_out, self.bytes_in
+        )?;
         for field in self.unknown_fields.iter().take(SHOWN_UNKNOWN) {
-            writeln!(o, "unknown     {} ({} times, first in {})", field.path, field.count, field.first_slice)?;
+            writeln!(
+                o,
+                "unknown     {} ({} times, first in {})",
+                field.path, field.count, field.first_slice
+            )?;
         }
         if self.unknown_fields.len() > SHOWN_UNKNOWN {
-            writeln!(o, "            and {} more", self.unknown_fields.len() - SHOWN_UNKNOWN)?;
+            writeln!(
+                o,
+                "            and {} more",
+                self.unknown_fields.len() - SHOWN_UNKNOWN
+            )?;
         }
         if let Some(watermark) = &self.watermark {
             writeln!(o, "watermark   {watermark}")?;
         }
-        write!(o, "took        {:.1} s, {:.0} rows/s", self.elapsed_s, self.rows_per_s)?;
+        write!(
+            o,
+            "took        {:.1} s, {:.0} rows/s",
+            self.elapsed_s, self.rows_per_s
+        )?;
         match self.peak_memory_bytes {
             Some(bytes) => writeln!(o, ", {} MiB at most", bytes / (1024 * 1024))?,
             None => writeln!(o)?,
@@ -342,6 +406,9 @@ fn in_brackets(what: &str, counts: &BTreeMap<String, u64>) -> String {
     if counts.is_empty() {
         return String::new();
     }
-    let parts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
     format!(" ({what}: {})", parts.join(", "))
 }

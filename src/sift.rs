@@ -45,18 +45,32 @@ pub struct Sifted {
 impl Sifter {
     /// A sifter for one slice of a lake with this clock.
     pub fn new(clock: ClockField) -> Self {
-        Self { clock, seen: HashSet::new(), ids: HashSet::new() }
+        Self {
+            clock,
+            seen: HashSet::new(),
+            ids: HashSet::new(),
+        }
     }
 
     /// Sends every record of a page its way.
     pub fn sift(&mut self, page: &Page, decoded: &DecodedPage) -> Result<Sifted, ArrowError> {
         let array = &page.text[page.data.clone()];
         let ids = Arc::clone(
-            decoded.batch.column_by_name(schema::ACTIVITY_ID).expect("the schema has an id column"),
+            decoded
+                .batch
+                .column_by_name(schema::ACTIVITY_ID)
+                .expect("the schema has an id column"),
         );
         let ids = ids.as_string::<i32>();
-        let mut counts = SliceCounts { pages: 1, ..SliceCounts::default() };
-        let mut seen = PageSeen { records: decoded.records.len() as u64, inside: 0, new: 0 };
+        let mut counts = SliceCounts {
+            pages: 1,
+            ..SliceCounts::default()
+        };
+        let mut seen = PageSeen {
+            records: decoded.records.len() as u64,
+            inside: 0,
+            new: 0,
+        };
         let mut rejects = String::new();
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
@@ -70,7 +84,10 @@ impl Sifter {
                 let line = reject_line(page, record, index, reason, place);
                 rejects.push_str(&line);
                 rejects.push('\n');
-                *counts.rejects.entry(reason.as_str().to_owned()).or_default() += 1;
+                *counts
+                    .rejects
+                    .entry(reason.as_str().to_owned())
+                    .or_default() += 1;
             };
             let row = match (place, &record.flaw) {
                 (Place::Neighbour, _) => {
@@ -108,7 +125,12 @@ impl Sifter {
         } else {
             filter_record_batch(&decoded.batch, &BooleanArray::from(keep))?
         };
-        Ok(Sifted { rows, rejects, counts, seen })
+        Ok(Sifted {
+            rows,
+            rejects,
+            counts,
+            seen,
+        })
     }
 
     fn clock_ms(&self, record: &Record) -> Option<i64> {
@@ -122,11 +144,19 @@ impl Sifter {
 /// The bytes of a record that were no UTF-8 when they came.
 fn raw_bytes(page: &Page, record: &Record) -> Option<Vec<u8>> {
     let start = page.data.start;
-    page.damage.as_ref()?.raw_record(start + record.range.start..start + record.range.end)
+    page.damage
+        .as_ref()?
+        .raw_record(start + record.range.start..start + record.range.end)
 }
 
 /// A reject as a line of JSON: why, where, and the record's text, in base64 where it was no text.
-fn reject_line(page: &Page, record: &Record, index: usize, reason: RejectReason, place: &str) -> String {
+fn reject_line(
+    page: &Page,
+    record: &Record,
+    index: usize,
+    reason: RejectReason,
+    place: &str,
+) -> String {
     let mut line = json!({
         "reason": reason.as_str(),
         "place": place,
@@ -135,9 +165,11 @@ fn reject_line(page: &Page, record: &Record, index: usize, reason: RejectReason,
     });
     let (key, text) = match raw_bytes(page, record) {
         Some(bytes) => ("base64", BASE64_STANDARD.encode(bytes)),
-        None => ("text", page.text[page.data.clone()][record.range.clone()].to_owned()),
+        None => (
+            "text",
+            page.text[page.data.clone()][record.range.clone()].to_owned(),
+        ),
     };
     line[key] = text.into();
     line.to_string()
 }
-

@@ -66,14 +66,18 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
     let length = SliceLength::try_new(std::time::Duration::from_secs(60 * minutes))
         .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
     let committed = commit::committed_slices(store).await?;
-    let commits: Vec<Option<Commit>> = stream::iter(&committed)
-        .map(|slice| Commit::load(store, slice))
+    let commits: Vec<Option<Commit>> = stream::iter(committed.clone())
+        .map(|slice| async move { Commit::load(store, &slice).await })
         .buffer_unordered(READS)
         .try_collect()
         .await?;
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
     for file in commits.iter().flatten().flat_map(|commit| &commit.files) {
-        let day = file.path.split('/').find_map(|part| part.strip_prefix("event_date=")).unwrap_or("?");
+        let day = file
+            .path
+            .split('/')
+            .find_map(|part| part.strip_prefix("event_date="))
+            .unwrap_or("?");
         let day = days.entry(day.to_owned()).or_default();
         day.rows += file.rows;
         day.files += 1;
@@ -98,12 +102,18 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
 
 /// The error for a location where no lake is.
 pub fn no_lake(store: &Store) -> JobError {
-    JobError::Usage(format!("there is no lake at {}: a scan makes one; check --lake", store.location()))
+    JobError::Usage(format!(
+        "there is no lake at {}: a scan makes one; check --lake",
+        store.location()
+    ))
 }
 
 /// Joins slices that touch, and names what lies between them.
 fn coverage(committed: &BTreeSet<String>) -> (Vec<ReportWindow>, Vec<ReportWindow>) {
-    let mut slices: Vec<Slice> = committed.iter().filter_map(|name| name.parse().ok()).collect();
+    let mut slices: Vec<Slice> = committed
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
     slices.sort();
     let mut joined: Vec<TimeWindow> = Vec::new();
     for slice in slices {
@@ -114,7 +124,13 @@ fn coverage(committed: &BTreeSet<String>) -> (Vec<ReportWindow>, Vec<ReportWindo
     }
     let gaps = joined
         .windows(2)
-        .map(|pair| TimeWindow { from_ms: pair[0].until_ms, until_ms: pair[1].from_ms }.into())
+        .map(|pair| {
+            TimeWindow {
+                from_ms: pair[0].until_ms,
+                until_ms: pair[1].from_ms,
+            }
+            .into()
+        })
         .collect();
     (joined.into_iter().map(ReportWindow::from).collect(), gaps)
 }
@@ -143,22 +159,43 @@ impl LakeStatus {
     fn text(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
         let o = &mut out;
-        writeln!(o, "lake        {} ({} by {})", self.lake, self.api_host, self.clock)?;
+        writeln!(
+            o,
+            "lake        {} ({} by {})",
+            self.lake, self.api_host, self.clock
+        )?;
         writeln!(o, "begin       {}", self.begin)?;
         writeln!(o, "watermark   {}", self.watermark)?;
-        writeln!(o, "holds       {} rows, {} bytes, {} slices", self.rows, self.bytes, self.slices)?;
+        writeln!(
+            o,
+            "holds       {} rows, {} bytes, {} slices",
+            self.rows, self.bytes, self.slices
+        )?;
         for (what, windows) in [("covers", &self.coverage), ("gap", &self.gaps)] {
             for window in windows {
                 writeln!(o, "{what:<11} {} to {}", window.from, window.until)?;
             }
         }
         for (day, DayStatus { rows, files, bytes }) in &self.days {
-            writeln!(o, "{day}  {rows:>9} rows  {files:>5} files  {bytes:>12} bytes")?;
+            writeln!(
+                o,
+                "{day}  {rows:>9} rows  {files:>5} files  {bytes:>12} bytes"
+            )?;
         }
         for run in &self.runs {
-            let text = |key: &str| run.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
+            let text = |key: &str| {
+                run.get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or("?")
+                    .to_owned()
+            };
             writeln!(o, "run         {} {}", text("run"), text("status"))?;
-            for failure in run.get("failures").and_then(Value::as_array).into_iter().flatten() {
+            for failure in run
+                .get("failures")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
                 let error = failure.get("error").and_then(Value::as_str).unwrap_or("?");
                 writeln!(o, "            {error}")?;
             }

@@ -45,7 +45,10 @@ pub struct Verification {
 /// Reads every object that a commit names, and names every object under `activities/` that none
 /// does.
 pub async fn verify(store: &Store) -> Result<Verification, JobError> {
-    let mut done = Verification { lake: store.location().to_owned(), ..Verification::default() };
+    let mut done = Verification {
+        lake: store.location().to_owned(),
+        ..Verification::default()
+    };
     match Identity::load(store).await {
         Ok(Some(_)) => {}
         Ok(None) => return Err(no_lake(store)),
@@ -55,12 +58,16 @@ pub async fn verify(store: &Store) -> Result<Verification, JobError> {
     let mut named: BTreeSet<String> = BTreeSet::new();
     for object in store.list(&paths::commits()).await? {
         let path = object.location;
-        let Some(slice) = paths::slice_of_commit(&path).filter(|slice| slice.parse::<Slice>().is_ok()) else {
+        let Some(slice) =
+            paths::slice_of_commit(&path).filter(|slice| slice.parse::<Slice>().is_ok())
+        else {
             done.find(&path, "foreign", "it is not named like a commit".to_owned());
             continue;
         };
         done.commits += 1;
-        let Some(bytes) = store.get(&path).await? else { continue };
+        let Some(bytes) = store.get(&path).await? else {
+            continue;
+        };
         match Commit::parse(&bytes, &slice) {
             Ok(commit) => check_commit(store, &commit, &mut named, &mut done).await?,
             Err(damage) => done.find(&path, "damaged", chain(&damage)),
@@ -69,7 +76,11 @@ pub async fn verify(store: &Store) -> Result<Verification, JobError> {
     for (folder, what) in [("activities", "file"), ("_mdca/rejects", "rejects file")] {
         for object in store.list(&Path::from(folder)).await? {
             if !named.contains(object.location.as_ref()) {
-                done.find(&object.location, "foreign", format!("no commit names this {what}"));
+                done.find(
+                    &object.location,
+                    "foreign",
+                    format!("no commit names this {what}"),
+                );
             }
         }
     }
@@ -84,18 +95,36 @@ async fn check_commit(
     named: &mut BTreeSet<String>,
     done: &mut Verification,
 ) -> Result<(), JobError> {
-    let rejects = commit.rejects.iter().map(|rejects| (&rejects.path, rejects.bytes, &rejects.checksum));
-    let files = commit.files.iter().map(|file| (&file.path, file.bytes, &file.checksum));
+    let rejects = commit
+        .rejects
+        .iter()
+        .map(|rejects| (&rejects.path, rejects.bytes, &rejects.checksum));
+    let files = commit
+        .files
+        .iter()
+        .map(|file| (&file.path, file.bytes, &file.checksum));
     for (path, bytes, checksum) in files.chain(rejects) {
         named.insert(path.clone());
         let path = Path::from(path.as_str());
         match store.checksum(&path).await? {
-            None => done.find(&path, "missing", format!("slice {} is committed with it", commit.slice)),
+            None => done.find(
+                &path,
+                "missing",
+                format!("slice {} is committed with it", commit.slice),
+            ),
             Some((found, _)) if found != bytes => {
-                done.find(&path, "truncated", format!("it has {found} bytes, and was committed with {bytes}"));
+                done.find(
+                    &path,
+                    "truncated",
+                    format!("it has {found} bytes, and was committed with {bytes}"),
+                );
             }
             Some((_, found)) if found != *checksum => {
-                done.find(&path, "changed", format!("its checksum is {found}, and was {checksum}"));
+                done.find(
+                    &path,
+                    "changed",
+                    format!("its checksum is {found}, and was {checksum}"),
+                );
             }
             Some((found, _)) => {
                 done.files += 1;
@@ -109,12 +138,20 @@ async fn check_commit(
 
 impl Verification {
     fn find(&mut self, path: &Path, what: &'static str, detail: String) {
-        self.findings.push(Finding { path: path.to_string(), what, detail });
+        self.findings.push(Finding {
+            path: path.to_string(),
+            what,
+            detail,
+        });
     }
 
     /// The exit code: damage is a matter of the data.
     pub fn exit_code(&self) -> u8 {
-        if self.findings.is_empty() { 0 } else { ErrorKind::Data.exit_code() }
+        if self.findings.is_empty() {
+            0
+        } else {
+            ErrorKind::Data.exit_code()
+        }
     }
 
     /// The verification as one line of JSON.
@@ -135,14 +172,21 @@ impl Verification {
             self.lake, self.commits, self.files, self.bytes, self.rows
         )?;
         if self.attempts > 0 {
-            writeln!(out, "{} attempts wait for the next scan to finish them", self.attempts)?;
+            writeln!(
+                out,
+                "{} attempts wait for the next scan to finish them",
+                self.attempts
+            )?;
         }
         for Finding { path, what, detail } in &self.findings {
             writeln!(out, "{what:<10} {path}: {detail}")?;
         }
         match self.findings.len() {
             0 => writeln!(out, "all of it is as it was committed")?,
-            n => writeln!(out, "{n} findings: restore what is missing or changed from a copy; move away what is foreign")?,
+            n => writeln!(
+                out,
+                "{n} findings: restore what is missing or changed from a copy; move away what is foreign"
+            )?,
         }
         Ok(out)
     }

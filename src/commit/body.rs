@@ -46,8 +46,17 @@ impl SliceCounts {
 
     /// Adds another slice's counts.
     pub fn add(&mut self, other: &Self) {
-        let Self { pages, records, rows, rejects, copies, repeats, changed_repeats, outside_probe, odd_created } =
-            other;
+        let Self {
+            pages,
+            records,
+            rows,
+            rejects,
+            copies,
+            repeats,
+            changed_repeats,
+            outside_probe,
+            odd_created,
+        } = other;
         self.pages += pages;
         self.records += records;
         self.rows += rows;
@@ -112,13 +121,25 @@ impl Commit {
         rejects: Option<RejectsEntry>,
         counts: SliceCounts,
     ) -> Self {
-        Self { version: VERSION, slice, attempt, run, prepared_ms, schema_version, files, rejects, counts }
+        Self {
+            version: VERSION,
+            slice,
+            attempt,
+            run,
+            prepared_ms,
+            schema_version,
+            files,
+            rejects,
+            counts,
+        }
     }
 
     /// Reads the commit of a slice; `None` where it has none.
     pub async fn load(store: &Store, slice: &str) -> Result<Option<Self>, CommitError> {
         let path = paths::commit(slice);
-        let Some(bytes) = store.get(&path).await? else { return Ok(None) };
+        let Some(bytes) = store.get(&path).await? else {
+            return Ok(None);
+        };
         match Self::parse(&bytes, slice) {
             Ok(commit) => Ok(Some(commit)),
             Err(damage) => Err(CommitError::Damaged { path, damage }),
@@ -128,7 +149,11 @@ impl Commit {
     /// Reads the bytes of the commit object of a slice.
     pub fn parse(bytes: &[u8], slice: &str) -> Result<Self, Damage> {
         let commit: Self = sealed::open(bytes, VERSION)?;
-        if commit.slice == slice { Ok(commit) } else { Err(Damage::Place(commit.slice)) }
+        if commit.slice == slice {
+            Ok(commit)
+        } else {
+            Err(Damage::Place(commit.slice))
+        }
     }
 
     /// The object's bytes.
@@ -151,7 +176,11 @@ pub(super) struct Attempt {
 impl Attempt {
     pub(super) fn new(commit: Commit) -> Self {
         let commit_path = paths::commit(&commit.slice).to_string();
-        Self { version: VERSION, commit_path, commit }
+        Self {
+            version: VERSION,
+            commit_path,
+            commit,
+        }
     }
 
     pub(super) fn path(&self) -> Path {
@@ -164,7 +193,9 @@ impl Attempt {
 
     /// Reads the attempt object at `path`; `None` where there is none (any more).
     pub(super) async fn load(store: &Store, path: &Path) -> Result<Option<Self>, CommitError> {
-        let Some(bytes) = store.get(path).await? else { return Ok(None) };
+        let Some(bytes) = store.get(path).await? else {
+            return Ok(None);
+        };
         let attempt: Result<Self, Damage> = sealed::open(&bytes, VERSION);
         let placed = attempt.and_then(|attempt| {
             let commit_path = paths::commit(&attempt.commit.slice);
@@ -176,7 +207,10 @@ impl Attempt {
         });
         match placed {
             Ok(attempt) => Ok(Some(attempt)),
-            Err(damage) => Err(CommitError::Damaged { path: path.clone(), damage }),
+            Err(damage) => Err(CommitError::Damaged {
+                path: path.clone(),
+                damage,
+            }),
         }
     }
 }

@@ -21,7 +21,9 @@ pub enum CommitError {
         damage: Damage,
     },
     /// The commit may or may not be there.
-    #[error("learn whether slice {slice} is committed after {tries} tries; run again, it will be found out")]
+    #[error(
+        "learn whether slice {slice} is committed after {tries} tries; run again, it will be found out"
+    )]
     Unknown {
         /// The slice.
         slice: String,

@@ -62,7 +62,16 @@ impl Identity {
         schema_version: u32,
         begin_ms: i64,
     ) -> Self {
-        Self { version: VERSION, source, api_host, clock, filters, slice_minutes, schema_version, begin_ms }
+        Self {
+            version: VERSION,
+            source,
+            api_host,
+            clock,
+            filters,
+            slice_minutes,
+            schema_version,
+            begin_ms,
+        }
     }
 
     /// Reads the identity of a lake; `None` where there is no lake yet.
@@ -94,10 +103,14 @@ impl Identity {
     /// more, so that even a store that overwrites leaves the lake as it was.
     pub async fn check_create_only(store: &Store) -> Result<(), CommitError> {
         let path = paths::identity();
-        let Some(bytes) = store.get(&path).await? else { return Ok(()) };
+        let Some(bytes) = store.get(&path).await? else {
+            return Ok(());
+        };
         match store.create(&path, bytes).await? {
             Creation::Existed => Ok(()),
-            Creation::Created => Err(CommitError::CreateNotHonoured { location: store.location().to_owned() }),
+            Creation::Created => Err(CommitError::CreateNotHonoured {
+                location: store.location().to_owned(),
+            }),
         }
     }
 }

@@ -87,7 +87,11 @@ pub enum Outcome {
 /// # Errors
 /// Before the attempt object is put everything is aborted. After it nothing is: the next run finds
 /// out what happened.
-pub async fn commit(store: &Store, clock: &dyn Clock, mut prepared: Prepared) -> Result<Outcome, CommitError> {
+pub async fn commit(
+    store: &Store,
+    clock: &dyn Clock,
+    mut prepared: Prepared,
+) -> Result<Outcome, CommitError> {
     let slice = prepared.commit.slice.clone();
     if prepared.files.is_empty() && prepared.rejects.is_none() {
         return settle(store, clock, &prepared.commit).await;
@@ -172,7 +176,11 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
             Err(error) => return Err(error),
         }
     }
-    Err(CommitError::Unknown { slice: commit.slice.clone(), tries: COMMIT_TRIES, last })
+    Err(CommitError::Unknown {
+        slice: commit.slice.clone(),
+        tries: COMMIT_TRIES,
+        last,
+    })
 }
 
 /// Clears away an attempt of our own after another won.
@@ -203,7 +211,11 @@ async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
 }
 
 /// Removes the files of an attempt that the winning commit does not name.
-async fn remove_unnamed(store: &Store, attempt: &Commit, winner: &Commit) -> Result<(), CommitError> {
+async fn remove_unnamed(
+    store: &Store,
+    attempt: &Commit,
+    winner: &Commit,
+) -> Result<(), CommitError> {
     let named: HashSet<&str> = named_objects(winner).collect();
     for path in named_objects(attempt).filter(|path| !named.contains(path)) {
         store.delete(&Path::from(path)).await?;
@@ -214,5 +226,9 @@ async fn remove_unnamed(store: &Store, attempt: &Commit, winner: &Commit) -> Res
 /// The paths of a commit's files and rejects.
 fn named_objects(commit: &Commit) -> impl Iterator<Item = &str> {
     let rejects = commit.rejects.iter().map(|rejects| rejects.path.as_str());
-    commit.files.iter().map(|file| file.path.as_str()).chain(rejects)
+    commit
+        .files
+        .iter()
+        .map(|file| file.path.as_str())
+        .chain(rejects)
 }

@@ -19,7 +19,10 @@ pub fn commit(slice: &str) -> Path {
 
 /// The slice whose commit lies at a path.
 pub fn slice_of_commit(path: &Path) -> Option<String> {
-    let name = path.as_ref().strip_prefix("_mdca/commits/")?.strip_suffix(".json")?;
+    let name = path
+        .as_ref()
+        .strip_prefix("_mdca/commits/")?
+        .strip_suffix(".json")?;
     (!name.contains('/')).then(|| name.to_owned())
 }
 

@@ -31,12 +31,15 @@ pub async fn recover(
 ) -> Result<Recovered, CommitError> {
     let mut recovered = Recovered::default();
     for object in store.list(&paths::attempts()).await? {
-        let Some(slice) = slice_of_attempt(&object.location).filter(|slice| in_window(slice)) else {
+        let Some(slice) = slice_of_attempt(&object.location).filter(|slice| in_window(slice))
+        else {
             debug!(path = %object.location, "left alone: not of this run's window");
             continue;
         };
         // What an earlier turn of this loop cleared away is gone.
-        let Some(attempt) = Attempt::load(store, &object.location).await? else { continue };
+        let Some(attempt) = Attempt::load(store, &object.location).await? else {
+            continue;
+        };
         if let Some(winner) = Commit::load(store, &slice).await? {
             finish(store, &winner).await?;
             recovered.finished += 1;
@@ -59,7 +62,10 @@ pub async fn recover(
 
 /// The slices that the window of a run could find attempts at.
 fn slice_of_attempt(path: &Path) -> Option<String> {
-    let (slice, name) = path.as_ref().strip_prefix("_mdca/attempts/")?.split_once('/')?;
+    let (slice, name) = path
+        .as_ref()
+        .strip_prefix("_mdca/attempts/")?
+        .split_once('/')?;
     name.ends_with(".json").then(|| slice.to_owned())
 }
 
@@ -81,5 +87,8 @@ async fn has_all_files(store: &Store, attempt: &Commit) -> Result<bool, CommitEr
 /// The slices that have a commit.
 pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitError> {
     let commits = store.list(&paths::commits()).await?;
-    Ok(commits.iter().filter_map(|object| paths::slice_of_commit(&object.location)).collect())
+    Ok(commits
+        .iter()
+        .filter_map(|object| paths::slice_of_commit(&object.location))
+        .collect())
 }

@@ -17,7 +17,9 @@ pub enum Damage {
     #[error("its checksum does not fit: it was changed, cut short, or is not this program's")]
     Checksum,
     /// It has another version than the one that this program knows.
-    #[error("it has version {found}, and this program knows version {known}: use the newer program")]
+    #[error(
+        "it has version {found}, and this program knows version {known}: use the newer program"
+    )]
     Version {
         /// What it says.
         found: u64,
@@ -69,7 +71,10 @@ mod tests {
             for bit in 0..8 {
                 let mut changed = sealed.to_vec();
                 changed[position] ^= 1 << bit;
-                assert!(open::<serde_json::Value>(&changed, 1).is_err(), "{position} {bit}");
+                assert!(
+                    open::<serde_json::Value>(&changed, 1).is_err(),
+                    "{position} {bit}"
+                );
             }
             assert!(open::<serde_json::Value>(&sealed[..position], 1).is_err());
         }

@@ -39,7 +39,10 @@ pub(super) enum Leaf {
     String(StringLeaf),
     Int64(Int64Builder),
     Bool(BooleanBuilder),
-    Double { builder: Float64Builder, printed: Vec<u8> },
+    Double {
+        builder: Float64Builder,
+        printed: Vec<u8>,
+    },
     Time(TimeLeaf),
     StringList(ListBuilder<StringBuilder>),
     Json(StringBuilder),
@@ -60,7 +63,11 @@ impl StringLeaf {
 
     fn append_null(&mut self) {
         self.last_bytes = 0;
-        if self.required { self.builder.append_value("") } else { self.builder.append_null() }
+        if self.required {
+            self.builder.append_value("")
+        } else {
+            self.builder.append_null()
+        }
     }
 }
 
@@ -87,15 +94,24 @@ impl Leaf {
     pub(super) fn for_column(column: &Column) -> Option<Self> {
         let required = !column.nullable;
         Some(match column.kind {
-            Kind::String => {
-                Self::String(StringLeaf { builder: StringBuilder::new(), required, last_bytes: 0 })
-            }
+            Kind::String => Self::String(StringLeaf {
+                builder: StringBuilder::new(),
+                required,
+                last_bytes: 0,
+            }),
             Kind::Int64 => Self::Int64(Int64Builder::new()),
             Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Double => Self::Double { builder: Float64Builder::new(), printed: Vec::new() },
+            Kind::Double => Self::Double {
+                builder: Float64Builder::new(),
+                printed: Vec::new(),
+            },
             Kind::Time => {
                 let builder = TimestampMicrosecondBuilder::new().with_data_type(column.data_type());
-                Self::Time(TimeLeaf { builder, required, last_ms: None })
+                Self::Time(TimeLeaf {
+                    builder,
+                    required,
+                    last_ms: None,
+                })
             }
             Kind::StringList => Self::StringList(
                 ListBuilder::new(StringBuilder::new()).with_field(element_field(DataType::Utf8)),
@@ -242,7 +258,9 @@ fn read_time(token: &str) -> (Option<i64>, bool) {
     if let Some(time_ms) = number::exact_integer(token).filter(usable) {
         return (Some(time_ms), true);
     }
-    let time_ms = number::floor(token).map(|(time_ms, _)| time_ms).or_else(|| digits_in_string(token));
+    let time_ms = number::floor(token)
+        .map(|(time_ms, _)| time_ms)
+        .or_else(|| digits_in_string(token));
     (time_ms.filter(usable), false)
 }
 
@@ -257,7 +275,11 @@ fn read_bool(token: &str) -> (Option<bool>, bool) {
 }
 
 fn read_double(token: &str) -> Option<f64> {
-    if is_number(token) { token.parse().ok().filter(|value: &f64| value.is_finite()) } else { None }
+    if is_number(token) {
+        token.parse().ok().filter(|value: &f64| value.is_finite())
+    } else {
+        None
+    }
 }
 
 /// Whether serde_json prints `value` as `token`.
@@ -293,5 +315,9 @@ fn append_list<'t>(builder: &mut ListBuilder<StringBuilder>, token: &'t str) -> 
         }
     }
     builder.append(true);
-    if inexact.is_empty() { Fit::Exact } else { Fit::Elements(inexact) }
+    if inexact.is_empty() {
+        Fit::Exact
+    } else {
+        Fit::Elements(inexact)
+    }
 }

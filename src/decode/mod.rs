@@ -23,8 +23,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ListArray, RecordBatch, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
-    new_null_array,
+    ArrayRef, ListArray, RecordBatch, StringArray, StringBuilder, StructArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
@@ -94,7 +94,12 @@ impl PageDecoder {
         let tree = Tree::compile(schema);
         // ROOT, which is nobody's child, stands for "no guess yet".
         let guesses = vec![ROOT; tree.nodes.len()];
-        Self { schema, arrow: schema.arrow(), tree: Arc::new(tree), guesses }
+        Self {
+            schema,
+            arrow: schema.arrow(),
+            tree: Arc::new(tree),
+            guesses,
+        }
     }
 
     /// Decodes the text of a `data` array.
@@ -108,18 +113,28 @@ impl PageDecoder {
             unmapped: StringBuilder::new(),
         };
         let PageFacts { records, unknown } =
-            page::read(&self.tree, &mut builders, &mut self.guesses, array).map_err(DecodeError::Syntax)?;
+            page::read(&self.tree, &mut builders, &mut self.guesses, array)
+                .map_err(DecodeError::Syntax)?;
         let columns = self.columns(&mut builders, &records, array, ingest);
         let batch = columns
             .and_then(|columns| RecordBatch::try_new(Arc::clone(&self.arrow), columns))
             .map_err(DecodeError::Batch)?;
-        let unknown = self.tree.nodes.iter().zip(unknown).flat_map(|(node, keys)| {
-            keys.into_iter().map(|(key, count)| {
-                let dot = if node.path.is_empty() { "" } else { "." };
-                (format!("{}{dot}{key}", node.path), count)
-            })
-        });
-        Ok(DecodedPage { batch, unknown: unknown.collect(), records })
+        let unknown = self
+            .tree
+            .nodes
+            .iter()
+            .zip(unknown)
+            .flat_map(|(node, keys)| {
+                keys.into_iter().map(|(key, count)| {
+                    let dot = if node.path.is_empty() { "" } else { "." };
+                    (format!("{}{dot}{key}", node.path), count)
+                })
+            });
+        Ok(DecodedPage {
+            batch,
+            unknown: unknown.collect(),
+            records,
+        })
     }
 
     fn columns(
@@ -140,7 +155,11 @@ impl PageDecoder {
     fn finish_list(&self, builders: &mut Builders, list: usize) -> Result<ArrayRef, ArrowError> {
         let plan = &self.tree.lists[list];
         let fields = self.schema.columns[plan.column].item_fields();
-        let members = plan.leaves.iter().map(|leaf| builders.leaves[*leaf].finish()).collect();
+        let members = plan
+            .leaves
+            .iter()
+            .map(|leaf| builders.leaves[*leaf].finish())
+            .collect();
         let mut outline = std::mem::replace(&mut builders.lists[list], ListBuilder::new());
         let items = StructArray::try_new(fields.clone(), members, outline.items_present.finish())?;
         let list = ListArray::try_new(
@@ -170,16 +189,17 @@ fn page_column(
     let rows = records.len();
     match name {
         schema::UNMAPPED => Arc::new(builders.unmapped.finish()),
-        schema::INGEST_RUN_ID => {
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(ingest.run.as_str(), rows)))
-        }
+        schema::INGEST_RUN_ID => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+            ingest.run.as_str(),
+            rows,
+        ))),
         schema::INGESTED_AT => {
             let column = TimestampMicrosecondArray::from(vec![ingest.received_ms * 1_000; rows]);
             Arc::new(column.with_timezone("UTC"))
         }
-        schema::RAW if ingest.keep_raw => {
-            Arc::new(StringArray::from_iter_values(records.iter().map(|record| &array[record.range.clone()])))
-        }
+        schema::RAW if ingest.keep_raw => Arc::new(StringArray::from_iter_values(
+            records.iter().map(|record| &array[record.range.clone()]),
+        )),
         schema::RAW => new_null_array(&DataType::Utf8, rows),
         other => unreachable!("the schema has no column {other} of the run's"),
     }

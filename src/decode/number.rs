@@ -4,7 +4,11 @@
 /// writing the result back gives the same token.
 pub(super) fn exact_integer(token: &str) -> Option<i64> {
     // `-0` would come back as `0`.
-    if token == "-0" { None } else { token.parse().ok() }
+    if token == "-0" {
+        None
+    } else {
+        token.parse().ok()
+    }
 }
 
 /// The greatest whole number that is not above the value of a number token, and whether the
@@ -25,7 +29,8 @@ pub(super) fn floor(token: &str) -> Option<(i64, bool)> {
     let mut digits: String = [whole, fraction].concat();
     let kept = digits.trim_end_matches('0').len();
     // The value is `digits × 10^scale`.
-    let scale = exponent - i64::try_from(fraction.len()).ok()? + i64::try_from(digits.len() - kept).ok()?;
+    let scale =
+        exponent - i64::try_from(fraction.len()).ok()? + i64::try_from(digits.len() - kept).ok()?;
     digits.truncate(kept);
     let digits = digits.trim_start_matches('0');
     if digits.is_empty() {
@@ -42,7 +47,14 @@ pub(super) fn floor(token: &str) -> Option<(i64, bool)> {
     } else {
         let kept = usize::try_from((length + scale).max(0)).ok()?;
         // Trailing zeros are gone, so what is cut off is not zero.
-        (if kept == 0 { 0 } else { digits[..kept].parse().ok()? }, false)
+        (
+            if kept == 0 {
+                0
+            } else {
+                digits[..kept].parse().ok()?
+            },
+            false,
+        )
     };
     let value = match (negative, exact) {
         (false, _) => magnitude,
@@ -59,8 +71,14 @@ fn clamped(exponent: &str) -> Option<i64> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let magnitude = digits.parse::<i64>().map_or(BOUND, |value| value.min(BOUND));
-    Some(if exponent.starts_with('-') { -magnitude } else { magnitude })
+    let magnitude = digits
+        .parse::<i64>()
+        .map_or(BOUND, |value| value.min(BOUND));
+    Some(if exponent.starts_with('-') {
+        -magnitude
+    } else {
+        magnitude
+    })
 }
 
 #[cfg(test)]

@@ -74,7 +74,10 @@ pub(super) fn read(
         seen: vec![0; tree.nodes.len()],
         unmapped: Unmapped::default(),
         flaw: None,
-        facts: PageFacts { records: Vec::new(), unknown: vec![HashMap::new(); tree.nodes.len()] },
+        facts: PageFacts {
+            records: Vec::new(),
+            unknown: vec![HashMap::new(); tree.nodes.len()],
+        },
     };
     let mut json = serde_json::Deserializer::from_str(array);
     Page(&mut reader).deserialize(&mut json)?;
@@ -107,7 +110,10 @@ impl<'p, 'de> Reader<'p, 'de> {
     /// Moves the cursor over white space and returns the byte behind it.
     fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.cursor..)?;
-        let space = rest.iter().take_while(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t')).count();
+        let space = rest
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t'))
+            .count();
         self.cursor += space;
         rest.get(space).copied()
     }
@@ -161,7 +167,10 @@ impl<'p, 'de> Reader<'p, 'de> {
     /// Keeps the first flaw of a record.
     fn flawed(&mut self, reason: RejectReason, key: &str) {
         if self.flaw.is_none() {
-            self.flaw = Some(Flaw { reason, place: self.unmapped.place(key) });
+            self.flaw = Some(Flaw {
+                reason,
+                place: self.unmapped.place(key),
+            });
         }
     }
 
@@ -217,19 +226,30 @@ impl<'p, 'de> Reader<'p, 'de> {
                 list.append(0, false);
             }
         }
-        self.unmapped.end_record(|text| self.builders.unmapped.append_option(text));
+        self.unmapped
+            .end_record(|text| self.builders.unmapped.append_option(text));
         let leaf = |leaf: usize| &self.builders.leaves[leaf];
         let timestamp_ms = leaf(self.tree.timestamp_leaf).last_ms();
         let created_ms = leaf(self.tree.created_leaf).last_ms();
         let has_id = leaf(self.tree.id_leaf).last_has_text();
-        let missing = |reason, key: &str| Some(Flaw { reason, place: key.to_owned() });
+        let missing = |reason, key: &str| {
+            Some(Flaw {
+                reason,
+                place: key.to_owned(),
+            })
+        };
         let flaw = self.flaw.take().or_else(|| match (has_id, timestamp_ms) {
             (false, _) => missing(RejectReason::NoId, "_id"),
             (true, None) => missing(RejectReason::NoTimestamp, "timestamp"),
             (true, Some(_)) => None,
         });
         let range: Range<usize> = start..self.cursor;
-        self.facts.records.push(Record { range, timestamp_ms, created_ms, flaw });
+        self.facts.records.push(Record {
+            range,
+            timestamp_ms,
+            created_ms,
+            flaw,
+        });
     }
 }
 
@@ -262,7 +282,13 @@ impl<'de> Visitor<'de> for Page<'_, '_, 'de> {
         self.0.pass(b'[')?;
         loop {
             let first = self.0.pass_to_element(self.0.facts.records.len())?;
-            if records.next_element_seed(OneRecord { reader: &mut *self.0, first })?.is_none() {
+            if records
+                .next_element_seed(OneRecord {
+                    reader: &mut *self.0,
+                    first,
+                })?
+                .is_none()
+            {
                 return Ok(());
             }
         }
@@ -281,7 +307,11 @@ impl<'de> DeserializeSeed<'de> for OneRecord<'_, '_, 'de> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let start = self.reader.cursor;
         if self.first == Some(b'{') {
-            Object { reader: &mut *self.reader, node: ROOT }.deserialize(deserializer)?;
+            Object {
+                reader: &mut *self.reader,
+                node: ROOT,
+            }
+            .deserialize(deserializer)?;
         } else {
             self.reader.take_raw(deserializer)?;
             self.reader.flawed(RejectReason::NotAnObject, "");
@@ -357,7 +387,10 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
                 }
                 Expects::Object(_) if first == Some(b'{') => {
                     reader.unmapped.enter(Step::Key(key));
-                    let any = members.next_value_seed(Object { reader: &mut *reader, node: child })?;
+                    let any = members.next_value_seed(Object {
+                        reader: &mut *reader,
+                        node: child,
+                    })?;
                     reader.unmapped.leave();
                     if !any {
                         // No column would bring it back.
@@ -366,7 +399,11 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
                 }
                 Expects::List { list, item } if first == Some(b'[') => {
                     reader.unmapped.enter(Step::Key(key));
-                    members.next_value_seed(List { reader: &mut *reader, list: *list, item: *item })?;
+                    members.next_value_seed(List {
+                        reader: &mut *reader,
+                        list: *list,
+                        item: *item,
+                    })?;
                     reader.unmapped.leave();
                 }
                 Expects::Object(_) | Expects::List { .. } => {
@@ -408,7 +445,13 @@ impl<'de> Visitor<'de> for List<'_, '_, 'de> {
         let mut index = 0;
         loop {
             let first = reader.pass_to_element(index)?;
-            let seed = Item { reader: &mut *reader, list, node: item, index, first };
+            let seed = Item {
+                reader: &mut *reader,
+                list,
+                node: item,
+                index,
+                first,
+            };
             if items.next_element_seed(seed)?.is_none() {
                 break;
             }
@@ -433,11 +476,21 @@ impl<'de> DeserializeSeed<'de> for Item<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { reader, list, node, index, first } = self;
+        let Self {
+            reader,
+            list,
+            node,
+            index,
+            first,
+        } = self;
         let is_object = first == Some(b'{');
         if is_object {
             reader.unmapped.enter(Step::Index(index));
-            Object { reader: &mut *reader, node }.deserialize(deserializer)?;
+            Object {
+                reader: &mut *reader,
+                node,
+            }
+            .deserialize(deserializer)?;
             reader.unmapped.leave();
         } else {
             let token = reader.take_raw(deserializer)?;

@@ -4,12 +4,20 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use super::*;
 
 fn decode(records: &str) -> DecodedPage {
-    let ingest = Ingest { run: "r".to_owned(), received_ms: 1, keep_raw: true };
+    let ingest = Ingest {
+        run: "r".to_owned(),
+        received_ms: 1,
+        keep_raw: true,
+    };
     PageDecoder::new().decode(records, &ingest).unwrap()
 }
 
 fn text(page: &DecodedPage, column: &str, row: usize) -> Option<String> {
-    let column = page.batch.column_by_name(column).unwrap().as_string::<i32>();
+    let column = page
+        .batch
+        .column_by_name(column)
+        .unwrap()
+        .as_string::<i32>();
     column.is_valid(row).then(|| column.value(row).to_owned())
 }
 
@@ -20,16 +28,36 @@ fn values_that_fit_leave_nothing_unmapped() {
           "location":{"latitude":32.0679,"anonymousProxy":false},"mainInfo":{"eventObjects":[{"id":"i"},null,{}]},
           "rawDataJson":{"a" :1},"entityData":null} , {"timestamp":0,"_id":"b"}]"#,
     );
-    assert_eq!(page.records.iter().map(|record| record.flaw.clone()).collect::<Vec<_>>(), [None, None]);
+    assert_eq!(
+        page.records
+            .iter()
+            .map(|record| record.flaw.clone())
+            .collect::<Vec<_>>(),
+        [None, None]
+    );
     assert_eq!(text(&page, "unmapped", 0), None);
     assert_eq!(text(&page, "user_name", 0).as_deref(), Some("é"));
-    assert_eq!(text(&page, "raw_data_json", 0).as_deref(), Some(r#"{"a" :1}"#));
+    assert_eq!(
+        text(&page, "raw_data_json", 0).as_deref(),
+        Some(r#"{"a" :1}"#)
+    );
     assert_eq!(text(&page, "entity_data", 0).as_deref(), Some("null"));
     assert_eq!(text(&page, "entity_data", 1), None);
-    assert_eq!(text(&page, "raw", 1).as_deref(), Some(r#"{"timestamp":0,"_id":"b"}"#));
-    let times = page.batch.column_by_name("timestamp").unwrap().as_primitive::<TimestampMicrosecondType>();
+    assert_eq!(
+        text(&page, "raw", 1).as_deref(),
+        Some(r#"{"timestamp":0,"_id":"b"}"#)
+    );
+    let times = page
+        .batch
+        .column_by_name("timestamp")
+        .unwrap()
+        .as_primitive::<TimestampMicrosecondType>();
     assert_eq!(times.values(), &[1_595_096_313_000_000, 0]);
-    let tenant = page.batch.column_by_name("tenant_id").unwrap().as_primitive::<Int64Type>();
+    let tenant = page
+        .batch
+        .column_by_name("tenant_id")
+        .unwrap()
+        .as_primitive::<Int64Type>();
     assert_eq!(tenant.value(0), -7);
 }
 
@@ -54,7 +82,10 @@ fn odd_values_are_read_and_kept_verbatim() {
     assert_eq!(text(&page, "severity", 0).as_deref(), Some("7"));
     let mut unknown = page.unknown.clone();
     unknown.sort();
-    assert_eq!(unknown, [("foo.bar".to_owned(), 1), ("location.City".to_owned(), 1)]);
+    assert_eq!(
+        unknown,
+        [("foo.bar".to_owned(), 1), ("location.City".to_owned(), 1)]
+    );
     assert_eq!(page.records[0].created_ms, None);
 }
 
@@ -69,23 +100,55 @@ fn a_record_that_cannot_be_a_row_does_not_stop_the_page() {
     let reasons: Vec<&str> = page
         .records
         .iter()
-        .map(|record| record.flaw.as_ref().map_or("row", |flaw| flaw.reason.as_str()))
+        .map(|record| {
+            record
+                .flaw
+                .as_ref()
+                .map_or("row", |flaw| flaw.reason.as_str())
+        })
         .collect();
     assert_eq!(
         reasons,
         [
-            "not_an_object", "row", "no_id", "no_timestamp", "not_an_object", "not_an_object", "duplicate_key",
-            "duplicate_key", "undecodable_key", "no_timestamp", "row", "row"
+            "not_an_object",
+            "row",
+            "no_id",
+            "no_timestamp",
+            "not_an_object",
+            "not_an_object",
+            "duplicate_key",
+            "duplicate_key",
+            "undecodable_key",
+            "no_timestamp",
+            "row",
+            "row"
         ]
     );
-    assert_eq!(page.records[6].flaw.as_ref().unwrap().place, "user.userName");
+    assert_eq!(
+        page.records[6].flaw.as_ref().unwrap().place,
+        "user.userName"
+    );
     assert_eq!(page.batch.num_rows(), 12);
 }
 
 #[test]
 fn what_is_no_array_is_an_error() {
-    let ingest = Ingest { run: "r".to_owned(), received_ms: 1, keep_raw: false };
-    for text in ["", "{}", "[", "[{}", "[{}]x", "[{\"a\"1}]", "null", "[{\"a\u{1}\":1}]", "[\"\u{1}\"]"] {
+    let ingest = Ingest {
+        run: "r".to_owned(),
+        received_ms: 1,
+        keep_raw: false,
+    };
+    for text in [
+        "",
+        "{}",
+        "[",
+        "[{}",
+        "[{}]x",
+        "[{\"a\"1}]",
+        "null",
+        "[{\"a\u{1}\":1}]",
+        "[\"\u{1}\"]",
+    ] {
         assert!(PageDecoder::new().decode(text, &ingest).is_err(), "{text}");
     }
     assert_eq!(decode(" [ ] ").batch.num_rows(), 0);

@@ -66,7 +66,11 @@ pub(super) const ROOT: NodeId = 0;
 impl Tree {
     /// Compiles the schema.
     pub(super) fn compile(schema: &ActivitySchema) -> Self {
-        let root = Node { key: String::new(), path: String::new(), expects: Expects::Object(HashMap::new()) };
+        let root = Node {
+            key: String::new(),
+            path: String::new(),
+            expects: Expects::Object(HashMap::new()),
+        };
         let mut tree = Self {
             nodes: vec![root],
             leaves: Vec::new(),
@@ -100,7 +104,8 @@ impl Tree {
 
     /// Fresh builders for all leaves.
     pub(super) fn builders(&self) -> Vec<Leaf> {
-        let builder = |column| Leaf::for_column(column).expect("leaves are made of leaf kinds only");
+        let builder =
+            |column| Leaf::for_column(column).expect("leaves are made of leaf kinds only");
         self.leaves.iter().map(builder).collect()
     }
 
@@ -118,9 +123,16 @@ impl Tree {
             path: format!("{}[]", column.path),
             expects: Expects::Object(HashMap::new()),
         });
-        let leaves = column.items.iter().map(|member| self.add_leaf(item, member)).collect();
+        let leaves = column
+            .items
+            .iter()
+            .map(|member| self.add_leaf(item, member))
+            .collect();
         let list = self.lists.len();
-        self.lists.push(ListPlan { column: position, leaves });
+        self.lists.push(ListPlan {
+            column: position,
+            leaves,
+        });
         self.add_path(ROOT, &column.path, Expects::List { list, item });
         list
     }
@@ -141,14 +153,24 @@ impl Tree {
     fn add_child(&mut self, parent: NodeId, key: &str, expects: Expects) -> NodeId {
         let node = self.nodes.len();
         let above = &self.nodes[parent].path;
-        let path = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
-        self.nodes.push(Node { key: key.to_owned(), path, expects });
+        let path = if above.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{above}.{key}")
+        };
+        self.nodes.push(Node {
+            key: key.to_owned(),
+            path,
+            expects,
+        });
         match &mut self.nodes[parent].expects {
             Expects::Object(children) => {
                 let before = children.insert(key.as_bytes().to_vec(), node);
                 assert!(before.is_none(), "the schema maps {key} twice");
             }
-            Expects::Leaf(_) | Expects::List { .. } => panic!("the schema maps {key} below a value"),
+            Expects::Leaf(_) | Expects::List { .. } => {
+                panic!("the schema maps {key} below a value")
+            }
         }
         node
     }

@@ -34,7 +34,9 @@ pub enum TokenError {
     #[error("the token is empty")]
     Empty,
     /// A header cannot carry it.
-    #[error("the token holds characters that no header can carry (a line break, a control character)")]
+    #[error(
+        "the token holds characters that no header can carry (a line break, a control character)"
+    )]
     Unsendable,
 }
 
@@ -50,7 +52,10 @@ impl ApiToken {
         let mut header =
             HeaderValue::from_str(&format!("Token {token}")).map_err(|_| TokenError::Unsendable)?;
         header.set_sensitive(true);
-        Ok(Self { token: token.into(), header })
+        Ok(Self {
+            token: token.into(),
+            header,
+        })
     }
 }
 
@@ -84,8 +89,17 @@ mod tests {
 
     #[test]
     fn what_no_header_can_carry_is_no_token() {
-        assert_eq!(ApiToken::try_new(&"\n".into()).err(), Some(TokenError::Empty));
-        assert_eq!(ApiToken::try_new(&"a\nb".into()).err(), Some(TokenError::Unsendable));
-        assert_eq!(ApiToken::try_new(&"a\u{0}b".into()).err(), Some(TokenError::Unsendable));
+        assert_eq!(
+            ApiToken::try_new(&"\n".into()).err(),
+            Some(TokenError::Empty)
+        );
+        assert_eq!(
+            ApiToken::try_new(&"a\nb".into()).err(),
+            Some(TokenError::Unsendable)
+        );
+        assert_eq!(
+            ApiToken::try_new(&"a\u{0}b".into()).err(),
+            Some(TokenError::Unsendable)
+        );
     }
 }

@@ -35,8 +35,17 @@ struct State {
 
 impl Budget {
     /// A budget of so many requests a minute; `None` is no bound.
-    pub fn new(per_minute: Option<NonZeroU32>, clock: Arc<dyn Clock>, counters: Arc<ScanCounters>) -> Self {
-        Self { per_minute, clock, counters, state: Mutex::default() }
+    pub fn new(
+        per_minute: Option<NonZeroU32>,
+        clock: Arc<dyn Clock>,
+        counters: Arc<ScanCounters>,
+    ) -> Self {
+        Self {
+            per_minute,
+            clock,
+            counters,
+            state: Mutex::default(),
+        }
     }
 
     /// Returns when a request may be sent; it counts from then on.
@@ -54,12 +63,16 @@ impl Budget {
         if now < state.paused_until {
             return Some(state.paused_until - now);
         }
-        let Some(per_minute) = self.per_minute else { return None };
+        let Some(per_minute) = self.per_minute else {
+            return None;
+        };
         while state.sent.front().is_some_and(|sent| *sent + WINDOW <= now) {
             state.sent.pop_front();
         }
         match state.sent.front() {
-            Some(oldest) if state.sent.len() >= per_minute.get() as usize => Some(*oldest + WINDOW - now),
+            Some(oldest) if state.sent.len() >= per_minute.get() as usize => {
+                Some(*oldest + WINDOW - now)
+            }
             _ => {
                 state.sent.push_back(now);
                 None

@@ -94,7 +94,11 @@ enum Failure {
     /// It may succeed the next time; with a pause if the service asked for one.
     Passing(RequestError, Option<Duration>),
     /// The answer's bytes are no UTF-8.
-    InvalidUtf8 { text: String, damage: Damage, date_ms: Option<i64> },
+    InvalidUtf8 {
+        text: String,
+        damage: Damage,
+        date_ms: Option<i64>,
+    },
     /// The service does not know the credentials.
     Unauthorized(ScanError),
     /// The service finds fault with the request.
@@ -122,7 +126,15 @@ impl ActivityClient {
             .build()
             .map_err(|source| ScanError::Client(RequestError::transport(source)))?;
         let limit = AtomicU32::new(options.page_limit);
-        Ok(Self { http, options, limit, auth, budget, clock, counters })
+        Ok(Self {
+            http,
+            options,
+            limit,
+            auth,
+            budget,
+            clock,
+            counters,
+        })
     }
 
     pub(super) fn counters(&self) -> &ScanCounters {
@@ -175,18 +187,32 @@ impl ActivityClient {
                     continue;
                 }
                 Failure::BadRequest(error) => return Err(trial.flatten().unwrap_or(error)),
-                Failure::InvalidUtf8 { text, damage, date_ms } if invalid_utf8 => {
+                Failure::InvalidUtf8 {
+                    text,
+                    damage,
+                    date_ms,
+                } if invalid_utf8 => {
                     let envelope = Envelope::parse(&text);
                     match envelope {
                         Ok(envelope) => {
-                            return Ok(Answer { text, damage: Some(damage), envelope, date_ms });
+                            return Ok(Answer {
+                                text,
+                                damage: Some(damage),
+                                envelope,
+                                date_ms,
+                            });
                         }
                         Err(reason) => (RequestError::Malformed { reason }, None),
                     }
                 }
                 Failure::InvalidUtf8 { .. } => {
                     invalid_utf8 = true;
-                    (RequestError::Malformed { reason: "its bytes are no UTF-8".to_owned() }, None)
+                    (
+                        RequestError::Malformed {
+                            reason: "its bytes are no UTF-8".to_owned(),
+                        },
+                        None,
+                    )
                 }
                 Failure::Passing(last, pause) => (last, pause),
             };
@@ -201,19 +227,36 @@ impl ActivityClient {
             if attempts >= self.options.max_attempts {
                 let elapsed = self.clock.elapsed().saturating_sub(started);
                 let PageRequest { slice, page, .. } = request;
-                return Err(ScanError::Exhausted { slice: *slice, page: *page, attempts, elapsed, last });
+                return Err(ScanError::Exhausted {
+                    slice: *slice,
+                    page: *page,
+                    attempts,
+                    elapsed,
+                    last,
+                });
             }
             self.counters.retry(last.cause());
-            server_errors = if is_500 { u32::saturating_add(server_errors, 1) } else { 0 };
+            server_errors = if is_500 {
+                u32::saturating_add(server_errors, 1)
+            } else {
+                0
+            };
             if may_lower && server_errors == ERRORS_BEFORE_SAFE_LIMIT {
                 trial = Some(None);
             }
-            let wait = pause.or_else(|| delays.next()).unwrap_or(MAX_DELAY).min(MAX_RETRY_AFTER);
+            let wait = pause
+                .or_else(|| delays.next())
+                .unwrap_or(MAX_DELAY)
+                .min(MAX_RETRY_AFTER);
             warn!(
                 slice = %request.slice, page = request.page, attempts, cause = last.cause(),
                 wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "trying again"
             );
-            if pause.is_some() { self.budget.pause(wait).await } else { self.clock.sleep(wait).await }
+            if pause.is_some() {
+                self.budget.pause(wait).await
+            } else {
+                self.clock.sleep(wait).await
+            }
         }
     }
 
@@ -257,10 +300,19 @@ impl ActivityClient {
         self.counters.received(body.len());
         let (text, damage) = Damage::decode(body);
         if let Some(damage) = damage {
-            return Err(Failure::InvalidUtf8 { text, damage, date_ms });
+            return Err(Failure::InvalidUtf8 {
+                text,
+                damage,
+                date_ms,
+            });
         }
         match Envelope::parse(&text) {
-            Ok(envelope) => Ok(Answer { text, damage: None, envelope, date_ms }),
+            Ok(envelope) => Ok(Answer {
+                text,
+                damage: None,
+                envelope,
+                date_ms,
+            }),
             Err(reason) => Err(Failure::Passing(RequestError::Malformed { reason }, None)),
         }
     }
@@ -269,10 +321,17 @@ impl ActivityClient {
     async fn refusal(&self, status: StatusCode, response: Response) -> Failure {
         let host = self.options.api_url.host();
         let retry_after = retry_after(response.headers(), self.clock.now_ms());
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok());
         if status.is_redirection() {
             let target = location.and_then(|to| response.url().join(to).ok());
-            let target = target.as_ref().and_then(|url| url.host_str()).unwrap_or("nowhere").to_owned();
+            let target = target
+                .as_ref()
+                .and_then(|url| url.host_str())
+                .unwrap_or("nowhere")
+                .to_owned();
             return Failure::Final(ScanError::Redirected { host, target });
         }
         let detail = match read_body(response, MAX_ERROR_BYTES).await {
@@ -283,13 +342,33 @@ impl ActivityClient {
         match code {
             401 => Failure::Unauthorized(ScanError::Unauthorized { host, detail }),
             403 => Failure::Final(ScanError::Forbidden { host, detail }),
-            400 => Failure::BadRequest(ScanError::Refused { host, status: code, detail }),
+            400 => Failure::BadRequest(ScanError::Refused {
+                host,
+                status: code,
+                detail,
+            }),
             429 => {
                 let pause = retry_after.unwrap_or(THROTTLED_DELAY).min(MAX_RETRY_AFTER);
-                Failure::Passing(RequestError::Status { status: code, detail }, Some(pause))
+                Failure::Passing(
+                    RequestError::Status {
+                        status: code,
+                        detail,
+                    },
+                    Some(pause),
+                )
             }
-            408 | 500..=599 => Failure::Passing(RequestError::Status { status: code, detail }, None),
-            _ => Failure::Final(ScanError::Refused { host, status: code, detail }),
+            408 | 500..=599 => Failure::Passing(
+                RequestError::Status {
+                    status: code,
+                    detail,
+                },
+                None,
+            ),
+            _ => Failure::Final(ScanError::Refused {
+                host,
+                status: code,
+                detail,
+            }),
         }
     }
 }
@@ -308,7 +387,9 @@ enum Body {
 async fn read_body(mut response: Response, max_bytes: u64) -> Result<Body, reqwest::Error> {
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     // What the service announces is a hint, and no reason to allocate more than the bound.
-    let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok());
+    let announced = response
+        .content_length()
+        .and_then(|bytes| usize::try_from(bytes).ok());
     let mut body = Vec::with_capacity(announced.unwrap_or(0).min(max_bytes));
     while let Some(chunk) = response.chunk().await? {
         if chunk.len() > max_bytes - body.len() {
@@ -323,7 +404,10 @@ async fn read_body(mut response: Response, max_bytes: u64) -> Result<Body, reqwe
 fn detail(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let said = match serde_json::from_str::<serde_json::Value>(&text) {
-        Ok(value) => value.get("detail").and_then(|detail| detail.as_str()).map(str::to_owned),
+        Ok(value) => value
+            .get("detail")
+            .and_then(|detail| detail.as_str())
+            .map(str::to_owned),
         Err(_) => None,
     };
     let said = said.unwrap_or_else(|| {
@@ -336,7 +420,10 @@ fn detail(body: &[u8]) -> String {
             start.to_owned()
         }
     });
-    said.chars().filter(|c| !c.is_control()).take(MAX_DETAIL_CHARS).collect()
+    said.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_DETAIL_CHARS)
+        .collect()
 }
 
 /// The `Date` of an answer, in milliseconds since the epoch.
@@ -352,5 +439,7 @@ fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let until_ms = DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis();
-    Some(Duration::from_millis(u64::try_from(until_ms - now_ms).unwrap_or(0)))
+    Some(Duration::from_millis(
+        u64::try_from(until_ms - now_ms).unwrap_or(0),
+    ))
 }

@@ -56,7 +56,10 @@ impl ScanCounters {
     }
 
     pub(super) fn waited(&self, wait: Duration) {
-        add(&self.waited_ms, u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        add(
+            &self.waited_ms,
+            u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        );
     }
 
     pub(super) fn halving(&self) {
@@ -97,7 +100,10 @@ impl ScanCounters {
             extra_continuations: get(&self.extra_continuations),
             total_differs: get(&self.total_differs),
             limit_lowered: get(&self.limit_lowered),
-            retries: retries.iter().map(|(cause, count)| ((*cause).to_owned(), *count)).collect(),
+            retries: retries
+                .iter()
+                .map(|(cause, count)| ((*cause).to_owned(), *count))
+                .collect(),
         }
     }
 }

@@ -46,10 +46,16 @@ impl Envelope {
         let members: Members<'_> = serde_json::from_str(text).map_err(|error| {
             let what = match error.classify() {
                 serde_json::error::Category::Eof => "it ends too early",
-                serde_json::error::Category::Data => "`data`, `hasNext` or `nextQueryFilters` are not as documented",
+                serde_json::error::Category::Data => {
+                    "`data`, `hasNext` or `nextQueryFilters` are not as documented"
+                }
                 _ => "it is not JSON",
             };
-            format!("{what}, at byte {} of line {}", error.column(), error.line())
+            format!(
+                "{what}, at byte {} of line {}",
+                error.column(),
+                error.line()
+            )
         })?;
         let data = members.data.get();
         if !data.starts_with('[') {
@@ -78,18 +84,36 @@ mod tests {
         let envelope = Envelope::parse(text).unwrap();
         assert_eq!(&text[envelope.data.clone()], r#"[{"x":"]"}]"#);
         assert_eq!(envelope.next.as_deref(), Some(r#"{"b":[ 1]}"#));
-        assert_eq!((envelope.has_next, envelope.is_empty, envelope.total), (true, false, Some(7)));
-        let last = Envelope::parse(r#"{"data":[ ],"hasNext":false,"nextQueryFilters":null,"total":"many"}"#).unwrap();
+        assert_eq!(
+            (envelope.has_next, envelope.is_empty, envelope.total),
+            (true, false, Some(7))
+        );
+        let last = Envelope::parse(
+            r#"{"data":[ ],"hasNext":false,"nextQueryFilters":null,"total":"many"}"#,
+        )
+        .unwrap();
         assert_eq!((last.next, last.is_empty, last.total), (None, true, None));
     }
 
     #[test]
     fn anything_else_is_malformed() {
         for text in [
-            "", "null", "[]", "[[],false]", "<html>", "{}", r#"{"data":[]}"#, r#"{"hasNext":false}"#,
-            r#"{"data":null,"hasNext":false}"#, r#"{"data":{},"hasNext":false}"#, r#"{"data":[],"hasNext":"false"}"#,
-            r#"{"data":[],"hasNext":null}"#, r#"{"data":[],"data":[],"hasNext":false}"#,
-            r#"{"data":[],"hasNext":false"#, r#"{"data":[}],"hasNext":false}"#, r#"{"data":[],"hasNext":false}x"#,
+            "",
+            "null",
+            "[]",
+            "[[],false]",
+            "<html>",
+            "{}",
+            r#"{"data":[]}"#,
+            r#"{"hasNext":false}"#,
+            r#"{"data":null,"hasNext":false}"#,
+            r#"{"data":{},"hasNext":false}"#,
+            r#"{"data":[],"hasNext":"false"}"#,
+            r#"{"data":[],"hasNext":null}"#,
+            r#"{"data":[],"data":[],"hasNext":false}"#,
+            r#"{"data":[],"hasNext":false"#,
+            r#"{"data":[}],"hasNext":false}"#,
+            r#"{"data":[],"hasNext":false}x"#,
         ] {
             assert!(Envelope::parse(text).is_err(), "{text}");
         }

@@ -34,7 +34,9 @@ pub enum ScanError {
         detail: String,
     },
     /// The service sent the request elsewhere; credentials do not follow.
-    #[error("ask {host} for activities: it redirects to {target}; give --api-url the address it should be")]
+    #[error(
+        "ask {host} for activities: it redirects to {target}; give --api-url the address it should be"
+    )]
     Redirected {
         /// The service.
         host: String,
@@ -57,7 +59,9 @@ pub enum ScanError {
         last: RequestError,
     },
     /// A page is larger than allowed.
-    #[error("take page {page} of slice {slice}: it is larger than {max_bytes} bytes; raise --max-page-bytes or lower --page-limit")]
+    #[error(
+        "take page {page} of slice {slice}: it is larger than {max_bytes} bytes; raise --max-page-bytes or lower --page-limit"
+    )]
     PageTooLarge {
         /// The slice.
         slice: Slice,
@@ -75,7 +79,9 @@ pub enum ScanError {
         at_ms: i64,
     },
     /// A page holds nothing of what was asked for.
-    #[error("scan slice {slice}: page {page} holds no record of it, so the service ignores the filter on the clock")]
+    #[error(
+        "scan slice {slice}: page {page} holds no record of it, so the service ignores the filter on the clock"
+    )]
     FilterIgnored {
         /// The slice.
         slice: Slice,
@@ -149,6 +155,9 @@ impl RequestError {
         } else {
             "the connection to the service was cut"
         };
-        Self::Transport { what, source: source.without_url() }
+        Self::Transport {
+            what,
+            source: source.without_url(),
+        }
     }
 }

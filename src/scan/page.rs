@@ -84,18 +84,33 @@ impl Damage {
                 at += invalid;
             }
         }
-        (text, Some(Self { raw: raw.into(), stretches }))
+        (
+            text,
+            Some(Self {
+                raw: raw.into(),
+                stretches,
+            }),
+        )
     }
 
     /// The bytes of a stretch of the text as they came, if any of them were no UTF-8.
     pub fn raw_record(&self, range: Range<usize>) -> Option<Vec<u8>> {
-        let touched = self.stretches.iter().any(|(text, _)| range.start <= text.start && text.end <= range.end);
-        touched.then(|| self.raw[self.raw_position(range.start)..self.raw_position(range.end)].to_vec())
+        let touched = self
+            .stretches
+            .iter()
+            .any(|(text, _)| range.start <= text.start && text.end <= range.end);
+        touched.then(|| {
+            self.raw[self.raw_position(range.start)..self.raw_position(range.end)].to_vec()
+        })
     }
 
     /// Where a position of the text lies in the raw bytes.
     fn raw_position(&self, position: usize) -> usize {
-        let before = self.stretches.iter().take_while(|(text, _)| text.end <= position).last();
+        let before = self
+            .stretches
+            .iter()
+            .take_while(|(text, _)| text.end <= position)
+            .last();
         before.map_or(position, |(text, raw)| raw.end + (position - text.end))
     }
 }
@@ -113,7 +128,10 @@ mod tests {
             let start = text.find(part).unwrap();
             damage.raw_record(start..start + part.len())
         };
-        assert_eq!(record("{\"a\":\"x\u{fffd}\u{fffd}y\"}").unwrap(), b"{\"a\":\"x\xff\xfey\"}");
+        assert_eq!(
+            record("{\"a\":\"x\u{fffd}\u{fffd}y\"}").unwrap(),
+            b"{\"a\":\"x\xff\xfey\"}"
+        );
         assert_eq!(record("{\"b\":1}"), None);
         assert_eq!(record("{\"c\":\"\u{fffd}\"}").unwrap(), b"{\"c\":\"\xc3\"}");
         assert!(Damage::decode(b"{}".to_vec()).1.is_none());

@@ -108,7 +108,9 @@ impl SliceScan {
     pub async fn next_page(&mut self) -> Result<Option<Page>, ScanError> {
         loop {
             let Some(mut range) = self.current.take() else {
-                let Some(range) = self.waiting.pop() else { return Ok(None) };
+                let Some(range) = self.waiting.pop() else {
+                    return Ok(None);
+                };
                 self.begin(range, range);
                 continue;
             };
@@ -129,12 +131,20 @@ impl SliceScan {
     /// The page holds nothing of what was asked for.
     pub fn observe(&mut self, seen: PageSeen) -> Result<(), ScanError> {
         if seen.records > 0 && seen.inside == 0 {
-            return Err(ScanError::FilterIgnored { slice: self.slice, page: self.pages.saturating_sub(1) });
+            return Err(ScanError::FilterIgnored {
+                slice: self.slice,
+                page: self.pages.saturating_sub(1),
+            });
         }
-        self.pages_without_new = if seen.new > 0 { 0 } else { self.pages_without_new + 1 };
+        self.pages_without_new = if seen.new > 0 {
+            0
+        } else {
+            self.pages_without_new + 1
+        };
         if let Some(range) = &mut self.current {
             range.records += seen.records;
-            if self.pages_without_new >= MAX_PAGES_WITHOUT_NEW && matches!(range.next, Next::Ask(_)) {
+            if self.pages_without_new >= MAX_PAGES_WITHOUT_NEW && matches!(range.next, Next::Ask(_))
+            {
                 range.ahead = None;
                 range.next = Next::Stuck;
             }
@@ -163,12 +173,23 @@ impl SliceScan {
     }
 
     fn request(&self, filters: String, first: bool) -> PageRequest {
-        PageRequest { slice: self.slice, page: self.pages, first, filters, options: Arc::clone(&self.options) }
+        PageRequest {
+            slice: self.slice,
+            page: self.pages,
+            first,
+            filters,
+            options: Arc::clone(&self.options),
+        }
     }
 
     /// Turns an answer into a page, and learns from it what to ask next.
     fn take(&mut self, mut range: RangeScan, answer: Answer) -> Page {
-        let Answer { text, damage, envelope, date_ms } = answer;
+        let Answer {
+            text,
+            damage,
+            envelope,
+            date_ms,
+        } = answer;
         self.last_date_ms = date_ms;
         let page = Page {
             index: self.pages,
@@ -190,7 +211,11 @@ impl SliceScan {
                 if !envelope.has_next {
                     self.client.counters().extra_continuation();
                 }
-                if self.sent.insert(fingerprint(&next)) { Next::Ask(next) } else { Next::Stuck }
+                if self.sent.insert(fingerprint(&next)) {
+                    Next::Ask(next)
+                } else {
+                    Next::Stuck
+                }
             }
             None if envelope.has_next => Next::Stuck,
             None => Next::Nothing,
@@ -200,7 +225,9 @@ impl SliceScan {
         {
             let client = Arc::clone(&self.client);
             let request = self.request(filters.clone(), false);
-            range.ahead = Some(Ahead(tokio::spawn(async move { client.fetch(&request).await })));
+            range.ahead = Some(Ahead(tokio::spawn(
+                async move { client.fetch(&request).await },
+            )));
         }
         self.current = Some(range);
         page
@@ -210,7 +237,10 @@ impl SliceScan {
     fn end(&mut self, range: &RangeScan) {
         if !range.any && !range.is_probe() && range.range.from_ms > 0 {
             self.client.counters().probe();
-            let asked = TimeWindow { from_ms: range.range.from_ms - 1, ..range.range };
+            let asked = TimeWindow {
+                from_ms: range.range.from_ms - 1,
+                ..range.range
+            };
             self.begin(range.range, asked);
             return;
         }
@@ -224,13 +254,22 @@ impl SliceScan {
     fn halve(&mut self, range: TimeWindow) -> Result<(), ScanError> {
         let length_ms = range.until_ms - range.from_ms;
         if length_ms <= 1 {
-            return Err(ScanError::Stuck { slice: self.slice, at_ms: range.from_ms });
+            return Err(ScanError::Stuck {
+                slice: self.slice,
+                at_ms: range.from_ms,
+            });
         }
         warn!(slice = %self.slice, from_ms = range.from_ms, length_ms, "stuck; halving the range");
         self.client.counters().halving();
         let middle_ms = range.from_ms + length_ms / 2;
-        self.waiting.push(TimeWindow { from_ms: middle_ms, until_ms: range.until_ms });
-        self.waiting.push(TimeWindow { from_ms: range.from_ms, until_ms: middle_ms });
+        self.waiting.push(TimeWindow {
+            from_ms: middle_ms,
+            until_ms: range.until_ms,
+        });
+        self.waiting.push(TimeWindow {
+            from_ms: range.from_ms,
+            until_ms: middle_ms,
+        });
         Ok(())
     }
 }

@@ -74,7 +74,9 @@ impl FromStr for ApiUrl {
         match base.scheme() {
             "https" => Ok(Self { base }),
             "http" if loopback => Ok(Self { base }),
-            "http" => Err(ApiUrlError::Insecure(base.host_str().unwrap_or_default().to_owned())),
+            "http" => Err(ApiUrlError::Insecure(
+                base.host_str().unwrap_or_default().to_owned(),
+            )),
             other => Err(ApiUrlError::Scheme(other.to_owned())),
         }
     }
@@ -94,7 +96,11 @@ mod tests {
 
     #[test]
     fn every_form_that_the_portal_shows_leads_to_the_same_place() {
-        for text in ["https://Contoso.eu2.portal.cloudappsecurity.com", "https://contoso.eu2.portal.cloudappsecurity.com/api", "https://contoso.eu2.portal.cloudappsecurity.com/api/v1/"] {
+        for text in [
+            "https://Contoso.eu2.portal.cloudappsecurity.com",
+            "https://contoso.eu2.portal.cloudappsecurity.com/api",
+            "https://contoso.eu2.portal.cloudappsecurity.com/api/v1/",
+        ] {
             let url: ApiUrl = text.parse().unwrap();
             assert_eq!(url.host(), "contoso.eu2.portal.cloudappsecurity.com");
             assert_eq!(
@@ -102,19 +108,34 @@ mod tests {
                 "https://contoso.eu2.portal.cloudappsecurity.com/api/v1/activities/"
             );
         }
-        let cas: ApiUrl = "https://portal.cloudappsecurity.com/cas/api".parse().unwrap();
+        let cas: ApiUrl = "https://portal.cloudappsecurity.com/cas/api"
+            .parse()
+            .unwrap();
         assert_eq!(cas.activities().path(), "/cas/api/v1/activities/");
     }
 
     #[test]
     fn only_the_machine_itself_is_spoken_to_in_plain() {
-        for text in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:2"] {
+        for text in [
+            "http://127.0.0.1:8080",
+            "http://localhost:1",
+            "http://[::1]:2",
+        ] {
             assert!(text.parse::<ApiUrl>().is_ok(), "{text}");
         }
         let refused = [
-            ("http://contoso.example", ApiUrlError::Insecure("contoso.example".to_owned())),
-            ("ftp://contoso.example", ApiUrlError::Scheme("ftp".to_owned())),
-            ("contoso.example", ApiUrlError::Syntax("contoso.example".to_owned())),
+            (
+                "http://contoso.example",
+                ApiUrlError::Insecure("contoso.example".to_owned()),
+            ),
+            (
+                "ftp://contoso.example",
+                ApiUrlError::Scheme("ftp".to_owned()),
+            ),
+            (
+                "contoso.example",
+                ApiUrlError::Syntax("contoso.example".to_owned()),
+            ),
             ("https://", ApiUrlError::Syntax("https://".to_owned())),
             ("https://u:p@contoso.example", ApiUrlError::Parts),
             ("https://contoso.example?x=1", ApiUrlError::Parts),

@@ -178,13 +178,22 @@ mod tests {
     use super::*;
 
     fn all_columns() -> impl Iterator<Item = &'static Column> {
-        activity().columns.iter().chain(activity().columns.iter().flat_map(|column| &column.items))
+        activity()
+            .columns
+            .iter()
+            .chain(activity().columns.iter().flat_map(|column| &column.items))
     }
 
     #[test]
     fn names_are_snake_case_and_unique_when_case_folded() {
-        let names = activity().columns.iter().map(|column| column.name.to_lowercase());
-        assert_eq!(names.collect::<HashSet<_>>().len(), activity().columns.len());
+        let names = activity()
+            .columns
+            .iter()
+            .map(|column| column.name.to_lowercase());
+        assert_eq!(
+            names.collect::<HashSet<_>>().len(),
+            activity().columns.len()
+        );
         for column in all_columns() {
             let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
             assert!(column.name.chars().all(allowed), "{}", column.name);
@@ -193,16 +202,28 @@ mod tests {
 
     #[test]
     fn only_the_id_and_the_time_cannot_be_null() {
-        let fixed: Vec<&str> =
-            all_columns().filter(|column| !column.nullable).map(|column| column.name.as_str()).collect();
+        let fixed: Vec<&str> = all_columns()
+            .filter(|column| !column.nullable)
+            .map(|column| column.name.as_str())
+            .collect();
         assert_eq!(fixed, [ACTIVITY_ID, TIMESTAMP]);
     }
 
     #[test]
     fn a_column_follows_its_path_or_the_run() {
         for column in all_columns() {
-            assert_eq!(column.path.is_empty(), column.source != Source::Record, "{}", column.name);
-            assert_eq!(column.items.is_empty(), column.kind != Kind::ObjectList, "{}", column.name);
+            assert_eq!(
+                column.path.is_empty(),
+                column.source != Source::Record,
+                "{}",
+                column.name
+            );
+            assert_eq!(
+                column.items.is_empty(),
+                column.kind != Kind::ObjectList,
+                "{}",
+                column.name
+            );
             if column.source == Source::Record {
                 assert_eq!(column.name, name_of(&column.path), "{}", column.path);
             }
@@ -217,7 +238,10 @@ mod tests {
         let mut words: Vec<String> = Vec::new();
         let mut parent = String::new();
         for key in path.split('.') {
-            let own = key.strip_prefix(parent.as_str()).filter(|own| !own.is_empty()).unwrap_or(key);
+            let own = key
+                .strip_prefix(parent.as_str())
+                .filter(|own| !own.is_empty())
+                .unwrap_or(key);
             words.push(snake_case(own));
             key.clone_into(&mut parent);
         }
@@ -228,7 +252,8 @@ mod tests {
         let chars: Vec<char> = key.chars().collect();
         let mut name = String::new();
         for (i, c) in chars.iter().enumerate() {
-            let after_lower = i > 0 && (chars[i - 1].is_ascii_lowercase() || chars[i - 1].is_ascii_digit());
+            let after_lower =
+                i > 0 && (chars[i - 1].is_ascii_lowercase() || chars[i - 1].is_ascii_digit());
             if c.is_ascii_uppercase() && after_lower {
                 name.push('_');
             }

@@ -40,7 +40,10 @@ impl FromStr for SchemaFormat {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match Self::ALL.iter().find(|(name, _)| *name == text) {
             Some((_, format)) => Ok(*format),
-            None => Err(format!("one of {}", Self::ALL.map(|(name, _)| name).join(", "))),
+            None => Err(format!(
+                "one of {}",
+                Self::ALL.map(|(name, _)| name).join(", ")
+            )),
         }
     }
 }
@@ -88,7 +91,9 @@ impl ActivitySchema {
             let null = if column.nullable { "" } else { " NOT NULL" };
             format!("  \"{}\" {}{null}", column.name, duckdb_type(column))
         });
-        let columns: Vec<String> = columns.chain(["  \"event_date\" DATE".to_owned()]).collect();
+        let columns: Vec<String> = columns
+            .chain(["  \"event_date\" DATE".to_owned()])
+            .collect();
         format!("CREATE TABLE activities (\n{}\n);\n", columns.join(",\n"))
     }
 
@@ -97,7 +102,11 @@ impl ActivitySchema {
         let columns = self.columns.iter().map(|column| {
             let null = if column.nullable { "" } else { " NOT NULL" };
             let doc = column.doc.replace('\'', "\\'");
-            format!("  `{}` {}{null} COMMENT '{doc}'", column.name, spark_type(column))
+            format!(
+                "  `{}` {}{null} COMMENT '{doc}'",
+                column.name,
+                spark_type(column)
+            )
         });
         let columns: Vec<String> = columns.chain(["  `event_date` DATE".to_owned()]).collect();
         format!(
@@ -117,8 +126,10 @@ impl ActivitySchema {
             [name, kind_name(column.kind).to_owned(), doc]
         };
         self.columns.iter().flat_map(move |column| {
-            let items =
-                column.items.iter().map(move |item| row(format!("{}[].{}", column.name, item.name), item));
+            let items = column
+                .items
+                .iter()
+                .map(move |item| row(format!("{}[].{}", column.name, item.name), item));
             std::iter::once(row(column.name.clone(), column)).chain(items)
         })
     }
@@ -146,7 +157,10 @@ fn duckdb_type(column: &Column) -> String {
         Kind::Time => "TIMESTAMP WITH TIME ZONE".to_owned(),
         Kind::StringList => "VARCHAR[]".to_owned(),
         Kind::ObjectList => {
-            let members = column.items.iter().map(|item| format!("\"{}\" {}", item.name, duckdb_type(item)));
+            let members = column
+                .items
+                .iter()
+                .map(|item| format!("\"{}\" {}", item.name, duckdb_type(item)));
             format!("STRUCT({})[]", members.collect::<Vec<_>>().join(", "))
         }
     }
@@ -161,7 +175,10 @@ fn spark_type(column: &Column) -> String {
         Kind::Time => "TIMESTAMP".to_owned(),
         Kind::StringList => "ARRAY<STRING>".to_owned(),
         Kind::ObjectList => {
-            let members = column.items.iter().map(|item| format!("`{}`: {}", item.name, spark_type(item)));
+            let members = column
+                .items
+                .iter()
+                .map(|item| format!("`{}`: {}", item.name, spark_type(item)));
             format!("ARRAY<STRUCT<{}>>", members.collect::<Vec<_>>().join(", "))
         }
     }

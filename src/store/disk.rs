@@ -17,12 +17,17 @@ use super::{Store, StoreError, Upload, Uploads};
 pub(super) fn make(location: &str) -> Result<Store, StoreError> {
     let root = folder(location)?;
     if !root.exists() {
-        fs::create_dir_all(&root)
-            .map_err(|source| StoreError::new("make the lake's folder", location.to_owned(), source))?;
+        fs::create_dir_all(&root).map_err(|source| {
+            StoreError::new("make the lake's folder", location.to_owned(), source)
+        })?;
     }
     match open_if_there(location)? {
         Some(store) => Ok(store),
-        None => Err(StoreError::new("open the lake", location.to_owned(), BadLocation("it went away".to_owned()))),
+        None => Err(StoreError::new(
+            "open the lake",
+            location.to_owned(),
+            BadLocation("it went away".to_owned()),
+        )),
     }
 }
 
@@ -37,13 +42,21 @@ pub(super) fn open_if_there(location: &str) -> Result<Option<Store>, StoreError>
     };
     if !root.is_dir() {
         let reason = BadLocation("it is a file, not a folder".to_owned());
-        return Err(StoreError::new("open the lake", location.to_owned(), reason));
+        return Err(StoreError::new(
+            "open the lake",
+            location.to_owned(),
+            reason,
+        ));
     }
     let objects = LocalFileSystem::new_with_prefix(&root)
         .map_err(|source| StoreError::new("open the lake", location.to_owned(), source))?
         .with_fsync(true);
     let uploads = DiskUploads { root: root.clone() };
-    Ok(Some(Store::new(Arc::new(objects), Arc::new(uploads), root.display().to_string())))
+    Ok(Some(Store::new(
+        Arc::new(objects),
+        Arc::new(uploads),
+        root.display().to_string(),
+    )))
 }
 
 /// The folder that a path or a `file://` URL names.
@@ -112,9 +125,17 @@ impl Uploads for DiskUploads {
         blocking("sweep", self.staging(&slice), move |staging| {
             ignore_missing(fs::remove_dir_all(staging))?;
             // What the store itself leaves when it dies inside a put: `<name>#<n>` beside `<name>`.
-            remove_put_leftovers(&own.join("commits"), &format!("{slice}.json#"), PutLeftovers::Counted)?;
+            remove_put_leftovers(
+                &own.join("commits"),
+                &format!("{slice}.json#"),
+                PutLeftovers::Counted,
+            )?;
             remove_put_leftovers(&own.join("attempts").join(&slice), "", PutLeftovers::Listed)?;
-            remove_put_leftovers(&own.join("rejects"), &format!("{slice}-"), PutLeftovers::Listed)
+            remove_put_leftovers(
+                &own.join("rejects"),
+                &format!("{slice}-"),
+                PutLeftovers::Listed,
+            )
         })
         .await
     }
@@ -194,7 +215,10 @@ fn names(folder: &FilePath) -> io::Result<Vec<String>> {
 }
 
 fn folder_names(folder: &FilePath) -> io::Result<Vec<String>> {
-    Ok(names(folder)?.into_iter().filter(|name| folder.join(name).is_dir()).collect())
+    Ok(names(folder)?
+        .into_iter()
+        .filter(|name| folder.join(name).is_dir())
+        .collect())
 }
 
 struct DiskUpload {

@@ -28,6 +28,7 @@ mod row_group;
 pub use error::WriteError;
 pub use file::{FileEntry, FinishedFile};
 pub use options::{CompressionLevel, ParseCompressionError, Provenance, WriteOptions};
+pub use properties::message_type;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

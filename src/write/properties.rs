@@ -17,6 +17,7 @@ use parquet::file::properties::{
 use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
 
 use super::error::Cause;
+use super::error::WriteError;
 use super::options::CompressionLevel;
 
 /// The time that decides on the part, and by which row groups are sorted.
@@ -267,9 +268,10 @@ mod tests {
 ///
 /// # Errors
 /// The schema cannot be laid out as Parquet.
-pub fn message_type(schema: &SchemaRef) -> Result<String, WriteError> {
-    let layout = Layout::new(schema, CompressionLevel::DEFAULT)?;
+pub fn message_type(schema: SchemaRef) -> Result<String, WriteError> {
+    let layout = Layout::new(schema, CompressionLevel::DEFAULT)
+        .map_err(|source| WriteError::Layout { source })?;
     let mut text = Vec::new();
-    parquet::schema::printer::print_schema(&mut text, layout.root());
+    parquet::schema::printer::print_schema(&mut text, &layout.root);
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
