@@ -1,1 +1,11 @@
-//! integration tests
+//! All integration tests, in one binary.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may")]
+#![expect(clippy::allow_attributes, reason = "an inner attribute for all of the tests")]
+
+mod cli; // the program as a user meets it: bad input, exit codes
+mod crash; // kill -9 at random moments of a real process
+mod damage; // what verify finds
+mod faults; // every fault of the service
+mod flow; // the main job against a tenant that behaves
+mod schema; // what is derived from the schema
+mod support;

@@ -1,0 +1,5 @@
+//! A scripted world to test in.
+
+pub(crate) mod clock;
+pub(crate) mod readers;
+pub(crate) mod scenario;

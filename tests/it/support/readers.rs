@@ -1,0 +1,77 @@
+//! Reading a lake with somebody else's readers.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+/// A row as a reader sees it: id, partition, `timestamp` in milliseconds.
+pub(crate) type Row = (String, String, i64);
+
+#[derive(Deserialize)]
+struct ByReader {
+    duckdb: Vec<Row>,
+    pyarrow: Vec<Row>,
+}
+
+/// The interpreter that has DuckDB and pyarrow; `./tests/run` makes it.
+fn python() -> PathBuf {
+    let named = std::env::var_os("MDCA_TEST_PYTHON").map(PathBuf::from);
+    named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python"))
+}
+
+fn command(lake: &Path, mode: Option<&str>) -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
+    let mut command = Command::new(python());
+    command.arg(script).arg(lake).args(mode);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+fn run(mut command: Command, input: &str) -> Vec<u8> {
+    let mut child = command.spawn().expect("run ./tests/run once: it makes the Python environment");
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the reader failed");
+    output.stdout
+}
+
+/// All rows of a lake, sorted; DuckDB and pyarrow agree on them, and every row lies in its day.
+pub(crate) fn rows(lake: &Path) -> Vec<Row> {
+    let read: ByReader = serde_json::from_slice(&run(command(lake, None), "")).unwrap();
+    let (mut rows, mut other) = (read.duckdb, read.pyarrow);
+    rows.sort();
+    other.sort();
+    assert_eq!(rows, other, "DuckDB and pyarrow disagree");
+    for (id, day, timestamp_ms) in &rows {
+        let time = mdca_lake::window::format_time(*timestamp_ms);
+        assert!(time.starts_with(day.as_str()), "{id} of {time} lies in {day}");
+    }
+    rows
+}
+
+/// Runs the DDL in DuckDB, fills the table from the lake, and counts its rows.
+pub(crate) fn rows_through_ddl(lake: &Path, ddl: &str) -> u64 {
+    let read: serde_json::Value = serde_json::from_slice(&run(command(lake, Some("--ddl")), ddl)).unwrap();
+    read["rows"].as_u64().unwrap()
+}
+
+/// Somebody who reads every visible file again and again.
+pub(crate) struct Watcher(std::process::Child);
+
+impl Watcher {
+    pub(crate) fn start(lake: &Path) -> Self {
+        let mut command = command(lake, Some("--watch"));
+        Self(command.spawn().expect("run ./tests/run once: it makes the Python environment"))
+    }
+
+    /// Stops, and returns how often everything was read.
+    pub(crate) fn stop(mut self) -> u64 {
+        drop(self.0.stdin.take());
+        let output = self.0.wait_with_output().unwrap();
+        let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(seen["errors"], serde_json::json!([]));
+        seen["reads"].as_u64().unwrap()
+    }
+}

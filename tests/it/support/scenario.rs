@@ -1,0 +1,250 @@
+//! A story: a tenant, faults, runs, and what must be true afterwards.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use mdca_lake::cli::{Cli, Command};
+use mdca_lake::clock::Clock;
+use mdca_lake::config::{Environment, ScanConfig};
+use mdca_lake::job::{self, Ids, World};
+use mdca_lake::progress::Progress;
+use mdca_lake::report::RunReport;
+use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
+use mdca_lake::store::Store;
+use mdca_lake::verify;
+use mdca_lake::window::{format_time, parse_time};
+use mdca_sim::{ClockField, Fault, PageLimits, Record, Sim, SimOptions, Tenant, TenantOptions};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::clock::TestClock;
+use super::readers;
+
+pub(crate) const HOUR_MS: i64 = 60 * 60_000;
+pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
+
+pub(crate) fn at(time: &str) -> i64 {
+    parse_time(time, 0).unwrap()
+}
+
+/// What a story begins with.
+pub(crate) struct Scenario {
+    tenant: TenantOptions,
+    options: SimOptions,
+    from_ms: i64,
+    until_ms: i64,
+    now_ms: i64,
+    flags: Vec<String>,
+}
+
+impl Scenario {
+    /// A tenant whose activities were saved in these hours of 2026-11-18, and were long ago.
+    pub(crate) fn hours(hours: i64) -> Self {
+        let from_ms = at("2026-11-18");
+        Self::window(from_ms, from_ms + hours * HOUR_MS)
+    }
+
+    pub(crate) fn window(from_ms: i64, until_ms: i64) -> Self {
+        Self {
+            tenant: TenantOptions { activities: 300, from_ms, until_ms, ..TenantOptions::default() },
+            options: SimOptions::default(),
+            from_ms,
+            until_ms,
+            now_ms: until_ms + DAY_MS,
+            flags: Vec::new(),
+        }
+    }
+
+    pub(crate) fn activities(mut self, activities: u64) -> Self {
+        self.tenant.activities = activities;
+        self
+    }
+
+    pub(crate) fn seed(mut self, seed: u64) -> Self {
+        self.tenant.seed = seed;
+        self
+    }
+
+    pub(crate) fn page_cap(mut self, cap: usize) -> Self {
+        self.options.page_limits = PageLimits::capped(cap);
+        self
+    }
+
+    pub(crate) fn fault(mut self, fault: Fault) -> Self {
+        self.options.faults.push(fault);
+        self
+    }
+
+    pub(crate) fn now(mut self, time: &str) -> Self {
+        self.now_ms = at(time);
+        self
+    }
+
+    pub(crate) fn flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
+    pub(crate) fn options(mut self, change: impl FnOnce(&mut SimOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Starts the tenant; nothing is scanned yet.
+    pub(crate) async fn start(self) -> Story {
+        let clock = TestClock::at(self.now_ms);
+        let mut options = self.options;
+        let shared = clock.clone();
+        options.now = Arc::new(move || shared.now_ms());
+        let sim = Sim::start(Tenant::generate(&self.tenant), options).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let lake = folder.path().join("lake");
+        Story {
+            sim,
+            clock,
+            lake,
+            _folder: folder,
+            from_ms: self.from_ms,
+            until_ms: self.until_ms,
+            flags: self.flags,
+        }
+    }
+
+    /// Starts the tenant and scans the window once.
+    pub(crate) async fn run(self) -> (Story, RunReport) {
+        let story = self.start().await;
+        let report = story.scan(&[]).await;
+        (story, report)
+    }
+}
+
+/// A tenant and a lake.
+pub(crate) struct Story {
+    pub(crate) sim: Sim,
+    pub(crate) clock: TestClock,
+    lake: PathBuf,
+    _folder: TempDir,
+    from_ms: i64,
+    until_ms: i64,
+    flags: Vec<String>,
+}
+
+impl Story {
+    pub(crate) fn lake(&self) -> &Path {
+        &self.lake
+    }
+
+    /// Runs `scan` over the story's window, with more flags.
+    pub(crate) async fn scan(&self, more: &[&str]) -> RunReport {
+        let (from, until) = (format_time(self.from_ms), format_time(self.until_ms));
+        let url = self.sim.url();
+        let mut command = vec!["mdca-lake", "scan", "--api-url", &url, "--lake", self.lake.to_str().unwrap()];
+        if !more.contains(&"--from") {
+            command.extend(["--from", &from, "--until", &until]);
+        }
+        command.extend(self.flags.iter().map(String::as_str));
+        command.extend(more);
+        let Command::Scan(args) = Cli::parse_from(command).command else { unreachable!() };
+        let environment = Environment { token: Some("sim-token".into()) };
+        let mut config = ScanConfig::resolve(*args, environment, self.clock.now_ms()).unwrap();
+        config.client.read_timeout = Duration::from_millis(500);
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let counters = Arc::new(ScanCounters::default());
+        let budget = Budget::new(config.requests_per_minute, Arc::clone(&clock), Arc::clone(&counters));
+        let token = Box::new(config.token.unwrap());
+        let client =
+            ActivityClient::new(config.client, token, budget, Arc::clone(&clock), Arc::clone(&counters)).unwrap();
+        // The sender is kept: a story is not interrupted.
+        let (_interrupt, interrupted) = watch::channel(false);
+        let world = World {
+            clock,
+            store: Store::make(&config.lake).unwrap(),
+            client: Arc::new(client),
+            counters,
+            interrupted,
+            ids: Ids::new(fastrand::Rng::new()),
+            progress: Progress::never(),
+        };
+        job::run(&config.job, world).await
+    }
+
+    /// What the service holds of the window, by `created`.
+    pub(crate) fn truth(&self) -> Vec<Record> {
+        self.sim.tenant().records(ClockField::Created, self.from_ms..self.until_ms)
+    }
+
+    /// The ids of the rows that the window's records should be, sorted.
+    pub(crate) fn expected_ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.truth().into_iter().filter_map(|record| record.id).collect();
+        ids.sort();
+        ids
+    }
+
+    /// The ids of the lake's rows, sorted.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        readers::rows(&self.lake).into_iter().map(|(id, _, _)| id).collect()
+    }
+
+    /// The lake holds exactly what the service holds, nothing is left of unfinished work, and verify
+    /// is content.
+    pub(crate) async fn expect_exact(&self) {
+        assert_same(&self.ids(), &self.expected_ids());
+        self.expect_clean().await;
+    }
+
+    pub(crate) async fn expect_clean(&self) {
+        assert_eq!(files_below(&self.lake.join("_mdca/attempts")), Vec::<PathBuf>::new());
+        assert_eq!(files_below(&self.lake.join("_mdca/staging")), Vec::<PathBuf>::new());
+        let verification = verify::verify(&Store::open(self.lake.to_str().unwrap()).unwrap()).await.unwrap();
+        assert_eq!(verification.findings, []);
+    }
+
+    /// No 60 seconds of simulated time hold more requests than the budget.
+    pub(crate) fn expect_within_budget(&self, per_minute: usize) {
+        let times: Vec<i64> = self.sim.requests().iter().map(|request| request.at_ms).collect();
+        for window in times.windows(per_minute + 1) {
+            assert!(window[per_minute] - window[0] >= 60_000, "{} requests in 60 s", per_minute + 1);
+        }
+    }
+}
+
+/// Compares two sorted lists of ids, and says which ones differ.
+pub(crate) fn assert_same(found: &[String], expected: &[String]) {
+    let count = |ids: &[String]| {
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        for id in ids {
+            *counts.entry(id.clone()).or_default() += 1;
+        }
+        counts
+    };
+    let mut difference = count(found);
+    for (id, n) in count(expected) {
+        *difference.entry(id).or_default() -= n;
+    }
+    difference.retain(|_, n| *n != 0);
+    let some: Vec<_> = difference.iter().take(5).collect();
+    assert!(difference.is_empty(), "{} ids differ (found − expected), such as {some:?}", difference.len());
+}
+
+/// Conservation, stated a second time.
+pub(crate) fn expect_conserved(report: &RunReport) {
+    let counts = &report.counts;
+    let rejects: u64 = counts.rejects.values().sum();
+    assert_eq!(
+        counts.records + counts.copies,
+        counts.rows + rejects + counts.repeats + counts.outside_probe,
+        "{counts:?}"
+    );
+}
+
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() { files.extend(files_below(&entry.path())) } else { files.push(entry.path()) }
+    }
+    files.sort();
+    files
+}
