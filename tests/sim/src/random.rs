@@ -41,33 +41,40 @@ impl Random {
 
     /// `digits` lower-case hexadecimal digits.
     pub(crate) fn hex(&mut self, digits: usize) -> String {
-        let mut text = String::with_capacity(digits);
-        let mut bits = 0;
-        for at in 0..digits {
-            if at % 16 == 0 {
-                bits = self.bits();
-            }
-            text.push(hex_digit(bits));
-            bits >>= 4;
+        let mut text = vec![0; digits];
+        for piece in text.chunks_mut(16) {
+            self.write_hex(piece);
         }
-        text
+        String::from_utf8(text).expect("hexadecimal digits are ASCII")
     }
 
     /// 8-4-4-4-12 hexadecimal digits.
     pub(crate) fn guid(&mut self) -> String {
-        let mut text = String::with_capacity(36);
+        let mut digits = [0; 32];
+        let (left, right) = digits.split_at_mut(16);
+        self.write_hex(left);
+        self.write_hex(right);
+        let mut text = Vec::with_capacity(36);
+        for (at, range) in [0..8, 8..12, 12..16, 16..20, 20..32]
+            .into_iter()
+            .enumerate()
+        {
+            if at > 0 {
+                text.push(b'-');
+            }
+            text.extend_from_slice(&digits[range]);
+        }
+        String::from_utf8(text).expect("hexadecimal digits are ASCII")
+    }
+
+    /// Fills at most sixteen bytes with digits.
+    fn write_hex(&mut self, digits: &mut [u8]) {
         let mut bits = self.bits();
-        for at in 0..32 {
-            if at == 16 {
-                bits = self.bits();
-            }
-            if matches!(at, 8 | 12 | 16 | 20) {
-                text.push('-');
-            }
-            text.push(hex_digit(bits));
+        for digit in digits {
+            let value = u8::try_from(bits & 15).expect("four bits are a byte");
+            *digit = value + if value < 10 { b'0' } else { b'a' - 10 };
             bits >>= 4;
         }
-        text
     }
 }
 
@@ -87,12 +94,4 @@ fn finish(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
-}
-
-fn hex_digit(bits: u64) -> char {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    let at = usize::try_from(bits & 15).expect("four bits are a usize");
-    DIGITS[at]
 }

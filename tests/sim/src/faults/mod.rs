@@ -60,9 +60,10 @@ pub enum At {
     Every,
     /// Pages for which this holds.
     Asked(Arc<dyn Fn(&Asked) -> bool + Send + Sync>),
-    /// The page that holds the nth record of the tenant, in order of `created`.
+    /// The page that holds the nth record of the tenant, in order of `created`. Has no effect on
+    /// faults that decide how a page is cut (`ShortPage`, `IgnoreLimit`, `IgnoreOrder`, `IgnoreFilters`).
     Record(u64),
-    /// The page that holds the record with this `_id`.
+    /// The page that holds the record with this `_id`; with the same exception.
     RecordId(String),
 }
 
@@ -200,7 +201,8 @@ pub enum What {
     OnlyOutside,
     /// One record from outside the range asked for is added.
     Stray,
-    /// A first page whose earliest record sits exactly on the lower bound is empty and the last.
+    /// A first page whose earliest record sits exactly on the lower bound is empty and the last. A
+    /// bound 1 ms earlier returns everything, unless a record sits exactly there too.
     ExactBoundEmpty,
     /// The last record of the page before (or of this one, where it is the first) is added once more.
     Repeat(Repeat),

@@ -119,7 +119,7 @@ fn device(json: &mut Json, facts: &Facts<'_>, random: &mut Random) {
                 sketch.place.country
             },
         );
-        if random.chance(60) {
+        if random.chance(40) {
             json.text("deviceId", &random.guid());
             json.object_in("compliance", |json| {
                 json.bool("managed", true);
@@ -248,7 +248,7 @@ fn main_info(json: &mut Json, facts: &Facts<'_>, random: &mut Random) {
                 }
             });
         }
-        if random.chance(70) {
+        if random.chance(40) {
             json.list_in("correlatedRequests", |json| {
                 json.string(&random.guid());
                 json.string(&random.guid());
@@ -387,7 +387,7 @@ fn entity_data(json: &mut Json, facts: &Facts<'_>, random: &mut Random) {
     } else {
         json.object_in("entityData", |json| {
             json.object_in("0", |json| entity(json, &person.upn));
-            if random.chance(500) {
+            if random.chance(100) {
                 json.null("1");
             }
             if person.resolved {
@@ -410,9 +410,11 @@ fn description(json: &mut Json, facts: &Facts<'_>) {
         json.text("description", &format!("Failed log on {message}"));
         return;
     }
+    let is_file = matches!(facts.kind, Kind::SharePoint | Kind::OneDrive);
+    let target = if is_file { facts.target.as_str() } else { "" };
     json.text("description_id", "EVENT_DESCRIPTION_BASIC_EVENT");
     json.object_in("description_metadata", |json| {
-        json.text("target_object", &facts.target);
+        json.text("target_object", target);
         json.text("operation_name", facts.operation);
         json.text("colon", ": ");
         json.text("dash", "");
@@ -425,17 +427,21 @@ fn description(json: &mut Json, facts: &Facts<'_>) {
     } else {
         json.text(
             "description",
-            &format!("{}: file <b>{}</b>", facts.operation, facts.target),
+            &if target.is_empty() {
+                facts.operation.to_owned()
+            } else {
+                format!("{}: file <b>{target}</b>", facts.operation)
+            },
         );
     }
 }
 
 /// Keys that no public description of the record knows.
 fn unknown_keys(json: &mut Json, random: &mut Random) {
-    if random.chance(120) {
+    if random.chance(60) {
         json.text("sessionId", &random.guid());
     }
-    if random.chance(60) {
+    if random.chance(40) {
         json.object_in("riskHints", |json| {
             json.raw("score", "12.5");
             json.null("reason");

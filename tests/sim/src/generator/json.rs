@@ -9,10 +9,18 @@ use std::fmt::Write as _;
 #[derive(Debug, Default)]
 pub(crate) struct Json {
     out: String,
-    /// Key and start of each member of the objects that are open.
-    members: Vec<(&'static str, usize)>,
+    /// The members of the objects that are open.
+    members: Vec<Member>,
     scratch: String,
     alphabetical: bool,
+}
+
+/// Ordered by key; the first eight bytes as a number decide nearly always, at a tenth of the cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Member {
+    prefix: u64,
+    key: &'static str,
+    start: usize,
 }
 
 impl Json {
@@ -26,7 +34,8 @@ impl Json {
         }
     }
 
-    pub(crate) fn finish(self) -> String {
+    pub(crate) fn finish(mut self) -> String {
+        self.out.shrink_to_fit();
         self.out
     }
 
@@ -36,7 +45,7 @@ impl Json {
         let start = self.out.len() + 1;
         self.out.push('{');
         body(self);
-        if self.alphabetical && !self.members[first..].is_sorted_by_key(|member| member.0) {
+        if self.alphabetical && !self.members[first..].is_sorted() {
             self.reorder(first, start);
         }
         self.members.truncate(first);
@@ -52,10 +61,15 @@ impl Json {
 
     /// Begins a member; a value must follow.
     pub(crate) fn key(&mut self, key: &'static str) -> &mut Self {
-        if !self.out.ends_with('{') {
+        if self.out.as_bytes().last() != Some(&b'{') {
             self.out.push(',');
         }
-        self.members.push((key, self.out.len()));
+        let prefix = if self.alphabetical { prefix(key) } else { 0 };
+        self.members.push(Member {
+            prefix,
+            key,
+            start: self.out.len(),
+        });
         self.out.push('"');
         self.out.push_str(key);
         self.out.push_str("\":");
@@ -111,9 +125,18 @@ impl Json {
     pub(crate) fn string(&mut self, value: &str) {
         self.separate_item();
         self.out.push('"');
+        // Without a branch per byte, so that it is done many bytes at a time: nearly all texts are clean.
+        if !value
+            .bytes()
+            .fold(false, |found, byte| found | needs_escape(byte))
+        {
+            self.out.push_str(value);
+            self.out.push('"');
+            return;
+        }
         let mut clean_from = 0;
         for (at, byte) in value.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            if !needs_escape(byte) {
                 continue;
             }
             self.out.push_str(&value[clean_from..at]);
@@ -130,7 +153,23 @@ impl Json {
     }
 
     fn number(&mut self, value: i64) {
-        self.push(format_args!("{value}"));
+        // By hand: the formatting machinery takes several times as long, and records are full of numbers.
+        let mut digits = [0_u8; 20];
+        let mut at = digits.len();
+        let mut left = value.unsigned_abs();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + u8::try_from(left % 10).expect("a digit is a byte");
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        if value < 0 {
+            self.out.push('-');
+        }
+        self.out
+            .push_str(std::str::from_utf8(&digits[at..]).expect("digits are ASCII"));
     }
 
     fn push(&mut self, arguments: std::fmt::Arguments<'_>) {
@@ -148,23 +187,33 @@ impl Json {
 
     fn reorder(&mut self, first: usize, start: usize) {
         let end = self.out.len();
-        let mut spans: Vec<(&'static str, usize, usize)> = Vec::new();
+        let mut spans: Vec<(Member, usize)> = Vec::with_capacity(self.members.len() - first);
         for at in first..self.members.len() {
-            let (key, from) = self.members[at];
-            let until = self.members.get(at + 1).map_or(end, |next| next.1 - 1);
-            spans.push((key, from, until));
+            let until = self.members.get(at + 1).map_or(end, |next| next.start - 1);
+            spans.push((self.members[at], until));
         }
-        spans.sort_by_key(|span| span.0);
+        spans.sort_unstable();
         self.scratch.clear();
-        for (at, (_, from, until)) in spans.into_iter().enumerate() {
+        for (at, (member, until)) in spans.into_iter().enumerate() {
             if at > 0 {
                 self.scratch.push(',');
             }
-            self.scratch.push_str(&self.out[from..until]);
+            self.scratch.push_str(&self.out[member.start..until]);
         }
         self.out.truncate(start);
         self.out.push_str(&self.scratch);
     }
+}
+
+fn prefix(key: &str) -> u64 {
+    let mut bytes = [0; 8];
+    let len = key.len().min(8);
+    bytes[..len].copy_from_slice(&key.as_bytes()[..len]);
+    u64::from_be_bytes(bytes)
+}
+
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 #[cfg(test)]

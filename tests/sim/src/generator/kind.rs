@@ -28,11 +28,11 @@ pub enum Kind {
 impl Kind {
     /// All kinds, each with its share of the activities in a thousand.
     pub const SHARES: [(Self, u32); 9] = [
-        (Self::SignIn, 220),
-        (Self::FailedSignIn, 110),
+        (Self::SignIn, 230),
+        (Self::FailedSignIn, 115),
         (Self::SharePoint, 200),
         (Self::OneDrive, 160),
-        (Self::MailItemsAccessed, 60),
+        (Self::MailItemsAccessed, 45),
         (Self::Exchange, 100),
         (Self::Teams, 90),
         (Self::Salesforce, 40),

@@ -30,7 +30,7 @@ pub(super) fn mail_items_accessed(json: &mut Json, facts: &Facts<'_>, random: &m
                 json.text("Id", &format!("LgAAAA{}AAAB", random.hex(48)));
                 json.text("Path", path);
                 json.list_in("FolderItems", |json| {
-                    for _ in 0..random.between(6, 26) {
+                    for _ in 0..random.between(6, 22) {
                         json.object(|json| {
                             json.text("ClientRequestId", &random.guid());
                             json.text("Id", &format!("RgAAAA{}J", random.hex(48)));
@@ -71,10 +71,17 @@ pub(super) fn source_event(json: &mut Json, facts: &Facts<'_>, random: &mut Rand
         });
         json.int("SizeInBytes", random.between(4_000, 4_000_000));
         json.text("Subject", &format!("RE: {}", facts.target));
-        if random.chance(300) {
+        if random.chance(80) {
             json.null("Attachments");
         }
     });
+    if random.chance(80) {
+        json.text("SendAsUserSmtp", &facts.sketch.person.upn);
+        json.null("SendOnBehalfOfUserSmtp");
+    }
+    if !matches!(facts.operation, "Set-Mailbox" | "UpdateInboxRules") {
+        return;
+    }
     json.list_in("Parameters", |json| {
         for (name, value) in [
             ("Identity", facts.sketch.person.upn.as_str()),
@@ -88,10 +95,6 @@ pub(super) fn source_event(json: &mut Json, facts: &Facts<'_>, random: &mut Rand
             });
         }
     });
-    if random.chance(300) {
-        json.text("SendAsUserSmtp", &facts.sketch.person.upn);
-        json.null("SendOnBehalfOfUserSmtp");
-    }
 }
 
 fn head(json: &mut Json, facts: &Facts<'_>, record_type: i64, random: &mut Random) {

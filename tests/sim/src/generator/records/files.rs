@@ -27,7 +27,7 @@ pub(super) fn event_objects(json: &mut Json, facts: &Facts<'_>, random: &mut Ran
         json.int("role", 1);
         json.texts("tags", &[]);
         json.text("name", &facts.target);
-        json.text("id", &format!("{site}Documents/{}", facts.target));
+        json.text("id", &facts.sketch.source_id);
         json.text("serviceObjectType", "File");
     });
     super::account_objects(json, facts, 4, random);
@@ -67,15 +67,9 @@ pub(super) fn source_event(json: &mut Json, facts: &Facts<'_>, random: &mut Rand
     json.bool("IsManagedDevice", random.chance(600));
     json.text("GeoLocation", "EUR");
     json.int("HighPriorityMediaProcessing", 0);
-    json.object_in("AppAccessContext", |json| {
-        json.text("AADSessionId", &random.guid());
-        json.text("ClientAppId", &random.guid());
-        json.text("ClientAppName", "OneDriveSync");
-        json.text("CorrelationId", &facts.correlation);
-        json.text("TokenIssuedAtTime", &super::source_time(facts.timestamp_ms));
-        json.text("UniqueTokenId", &random.hex(22));
-        json.text("UserObjectId", &facts.sketch.person.object_id);
-    });
+    if random.chance(250) {
+        app_access(json, facts, random);
+    }
     if facts.operation == "SharingSet" {
         json.null("TargetUserOrGroupName");
         json.text("TargetUserOrGroupType", "SharePointGroup");
@@ -84,7 +78,7 @@ pub(super) fn source_event(json: &mut Json, facts: &Facts<'_>, random: &mut Rand
             "<Permissions granted>Read & \"Edit\"</Permissions granted>",
         );
     }
-    if random.chance(250) {
+    if random.chance(80) {
         json.text("SensitivityLabelId", &random.guid());
         json.null("SensitivityLabelOwnerEmail");
     }
@@ -97,4 +91,16 @@ fn site_url(facts: &Facts<'_>) -> String {
     } else {
         "https://contoso.sharepoint.com/sites/operations/".to_owned()
     }
+}
+
+fn app_access(json: &mut Json, facts: &Facts<'_>, random: &mut Random) {
+    json.object_in("AppAccessContext", |json| {
+        json.text("AADSessionId", &random.guid());
+        json.text("ClientAppId", &random.guid());
+        json.text("ClientAppName", "OneDriveSync");
+        json.text("CorrelationId", &facts.correlation);
+        json.text("TokenIssuedAtTime", &super::source_time(facts.timestamp_ms));
+        json.text("UniqueTokenId", &random.hex(22));
+        json.text("UserObjectId", &facts.sketch.person.object_id);
+    });
 }

@@ -72,7 +72,7 @@ fn account_objects(json: &mut Json, facts: &Facts<'_>, role: i64, random: &mut R
             if facts.kind.is_sign_in() {
                 json.bool("governable", governable);
             }
-            if random.chance(40) {
+            if random.chance(20) {
                 json.list_in("governanceActions", |json| {
                     json.string("suspend");
                     json.null_item();

@@ -59,6 +59,13 @@ pub(super) fn source_event(json: &mut Json, facts: &Facts<'_>, random: &mut Rand
         json.texts("ParticipatingDomains", &[]);
         json.texts("ParticipatingTenantIds", &[&facts.world.entra_tenant]);
     });
+    if random.chance(80) {
+        json.null("SubscriptionId");
+        json.null("HostedContents");
+    }
+    if facts.operation != "MemberAdded" {
+        return;
+    }
     json.list_in("Members", |json| {
         for at in 0..random.between(1, 5) {
             json.object(|json| {
@@ -68,8 +75,4 @@ pub(super) fn source_event(json: &mut Json, facts: &Facts<'_>, random: &mut Rand
             });
         }
     });
-    if random.chance(250) {
-        json.null("SubscriptionId");
-        json.null("HostedContents");
-    }
 }
