@@ -41,7 +41,7 @@ async fn ties_over_the_edges_of_pages_are_neither_lost_nor_doubled() {
 async fn a_page_full_of_one_millisecond_is_taken_whole() {
     let story = Scenario::hours(1).activities(20).page_cap(100).start().await;
     for _ in 0..350 {
-        story.sim.tenant().push_kind(Kind::ALL[0], at("2026-11-18T00:30:00Z"), at("2026-11-18T00:29:00Z"));
+        story.sim.tenant().push_kind(Kind::SignIn, at("2026-11-18T00:30:00Z"), at("2026-11-18T00:29:00Z"));
     }
     let report = story.scan(&[]).await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
@@ -80,7 +80,7 @@ async fn empty_slices_are_probed_once_and_committed_without_files() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_on_the_exact_bound_is_found_by_the_probe_and_the_neighbours_is_left_alone() {
     let story =
-        Scenario::hours(2).activities(0).fault(Fault::new(At::Always, What::ExactBoundEmpty).always()).start().await;
+        Scenario::hours(2).activities(0).fault(Fault::new(At::Every, What::ExactBoundEmpty).always()).start().await;
     let bound = at("2026-11-18T01:00:00Z");
     for (id, created) in [("before", bound - 1), ("on", bound)] {
         story.sim.tenant().push(format!(r#"{{"_id":"{id}","timestamp":{created},"created":{created}}}"#));

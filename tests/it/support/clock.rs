@@ -34,11 +34,10 @@ impl Clock for TestClock {
     }
 
     async fn sleep(&self, duration: Duration) {
-        {
-            let mut elapsed = self.elapsed.lock().unwrap();
-            // Sleepers that began together wake together: time does not add up.
-            *elapsed += duration;
-        }
+        // Sleepers that began together wake together: their times do not add up.
+        let until = self.elapsed() + duration;
         tokio::task::yield_now().await;
+        let mut elapsed = self.elapsed.lock().unwrap();
+        *elapsed = until.max(*elapsed);
     }
 }

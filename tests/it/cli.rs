@@ -1,0 +1,223 @@
+//! The program as a user meets it: bad input gets a clear error, its exit code, and no lake.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
+use tempfile::TempDir;
+
+use crate::support::scenario::at;
+
+struct User {
+    folder: TempDir,
+    sim: Sim,
+}
+
+impl User {
+    async fn new() -> Self {
+        let tenant = Tenant::generate(&TenantOptions {
+            activities: 50,
+            from_ms: at("2026-10-01"),
+            until_ms: at("2026-10-01T02:00:00Z"),
+            ..TenantOptions::default()
+        });
+        Self { folder: tempfile::tempdir().unwrap(), sim: Sim::start(tenant, SimOptions::default()).await.unwrap() }
+    }
+
+    fn lake(&self) -> String {
+        self.folder.path().join("lake").display().to_string()
+    }
+
+    /// A `scan` that would work, with other flags; `token` is put into the environment.
+    fn scan(&self, lake: &str, flags: &[&str], token: Option<&str>) -> Output {
+        let url = self.sim.url();
+        let mut args = vec!["scan", "--lake", lake];
+        if !flags.contains(&"--api-url") {
+            args.extend(["--api-url", &url]);
+        }
+        if !flags.contains(&"--from") {
+            args.extend(["--from", "2026-10-01", "--until", "2026-10-01T02:00:00Z"]);
+        }
+        args.extend(flags);
+        run(&args, token)
+    }
+}
+
+fn run(args: &[&str], token: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mdca-lake"));
+    command.args(args).env_remove("MDCA_API_TOKEN");
+    if let Some(token) = token {
+        command.env("MDCA_API_TOKEN", token);
+    }
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
+    let user = User::new().await;
+    let file = user.folder.path().join("a-file");
+    std::fs::write(&file, "x").unwrap();
+    let missing = user.folder.path().join("missing").display().to_string();
+    let at_missing = format!("@{missing}");
+    let lake = user.lake();
+    let file = file.display().to_string();
+    let good = Some("sim-token");
+    let cases: [(&str, &[&str], Option<&str>, u8, &str); 24] = [
+        (&lake, &["--from", "yesterday"], good, 2, "'yesterday' is no time"),
+        (&lake, &["--from", "2026-10-02", "--until", "2026-10-01"], good, 2, "--until is not after --from"),
+        (&lake, &["--from", "2199-01-01"], good, 2, "--from lies in the future"),
+        (&lake, &["--filters", "[1]"], good, 2, "--filters is no JSON object"),
+        (&lake, &["--filters", "{"], good, 2, "--filters is not JSON"),
+        (&lake, &["--filters", &at_missing], good, 2, "missing"),
+        (&lake, &["--filters", r#"{"created":{"gte":1}}"#], good, 2, "names the lake's clock 'created'"),
+        (&lake, &["--by", "date", "--filters", r#"{"date":{"gte":1}}"#], good, 2, "names the lake's clock 'date'"),
+        (&lake, &["--filters", r#"{"date":{"gte_ndays":1}}"#], good, 2, "gte_ndays"),
+        (&lake, &["--filters", r#"{"service":1}"#], good, 2, "has no operators"),
+        (&lake, &["--filters", r#"{"service":{"eq":[1]}}"#, "--service", "2"], good, 2, "both name 'service'"),
+        (&lake, &[], None, 2, "no API token: set MDCA_API_TOKEN"),
+        (&lake, &[], Some("a\nb"), 2, "no header can carry"),
+        (&lake, &[], Some(""), 2, "the token is empty"),
+        (&lake, &["--token-file", &missing], None, 2, "--token-file"),
+        (&lake, &["--api-url", "contoso.example"], good, 2, "is no URL"),
+        (&lake, &["--api-url", "http://contoso.example"], good, 2, "plain http"),
+        (&lake, &["--api-url", "ftp://contoso.example"], good, 2, "scheme 'ftp'"),
+        (&lake, &["--slice", "90s"], good, 2, "whole number of minutes"),
+        (&lake, &["--memory-limit", "1MiB"], good, 2, "too little"),
+        (&lake, &["--compression", "lz4"], good, 2, "lz4"),
+        (&lake, &["--no-such-flag"], good, 2, "--no-such-flag"),
+        (&file, &[], good, 6, "it is a file"),
+        ("nfs://host/x", &[], good, 6, "scheme 'nfs' is not known"),
+    ];
+    for (lake, flags, token, exit_code, message) in cases {
+        let output = user.scan(lake, flags, token);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(i32::from(exit_code)), "{flags:?}: {said}");
+        assert!(said.contains(message), "{flags:?}: {said}");
+        assert!(!said.contains("sim-token"), "{said}");
+        assert!(!Path::new(&user.lake()).exists(), "{flags:?} made a lake");
+    }
+    assert_eq!(user.sim.requests().len(), 0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_of_another_identity_is_refused_before_the_first_request() {
+    let user = User::new().await;
+    let made = user.scan(&user.lake(), &[], Some("sim-token"));
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made));
+    let sent = user.sim.requests().len();
+    let other: [(&[&str], &str); 4] = [
+        (&["--by", "date"], "made with --by created"),
+        (&["--slice", "2h"], "made with --slice 60m"),
+        (&["--service", "1"], "made with --filters {}"),
+        (&["--api-url", "http://127.0.0.1:1"], "made with --api-url"),
+    ];
+    for (flags, message) in other {
+        let output = user.scan(&user.lake(), flags, Some("sim-token"));
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        assert!(text(&output).contains(message), "{}", text(&output));
+    }
+    let same = user.scan(&user.lake(), &["--by", "created", "--slice", "1h", "--filters", "{}"], Some("sim-token"));
+    assert_eq!(same.status.code(), Some(0), "{}", text(&same));
+    assert_eq!(user.sim.requests().len(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_exit_code_3_and_never_shown() {
+    let user = User::new().await;
+    for flags in [&["-vvv"][..], &["--report", "json", "--log-format", "json", "-vvv"][..]] {
+        let output = user.scan(&user.lake(), flags, Some("wr0ng-t0ken"));
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(!text(&output).contains("wr0ng-t0ken"), "{}", text(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_sends_nothing_and_writes_nothing() {
+    let user = User::new().await;
+    let output = user.scan(&user.lake(), &["--dry-run", "--report", "json"], None);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        report["plan"],
+        serde_json::json!(["20261001T0000Z-20261001T0100Z", "20261001T0100Z-20261001T0200Z"])
+    );
+    assert!(!Path::new(&user.lake()).exists());
+    assert_eq!(user.sim.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stdout_carries_the_report_and_nothing_else() {
+    let user = User::new().await;
+    let output = user.scan(&user.lake(), &["--report", "json", "-vv"], Some("sim-token"));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["status"], "done");
+    assert_eq!(report["rows"], 50);
+    for command in ["status", "verify"] {
+        let output = run(&[command, "--lake", &user.lake(), "--report", "json"], None);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["rows"], 50);
+    }
+}
+
+#[test]
+fn no_lake_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().display().to_string();
+    let missing = folder.path().join("x").display().to_string();
+    for (lake, exit_code) in [(&empty, 2), (&missing, 6)] {
+        for command in ["status", "verify"] {
+            let output = run(&[command, "--lake", lake], None);
+            assert_eq!(output.status.code(), Some(exit_code), "{}", text(&output));
+            assert!(text(&output).contains(lake.as_str()), "{}", text(&output));
+        }
+    }
+}
+
+#[test]
+fn every_form_of_the_schema_is_printed() {
+    for (format, _) in mdca_lake::schema::SchemaFormat::ALL {
+        let output = run(&["schema", "--format", format], None);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert!(text(&output).contains("main_info_event_objects"), "{format}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_leaves_whole_slices() {
+    let folder = tempfile::tempdir().unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+        .arg(folder.path())
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !mounted {
+        // Only root may mount; the machine that refuses gaps runs as root.
+        assert!(std::env::var_os("MDCA_REFUSE_GAPS").is_none(), "a small file system cannot be mounted");
+        return;
+    }
+    let tenant = Tenant::generate(&TenantOptions {
+        activities: 2_000,
+        from_ms: at("2026-10-01"),
+        until_ms: at("2026-10-02"),
+        ..TenantOptions::default()
+    });
+    let sim = Sim::start_blocking(tenant, SimOptions::default()).unwrap();
+    let lake = folder.path().join("lake").display().to_string();
+    let url = sim.url();
+    let output = run(
+        &["scan", "--lake", &lake, "--api-url", &url, "--from", "2026-10-01", "--until", "2026-10-02"],
+        Some("sim-token"),
+    );
+    let said = text(&output);
+    let verified = run(&["verify", "--lake", &lake], None);
+    assert!(Command::new("umount").arg("-l").arg(folder.path()).status().unwrap().success());
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("No space left on device") && said.contains("free some space"), "{said}");
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
+}

@@ -1,0 +1,84 @@
+//! A real process, killed at random moments.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mdca_sim::{ClockField, Sim, SimOptions, Tenant, TenantOptions};
+
+use crate::support::readers::{self, Watcher};
+use crate::support::scenario::{assert_same, at, files_below};
+
+const KILLS: u32 = 30;
+
+fn command(lake: &str, url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mdca-lake"));
+    command
+        .args(["scan", "--lake", lake, "--api-url", url, "--from", "2026-10-01", "--until", "2026-10-01T12:00:00Z"])
+        .args(["--requests-per-minute", "0", "--page-limit", "50"])
+        .env("MDCA_API_TOKEN", "sim-token")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Kills a run at 30 random moments, lets one run end, and looks: everything is there once, and
+/// nothing is left of the dead. Meanwhile somebody reads whatever shows.
+#[test]
+fn killed_at_any_moment_the_next_run_completes_the_lake() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (from_ms, until_ms) = (at("2026-10-01"), at("2026-10-01T12:00:00Z"));
+    let tenant = Tenant::generate(&TenantOptions {
+        activities: 2_400,
+        from_ms,
+        until_ms,
+        seed,
+        ..TenantOptions::default()
+    });
+    let sim = Sim::start_blocking(tenant, SimOptions::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let (lake_text, url) = (lake.display().to_string(), sim.url());
+    let mut watcher = Some(Watcher::start(&lake));
+    let mut reads = 0;
+    let mut killed = 0;
+    for kill in 0..KILLS {
+        let mut child = command(&lake_text, &url).spawn().unwrap();
+        let die_at = Instant::now() + Duration::from_micros(random.u64(0..900_000));
+        let mut ended = false;
+        while Instant::now() < die_at && !ended {
+            std::thread::park_timeout(Duration::from_micros(300));
+            ended = child.try_wait().unwrap().is_some();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        killed += u32::from(!ended);
+        if ended {
+            // The lake is complete: look at it, and begin another one.
+            reads += watcher.take().unwrap().stop();
+            check(&lake, &sim, from_ms, until_ms);
+            std::fs::remove_dir_all(&lake).unwrap();
+            watcher = Some(Watcher::start(&lake));
+        }
+        assert!(kill < KILLS);
+    }
+    assert!(command(&lake_text, &url).status().unwrap().success());
+    reads += watcher.take().unwrap().stop();
+    check(&lake, &sim, from_ms, until_ms);
+    println!("killed {killed} times; everything visible was read {reads} times meanwhile");
+    assert!(killed >= KILLS / 2, "the runs end too soon to be killed");
+}
+
+fn check(lake: &std::path::Path, sim: &Sim, from_ms: i64, until_ms: i64) {
+    let ids: Vec<String> = readers::rows(lake).into_iter().map(|(id, _, _)| id).collect();
+    let truth = sim.tenant().records(ClockField::Created, from_ms..until_ms);
+    let mut expected: Vec<String> = truth.into_iter().filter_map(|record| record.id).collect();
+    expected.sort();
+    assert_same(&ids, &expected);
+    for folder in ["_mdca/attempts", "_mdca/staging"] {
+        assert_eq!(files_below(&lake.join(folder)), Vec::<std::path::PathBuf>::new());
+    }
+    let verified = Command::new(env!("CARGO_BIN_EXE_mdca-lake")).args(["verify", "--lake"]).arg(lake).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
