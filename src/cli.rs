@@ -73,7 +73,7 @@ pub enum LogFormat {
 
 #[derive(Debug, Args)]
 pub struct LakeArgs {
-    /// The lake: a path or file:///folder
+    /// The lake: a path or <file:///folder>
     #[arg(long, env = "MDCA_LAKE", value_name = "URL")]
     pub lake: String,
 }
@@ -108,7 +108,7 @@ pub struct SourceArgs {
     /// The tenant's API URL, as the portal shows it under Settings, Cloud Apps, About
     #[arg(long, env = "MDCA_API_URL", value_name = "URL")]
     pub api_url: String,
-    /// File with the API token; else the variable MDCA_API_TOKEN holds it
+    /// File with the API token; else the variable `MDCA_API_TOKEN` holds it
     #[arg(long, env = "MDCA_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Filters of the service as a JSON object, or @FILE with one

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs};
+use crate::error::JobError;
 use crate::job::{JobOptions, LakeWish};
 use crate::scan::{ApiToken, ApiUrl, ClientOptions};
 use crate::window::{SliceLength, TimeWindow, parse_time};
@@ -33,6 +34,12 @@ const MIN_FILE_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
+
+impl From<ConfigError> for JobError {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
 
 fn wrong(what: impl Into<String>) -> ConfigError {
     ConfigError(what.into())

@@ -98,7 +98,7 @@ impl DemoTenant {
     }
 }
 
-/// The tree of the lake, and what to paste into DuckDB.
+/// The tree of the lake, and what to paste into `DuckDB`.
 pub fn epilogue(lake: &str) -> Result<String, JobError> {
     let failed = |error: std::fmt::Error| JobError::Usage(error.to_string());
     let mut out = String::new();

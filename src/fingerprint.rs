@@ -21,7 +21,7 @@ struct Open {
 
 /// Sixteen bytes that are the same for the same JSON, and for other JSON with a chance of 2⁻¹²⁸.
 ///
-/// `json` is one valid JSON value: serde_json has read it before. Nesting costs no stack.
+/// `json` is one valid JSON value: `serde_json` has read it before. Nesting costs no stack.
 pub fn fingerprint(json: &str) -> u128 {
     let bytes = json.as_bytes();
     let mut open: Vec<Open> = Vec::new();

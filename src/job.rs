@@ -513,7 +513,7 @@ impl SliceTask {
             schema::activity().arrow(),
             &name,
             &attempt,
-            self.options.write.clone(),
+            self.options.write,
             Provenance {
                 tool_version: concat!("mdca-lake ", env!("CARGO_PKG_VERSION")).to_owned(),
                 schema_version: schema::activity().version.to_string(),

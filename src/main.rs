@@ -10,7 +10,7 @@ use clap::Parser;
 use mdca_lake::cli::DemoArgs;
 use mdca_lake::cli::{Cli, Command, LakeArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat};
 use mdca_lake::clock::{Clock, SystemClock};
-use mdca_lake::config::{ConfigError, Environment, ScanConfig};
+use mdca_lake::config::{Environment, ScanConfig};
 #[cfg(feature = "demo")]
 use mdca_lake::demo;
 use mdca_lake::error::{ErrorKind, JobError, chain};
@@ -77,8 +77,8 @@ async fn run(cli: Cli) -> Result<Finished, JobError> {
     match command {
         Command::Scan(args) => {
             let now_ms = SystemClock::new().now_ms();
-            let environment = Environment::of_process().map_err(usage)?;
-            let config = ScanConfig::resolve(*args, environment, now_ms).map_err(usage)?;
+            let environment = Environment::of_process()?;
+            let config = ScanConfig::resolve(*args, environment, now_ms)?;
             Ok(Finished::of_report(
                 &scan(config, output.progress).await?,
                 output.report,
@@ -199,10 +199,6 @@ fn render(format: schema::SchemaFormat) -> Result<String, JobError> {
     })
 }
 
-fn usage(error: ConfigError) -> JobError {
-    JobError::Usage(error.to_string())
-}
-
 fn start_logs(output: &OutputArgs) {
     let level = match output.verbose {
         0 => LevelFilter::WARN,
@@ -234,7 +230,7 @@ fn print(finished: &Finished) -> ExitCode {
 fn complain(error: &JobError) -> ExitCode {
     let mut text = format!("error: {}\n", chain(error));
     if let Some(advice) = error.advice() {
-        text.push_str(&format!("       {advice}\n"));
+        text = format!("{text}       {advice}\n");
     }
     // There is nowhere left to report a failure of stderr to.
     let _ = io::stderr().write_all(text.as_bytes());

@@ -66,7 +66,7 @@ fn slice_of_attempt(path: &Path) -> Option<String> {
         .as_ref()
         .strip_prefix("_mdca/attempts/")?
         .split_once('/')?;
-    name.ends_with(".json").then(|| slice.to_owned())
+    name.strip_suffix(".json").map(|_| slice.to_owned())
 }
 
 /// Whether an attempt has files, and all of them are there with their size.

@@ -39,8 +39,8 @@ pub(super) fn seal(content: &impl Serialize) -> Bytes {
     let mut text = serde_json::to_string(content).expect("own types serialise to JSON");
     text.pop();
     let checksum = xxh3_128(text.as_bytes());
-    text.push_str(&format!("{MEMBER}{checksum:032x}{TAIL}"));
-    text.into()
+    let checksum = format!("{checksum:032x}");
+    [text.as_str(), MEMBER, &checksum, TAIL].concat().into()
 }
 
 /// Reads a sealed object of version `known`.

@@ -64,9 +64,9 @@ impl StringLeaf {
     fn append_null(&mut self) {
         self.last_bytes = 0;
         if self.required {
-            self.builder.append_value("")
+            self.builder.append_value("");
         } else {
-            self.builder.append_null()
+            self.builder.append_null();
         }
     }
 }
@@ -171,8 +171,9 @@ impl Leaf {
             Self::String(leaf) => {
                 let (text, exact) = read_text(token);
                 match text {
-                    Some(text) => leaf.append(&text),
-                    None => leaf.append_null(),
+                    // A key that is a number is no key: it would not be the same one as a string.
+                    Some(text) if exact || !leaf.required => leaf.append(&text),
+                    _ => leaf.append_null(),
                 }
                 Fit::of(exact)
             }
@@ -282,7 +283,7 @@ fn read_double(token: &str) -> Option<f64> {
     }
 }
 
-/// Whether serde_json prints `value` as `token`.
+/// Whether `serde_json` prints `value` as `token`.
 fn prints_as(value: f64, token: &str, printed: &mut Vec<u8>) -> bool {
     printed.clear();
     serde_json::to_writer(&mut *printed, &value).is_ok() && printed == token.as_bytes()

@@ -1,6 +1,6 @@
 //! One pass over the text of a page: every record straight into the builders.
 //!
-//! serde_json reads and validates; a cursor follows it through the text. Every leaf is taken as a
+//! `serde_json` reads and validates; a cursor follows it through the text. Every leaf is taken as a
 //! `RawValue`, a slice of the text, so its end says where the cursor stands; from there the next
 //! byte tells an object from anything else before serde is asked to read one. Thus no value of
 //! the wrong type can break a page, and the text of every record and of every odd value is at
@@ -128,11 +128,11 @@ impl<'p, 'de> Reader<'p, 'de> {
     }
 
     /// Moves the cursor to the next element of a list.
-    fn pass_to_element<E: Error>(&mut self, index: usize) -> Result<Option<u8>, E> {
+    fn pass_to_element(&mut self, index: usize) -> Option<u8> {
         if index > 0 && self.peek() == Some(b',') {
             self.cursor += 1;
         }
-        Ok(self.peek())
+        self.peek()
     }
 
     /// Moves the cursor to the end of a slice of the text.
@@ -281,7 +281,7 @@ impl<'de> Visitor<'de> for Page<'_, '_, 'de> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<(), A::Error> {
         self.0.pass(b'[')?;
         loop {
-            let first = self.0.pass_to_element(self.0.facts.records.len())?;
+            let first = self.0.pass_to_element(self.0.facts.records.len());
             if records
                 .next_element_seed(OneRecord {
                     reader: &mut *self.0,
@@ -399,7 +399,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
                 }
                 Expects::List { list, item } if first == Some(b'[') => {
                     reader.unmapped.enter(Step::Key(key));
-                    members.next_value_seed(List {
+                    members.next_value_seed(ObjectList {
                         reader: &mut *reader,
                         list: *list,
                         item: *item,
@@ -418,13 +418,13 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
 }
 
 /// A list of objects that the schema knows.
-struct List<'r, 'p, 'de> {
+struct ObjectList<'r, 'p, 'de> {
     reader: &'r mut Reader<'p, 'de>,
     list: ListId,
     item: NodeId,
 }
 
-impl<'de> DeserializeSeed<'de> for List<'_, '_, 'de> {
+impl<'de> DeserializeSeed<'de> for ObjectList<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -432,7 +432,7 @@ impl<'de> DeserializeSeed<'de> for List<'_, '_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for List<'_, '_, 'de> {
+impl<'de> Visitor<'de> for ObjectList<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -444,7 +444,7 @@ impl<'de> Visitor<'de> for List<'_, '_, 'de> {
         reader.pass(b'[')?;
         let mut index = 0;
         loop {
-            let first = reader.pass_to_element(index)?;
+            let first = reader.pass_to_element(index);
             let seed = Item {
                 reader: &mut *reader,
                 list,
@@ -514,7 +514,7 @@ impl<'de> DeserializeSeed<'de> for Raw<'_, '_, 'de> {
     }
 }
 
-/// A key as bytes: serde_json checks neither surrogates nor control characters in these, so a
+/// A key as bytes: `serde_json` checks neither surrogates nor control characters in these, so a
 /// key that is no text flaws its record instead of the page.
 struct Key;
 

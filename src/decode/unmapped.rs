@@ -75,7 +75,11 @@ impl<'t> Unmapped<'t> {
                     place.push('.');
                     place.push_str(key);
                 }
-                Step::Index(index) => place.push_str(&format!("[{index}]")),
+                Step::Index(index) => {
+                    place.push('[');
+                    place.push_str(&index.to_string());
+                    place.push(']');
+                }
             }
         }
         if !place.is_empty() && !key.is_empty() {

@@ -61,17 +61,15 @@ impl Budget {
         let mut state = self.state.lock().await;
         let now = self.clock.elapsed();
         if now < state.paused_until {
-            return Some(state.paused_until - now);
+            return Some(state.paused_until.saturating_sub(now));
         }
-        let Some(per_minute) = self.per_minute else {
-            return None;
-        };
+        let per_minute = self.per_minute?;
         while state.sent.front().is_some_and(|sent| *sent + WINDOW <= now) {
             state.sent.pop_front();
         }
         match state.sent.front() {
             Some(oldest) if state.sent.len() >= per_minute.get() as usize => {
-                Some(*oldest + WINDOW - now)
+                Some((*oldest + WINDOW).saturating_sub(now))
             }
             _ => {
                 state.sent.push_back(now);

@@ -253,9 +253,9 @@ impl ActivityClient {
                 wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "trying again"
             );
             if pause.is_some() {
-                self.budget.pause(wait).await
+                self.budget.pause(wait).await;
             } else {
-                self.clock.sleep(wait).await
+                self.clock.sleep(wait).await;
             }
         }
     }

@@ -31,7 +31,7 @@ pub const INGESTED_AT: &str = "ingested_at";
 pub const RAW: &str = "raw";
 
 /// The key of the field metadata that marks columns of JSON text. They are plain strings to
-/// Parquet: its JSON annotation reads slower in DuckDB and not at all elsewhere.
+/// Parquet: its JSON annotation reads slower in `DuckDB` and not at all elsewhere.
 pub const KIND_KEY: &str = "mdca.kind";
 
 /// The kinds of column there are.

@@ -1,4 +1,4 @@
-//! The schema as people and engines read it: tables, and the DDL of DuckDB and Spark.
+//! The schema as people and engines read it: tables, and the DDL of `DuckDB` and Spark.
 
 use std::fmt::Write;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ pub enum SchemaFormat {
     Arrow,
     /// The Parquet message type.
     Parquet,
-    /// A `CREATE TABLE` for DuckDB.
+    /// A `CREATE TABLE` for `DuckDB`.
     Duckdb,
     /// A `CREATE TABLE` for Spark.
     Spark,
@@ -85,7 +85,7 @@ impl ActivitySchema {
         out
     }
 
-    /// A `CREATE TABLE` for DuckDB, with the partition column that readers see.
+    /// A `CREATE TABLE` for `DuckDB`, with the partition column that readers see.
     pub fn to_duckdb(&self) -> String {
         let columns = self.columns.iter().map(|column| {
             let null = if column.nullable { "" } else { " NOT NULL" };

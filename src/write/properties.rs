@@ -200,6 +200,18 @@ fn zstd(level: CompressionLevel) -> Result<Compression, ParquetError> {
     ZstdLevel::try_new(i32::from(level.level())).map(Compression::ZSTD)
 }
 
+/// The Parquet message type of files with an Arrow schema.
+///
+/// # Errors
+/// The schema cannot be laid out as Parquet.
+pub fn message_type(schema: SchemaRef) -> Result<String, WriteError> {
+    let layout = Layout::new(schema, CompressionLevel::DEFAULT)
+        .map_err(|source| WriteError::Layout { source })?;
+    let mut text = Vec::new();
+    parquet::schema::printer::print_schema(&mut text, &layout.root);
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::{Field, Schema};
@@ -262,16 +274,4 @@ mod tests {
         assert_eq!(raw("zstd:3"), zstd(CompressionLevel::RAW).unwrap());
         assert_eq!(raw("zstd:19"), zstd("zstd:19".parse().unwrap()).unwrap());
     }
-}
-
-/// The Parquet message type of files with an Arrow schema.
-///
-/// # Errors
-/// The schema cannot be laid out as Parquet.
-pub fn message_type(schema: SchemaRef) -> Result<String, WriteError> {
-    let layout = Layout::new(schema, CompressionLevel::DEFAULT)
-        .map_err(|source| WriteError::Layout { source })?;
-    let mut text = Vec::new();
-    parquet::schema::printer::print_schema(&mut text, &layout.root);
-    Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use crate::support::scenario::at;
 
+/// A lake, flags, a token, and the exit code and the message that they lead to.
+type Case<'a> = (&'a str, &'a [&'a str], Option<&'a str>, u8, &'a str);
+
 struct User {
     folder: TempDir,
     sim: Sim,
@@ -21,7 +24,10 @@ impl User {
             until_ms: at("2026-10-01T02:00:00Z"),
             ..TenantOptions::default()
         });
-        Self { folder: tempfile::tempdir().unwrap(), sim: Sim::start(tenant, SimOptions::default()).await.unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            sim: Sim::start(tenant, SimOptions::default()).await.unwrap(),
+        }
     }
 
     fn lake(&self) -> String {
@@ -53,7 +59,11 @@ fn run(args: &[&str], token: Option<&str>) -> Output {
 }
 
 fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,26 +76,104 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
     let lake = user.lake();
     let file = file.display().to_string();
     let good = Some("sim-token");
-    let cases: [(&str, &[&str], Option<&str>, u8, &str); 24] = [
-        (&lake, &["--from", "yesterday"], good, 2, "'yesterday' is no time"),
-        (&lake, &["--from", "2026-10-02", "--until", "2026-10-01"], good, 2, "--until is not after --from"),
-        (&lake, &["--from", "2199-01-01"], good, 2, "--from lies in the future"),
-        (&lake, &["--filters", "[1]"], good, 2, "--filters is no JSON object"),
+    let cases: [Case<'_>; 24] = [
+        (
+            &lake,
+            &["--from", "yesterday"],
+            good,
+            2,
+            "'yesterday' is no time",
+        ),
+        (
+            &lake,
+            &["--from", "2026-10-02", "--until", "2026-10-01"],
+            good,
+            2,
+            "--until is not after --from",
+        ),
+        (
+            &lake,
+            &["--from", "2199-01-01"],
+            good,
+            2,
+            "--from lies in the future",
+        ),
+        (
+            &lake,
+            &["--filters", "[1]"],
+            good,
+            2,
+            "--filters is no JSON object",
+        ),
         (&lake, &["--filters", "{"], good, 2, "--filters is not JSON"),
         (&lake, &["--filters", &at_missing], good, 2, "missing"),
-        (&lake, &["--filters", r#"{"created":{"gte":1}}"#], good, 2, "names the lake's clock 'created'"),
-        (&lake, &["--by", "date", "--filters", r#"{"date":{"gte":1}}"#], good, 2, "names the lake's clock 'date'"),
-        (&lake, &["--filters", r#"{"date":{"gte_ndays":1}}"#], good, 2, "gte_ndays"),
-        (&lake, &["--filters", r#"{"service":1}"#], good, 2, "has no operators"),
-        (&lake, &["--filters", r#"{"service":{"eq":[1]}}"#, "--service", "2"], good, 2, "both name 'service'"),
+        (
+            &lake,
+            &["--filters", r#"{"created":{"gte":1}}"#],
+            good,
+            2,
+            "names the lake's clock 'created'",
+        ),
+        (
+            &lake,
+            &["--by", "date", "--filters", r#"{"date":{"gte":1}}"#],
+            good,
+            2,
+            "names the lake's clock 'date'",
+        ),
+        (
+            &lake,
+            &["--filters", r#"{"date":{"gte_ndays":1}}"#],
+            good,
+            2,
+            "gte_ndays",
+        ),
+        (
+            &lake,
+            &["--filters", r#"{"service":1}"#],
+            good,
+            2,
+            "has no operators",
+        ),
+        (
+            &lake,
+            &["--filters", r#"{"service":{"eq":[1]}}"#, "--service", "2"],
+            good,
+            2,
+            "both name 'service'",
+        ),
         (&lake, &[], None, 2, "no API token: set MDCA_API_TOKEN"),
         (&lake, &[], Some("a\nb"), 2, "no header can carry"),
         (&lake, &[], Some(""), 2, "the token is empty"),
         (&lake, &["--token-file", &missing], None, 2, "--token-file"),
-        (&lake, &["--api-url", "contoso.example"], good, 2, "is no URL"),
-        (&lake, &["--api-url", "http://contoso.example"], good, 2, "plain http"),
-        (&lake, &["--api-url", "ftp://contoso.example"], good, 2, "scheme 'ftp'"),
-        (&lake, &["--slice", "90s"], good, 2, "whole number of minutes"),
+        (
+            &lake,
+            &["--api-url", "contoso.example"],
+            good,
+            2,
+            "is no URL",
+        ),
+        (
+            &lake,
+            &["--api-url", "http://contoso.example"],
+            good,
+            2,
+            "plain http",
+        ),
+        (
+            &lake,
+            &["--api-url", "ftp://contoso.example"],
+            good,
+            2,
+            "scheme 'ftp'",
+        ),
+        (
+            &lake,
+            &["--slice", "90s"],
+            good,
+            2,
+            "whole number of minutes",
+        ),
         (&lake, &["--memory-limit", "1MiB"], good, 2, "too little"),
         (&lake, &["--compression", "lz4"], good, 2, "lz4"),
         (&lake, &["--no-such-flag"], good, 2, "--no-such-flag"),
@@ -95,7 +183,11 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
     for (lake, flags, token, exit_code, message) in cases {
         let output = user.scan(lake, flags, token);
         let said = text(&output);
-        assert_eq!(output.status.code(), Some(i32::from(exit_code)), "{flags:?}: {said}");
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(exit_code)),
+            "{flags:?}: {said}"
+        );
         assert!(said.contains(message), "{flags:?}: {said}");
         assert!(!said.contains("sim-token"), "{said}");
         assert!(!Path::new(&user.lake()).exists(), "{flags:?} made a lake");
@@ -121,7 +213,11 @@ async fn a_lake_of_another_identity_is_refused_before_the_first_request() {
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         assert!(text(&output).contains(message), "{}", text(&output));
     }
-    let same = user.scan(&user.lake(), &["--by", "created", "--slice", "1h", "--filters", "{}"], Some("sim-token"));
+    let same = user.scan(
+        &user.lake(),
+        &["--by", "created", "--slice", "1h", "--filters", "{}"],
+        Some("sim-token"),
+    );
     assert_eq!(same.status.code(), Some(0), "{}", text(&same));
     assert_eq!(user.sim.requests().len(), sent);
 }
@@ -129,7 +225,10 @@ async fn a_lake_of_another_identity_is_refused_before_the_first_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_is_exit_code_3_and_never_shown() {
     let user = User::new().await;
-    for flags in [&["-vvv"][..], &["--report", "json", "--log-format", "json", "-vvv"][..]] {
+    for flags in [
+        &["-vvv"][..],
+        &["--report", "json", "--log-format", "json", "-vvv"][..],
+    ] {
         let output = user.scan(&user.lake(), flags, Some("wr0ng-t0ken"));
         assert_eq!(output.status.code(), Some(3), "{}", text(&output));
         assert!(!text(&output).contains("wr0ng-t0ken"), "{}", text(&output));
@@ -144,7 +243,10 @@ async fn a_plan_sends_nothing_and_writes_nothing() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         report["plan"],
-        serde_json::json!(["20261001T0000Z-20261001T0100Z", "20261001T0100Z-20261001T0200Z"])
+        serde_json::json!([
+            "20261001T0000Z-20261001T0100Z",
+            "20261001T0100Z-20261001T0200Z"
+        ])
     );
     assert!(!Path::new(&user.lake()).exists());
     assert_eq!(user.sim.requests().len(), 0);
@@ -153,7 +255,11 @@ async fn a_plan_sends_nothing_and_writes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stdout_carries_the_report_and_nothing_else() {
     let user = User::new().await;
-    let output = user.scan(&user.lake(), &["--report", "json", "-vv"], Some("sim-token"));
+    let output = user.scan(
+        &user.lake(),
+        &["--report", "json", "-vv"],
+        Some("sim-token"),
+    );
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["status"], "done");
     assert_eq!(report["rows"], 50);
@@ -184,7 +290,10 @@ fn every_form_of_the_schema_is_printed() {
     for (format, _) in mdca_lake::schema::SchemaFormat::ALL {
         let output = run(&["schema", "--format", format], None);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-        assert!(text(&output).contains("main_info_event_objects"), "{format}");
+        assert!(
+            text(&output).contains("main_info_event_objects"),
+            "{format}"
+        );
     }
 }
 
@@ -198,7 +307,10 @@ fn a_full_disk_is_said_and_leaves_whole_slices() {
         .is_ok_and(|output| output.status.success());
     if !mounted {
         // Only root may mount; the machine that refuses gaps runs as root.
-        assert!(std::env::var_os("MDCA_REFUSE_GAPS").is_none(), "a small file system cannot be mounted");
+        assert!(
+            std::env::var_os("MDCA_REFUSE_GAPS").is_none(),
+            "a small file system cannot be mounted"
+        );
         return;
     }
     let tenant = Tenant::generate(&TenantOptions {
@@ -211,13 +323,33 @@ fn a_full_disk_is_said_and_leaves_whole_slices() {
     let lake = folder.path().join("lake").display().to_string();
     let url = sim.url();
     let output = run(
-        &["scan", "--lake", &lake, "--api-url", &url, "--from", "2026-10-01", "--until", "2026-10-02"],
+        &[
+            "scan",
+            "--lake",
+            &lake,
+            "--api-url",
+            &url,
+            "--from",
+            "2026-10-01",
+            "--until",
+            "2026-10-02",
+        ],
         Some("sim-token"),
     );
     let said = text(&output);
     let verified = run(&["verify", "--lake", &lake], None);
-    assert!(Command::new("umount").arg("-l").arg(folder.path()).status().unwrap().success());
+    assert!(
+        Command::new("umount")
+            .arg("-l")
+            .arg(folder.path())
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(said.contains("No space left on device") && said.contains("free some space"), "{said}");
+    assert!(
+        said.contains("No space left on device") && said.contains("free some space"),
+        "{said}"
+    );
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
 }

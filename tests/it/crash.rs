@@ -13,7 +13,17 @@ const KILLS: u32 = 30;
 fn command(lake: &str, url: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mdca-lake"));
     command
-        .args(["scan", "--lake", lake, "--api-url", url, "--from", "2026-10-01", "--until", "2026-10-01T12:00:00Z"])
+        .args([
+            "scan",
+            "--lake",
+            lake,
+            "--api-url",
+            url,
+            "--from",
+            "2026-10-01",
+            "--until",
+            "2026-10-01T12:00:00Z",
+        ])
         .args(["--requests-per-minute", "0", "--page-limit", "50"])
         .env("MDCA_API_TOKEN", "sim-token")
         .stdout(Stdio::null())
@@ -71,14 +81,28 @@ fn killed_at_any_moment_the_next_run_completes_the_lake() {
 }
 
 fn check(lake: &std::path::Path, sim: &Sim, from_ms: i64, until_ms: i64) {
-    let ids: Vec<String> = readers::rows(lake).into_iter().map(|(id, _, _)| id).collect();
+    let ids: Vec<String> = readers::rows(lake)
+        .into_iter()
+        .map(|(id, _, _)| id)
+        .collect();
     let truth = sim.tenant().records(ClockField::Created, from_ms..until_ms);
     let mut expected: Vec<String> = truth.into_iter().filter_map(|record| record.id).collect();
     expected.sort();
     assert_same(&ids, &expected);
     for folder in ["_mdca/attempts", "_mdca/staging"] {
-        assert_eq!(files_below(&lake.join(folder)), Vec::<std::path::PathBuf>::new());
+        assert_eq!(
+            files_below(&lake.join(folder)),
+            Vec::<std::path::PathBuf>::new()
+        );
     }
-    let verified = Command::new(env!("CARGO_BIN_EXE_mdca-lake")).args(["verify", "--lake"]).arg(lake).output().unwrap();
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    let verified = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+        .args(["verify", "--lake"])
+        .arg(lake)
+        .output()
+        .unwrap();
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
 }

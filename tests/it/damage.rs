@@ -9,7 +9,9 @@ use mdca_lake::verify::{self, Finding};
 use crate::support::scenario::{Scenario, files_below};
 
 async fn findings(lake: &Path) -> (u8, Vec<Finding>) {
-    let done = verify::verify(&Store::open(lake.to_str().unwrap()).unwrap()).await.unwrap();
+    let done = verify::verify(&Store::open(lake.to_str().unwrap()).unwrap())
+        .await
+        .unwrap();
     (done.exit_code(), done.findings)
 }
 
@@ -47,7 +49,9 @@ async fn verify_names_whatever_is_not_as_it_was_committed() {
         }),
         ("damaged", |lake| {
             let path = files_below(&lake.join("_mdca/commits")).remove(0);
-            let text = fs::read_to_string(&path).unwrap().replacen("\"rows\":", "\"rows\":1", 1);
+            let text = fs::read_to_string(&path)
+                .unwrap()
+                .replacen("\"rows\":", "\"rows\":1", 1);
             fs::write(&path, text).unwrap();
             path
         }),
@@ -64,8 +68,18 @@ async fn verify_names_whatever_is_not_as_it_was_committed() {
         let path = harm(&lake);
         let (exit_code, found) = findings(&lake).await;
         assert_eq!(exit_code, 5);
-        let path = path.strip_prefix(&lake).unwrap().to_str().unwrap().to_owned();
-        assert!(found.iter().any(|finding| finding.path == path && finding.what == what), "{what} {path}: {found:?}");
+        let path = path
+            .strip_prefix(&lake)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        assert!(
+            found
+                .iter()
+                .any(|finding| finding.path == path && finding.what == what),
+            "{what} {path}: {found:?}"
+        );
     }
 }
 
@@ -75,13 +89,20 @@ async fn a_damaged_object_of_the_lake_stops_a_scan_and_is_left_alone() {
     let lake_json = story.lake().join("_mdca/lake.json");
     let good = fs::read_to_string(&lake_json).unwrap();
     let newer = good.replace("\"version\":1", "\"version\":2");
-    for (text, message) in [("{}", "checksum"), (newer.as_str(), "checksum"), ("", "checksum")] {
+    for (text, message) in [
+        ("{}", "checksum"),
+        (newer.as_str(), "checksum"),
+        ("", "checksum"),
+    ] {
         fs::write(&lake_json, text).unwrap();
         let sent = story.sim.requests().len();
         let report = story.scan(&[]).await;
         assert_eq!(report.exit_code, 6, "{}", report.to_text());
         let error = &report.failures[0].error;
-        assert!(error.contains("_mdca/lake.json") && error.contains(message), "{error}");
+        assert!(
+            error.contains("_mdca/lake.json") && error.contains(message),
+            "{error}"
+        );
         assert_eq!(story.sim.requests().len(), sent);
         assert_eq!(fs::read_to_string(&lake_json).unwrap(), text);
     }

@@ -40,7 +40,10 @@ async fn a_fault_that_passes_costs_a_retry_and_nothing_else() {
     for (cause, what) in faults {
         for page in [0, 3] {
             println!("{what:?} on page {page}");
-            let (story, report) = small().fault(Fault::new(At::Page(page), what.clone())).run().await;
+            let (story, report) = small()
+                .fault(Fault::new(At::Page(page), what.clone()))
+                .run()
+                .await;
             assert_eq!(report.exit_code, 0, "{}", report.to_text());
             assert_eq!(story.sim.faults_left(), 0, "the fault did not happen");
             assert_eq!(report.retries.get(cause), Some(&1), "{:?}", report.retries);
@@ -55,7 +58,13 @@ async fn a_fault_that_passes_costs_a_retry_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_page_is_taken_as_it_is() {
     let faults = [
-        Fault::new(At::Page(1), What::SlowBody { piece: 20_000, pause: Duration::from_millis(5) }),
+        Fault::new(
+            At::Page(1),
+            What::SlowBody {
+                piece: 20_000,
+                pause: Duration::from_millis(5),
+            },
+        ),
         Fault::new(At::Page(1), What::PadTo { bytes: 3_000_000 }),
         Fault::new(At::Page(1), What::GzipBomb { bytes: 30_000_000 }),
         Fault::new(At::Every, What::IgnoreOrder).always(),
@@ -81,8 +90,16 @@ async fn an_odd_page_is_taken_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_comes_with_other_json_is_kept_twice_and_counted() {
-    let (story, report) = small().fault(Fault::new(At::Page(2), What::Repeat(Repeat::Changed))).run().await;
-    assert_eq!((report.exit_code, report.counts.changed_repeats), (0, 1), "{}", report.to_text());
+    let (story, report) = small()
+        .fault(Fault::new(At::Page(2), What::Repeat(Repeat::Changed)))
+        .run()
+        .await;
+    assert_eq!(
+        (report.exit_code, report.counts.changed_repeats),
+        (0, 1),
+        "{}",
+        report.to_text()
+    );
     let mut ids = story.ids();
     assert_eq!(ids.len(), 241);
     ids.dedup();
@@ -95,7 +112,13 @@ async fn a_stuck_range_is_halved_through() {
     let faults = [
         Fault::new(At::Page(1), What::NextFiltersMissing),
         Fault::new(At::Page(1), What::NextFiltersNull),
-        Fault::new(At::Every, What::Stuck { range_at_least_ms: HOUR_MS / 4 }).always(),
+        Fault::new(
+            At::Every,
+            What::Stuck {
+                range_at_least_ms: HOUR_MS / 4,
+            },
+        )
+        .always(),
     ];
     for fault in faults {
         println!("{fault:?}");
@@ -111,14 +134,44 @@ async fn a_stuck_range_is_halved_through() {
 async fn a_millisecond_that_cannot_be_paged_fails_its_slice_and_no_other() {
     let hour = at("2026-11-18T01:00:00Z");
     let stuck = At::asked(move |asked| asked.from_ms >= hour - 1);
-    let (story, report) =
-        small().fault(Fault::new(stuck, What::Stuck { range_at_least_ms: 0 }).always()).run().await;
-    assert_eq!((report.exit_code, report.slices.committed, report.slices.failed), (4, 1, 1));
+    let (story, report) = small()
+        .fault(
+            Fault::new(
+                stuck,
+                What::Stuck {
+                    range_at_least_ms: 0,
+                },
+            )
+            .always(),
+        )
+        .run()
+        .await;
+    assert_eq!(
+        (
+            report.exit_code,
+            report.slices.committed,
+            report.slices.failed
+        ),
+        (4, 1, 1)
+    );
     let failure = &report.failures[0];
-    assert_eq!(failure.slice.as_deref(), Some("20261118T0100Z-20261118T0200Z"));
-    assert!(failure.error.contains("does not get past 2026-11-18T01:00:00"), "{}", failure.error);
-    let expected: Vec<String> =
-        story.truth().into_iter().filter(|record| record.created_ms < hour).filter_map(|record| record.id).collect();
+    assert_eq!(
+        failure.slice.as_deref(),
+        Some("20261118T0100Z-20261118T0200Z")
+    );
+    assert!(
+        failure
+            .error
+            .contains("does not get past 2026-11-18T01:00:00"),
+        "{}",
+        failure.error
+    );
+    let expected: Vec<String> = story
+        .truth()
+        .into_iter()
+        .filter(|record| record.created_ms < hour)
+        .filter_map(|record| record.id)
+        .collect();
     let mut expected = expected;
     expected.sort();
     assert_same(&story.ids(), &expected);
@@ -128,13 +181,33 @@ async fn a_millisecond_that_cannot_be_paged_fails_its_slice_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
     let faults = [
-        (3, What::invalid_key_set(), "HTTP 401: Invalid JSON Web Key Set"),
-        (3, What::missing_role(), "HTTP 403: Insufficient role based permissions"),
+        (
+            3,
+            What::invalid_key_set(),
+            "HTTP 401: Invalid JSON Web Key Set",
+        ),
+        (
+            3,
+            What::missing_role(),
+            "HTTP 403: Insufficient role based permissions",
+        ),
         (4, What::html(404), "HTTP 404: an HTML page"),
-        (4, What::error(400, "filter validation error"), "HTTP 400: filter validation error"),
-        (4, What::redirect("https://elsewhere.example/x"), "redirects to elsewhere.example"),
+        (
+            4,
+            What::error(400, "filter validation error"),
+            "HTTP 400: filter validation error",
+        ),
+        (
+            4,
+            What::redirect("https://elsewhere.example/x"),
+            "redirects to elsewhere.example",
+        ),
         (4, What::OnlyOutside, "ignores the filter on the clock"),
-        (4, What::DateAhead { ms: -48 * HOUR_MS }, "by the service's clock it is"),
+        (
+            4,
+            What::DateAhead { ms: -48 * HOUR_MS },
+            "by the service's clock it is",
+        ),
         (4, What::DateMissing, "no Date header"),
     ];
     for (exit_code, what, message) in faults {
@@ -143,7 +216,12 @@ async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
         let second = At::asked(move |asked| asked.from_ms >= hour);
         let fault = Fault::new(second, what).times(20);
         let (story, report) = small().fault(fault).flags(&["--parallel", "1"]).run().await;
-        assert_eq!((report.exit_code, report.slices.committed), (exit_code, 1), "{}", report.to_text());
+        assert_eq!(
+            (report.exit_code, report.slices.committed),
+            (exit_code, 1),
+            "{}",
+            report.to_text()
+        );
         let text = report.to_text();
         assert!(text.contains(message), "{text}");
         assert!(!text.contains("sim-token"));
@@ -151,7 +229,6 @@ async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
         assert!(shown.len() < 240 && !shown.is_empty());
         story.expect_clean().await;
 
-        
         while story.sim.faults_left() > 0 {
             story.scan(&["--max-attempts", "1"]).await;
         }
@@ -168,9 +245,22 @@ async fn giving_up_says_how_often_and_for_how_long() {
         .flags(&["--max-attempts", "3", "--parallel", "1"])
         .run()
         .await;
-    assert_eq!((report.exit_code, report.slices.failed, report.requests), (4, 2, 6));
-    assert!(report.failures[0].error.contains("gave up after 3 attempts in"), "{}", report.failures[0].error);
-    assert!(report.failures[0].error.ends_with("HTTP 503: upstream connect error"));
+    assert_eq!(
+        (report.exit_code, report.slices.failed, report.requests),
+        (4, 2, 6)
+    );
+    assert!(
+        report.failures[0]
+            .error
+            .contains("gave up after 3 attempts in"),
+        "{}",
+        report.failures[0].error
+    );
+    assert!(
+        report.failures[0]
+            .error
+            .ends_with("HTTP 503: upstream connect error")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,30 +271,71 @@ async fn records_that_cannot_be_rows_are_kept_as_rejects() {
         ("no_id", What::set("/_id", "7")),
         ("no_timestamp", What::set_aside("/timestamp")),
         ("no_timestamp", What::set("/timestamp", "-1")),
-        ("duplicate_key", What::Record(Change::AppendMember(r#""severity":"X","severity":"Y""#.to_owned()))),
-        ("undecodable_key", What::Record(Change::AppendMember(r#""\ud800":1"#.to_owned()))),
+        (
+            "duplicate_key",
+            What::Record(Change::AppendMember(
+                r#""severity":"X","severity":"Y""#.to_owned(),
+            )),
+        ),
+        (
+            "undecodable_key",
+            What::Record(Change::AppendMember(r#""\ud800":1"#.to_owned())),
+        ),
         ("out_of_slice", What::Stray),
     ];
     for (reason, what) in faults {
         println!("{what:?}");
-        let at = if matches!(what, What::Stray) { At::Page(1) } else { At::Record(5) };
-        let (story, report) = small().fault(Fault::new(at, what.clone()).always()).run().await;
+        let at = if matches!(what, What::Stray) {
+            At::Page(1)
+        } else {
+            At::Record(5)
+        };
+        let (story, report) = small()
+            .fault(Fault::new(at, what.clone()).always())
+            .run()
+            .await;
         assert_eq!(report.exit_code, 0, "{}", report.to_text());
         expect_conserved(&report);
-        let expected = if matches!(what, What::Stray) { 240 } else { 239 };
+        let expected = if matches!(what, What::Stray) {
+            240
+        } else {
+            239
+        };
         assert_eq!(report.counts.rows, expected, "{reason}");
-        assert_eq!(report.counts.rejects.get(reason), Some(&1), "{:?}", report.counts.rejects);
+        assert_eq!(
+            report.counts.rejects.get(reason),
+            Some(&1),
+            "{:?}",
+            report.counts.rejects
+        );
         story.expect_clean().await;
         let kept = crate::support::scenario::files_below(&story.lake().join("_mdca/rejects"));
         assert_eq!(kept.len(), 1);
-        let line: serde_json::Value = serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
+        let line: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
         assert_eq!(line["reason"], reason);
         assert!(!line["text"].as_str().unwrap().is_empty());
 
-        let (story, report) =
-            small().fault(Fault::new(match what { What::Stray => At::Page(1), _ => At::Record(5) }, what).always())
-                .flags(&["--on-reject", "fail"]).run().await;
-        assert_eq!((report.exit_code, report.slices.failed), (5, 1), "{}", report.to_text());
+        let (story, report) = small()
+            .fault(
+                Fault::new(
+                    match what {
+                        What::Stray => At::Page(1),
+                        _ => At::Record(5),
+                    },
+                    what,
+                )
+                .always(),
+            )
+            .flags(&["--on-reject", "fail"])
+            .run()
+            .await;
+        assert_eq!(
+            (report.exit_code, report.slices.failed),
+            (5, 1),
+            "{}",
+            report.to_text()
+        );
         story.expect_clean().await;
     }
 }
@@ -219,7 +350,8 @@ async fn bytes_that_stay_invalid_are_a_row_and_a_reject() {
     assert_eq!(report.counts.rejects.get("invalid_utf8"), Some(&1));
     story.expect_exact().await;
     let kept = crate::support::scenario::files_below(&story.lake().join("_mdca/rejects"));
-    let line: serde_json::Value = serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
+    let line: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
     assert!(line["base64"].is_string(), "{line}");
 }
 
@@ -228,7 +360,11 @@ async fn a_tenant_that_takes_only_small_pages_is_asked_for_small_pages() {
     for status in [400, 500] {
         let (story, report) = small()
             .options(|options| {
-                options.page_limits = PageLimits { cap: 500, above: AboveCap::Refuse(status), ..PageLimits::default() };
+                options.page_limits = PageLimits {
+                    cap: 500,
+                    above: AboveCap::Refuse(status),
+                    ..PageLimits::default()
+                };
             })
             .flags(&["--parallel", "1"])
             .run()
@@ -246,8 +382,19 @@ async fn a_page_above_the_bound_is_an_error_and_not_an_allocation() {
         .flags(&["--max-page-bytes", "1MiB", "--parallel", "1"])
         .run()
         .await;
-    assert_eq!((report.exit_code, report.slices.failed), (4, 2), "{}", report.to_text());
-    assert!(report.failures[0].error.contains("larger than 1048576 bytes"), "{}", report.failures[0].error);
+    assert_eq!(
+        (report.exit_code, report.slices.failed),
+        (4, 2),
+        "{}",
+        report.to_text()
+    );
+    assert!(
+        report.failures[0]
+            .error
+            .contains("larger than 1048576 bytes"),
+        "{}",
+        report.failures[0].error
+    );
     assert!(story.ids().is_empty());
 }
 
@@ -258,5 +405,10 @@ async fn an_end_that_comes_too_early_is_seen_by_nobody_but_the_total() {
         .options(|options| options.scan_total = mdca_sim::Total::Exact)
         .run()
         .await;
-    assert_eq!((report.exit_code, report.total_differs), (0, 1), "{}", report.to_text());
+    assert_eq!(
+        (report.exit_code, report.total_differs),
+        (0, 1),
+        "{}",
+        report.to_text()
+    );
 }

@@ -9,7 +9,11 @@ use crate::support::scenario::{DAY_MS, HOUR_MS, Scenario, assert_same, at, expec
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_activity_of_the_window_is_a_row_once() {
-    let (story, report) = Scenario::hours(6).activities(1_200).page_cap(100).run().await;
+    let (story, report) = Scenario::hours(6)
+        .activities(1_200)
+        .page_cap(100)
+        .run()
+        .await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
     assert_eq!((report.slices.planned, report.slices.committed), (6, 6));
     expect_conserved(&report);
@@ -39,9 +43,17 @@ async fn ties_over_the_edges_of_pages_are_neither_lost_nor_doubled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_full_of_one_millisecond_is_taken_whole() {
-    let story = Scenario::hours(1).activities(20).page_cap(100).start().await;
+    let story = Scenario::hours(1)
+        .activities(20)
+        .page_cap(100)
+        .start()
+        .await;
     for _ in 0..350 {
-        story.sim.tenant().push_kind(Kind::SignIn, at("2026-11-18T00:30:00Z"), at("2026-11-18T00:29:00Z"));
+        story.sim.tenant().push_kind(
+            Kind::SignIn,
+            at("2026-11-18T00:30:00Z"),
+            at("2026-11-18T00:29:00Z"),
+        );
     }
     let report = story.scan(&[]).await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
@@ -53,17 +65,30 @@ async fn a_second_run_of_a_committed_window_sends_nothing() {
     let (story, _) = Scenario::hours(3).run().await;
     let sent = story.sim.requests().len();
     let report = story.scan(&[]).await;
-    assert_eq!((report.exit_code, report.requests, report.slices.skipped), (0, 0, 3));
+    assert_eq!(
+        (report.exit_code, report.requests, report.slices.skipped),
+        (0, 0, 3)
+    );
     assert_eq!(story.sim.requests().len(), sent);
     story.expect_exact().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_becomes_visible_while_its_slice_settles_is_there() {
-    let story = Scenario::hours(1).activities(50).now("2026-11-18T01:16:00Z").start().await;
+    let story = Scenario::hours(1)
+        .activities(50)
+        .now("2026-11-18T01:16:00Z")
+        .start()
+        .await;
     let created = at("2026-11-18T00:59:59.500Z");
-    let json = format!(r#"{{"_id":"late","timestamp":{},"created":{created}}}"#, created - 3 * DAY_MS);
-    story.sim.tenant().push_late(json, at("2026-11-18T01:14:00Z"));
+    let json = format!(
+        r#"{{"_id":"late","timestamp":{},"created":{created}}}"#,
+        created - 3 * DAY_MS
+    );
+    story
+        .sim
+        .tenant()
+        .push_late(json, at("2026-11-18T01:14:00Z"));
     let report = story.scan(&[]).await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
     story.expect_exact().await;
@@ -73,17 +98,30 @@ async fn a_record_that_becomes_visible_while_its_slice_settles_is_there() {
 async fn empty_slices_are_probed_once_and_committed_without_files() {
     let (story, report) = Scenario::hours(5).activities(0).run().await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert_eq!((report.slices.committed, report.files, report.requests, report.probes), (5, 0, 10, 5));
+    assert_eq!(
+        (
+            report.slices.committed,
+            report.files,
+            report.requests,
+            report.probes
+        ),
+        (5, 0, 10, 5)
+    );
     story.expect_exact().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_on_the_exact_bound_is_found_by_the_probe_and_the_neighbours_is_left_alone() {
-    let story =
-        Scenario::hours(2).activities(0).fault(Fault::new(At::Every, What::ExactBoundEmpty).always()).start().await;
     let bound = at("2026-11-18T01:00:00Z");
+    let on_bound = At::asked(move |asked| asked.from_ms == bound);
+    let story = Scenario::hours(2)
+        .activities(0)
+        .fault(Fault::new(on_bound, What::ExactBoundEmpty).always())
+        .start()
+        .await;
     for (id, created) in [("before", bound - 1), ("on", bound)] {
-        story.sim.tenant().push(format!(r#"{{"_id":"{id}","timestamp":{created},"created":{created}}}"#));
+        let record = format!(r#"{{"_id":"{id}","timestamp":{created},"created":{created}}}"#);
+        story.sim.tenant().push(record);
     }
     let report = story.scan(&[]).await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
@@ -95,21 +133,30 @@ async fn a_record_on_the_exact_bound_is_found_by_the_probe_and_the_neighbours_is
 #[tokio::test(flavor = "multi_thread")]
 async fn midnight_and_the_end_of_a_month_part_the_rows() {
     let from = at("2026-10-31T22:00:00Z");
-    let (story, report) =
-        Scenario::window(from, from + 4 * HOUR_MS).activities(400).run().await;
+    let (story, report) = Scenario::window(from, from + 4 * HOUR_MS)
+        .activities(400)
+        .run()
+        .await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
     story.expect_exact().await;
     let rows = readers::rows(story.lake());
     for day in ["2026-10-31", "2026-11-01"] {
-        assert!(rows.iter().any(|(_, event_date, _)| event_date == day), "no row of {day}");
+        assert!(
+            rows.iter().any(|(_, event_date, _)| event_date == day),
+            "no row of {day}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_in_slices_of_a_day_stays_within_the_budget() {
     let from = at("2026-10-01");
-    let (story, report) =
-        Scenario::window(from, from + 30 * DAY_MS).activities(3_000).page_cap(100).flags(&["--slice", "1d"]).run().await;
+    let (story, report) = Scenario::window(from, from + 30 * DAY_MS)
+        .activities(3_000)
+        .page_cap(100)
+        .flags(&["--slice", "1d"])
+        .run()
+        .await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
     assert_eq!(report.slices.committed, 30);
     story.expect_exact().await;
@@ -118,33 +165,73 @@ async fn a_month_in_slices_of_a_day_stays_within_the_budget() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_without_from_goes_on_where_the_lake_ends() {
-    let story = Scenario::hours(4).activities(200).now("2026-11-18T02:20:00Z").start().await;
-    let first = story.scan(&["--from", "2026-11-18", "--initial", "1h"]).await;
-    assert_eq!((first.exit_code, first.slices.committed), (0, 2), "{}", first.to_text());
+    let story = Scenario::hours(4)
+        .activities(200)
+        .now("2026-11-18T02:20:00Z")
+        .start()
+        .await;
+    let first = story
+        .scan(&["--from", "2026-11-18", "--initial", "1h"])
+        .await;
+    assert_eq!(
+        (first.exit_code, first.slices.committed),
+        (0, 2),
+        "{}",
+        first.to_text()
+    );
     story.clock.advance(Duration::from_secs(2 * 3_600));
-    let second = story.scan(&["--from", "2026-11-18T01:30:00Z", "--until", "2026-11-18T04:00:00Z"]).await;
-    assert_eq!((second.exit_code, second.slices.committed, second.slices.skipped), (0, 2, 1));
+    let second = story
+        .scan(&[
+            "--from",
+            "2026-11-18T01:30:00Z",
+            "--until",
+            "2026-11-18T04:00:00Z",
+        ])
+        .await;
+    assert_eq!(
+        (
+            second.exit_code,
+            second.slices.committed,
+            second.slices.skipped
+        ),
+        (0, 2, 1)
+    );
     assert_eq!(second.watermark.as_deref(), Some("2026-11-18T04:00:00Z"));
     story.expect_exact().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lake_by_date_holds_what_happened_in_its_window() {
-    let story = Scenario::hours(3).activities(0).now("2026-11-20").flags(&["--by", "date"]).start().await;
+    let story = Scenario::hours(3)
+        .activities(0)
+        .now("2026-11-20")
+        .flags(&["--by", "date"])
+        .start()
+        .await;
     let from = at("2026-11-18");
     for n in 0..90 {
         let happened = from + n * 2 * 60_000;
         let created = happened + 20 * 60_000;
-        story.sim.tenant().push(format!(r#"{{"_id":"a{n:02}","timestamp":{happened},"created":{created}}}"#));
+        story.sim.tenant().push(format!(
+            r#"{{"_id":"a{n:02}","timestamp":{happened},"created":{created}}}"#
+        ));
     }
     let report = story.scan(&[]).await;
-    assert_eq!((report.exit_code, report.counts.rows), (0, 90), "{}", report.to_text());
+    assert_eq!(
+        (report.exit_code, report.counts.rows),
+        (0, 90),
+        "{}",
+        report.to_text()
+    );
     let expected: Vec<String> = (0..90).map(|n| format!("a{n:02}")).collect();
     assert_same(&story.ids(), &expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_total_that_differs_is_reported() {
-    let (_, report) = Scenario::hours(1).options(|options| options.scan_total = Total::Exact).run().await;
+    let (_, report) = Scenario::hours(1)
+        .options(|options| options.scan_total = Total::Exact)
+        .run()
+        .await;
     assert_eq!((report.exit_code, report.total_differs), (0, 0));
 }

@@ -1,6 +1,10 @@
 //! All integration tests, in one binary.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests may")]
-#![expect(clippy::allow_attributes, reason = "an inner attribute for all of the tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests may"
+)]
 
 mod cli; // the program as a user meets it: bad input, exit codes
 mod crash; // kill -9 at random moments of a real process

@@ -17,18 +17,26 @@ fn the_golden_copies_are_what_the_schema_says() {
     let activity = schema::activity();
     let derived = [
         ("arrow.txt", activity.to_arrow_text()),
-        ("parquet.txt", write::message_type(activity.arrow()).unwrap()),
+        (
+            "parquet.txt",
+            write::message_type(activity.arrow()).unwrap(),
+        ),
         ("duckdb.sql", activity.to_duckdb()),
         ("spark.sql", activity.to_spark()),
         ("md", activity.to_markdown()),
     ];
     for (ending, text) in derived {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/activity.v1.{ending}"));
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schemas/activity.v1.{ending}"));
         if std::env::var_os(UPDATE).is_some() {
             fs::write(&path, &text).unwrap();
         }
         let golden = fs::read_to_string(&path).unwrap_or_default();
-        assert!(golden == text, "{} is out of date: run with {UPDATE}=1 and look at the diff", path.display());
+        assert!(
+            golden == text,
+            "{} is out of date: run with {UPDATE}=1 and look at the diff",
+            path.display()
+        );
     }
 }
 
@@ -36,5 +44,8 @@ fn the_golden_copies_are_what_the_schema_says() {
 async fn the_ddl_of_duckdb_takes_the_rows_of_a_lake() {
     let (story, report) = Scenario::hours(2).activities(200).run().await;
     assert_eq!(report.exit_code, 0);
-    assert_eq!(readers::rows_through_ddl(story.lake(), &schema::activity().to_duckdb()), 200);
+    assert_eq!(
+        readers::rows_through_ddl(story.lake(), &schema::activity().to_duckdb()),
+        200
+    );
 }

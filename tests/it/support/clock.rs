@@ -15,7 +15,10 @@ pub(crate) struct TestClock {
 
 impl TestClock {
     pub(crate) fn at(start_ms: i64) -> Self {
-        Self { start_ms, elapsed: Arc::default() }
+        Self {
+            start_ms,
+            elapsed: Arc::default(),
+        }
     }
 
     pub(crate) fn advance(&self, by: Duration) {

@@ -15,7 +15,7 @@ struct ByReader {
     pyarrow: Vec<Row>,
 }
 
-/// The interpreter that has DuckDB and pyarrow; `./tests/run` makes it.
+/// The interpreter that has `DuckDB` and pyarrow; `./tests/run` makes it.
 fn python() -> PathBuf {
     let named = std::env::var_os("MDCA_TEST_PYTHON").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python"))
@@ -30,14 +30,21 @@ fn command(lake: &Path, mode: Option<&str>) -> Command {
 }
 
 fn run(mut command: Command, input: &str) -> Vec<u8> {
-    let mut child = command.spawn().expect("run ./tests/run once: it makes the Python environment");
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let mut child = command
+        .spawn()
+        .expect("run ./tests/run once: it makes the Python environment");
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "the reader failed");
     output.stdout
 }
 
-/// All rows of a lake, sorted; DuckDB and pyarrow agree on them, and every row lies in its day.
+/// All rows of a lake, sorted; `DuckDB` and pyarrow agree on them, and every row lies in its day.
 pub(crate) fn rows(lake: &Path) -> Vec<Row> {
     let read: ByReader = serde_json::from_slice(&run(command(lake, None), "")).unwrap();
     let (mut rows, mut other) = (read.duckdb, read.pyarrow);
@@ -46,14 +53,18 @@ pub(crate) fn rows(lake: &Path) -> Vec<Row> {
     assert_eq!(rows, other, "DuckDB and pyarrow disagree");
     for (id, day, timestamp_ms) in &rows {
         let time = mdca_lake::window::format_time(*timestamp_ms);
-        assert!(time.starts_with(day.as_str()), "{id} of {time} lies in {day}");
+        assert!(
+            time.starts_with(day.as_str()),
+            "{id} of {time} lies in {day}"
+        );
     }
     rows
 }
 
-/// Runs the DDL in DuckDB, fills the table from the lake, and counts its rows.
+/// Runs the DDL in `DuckDB`, fills the table from the lake, and counts its rows.
 pub(crate) fn rows_through_ddl(lake: &Path, ddl: &str) -> u64 {
-    let read: serde_json::Value = serde_json::from_slice(&run(command(lake, Some("--ddl")), ddl)).unwrap();
+    let read: serde_json::Value =
+        serde_json::from_slice(&run(command(lake, Some("--ddl")), ddl)).unwrap();
     read["rows"].as_u64().unwrap()
 }
 
@@ -63,7 +74,11 @@ pub(crate) struct Watcher(std::process::Child);
 impl Watcher {
     pub(crate) fn start(lake: &Path) -> Self {
         let mut command = command(lake, Some("--watch"));
-        Self(command.spawn().expect("run ./tests/run once: it makes the Python environment"))
+        Self(
+            command
+                .spawn()
+                .expect("run ./tests/run once: it makes the Python environment"),
+        )
     }
 
     /// Stops, and returns how often everything was read.

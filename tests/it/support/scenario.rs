@@ -49,7 +49,12 @@ impl Scenario {
 
     pub(crate) fn window(from_ms: i64, until_ms: i64) -> Self {
         Self {
-            tenant: TenantOptions { activities: 300, from_ms, until_ms, ..TenantOptions::default() },
+            tenant: TenantOptions {
+                activities: 300,
+                from_ms,
+                until_ms,
+                ..TenantOptions::default()
+            },
             options: SimOptions::default(),
             from_ms,
             until_ms,
@@ -84,7 +89,8 @@ impl Scenario {
     }
 
     pub(crate) fn flags(mut self, flags: &[&str]) -> Self {
-        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self.flags
+            .extend(flags.iter().map(|flag| (*flag).to_owned()));
         self
     }
 
@@ -99,7 +105,9 @@ impl Scenario {
         let mut options = self.options;
         let shared = clock.clone();
         options.now = Arc::new(move || shared.now_ms());
-        let sim = Sim::start(Tenant::generate(&self.tenant), options).await.unwrap();
+        let sim = Sim::start(Tenant::generate(&self.tenant), options)
+            .await
+            .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let lake = folder.path().join("lake");
         Story {
@@ -141,22 +149,43 @@ impl Story {
     pub(crate) async fn scan(&self, more: &[&str]) -> RunReport {
         let (from, until) = (format_time(self.from_ms), format_time(self.until_ms));
         let url = self.sim.url();
-        let mut command = vec!["mdca-lake", "scan", "--api-url", &url, "--lake", self.lake.to_str().unwrap()];
+        let mut command = vec![
+            "mdca-lake",
+            "scan",
+            "--api-url",
+            &url,
+            "--lake",
+            self.lake.to_str().unwrap(),
+        ];
         if !more.contains(&"--from") {
             command.extend(["--from", &from, "--until", &until]);
         }
         command.extend(self.flags.iter().map(String::as_str));
         command.extend(more);
-        let Command::Scan(args) = Cli::parse_from(command).command else { unreachable!() };
-        let environment = Environment { token: Some("sim-token".into()) };
+        let Command::Scan(args) = Cli::parse_from(command).command else {
+            unreachable!()
+        };
+        let environment = Environment {
+            token: Some("sim-token".into()),
+        };
         let mut config = ScanConfig::resolve(*args, environment, self.clock.now_ms()).unwrap();
         config.client.read_timeout = Duration::from_millis(500);
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let counters = Arc::new(ScanCounters::default());
-        let budget = Budget::new(config.requests_per_minute, Arc::clone(&clock), Arc::clone(&counters));
+        let budget = Budget::new(
+            config.requests_per_minute,
+            Arc::clone(&clock),
+            Arc::clone(&counters),
+        );
         let token = Box::new(config.token.unwrap());
-        let client =
-            ActivityClient::new(config.client, token, budget, Arc::clone(&clock), Arc::clone(&counters)).unwrap();
+        let client = ActivityClient::new(
+            config.client,
+            token,
+            budget,
+            Arc::clone(&clock),
+            Arc::clone(&counters),
+        )
+        .unwrap();
         // The sender is kept: a story is not interrupted.
         let (_interrupt, interrupted) = watch::channel(false);
         let world = World {
@@ -173,19 +202,28 @@ impl Story {
 
     /// What the service holds of the window, by `created`.
     pub(crate) fn truth(&self) -> Vec<Record> {
-        self.sim.tenant().records(ClockField::Created, self.from_ms..self.until_ms)
+        self.sim
+            .tenant()
+            .records(ClockField::Created, self.from_ms..self.until_ms)
     }
 
     /// The ids of the rows that the window's records should be, sorted.
     pub(crate) fn expected_ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = self.truth().into_iter().filter_map(|record| record.id).collect();
+        let mut ids: Vec<String> = self
+            .truth()
+            .into_iter()
+            .filter_map(|record| record.id)
+            .collect();
         ids.sort();
         ids
     }
 
     /// The ids of the lake's rows, sorted.
     pub(crate) fn ids(&self) -> Vec<String> {
-        readers::rows(&self.lake).into_iter().map(|(id, _, _)| id).collect()
+        readers::rows(&self.lake)
+            .into_iter()
+            .map(|(id, _, _)| id)
+            .collect()
     }
 
     /// The lake holds exactly what the service holds, nothing is left of unfinished work, and verify
@@ -196,17 +234,34 @@ impl Story {
     }
 
     pub(crate) async fn expect_clean(&self) {
-        assert_eq!(files_below(&self.lake.join("_mdca/attempts")), Vec::<PathBuf>::new());
-        assert_eq!(files_below(&self.lake.join("_mdca/staging")), Vec::<PathBuf>::new());
-        let verification = verify::verify(&Store::open(self.lake.to_str().unwrap()).unwrap()).await.unwrap();
+        assert_eq!(
+            files_below(&self.lake.join("_mdca/attempts")),
+            Vec::<PathBuf>::new()
+        );
+        assert_eq!(
+            files_below(&self.lake.join("_mdca/staging")),
+            Vec::<PathBuf>::new()
+        );
+        let verification = verify::verify(&Store::open(self.lake.to_str().unwrap()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(verification.findings, []);
     }
 
     /// No 60 seconds of simulated time hold more requests than the budget.
     pub(crate) fn expect_within_budget(&self, per_minute: usize) {
-        let times: Vec<i64> = self.sim.requests().iter().map(|request| request.at_ms).collect();
+        let times: Vec<i64> = self
+            .sim
+            .requests()
+            .iter()
+            .map(|request| request.at_ms)
+            .collect();
         for window in times.windows(per_minute + 1) {
-            assert!(window[per_minute] - window[0] >= 60_000, "{} requests in 60 s", per_minute + 1);
+            assert!(
+                window[per_minute] - window[0] >= 60_000,
+                "{} requests in 60 s",
+                per_minute + 1
+            );
         }
     }
 }
@@ -226,7 +281,11 @@ pub(crate) fn assert_same(found: &[String], expected: &[String]) {
     }
     difference.retain(|_, n| *n != 0);
     let some: Vec<_> = difference.iter().take(5).collect();
-    assert!(difference.is_empty(), "{} ids differ (found − expected), such as {some:?}", difference.len());
+    assert!(
+        difference.is_empty(),
+        "{} ids differ (found − expected), such as {some:?}",
+        difference.len()
+    );
 }
 
 /// Conservation, stated a second time.
@@ -243,7 +302,11 @@ pub(crate) fn expect_conserved(report: &RunReport) {
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { files.extend(files_below(&entry.path())) } else { files.push(entry.path()) }
+        if entry.path().is_dir() {
+            files.extend(files_below(&entry.path()));
+        } else {
+            files.push(entry.path());
+        }
     }
     files.sort();
     files
