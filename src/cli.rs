@@ -31,6 +31,8 @@ pub enum Command {
     Status(LakeArgs),
     /// Check that what the commits name is there, whole, and call out what they do not name
     Verify(LakeArgs),
+    /// Write the original records as NDJSON to stdout, by `timestamp`
+    Export(ExportArgs),
     /// Print the schema
     Schema(SchemaArgs),
 }

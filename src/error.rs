@@ -3,6 +3,7 @@
 use crate::commit::CommitError;
 use crate::decode::DecodeError;
 use crate::partition::PartitionError;
+use crate::read::ReadError;
 use crate::scan::ScanError;
 use crate::store::StoreError;
 use crate::window::{Slice, format_time};
@@ -91,6 +92,9 @@ pub enum JobError {
     /// The lake's own objects.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// Committed files.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -173,6 +177,8 @@ impl JobError {
             | Self::Conservation { .. }
             | Self::Died { .. } => ErrorKind::Internal,
             Self::Rejects { .. } => ErrorKind::Data,
+            Self::Read(ReadError::Output(_)) => ErrorKind::Usage,
+            Self::Read(_) => ErrorKind::Data,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Usage(_) => ErrorKind::Usage,
         }

@@ -1,26 +1,72 @@
-//! Placeholder for the map.
+//! Scans the activities of a Microsoft Defender for Cloud Apps tenant over a time window and keeps
+//! them as partitioned Parquet: the map of the program.
+//!
+//! ```text
+//!  window ──▶ slices ──▶ pages (HTTP) ──▶ record batches ──▶ rows ──▶ parts by event_date ──▶ files ──▶ commit
+//!  (asked)    (unit of   (text)           (fixed schema,     (sifted:  (hive partition)        (invisible  (visible,
+//!              commit)                     nothing lost)      no repeats)                       so far)     recorded once)
+//!
+//!  window      plan       scan             decode             sift      partition               write       commit
+//! ```
+//!
+//! Read [`job`] next: it is the flow. Folders are its stages, single files the shell around it or
+//! the vocabulary under it. Imports go one way, shell → job → stages → vocabulary; a stage may use
+//! what the stage before it hands on, never its machinery.
+//!
+//! | module | what it does | its door to the outside |
+//! |---|---|---|
+//! | [`window`], [`plan`] | which time, in which slices | |
+//! | [`scan`] | a slice → pages: the scan protocol, budget, retries | reqwest |
+//! | [`decode`], [`schema`] | a page → record batch + flaws | arrow |
+//! | [`sift`], [`rejects`] | records → rows, rejects, repeats; every record goes one way | |
+//! | [`partition`] | rows → parts by day | |
+//! | [`write`](mod@write) | parts → sealed Parquet files that nobody sees | parquet |
+//! | [`commit`] | sealed files → visible and recorded, once; recovery | |
+//! | [`store`] | invisible uploads, create-only objects | object storage, disk |
+//! | [`read`] | committed files → the original records | parquet |
+//! | [`job`], [`report`], [`progress`] | the flow, and what is said of it | |
+//! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
+//! | [`cli`], [`config`] | flags → values | the environment |
+//! | [`clock`], [`fingerprint`], [`error`] | time as an argument; when two records are the same; kinds of failure | the wall clock |
+//!
+//! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
+//! reaches a log line; no type that holds a secret can be printed; crash safety never relies on a
+//! destructor.
+
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
-pub mod cli;
-pub mod clock;
-pub mod commit;
-pub mod config;
+pub mod job;
+
+pub mod plan;
+pub mod window;
+
+pub mod scan;
+
 pub mod decode;
+pub mod schema;
+
+pub mod rejects;
+pub mod sift;
+
+pub mod partition;
+
+pub mod write;
+
+pub mod commit;
+pub mod store;
+
+pub mod read;
+pub mod status;
+pub mod verify;
+
+pub mod progress;
+pub mod report;
+
+pub mod cli;
+pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+
+pub mod clock;
 pub mod error;
 pub mod fingerprint;
-pub mod job;
-pub mod partition;
-pub mod plan;
-pub mod progress;
-pub mod rejects;
-pub mod report;
-pub mod scan;
-pub mod schema;
-pub mod sift;
-pub mod status;
-pub mod store;
-pub mod verify;
-pub mod window;
-pub mod write;

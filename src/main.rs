@@ -8,14 +8,17 @@ use std::time::Duration;
 use clap::Parser;
 #[cfg(feature = "demo")]
 use mdca_lake::cli::DemoArgs;
-use mdca_lake::cli::{Cli, Command, LakeArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat};
+use mdca_lake::cli::{
+    Cli, Command, ExportArgs, LakeArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat,
+};
 use mdca_lake::clock::{Clock, SystemClock};
-use mdca_lake::config::{Environment, ScanConfig};
+use mdca_lake::config::{self, Environment, ScanConfig};
 #[cfg(feature = "demo")]
 use mdca_lake::demo;
 use mdca_lake::error::{ErrorKind, JobError, chain};
 use mdca_lake::job::{self, Ids, World};
 use mdca_lake::progress::Progress;
+use mdca_lake::read::{self, ExportFile};
 use mdca_lake::report::RunReport;
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::store::Store;
@@ -104,6 +107,7 @@ async fn run(cli: Cli) -> Result<Finished, JobError> {
                 exit_code: verification.exit_code(),
             })
         }
+        Command::Export(args) => export(args).await,
         Command::Schema(args) => Ok(Finished::done(render(args.format)?)),
     }
 }
@@ -170,6 +174,24 @@ async fn demo(args: DemoArgs, output: &OutputArgs) -> Result<Finished, JobError>
         finished.stdout.push_str(&demo::epilogue(&lake)?);
     }
     Ok(finished)
+}
+
+/// Writes the records of all committed files to stdout.
+async fn export(args: ExportArgs) -> Result<Finished, JobError> {
+    let window = config::read_window(&args.window, SystemClock::new().now_ms())?;
+    let store = Store::open(&args.lake.lake)?;
+    let files = status::committed_files(&store)
+        .await?
+        .into_iter()
+        .map(|file| ExportFile {
+            path: file.path,
+            bytes: file.bytes,
+            timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
+        });
+    match read::export(&store, files.collect(), window, &mut io::stdout()).await {
+        Err(error) if !error.is_broken_pipe() => Err(error.into()),
+        _ => Ok(Finished::done(String::new())),
+    }
 }
 
 /// Returns when the process is asked to stop.

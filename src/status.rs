@@ -13,6 +13,7 @@ use crate::plan::watermark;
 use crate::report::ReportWindow;
 use crate::store::Store;
 use crate::window::{Slice, SliceLength, TimeWindow, format_time};
+use crate::write::FileEntry;
 
 /// Runs that are shown.
 const SHOWN_RUNS: usize = 5;
@@ -66,13 +67,8 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
     let length = SliceLength::try_new(std::time::Duration::from_secs(60 * minutes))
         .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
     let committed = commit::committed_slices(store).await?;
-    let commits: Vec<Option<Commit>> = stream::iter(committed.clone())
-        .map(|slice| async move { Commit::load(store, &slice).await })
-        .buffer_unordered(READS)
-        .try_collect()
-        .await?;
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
-    for file in commits.iter().flatten().flat_map(|commit| &commit.files) {
+    for file in files_of(store, &committed).await? {
         let day = file
             .path
             .split('/')
@@ -98,6 +94,25 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
         days,
         runs: last_runs(store).await?,
     })
+}
+
+/// The files that the commits of a lake name.
+pub async fn committed_files(store: &Store) -> Result<Vec<FileEntry>, JobError> {
+    Identity::load(store).await?.ok_or_else(|| no_lake(store))?;
+    files_of(store, &commit::committed_slices(store).await?).await
+}
+
+async fn files_of(store: &Store, committed: &BTreeSet<String>) -> Result<Vec<FileEntry>, JobError> {
+    let commits: Vec<Option<Commit>> = stream::iter(committed.clone())
+        .map(|slice| async move { Commit::load(store, &slice).await })
+        .buffer_unordered(READS)
+        .try_collect()
+        .await?;
+    Ok(commits
+        .into_iter()
+        .flatten()
+        .flat_map(|commit| commit.files)
+        .collect())
 }
 
 /// The error for a location where no lake is.

@@ -31,7 +31,7 @@ use arrow::error::ArrowError;
 
 use crate::schema::{self, ActivitySchema, element_field};
 use page::{Builders, Guesses, ListBuilder, PageFacts};
-use tree::{Output, ROOT, Tree};
+use tree::{Output, Tree};
 
 /// What a run adds to every row.
 #[derive(Debug, Clone)]
@@ -92,8 +92,7 @@ impl PageDecoder {
     pub fn new() -> Self {
         let schema = schema::activity();
         let tree = Tree::compile(schema);
-        // ROOT, which is nobody's child, stands for "no guess yet".
-        let guesses = vec![ROOT; tree.nodes.len()];
+        let guesses = Guesses::new(&tree);
         Self {
             schema,
             arrow: schema.arrow(),

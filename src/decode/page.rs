@@ -54,8 +54,22 @@ impl ListBuilder {
     }
 }
 
-/// A guess for every place in the tree: which child came next the last time.
-pub(super) type Guesses = Vec<NodeId>;
+/// What came next the last time: inside an object first, and after a child. Two tables, because a
+/// child that is an object has both, and its members are not its siblings.
+pub(super) struct Guesses {
+    first: Vec<NodeId>,
+    after: Vec<NodeId>,
+}
+
+impl Guesses {
+    /// No guess yet: the root, which is nobody's child.
+    pub(super) fn new(tree: &Tree) -> Self {
+        Self {
+            first: vec![ROOT; tree.nodes.len()],
+            after: vec![ROOT; tree.nodes.len()],
+        }
+    }
+}
 
 /// Reads the text of a `data` array into the builders.
 pub(super) fn read(
@@ -179,15 +193,16 @@ impl<'p, 'de> Reader<'p, 'de> {
         self.stamp
     }
 
-    /// The child of `parent` under `key`, guessed from the child that came before it.
-    fn child(&mut self, parent: NodeId, before: NodeId, key: &[u8]) -> Option<NodeId> {
-        let guess = self.guesses[before];
-        if guess != ROOT && self.tree.nodes[guess].key.as_bytes() == key {
-            return Some(guess);
+    /// The child of `parent` under `key`, guessed from the child that came before it, if any did.
+    fn child(&mut self, parent: NodeId, before: Option<NodeId>, key: &[u8]) -> Option<NodeId> {
+        let guess = match before {
+            None => &mut self.guesses.first[parent],
+            Some(before) => &mut self.guesses.after[before],
+        };
+        if *guess == ROOT || self.tree.nodes[*guess].key.as_bytes() != key {
+            *guess = self.tree.child(parent, key)?;
         }
-        let child = self.tree.child(parent, key)?;
-        self.guesses[before] = child;
-        Some(child)
+        Some(*guess)
     }
 
     /// Puts a token into its leaf, and what the leaf cannot hold into `unmapped`.
@@ -347,7 +362,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
         let stamp = reader.next_stamp();
         let mut own_keys = OwnKeys::default();
         let mut any = false;
-        let mut before = node;
+        let mut before = None;
         reader.pass(b'{')?;
         while let Some(key) = members.next_key_seed(Key)? {
             any = true;
@@ -371,7 +386,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
                 }
                 continue;
             };
-            before = child;
+            before = Some(child);
             let tree = reader.tree;
             let Node { key, expects, .. } = &tree.nodes[child];
             if reader.seen[child] == stamp {

@@ -131,6 +131,20 @@ fn a_record_that_cannot_be_a_row_does_not_stop_the_page() {
     assert_eq!(page.batch.num_rows(), 12);
 }
 
+/// The guess for the key after `user` was once taken from inside `user`.
+#[test]
+fn a_key_of_the_record_is_not_taken_for_one_of_the_object_before_it() {
+    let record = r#"{"_id":"a","timestamp":1,"user":{"userName":"x"},"userName":"y"}"#;
+    let page = decode(&format!("[{record},{record}]"));
+    for row in 0..2 {
+        assert_eq!(text(&page, "user_name", row).as_deref(), Some("x"));
+        assert_eq!(
+            text(&page, "unmapped", row).as_deref(),
+            Some(r#"{"userName":"y"}"#)
+        );
+    }
+}
+
 #[test]
 fn what_is_no_array_is_an_error() {
     let ingest = Ingest {

@@ -11,5 +11,6 @@ mod crash; // kill -9 at random moments of a real process
 mod damage; // what verify finds
 mod faults; // every fault of the service
 mod flow; // the main job against a tenant that behaves
+mod lossless; // whatever comes in can be given back
 mod schema; // what is derived from the schema
 mod support;

@@ -1,5 +1,6 @@
 //! A scripted world to test in.
 
 pub(crate) mod clock;
+pub(crate) mod json;
 pub(crate) mod readers;
 pub(crate) mod scenario;

@@ -1,0 +1,33 @@
+//! Why a committed file could not be read.
+
+use parquet::errors::ParquetError;
+
+/// Why a committed file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is missing, cut short, or no Parquet.
+    #[error("read {path}; `verify` says more about it")]
+    File {
+        /// The file, relative to the lake's root.
+        path: String,
+        /// What Parquet or the store said.
+        #[source]
+        source: ParquetError,
+    },
+    /// Its columns are not those of the schema.
+    #[error("read {path}: its columns are not those of the schema; use the program that wrote it")]
+    Columns {
+        /// The file, relative to the lake's root.
+        path: String,
+    },
+    /// What was read could not be handed on.
+    #[error("write the records")]
+    Output(#[source] std::io::Error),
+}
+
+impl ReadError {
+    /// Whether the reader of the output has gone away, which is no failure.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
