@@ -2,7 +2,7 @@
 //!
 //! Three contenders on the same page of 5,000 records, in one run: the decoder (every column,
 //! `unmapped` included), arrow-json's decoder (the same leaves; JSON text as a column is beyond it,
-//! so those keys are skipped, as is every key that the schema does not know), and serde_json into
+//! so those keys are skipped, as is every key that the schema does not know), and `serde_json` into
 //! typed structs (no columns made).
 
 use std::collections::BTreeMap;
@@ -28,14 +28,21 @@ struct Shape {
 impl Shape {
     fn insert(&mut self, path: &str, data_type: DataType) {
         match path.split_once('.') {
-            Some((key, rest)) => self.below.entry(key.to_owned()).or_default().insert(rest, data_type),
+            Some((key, rest)) => self
+                .below
+                .entry(key.to_owned())
+                .or_default()
+                .insert(rest, data_type),
             None => self.below.entry(path.to_owned()).or_default().leaf = Some(data_type),
         }
     }
 
     fn fields(&self) -> Fields {
         let field = |(key, shape): (&String, &Self)| {
-            let data_type = shape.leaf.clone().unwrap_or_else(|| DataType::Struct(shape.fields()));
+            let data_type = shape
+                .leaf
+                .clone()
+                .unwrap_or_else(|| DataType::Struct(shape.fields()));
             Field::new(key, data_type, true)
         };
         self.below.iter().map(field).collect()
@@ -47,14 +54,19 @@ fn record_type(column: &Column) -> DataType {
     match column.kind {
         // arrow-json reads numbers as times in the unit of the type; the record has milliseconds.
         Kind::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
-        Kind::ObjectList => DataType::new_list(DataType::Struct(shape_of(&column.items).fields()), true),
+        Kind::ObjectList => {
+            DataType::new_list(DataType::Struct(shape_of(&column.items).fields()), true)
+        }
         _ => column.data_type(),
     }
 }
 
 fn shape_of(columns: &[Column]) -> Shape {
     let mut shape = Shape::default();
-    for column in columns.iter().filter(|column| !column.path.is_empty() && column.kind != Kind::Json) {
+    for column in columns
+        .iter()
+        .filter(|column| !column.path.is_empty() && column.kind != Kind::Json)
+    {
         shape.insert(&column.path, record_type(column));
     }
     shape
@@ -108,14 +120,25 @@ fn decode(criterion: &mut Criterion) {
     let lines = records.join("\n");
     let mut group = criterion.benchmark_group("decode");
     group.sample_size(10);
-    for (unit, throughput) in
-        [("bytes", Throughput::Bytes(array.len() as u64)), ("elements", Throughput::Elements(RECORDS))]
-    {
+    for (unit, throughput) in [
+        ("bytes", Throughput::Bytes(array.len() as u64)),
+        ("elements", Throughput::Elements(RECORDS)),
+    ] {
         group.throughput(throughput);
         group.bench_function(format!("{unit}/mdca-lake"), |bencher| {
-            let ingest = Ingest { run: "bench".to_owned(), received_ms: 0, keep_raw: false };
+            let ingest = Ingest {
+                run: "bench".to_owned(),
+                received_ms: 0,
+                keep_raw: false,
+            };
             let mut decoder = PageDecoder::new();
-            bencher.iter(|| decoder.decode(black_box(&array), &ingest).expect("a page").batch.num_rows());
+            bencher.iter(|| {
+                decoder
+                    .decode(black_box(&array), &ingest)
+                    .expect("a page")
+                    .batch
+                    .num_rows()
+            });
         });
         group.bench_function(format!("{unit}/arrow-json"), |bencher| {
             let shape = Arc::new(Schema::new(shape_of(&schema::activity().columns).fields()));
@@ -125,12 +148,18 @@ fn decode(criterion: &mut Criterion) {
                     .with_coerce_primitive(true)
                     .build_decoder()
                     .expect("a decoder");
-                decoder.decode(black_box(lines.as_bytes())).expect("records");
+                decoder
+                    .decode(black_box(lines.as_bytes()))
+                    .expect("records");
                 decoder.flush().expect("a batch").expect("rows").num_rows()
             });
         });
         group.bench_function(format!("{unit}/serde structs"), |bencher| {
-            bencher.iter(|| serde_json::from_str::<Vec<Activity<'_>>>(black_box(&array)).expect("records").len());
+            bencher.iter(|| {
+                serde_json::from_str::<Vec<Activity<'_>>>(black_box(&array))
+                    .expect("records")
+                    .len()
+            });
         });
     }
     group.finish();
@@ -143,7 +172,11 @@ fn plain_records() -> Vec<String> {
         odd_per_mille: 0,
         ..mdca_sim::TenantOptions::default()
     });
-    tenant.records(mdca_sim::ClockField::Created, 0..i64::MAX).into_iter().map(|record| record.json).collect()
+    tenant
+        .records(mdca_sim::ClockField::Created, 0..i64::MAX)
+        .into_iter()
+        .map(|record| record.json)
+        .collect()
 }
 
 criterion_group!(benches, decode);

@@ -88,9 +88,11 @@ pub async fn export(
     let mut records = 0;
     loop {
         let now_us = next.peek().map(|Reverse((time_us, _))| *time_us);
-        if let Some(file) = files.pop_front_if(|file| {
-            is_due(file.timestamp_ms.0.saturating_mul(1_000), now_us, &waiting)
-        }) {
+        let due =
+            |file: &ExportFile| is_due(file.timestamp_ms.0.saturating_mul(1_000), now_us, &waiting);
+        if files.front().is_some_and(due)
+            && let Some(file) = files.pop_front()
+        {
             waiting.extend(look_at(store, file).await?);
             // The earliest is last.
             waiting.sort_by_key(|group| Reverse(group.min_us));

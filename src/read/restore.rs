@@ -157,9 +157,9 @@ impl Content {
             Self::Time(array) => push(out, array.value(row).div_euclid(1_000)),
             Self::TextList(list, values) => write_list(list, row, overlay, out, |item, _, out| {
                 if values.is_valid(item) {
-                    push_string(out, values.value(item))
+                    push_string(out, values.value(item));
                 } else {
-                    out.push_str("null")
+                    out.push_str("null");
                 }
             }),
             Self::ObjectList(list, members) => {
@@ -169,7 +169,7 @@ impl Content {
                     } else {
                         out.push_str("null");
                     }
-                })
+                });
             }
         }
     }

@@ -43,13 +43,13 @@ fn there_and_back(records: &[String]) -> Vec<Result<String, String>> {
     page.records
         .iter()
         .enumerate()
-        .map(|(row, record)| match &record.flaw {
-            Some(flaw) => Err(flaw.reason.to_string()),
-            None => {
-                let mut text = String::new();
-                restorer.restore(row, &mut text);
-                Ok(text)
+        .map(|(row, record)| {
+            if let Some(flaw) = &record.flaw {
+                return Err(flaw.reason.to_string());
             }
+            let mut text = String::new();
+            restorer.restore(row, &mut text);
+            Ok(text)
         })
         .collect()
 }
