@@ -166,16 +166,12 @@ async fn records_that_come_again_with_the_halves_are_no_standstill() {
     let world = without_look_ahead()
         .serve(move |asked| {
             let filters = &asked.body["filters"];
-            let (at, from, until) = match filters["at"].as_i64() {
-                Some(at) => (
-                    at,
-                    filters["from"].as_i64().unwrap(),
-                    filters["until"].as_i64().unwrap(),
-                ),
-                None => {
-                    let (from, until) = asked.bounds();
-                    (from / 1000, from, until)
-                }
+            let (at, from, until) = if let Some(at) = filters["at"].as_i64() {
+                let bound = |name| filters[name].as_i64().unwrap();
+                (at, bound("from"), bound("until"))
+            } else {
+                let (from, until) = asked.bounds();
+                (from / 1000, from, until)
             };
             let records = [record(&format!("{at}"), at * 1000)];
             if at * 1000 + 999 < until {

@@ -164,7 +164,7 @@ async fn what_will_not_pass_is_not_tried_again() {
         let error = world.fail().await;
         match &error {
             ScanError::Forbidden { detail, .. } => {
-                assert_eq!((status, detail.as_str()), (403, "no"))
+                assert_eq!((status, detail.as_str()), (403, "no"));
             }
             ScanError::Refused {
                 status: said,

@@ -77,7 +77,9 @@ impl Reply {
     }
 
     pub(super) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        for piece in [name, ": ", value, "\r\n"] {
+            self.headers.push_str(piece);
+        }
         self
     }
 
