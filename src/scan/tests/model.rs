@@ -35,11 +35,11 @@ fn page_through(times: &[i64], page_length: usize, asked: &Asked) -> Reply {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn every_record_comes_or_a_millisecond_is_named(
-        mut times in prop::collection::vec(prop_oneof![-1..12_i64, 0..60_000_i64], 0..40),
+        mut times in prop::collection::vec(prop_oneof![-1..12_i64, 0..60_000_i64], 0..24),
         page_length in 1..8_usize,
     ) {
         times.sort_unstable();
@@ -68,9 +68,10 @@ proptest! {
             }
             Some(ScanError::Stuck { at_ms, .. }) => {
                 let at = at_ms - FROM_MS;
-                // An empty slice may be stuck in its probe, at the neighbour's last millisecond.
-                let at = if inside.is_empty() { -1 } else { at };
-                prop_assert!(ties.get(&at).is_some_and(|ties| *ties > page_length), "{} {:?}", at, ties);
+                // An empty millisecond is probed from the one before, which may be the one that
+                // cannot be paged.
+                let is_dense = |at| ties.get(&at).is_some_and(|ties| *ties > page_length);
+                prop_assert!(is_dense(at) || is_dense(at - 1), "{} {:?}", at, ties);
             }
             Some(error) => panic!("{error}"),
         }
