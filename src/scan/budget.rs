@@ -85,3 +85,103 @@ impl Budget {
         state.paused_until = state.paused_until.max(until);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as SyncMutex;
+
+    use async_trait::async_trait;
+    use futures::future::join_all;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A clock whose sleep returns at once and moves time on.
+    #[derive(Default)]
+    struct TestClock(SyncMutex<Duration>);
+
+    #[async_trait]
+    impl Clock for TestClock {
+        fn now_ms(&self) -> i64 {
+            0
+        }
+
+        fn elapsed(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            let until = self.elapsed() + duration;
+            tokio::task::yield_now().await;
+            let mut now = self.0.lock().unwrap();
+            *now = until.max(*now);
+        }
+    }
+
+    fn budget(per_minute: u32) -> (Budget, Arc<TestClock>, Arc<ScanCounters>) {
+        let clock = Arc::new(TestClock::default());
+        let counters = Arc::new(ScanCounters::default());
+        let budget = Budget::new(
+            NonZeroU32::new(per_minute),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&counters),
+        );
+        (budget, clock, counters)
+    }
+
+    /// When requests of several slices go that each pause so long before the next one.
+    fn sent(per_minute: u32, slices: &[Vec<u64>]) -> Vec<Duration> {
+        let (budget, clock, _) = budget(per_minute);
+        let sent = SyncMutex::new(Vec::new());
+        let (budget, clock, log) = (&budget, &clock, &sent);
+        let slices = slices.iter().map(|pauses_ms| async move {
+            for pause_ms in pauses_ms {
+                clock.sleep(Duration::from_millis(*pause_ms)).await;
+                budget.take().await;
+                log.lock().unwrap().push(clock.elapsed());
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(join_all(slices));
+        sent.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_short_scan_may_burst_and_a_long_one_waits_for_the_window() {
+        let sent = sent(30, &[vec![0; 61]]);
+        let at = |index: usize| sent[index].as_millis();
+        assert_eq!((at(0), at(29)), (0, 0));
+        assert_eq!((at(30), at(59)), (60_500, 60_500));
+        assert_eq!(at(60), 121_000);
+    }
+
+    #[tokio::test]
+    async fn no_bound_is_no_wait() {
+        let (budget, clock, counters) = budget(0);
+        for _ in 0..1000 {
+            budget.take().await;
+        }
+        assert_eq!(clock.elapsed(), Duration::ZERO);
+        budget.pause(Duration::from_secs(7)).await;
+        budget.pause(Duration::from_secs(3)).await;
+        budget.take().await;
+        assert_eq!(clock.elapsed(), Duration::from_secs(7));
+        assert_eq!(counters.counts().waited_ms, 7_000);
+    }
+
+    proptest! {
+        #[test]
+        fn no_minute_holds_more_than_the_budget(
+            per_minute in 1..8_u32,
+            slices in prop::collection::vec(prop::collection::vec(0..30_000_u64, 0..30), 1..5),
+        ) {
+            let sent = sent(per_minute, &slices);
+            prop_assert_eq!(sent.len(), slices.iter().map(Vec::len).sum::<usize>());
+            for pair in sent.windows(per_minute as usize + 1) {
+                prop_assert!(pair[per_minute as usize] >= pair[0] + WINDOW, "{:?}", pair);
+            }
+        }
+    }
+}

@@ -31,9 +31,13 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 const THROTTLED_DELAY: Duration = Duration::from_secs(60);
 /// The longest pause that a 429 may name; the same bound as other clients'.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// The longest that one answer may take in all, so that a service that sends a byte now and then
+/// cannot hold a run for ever: the largest page by default needs 220 KB a second.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
 /// The page limit that every tenant takes (page "Investigate activities using the API").
 const SAFE_LIMIT: u32 = 500;
-/// So many 500s in a row on a first page are taken as a limit that the tenant does not take.
+/// So many 500s in a row on a first page are taken as a limit that the tenant does not take; fewer
+/// where half of the attempts are fewer.
 const ERRORS_BEFORE_SAFE_LIMIT: u32 = 3;
 /// As much of an error's body is read as says what it is.
 const MAX_ERROR_BYTES: u64 = 64 * 1024;
@@ -89,6 +93,16 @@ pub(super) struct Answer {
     pub(super) date_ms: Option<i64>,
 }
 
+/// Whether a first page is asked for with the smaller limit.
+enum Trial {
+    /// Not yet.
+    Possible,
+    /// Now; with what the service said to the larger one, if that was final.
+    Running(Option<ScanError>),
+    /// The smaller limit was no better.
+    Over,
+}
+
 /// How one attempt ended, if not with an answer.
 enum Failure {
     /// It may succeed the next time; with a pause if the service asked for one.
@@ -116,13 +130,19 @@ impl ActivityClient {
         clock: Arc<dyn Clock>,
         counters: Arc<ScanCounters>,
     ) -> Result<Self, ScanError> {
-        let http = Client::builder()
+        let mut http = Client::builder()
             .user_agent(concat!("mdca-lake/", env!("CARGO_PKG_VERSION")))
             // A redirect would carry the credentials along; the address is the user's to set.
             .redirect(Policy::none())
             .connect_timeout(options.connect_timeout)
             .read_timeout(options.read_timeout)
-            .gzip(true)
+            .timeout(REQUEST_TIMEOUT)
+            .gzip(true);
+        if options.api_url.is_plain() {
+            // A proxy would be given the token readable; plain requests stay in this machine.
+            http = http.no_proxy();
+        }
+        let http = http
             .build()
             .map_err(|source| ScanError::Client(RequestError::transport(source)))?;
         let limit = AtomicU32::new(options.page_limit);
@@ -155,12 +175,12 @@ impl ActivityClient {
         let mut renewed = false;
         let mut invalid_utf8 = false;
         let mut server_errors = 0;
-        // The safe limit is tried once; what was wrong with the other one is kept.
-        let mut trial: Option<Option<ScanError>> = None;
+        let enough_errors = ERRORS_BEFORE_SAFE_LIMIT.min((self.options.max_attempts / 2).max(1));
+        let mut trial = Trial::Possible;
         loop {
             let kept = self.limit.load(Ordering::Relaxed);
-            let on_trial = trial.is_some();
-            let limit = if on_trial { SAFE_LIMIT } else { kept };
+            let on_trial = matches!(trial, Trial::Running(_));
+            let limit = if on_trial { SAFE_LIMIT.min(kept) } else { kept };
             self.budget.take().await;
             attempts += 1;
             let failure = match self.attempt(request, limit).await {
@@ -172,7 +192,7 @@ impl ActivityClient {
                 }
                 Err(failure) => failure,
             };
-            let may_lower = request.first && trial.is_none() && kept > SAFE_LIMIT;
+            let may_lower = request.first && matches!(trial, Trial::Possible) && kept > SAFE_LIMIT;
             let (last, pause) = match failure {
                 Failure::Final(error) => return Err(error),
                 Failure::Unauthorized(error) => {
@@ -183,28 +203,34 @@ impl ActivityClient {
                     continue;
                 }
                 Failure::BadRequest(error) if may_lower => {
-                    trial = Some(Some(error));
+                    trial = Trial::Running(Some(error));
                     continue;
                 }
-                Failure::BadRequest(error) => return Err(trial.flatten().unwrap_or(error)),
+                Failure::BadRequest(error) => {
+                    return Err(match trial {
+                        Trial::Running(Some(original)) => original,
+                        _ => error,
+                    });
+                }
                 Failure::InvalidUtf8 {
                     text,
                     damage,
                     date_ms,
-                } if invalid_utf8 => {
-                    let envelope = Envelope::parse(&text);
-                    match envelope {
-                        Ok(envelope) => {
-                            return Ok(Answer {
-                                text,
-                                damage: Some(damage),
-                                envelope,
-                                date_ms,
-                            });
+                } if invalid_utf8 => match Envelope::parse(&text) {
+                    Ok(mut envelope) => {
+                        envelope.distrust_continuation();
+                        if on_trial {
+                            self.keep_safe_limit(request);
                         }
-                        Err(reason) => (RequestError::Malformed { reason }, None),
+                        return Ok(Answer {
+                            text,
+                            damage: Some(damage),
+                            envelope,
+                            date_ms,
+                        });
                     }
-                }
+                    Err(reason) => (RequestError::Malformed { reason }, None),
+                },
                 Failure::InvalidUtf8 { .. } => {
                     invalid_utf8 = true;
                     (
@@ -217,14 +243,15 @@ impl ActivityClient {
                 Failure::Passing(last, pause) => (last, pause),
             };
             let is_500 = matches!(last, RequestError::Status { status: 500, .. });
-            if on_trial && is_500 {
-                // The smaller limit is no better: go on with the other one, as long as there are attempts.
-                if let Some(Some(error)) = trial.take() {
-                    return Err(error);
+            let gives_up = attempts >= self.options.max_attempts;
+            if on_trial && (is_500 || gives_up) {
+                // The smaller limit is no better: what was said to the other one counts, and if
+                // that was nothing final, it has the remaining attempts.
+                if let Trial::Running(Some(original)) = std::mem::replace(&mut trial, Trial::Over) {
+                    return Err(original);
                 }
-                server_errors = u32::MAX;
             }
-            if attempts >= self.options.max_attempts {
+            if gives_up {
                 let elapsed = self.clock.elapsed().saturating_sub(started);
                 let PageRequest { slice, page, .. } = request;
                 return Err(ScanError::Exhausted {
@@ -236,18 +263,13 @@ impl ActivityClient {
                 });
             }
             self.counters.retry(last.cause());
-            server_errors = if is_500 {
-                u32::saturating_add(server_errors, 1)
-            } else {
-                0
-            };
-            if may_lower && server_errors == ERRORS_BEFORE_SAFE_LIMIT {
-                trial = Some(None);
+            server_errors = if is_500 { server_errors + 1 } else { 0 };
+            if may_lower && server_errors >= enough_errors {
+                trial = Trial::Running(None);
             }
-            let wait = pause
-                .or_else(|| delays.next())
-                .unwrap_or(MAX_DELAY)
-                .min(MAX_RETRY_AFTER);
+            // The jitter comes on top of a delay, so the bound is set again.
+            let delay = || delays.next().unwrap_or(MAX_DELAY).min(MAX_DELAY);
+            let wait = pause.unwrap_or_else(delay);
             warn!(
                 slice = %request.slice, page = request.page, attempts, cause = last.cause(),
                 wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "trying again"
@@ -335,7 +357,8 @@ impl ActivityClient {
             return Failure::Final(ScanError::Redirected { host, target });
         }
         let detail = match read_body(response, MAX_ERROR_BYTES).await {
-            Ok(Body::Whole(body) | Body::Cut(body)) => self.auth.redact(&detail(&body)),
+            // Redacted before it is cut short, lest the beginning of a token is left.
+            Ok(Body::Whole(body) | Body::Cut(body)) => shorten(&self.auth.redact(&detail(&body))),
             Err(_) => "no reason was given".to_owned(),
         };
         let code = status.as_u16();
@@ -348,7 +371,9 @@ impl ActivityClient {
                 detail,
             }),
             429 => {
-                let pause = retry_after.unwrap_or(THROTTLED_DELAY).min(MAX_RETRY_AFTER);
+                // At least a second: a service that says 0 is not asked again at once.
+                let pause = retry_after.unwrap_or(THROTTLED_DELAY);
+                let pause = pause.clamp(MIN_DELAY, MAX_RETRY_AFTER);
                 Failure::Passing(
                     RequestError::Status {
                         status: code,
@@ -410,7 +435,7 @@ fn detail(body: &[u8]) -> String {
             .map(str::to_owned),
         Err(_) => None,
     };
-    let said = said.unwrap_or_else(|| {
+    said.unwrap_or_else(|| {
         let start = text.trim_start();
         if start.is_empty() {
             "no reason was given".to_owned()
@@ -419,8 +444,12 @@ fn detail(body: &[u8]) -> String {
         } else {
             start.to_owned()
         }
-    });
-    said.chars()
+    })
+}
+
+/// As much of a text as an error shows.
+fn shorten(text: &str) -> String {
+    text.chars()
         .filter(|c| !c.is_control())
         .take(MAX_DETAIL_CHARS)
         .collect()

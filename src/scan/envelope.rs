@@ -70,6 +70,15 @@ impl Envelope {
             total: members.total.and_then(|total| total.get().parse().ok()),
         })
     }
+
+    /// Takes a continuation that may have been damaged on its way as one that is missing, so that
+    /// the range is halved: asked with it, the service would answer some other question.
+    pub(super) fn distrust_continuation(&mut self) {
+        let is_damaged = |next: &mut String| next.contains(char::REPLACEMENT_CHARACTER);
+        if self.next.take_if(is_damaged).is_some() {
+            self.has_next = true;
+        }
+    }
 }
 
 #[cfg(test)]

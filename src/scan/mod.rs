@@ -28,6 +28,8 @@ mod error;
 mod page;
 mod request;
 mod slice_scan;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub use auth::{ApiToken, Authorize, TokenError};

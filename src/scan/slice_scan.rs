@@ -1,6 +1,7 @@
 //! One slice, page by page: ranges, continuations, probes and halvings.
 
 use std::collections::HashSet;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -28,6 +29,9 @@ pub struct SliceScan {
     sent: HashSet<u128>,
     pages: u32,
     pages_without_new: u32,
+    /// Records handed out of ranges that were then halved. They come again with the halves, which
+    /// is no sign that the service does not get on.
+    due_again: u64,
     last_date_ms: Option<i64>,
 }
 
@@ -92,6 +96,7 @@ impl SliceScan {
             sent: HashSet::new(),
             pages: 0,
             pages_without_new: 0,
+            due_again: 0,
             last_date_ms: None,
         }
     }
@@ -101,28 +106,30 @@ impl SliceScan {
         self.last_date_ms
     }
 
-    /// The next page; `None` when the slice has been answered whole.
+    /// The next page; `None` when the slice has been answered whole. Never `None` after an error,
+    /// or where the caller stopped waiting: the same page is then asked for again.
     ///
     /// # Errors
     /// The slice cannot be scanned to its end; what was handed out of it is worth nothing.
     pub async fn next_page(&mut self) -> Result<Option<Page>, ScanError> {
-        loop {
-            let Some(mut range) = self.current.take() else {
-                let Some(range) = self.waiting.pop() else {
-                    return Ok(None);
-                };
-                self.begin(range, range);
-                continue;
-            };
-            match std::mem::replace(&mut range.next, Next::Nothing) {
-                Next::Ask(filters) => {
-                    let answer = self.answer(&mut range, filters).await?;
-                    return Ok(Some(self.take(range, answer)));
-                }
-                Next::Nothing => self.end(&range),
-                Next::Stuck => self.halve(range.range)?,
-            }
-        }
+        let Some(request) = self.next_request()? else {
+            return Ok(None);
+        };
+        // The range keeps what it waits for, so that nothing is forgotten if the caller does not
+        // wait to the end.
+        let ahead = &mut self.range().ahead;
+        let fetched = match ahead {
+            Some(fetch) => Some((&mut fetch.0).await),
+            None => None,
+        };
+        *ahead = None;
+        let answer = match fetched {
+            Some(Ok(answer)) => answer?,
+            Some(Err(died)) if died.is_panic() => resume_unwind(died.into_panic()),
+            // There was no such task, or the runtime stopped it.
+            Some(Err(_)) | None => self.client.fetch(&request).await?,
+        };
+        Ok(Some(self.take(answer)))
     }
 
     /// Takes note of what the caller saw in the page handed out last.
@@ -136,7 +143,10 @@ impl SliceScan {
                 page: self.pages.saturating_sub(1),
             });
         }
-        self.pages_without_new = if seen.new > 0 {
+        let repeats = seen.records.saturating_sub(seen.new);
+        let due = repeats.min(self.due_again);
+        self.due_again -= due;
+        self.pages_without_new = if seen.new > 0 || due > 0 {
             0
         } else {
             self.pages_without_new + 1
@@ -161,14 +171,30 @@ impl SliceScan {
         self.current = Some(range);
     }
 
-    async fn answer(&self, range: &mut RangeScan, filters: String) -> Result<Answer, ScanError> {
-        match range.ahead.take() {
-            Some(mut ahead) => match (&mut ahead.0).await {
-                Ok(answer) => answer,
-                // The task was stopped or died: the page is simply asked for here.
-                Err(_) => self.client.fetch(&self.request(filters, false)).await,
-            },
-            None => self.client.fetch(&self.request(filters, range.first)).await,
+    /// The range on its way.
+    fn range(&mut self) -> &mut RangeScan {
+        self.current
+            .as_mut()
+            .expect("a request belongs to a range on its way")
+    }
+
+    /// Goes on to the next request, over ends and halvings; `None` when no range is left.
+    fn next_request(&mut self) -> Result<Option<PageRequest>, ScanError> {
+        loop {
+            let Some(range) = &self.current else {
+                let Some(range) = self.waiting.pop() else {
+                    return Ok(None);
+                };
+                self.begin(range, range);
+                continue;
+            };
+            match &range.next {
+                Next::Ask(filters) => {
+                    return Ok(Some(self.request(filters.clone(), range.first)));
+                }
+                Next::Nothing => self.end(),
+                Next::Stuck => self.halve()?,
+            }
         }
     }
 
@@ -183,7 +209,11 @@ impl SliceScan {
     }
 
     /// Turns an answer into a page, and learns from it what to ask next.
-    fn take(&mut self, mut range: RangeScan, answer: Answer) -> Page {
+    fn take(&mut self, answer: Answer) -> Page {
+        let mut range = self
+            .current
+            .take()
+            .expect("an answer belongs to a range on its way");
         let Answer {
             text,
             damage,
@@ -213,8 +243,11 @@ impl SliceScan {
                 }
                 if self.sent.insert(fingerprint(&next)) {
                     Next::Ask(next)
-                } else {
+                } else if envelope.has_next {
                     Next::Stuck
+                } else {
+                    // It has been followed: this is a last page that repeats what it was asked.
+                    Next::Nothing
                 }
             }
             None if envelope.has_next => Next::Stuck,
@@ -233,8 +266,11 @@ impl SliceScan {
         page
     }
 
-    /// Ends a range, or probes it once if all of it was empty.
-    fn end(&mut self, range: &RangeScan) {
+    /// Ends the range on its way, or probes it once if all of it was empty.
+    fn end(&mut self) {
+        let Some(range) = self.current.take() else {
+            return;
+        };
         if !range.any && !range.is_probe() && range.range.from_ms > 0 {
             self.client.counters().probe();
             let asked = TimeWindow {
@@ -250,8 +286,9 @@ impl SliceScan {
         }
     }
 
-    /// Leaves a range that is stuck, and puts its halves in its place.
-    fn halve(&mut self, range: TimeWindow) -> Result<(), ScanError> {
+    /// Leaves the range on its way, which is stuck, and puts its halves in its place.
+    fn halve(&mut self) -> Result<(), ScanError> {
+        let RangeScan { range, records, .. } = *self.range();
         let length_ms = range.until_ms - range.from_ms;
         if length_ms <= 1 {
             return Err(ScanError::Stuck {
@@ -261,6 +298,8 @@ impl SliceScan {
         }
         warn!(slice = %self.slice, from_ms = range.from_ms, length_ms, "stuck; halving the range");
         self.client.counters().halving();
+        self.due_again += records;
+        self.current = None;
         let middle_ms = range.from_ms + length_ms / 2;
         self.waiting.push(TimeWindow {
             from_ms: middle_ms,

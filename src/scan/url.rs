@@ -41,11 +41,17 @@ impl ApiUrl {
         }
     }
 
+    /// Whether requests travel unencrypted, inside this machine.
+    pub(super) fn is_plain(&self) -> bool {
+        self.base.scheme() == "http"
+    }
+
     /// Where activities are asked for.
     pub(super) fn activities(&self) -> Url {
         let mut url = self.base.clone();
         let path = url.path().trim_end_matches('/');
-        let base = path.strip_suffix("/v1").unwrap_or(path);
+        let base = path.strip_suffix("/activities").unwrap_or(path);
+        let base = base.strip_suffix("/v1").unwrap_or(base);
         let base = base.strip_suffix("/api").unwrap_or(base).to_owned();
         url.set_path(&format!("{base}/api/v1/activities/"));
         url
@@ -57,12 +63,17 @@ impl FromStr for ApiUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
+        let syntax = || {
+            // What stands before an @ may be a password.
+            let shown = text.rsplit('@').next().unwrap_or_default();
+            ApiUrlError::Syntax(shown.to_owned())
+        };
         if !text.contains("://") {
-            return Err(ApiUrlError::Syntax(text.to_owned()));
+            return Err(syntax());
         }
-        let base = Url::parse(text).map_err(|_| ApiUrlError::Syntax(text.to_owned()))?;
+        let base = Url::parse(text).map_err(|_| syntax())?;
         let loopback = match base.host() {
-            None => return Err(ApiUrlError::Syntax(text.to_owned())),
+            None => return Err(syntax()),
             Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
             Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
             Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
@@ -100,6 +111,7 @@ mod tests {
             "https://Contoso.eu2.portal.cloudappsecurity.com",
             "https://contoso.eu2.portal.cloudappsecurity.com/api",
             "https://contoso.eu2.portal.cloudappsecurity.com/api/v1/",
+            "https://contoso.eu2.portal.cloudappsecurity.com:443/api/v1/activities/",
         ] {
             let url: ApiUrl = text.parse().unwrap();
             assert_eq!(url.host(), "contoso.eu2.portal.cloudappsecurity.com");
@@ -137,6 +149,14 @@ mod tests {
                 ApiUrlError::Syntax("contoso.example".to_owned()),
             ),
             ("https://", ApiUrlError::Syntax("https://".to_owned())),
+            (
+                "https://me:secret@conto so",
+                ApiUrlError::Syntax("conto so".to_owned()),
+            ),
+            (
+                "http://localhost.contoso.example",
+                ApiUrlError::Insecure("localhost.contoso.example".to_owned()),
+            ),
             ("https://u:p@contoso.example", ApiUrlError::Parts),
             ("https://contoso.example?x=1", ApiUrlError::Parts),
         ];

@@ -1,0 +1,240 @@
+//! The scan protocol against a scripted server, in simulated time.
+//!
+//! The server says what a test tells it to say, request by request; the simulated tenant, which
+//! behaves like the service, is what the integration tests scan.
+
+mod answers;
+mod limits;
+mod model;
+mod paging;
+mod retries;
+mod server;
+
+use std::collections::HashSet;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+
+use self::server::{Asked, Reply, Server};
+use super::{
+    ActivityClient, ApiToken, Authorize, Budget, ClientOptions, ClockField, PageSeen, Place,
+    ScanCounters, ScanCounts, ScanError, ScanOptions, SliceScan,
+};
+use crate::clock::Clock;
+use crate::fingerprint::fingerprint;
+use crate::window::Slice;
+
+/// 2026-11-19T10:00:00Z, the start of [`slice()`].
+const FROM_MS: i64 = 1_795_082_400_000;
+/// The end of [`slice()`].
+const UNTIL_MS: i64 = FROM_MS + 60_000;
+const TOKEN: &str = "t0ken-of-the-tests=";
+
+fn slice() -> Slice {
+    "20261119T1000Z-20261119T1001Z".parse().unwrap()
+}
+
+/// A clock whose sleep returns at once, moves time on and is remembered.
+#[derive(Clone, Default)]
+struct TestClock(Arc<Mutex<(Duration, Vec<Duration>)>>);
+
+impl TestClock {
+    fn slept(&self) -> Vec<Duration> {
+        self.0.lock().unwrap().1.clone()
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now_ms(&self) -> i64 {
+        UNTIL_MS + i64::try_from(self.elapsed().as_millis()).unwrap()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap().0
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        // Sleepers that began together wake together: their times do not add up.
+        let until = self.elapsed() + duration;
+        tokio::task::yield_now().await;
+        let mut state = self.0.lock().unwrap();
+        state.0 = state.0.max(until);
+        state.1.push(duration);
+    }
+}
+
+/// What a test may set before it begins.
+struct Setup {
+    page_limit: u32,
+    max_page_bytes: u64,
+    max_attempts: u32,
+    read_timeout: Duration,
+    requests_per_minute: Option<NonZeroU32>,
+    auth: Box<dyn Authorize>,
+    clock: TestClock,
+    from: ScanOptions,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            page_limit: 500,
+            max_page_bytes: 1024 * 1024,
+            max_attempts: 4,
+            read_timeout: Duration::from_secs(30),
+            requests_per_minute: None,
+            auth: Box::new(ApiToken::try_new(&TOKEN.into()).unwrap()),
+            clock: TestClock::default(),
+            from: ScanOptions {
+                clock: ClockField::Created,
+                filters: Map::new(),
+                look_ahead_max_bytes: u64::MAX,
+            },
+        }
+    }
+}
+
+impl Setup {
+    /// Starts a server that answers every request as `answer` says.
+    async fn serve(self, answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> World {
+        let server = Server::start(Box::new(answer)).await;
+        let counters = Arc::new(ScanCounters::default());
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let budget = Budget::new(
+            self.requests_per_minute,
+            Arc::clone(&clock),
+            Arc::clone(&counters),
+        );
+        let options = ClientOptions {
+            api_url: server.url().parse().unwrap(),
+            page_limit: self.page_limit,
+            max_page_bytes: self.max_page_bytes,
+            max_attempts: self.max_attempts,
+            connect_timeout: Duration::from_secs(30),
+            read_timeout: self.read_timeout,
+        };
+        let client =
+            ActivityClient::new(options, self.auth, budget, clock, Arc::clone(&counters)).unwrap();
+        World {
+            server,
+            clock: self.clock,
+            counters,
+            client: Arc::new(client),
+            options: Arc::new(self.from),
+        }
+    }
+
+    /// Starts a server that gives these answers, one after the other, and then refuses.
+    async fn script(self, replies: impl IntoIterator<Item = Reply>) -> World {
+        let mut replies = replies.into_iter().collect::<Vec<_>>().into_iter();
+        let end = || Reply::status(418).json(r#"{"detail":"the script has ended"}"#);
+        self.serve(move |_| replies.next().unwrap_or_else(end))
+            .await
+    }
+}
+
+/// A server, and a client that speaks to it.
+struct World {
+    server: Server,
+    clock: TestClock,
+    counters: Arc<ScanCounters>,
+    client: Arc<ActivityClient>,
+    options: Arc<ScanOptions>,
+}
+
+/// What came of a scan.
+#[derive(Default)]
+struct Story {
+    /// Ids in the order in which they came, repeats left out.
+    ids: Vec<String>,
+    /// Ids of the neighbour's records.
+    neighbours: Vec<String>,
+    pages: u32,
+    error: Option<ScanError>,
+}
+
+impl World {
+    fn begin(&self) -> SliceScan {
+        SliceScan::new(Arc::clone(&self.client), slice(), Arc::clone(&self.options))
+    }
+
+    /// Scans the slice as the job does.
+    async fn scan(&self) -> Story {
+        let mut story = Story::default();
+        story.go_on(&mut self.begin()).await;
+        story
+    }
+
+    /// Scans the slice to its error.
+    async fn fail(&self) -> ScanError {
+        self.scan().await.error.expect("the scan is to fail")
+    }
+
+    fn counts(&self) -> ScanCounts {
+        self.counters.counts()
+    }
+
+    /// The bounds of every request: milliseconds after the slice's start, both inclusive.
+    fn bounds(&self) -> Vec<(i64, i64)> {
+        self.server.asked().iter().map(Asked::bounds).collect()
+    }
+}
+
+impl Story {
+    /// Takes a scan to its end, or to an error.
+    async fn go_on(&mut self, scan: &mut SliceScan) {
+        let mut met = HashSet::new();
+        let result = async {
+            while let Some(page) = scan.next_page().await? {
+                assert_eq!(page.index, self.pages, "indexes are consecutive");
+                self.pages += 1;
+                let records: Vec<Value> =
+                    serde_json::from_str(&page.text[page.data.clone()]).unwrap();
+                let mut seen = PageSeen {
+                    records: records.len() as u64,
+                    inside: 0,
+                    new: 0,
+                };
+                for record in records {
+                    let id = record["_id"].as_str().unwrap_or("no id").to_owned();
+                    let is_new = met.insert(fingerprint(&record.to_string()));
+                    seen.new += u64::from(is_new);
+                    let place = page.place(record["created"].as_i64());
+                    seen.inside += u64::from(place != Place::Outside);
+                    match place {
+                        Place::Inside if is_new => self.ids.push(id),
+                        Place::Neighbour => self.neighbours.push(id),
+                        _ => {}
+                    }
+                }
+                scan.observe(seen)?;
+            }
+            Ok(())
+        };
+        self.error = result.await.err();
+    }
+
+    fn expect_ids(&self, ids: &[&str]) {
+        assert!(self.error.is_none(), "{:?}", self.error);
+        assert_eq!(self.ids, ids);
+    }
+}
+
+/// A record that was saved so long after the slice's start.
+fn record(id: &str, at_ms: i64) -> Value {
+    json!({"_id": id, "created": FROM_MS + at_ms})
+}
+
+/// The last page of a range.
+fn last(records: &[Value]) -> Reply {
+    Reply::page(&json!({"data": records, "hasNext": false}))
+}
+
+/// A page after which there is more.
+fn more(records: &[Value], next: &Value) -> Reply {
+    Reply::page(&json!({"data": records, "hasNext": true, "nextQueryFilters": next}))
+}

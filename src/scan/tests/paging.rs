@@ -1,0 +1,391 @@
+//! From page to page: continuations, halvings, probes, and where records belong.
+
+use futures::FutureExt;
+use serde_json::{Map, Value, json};
+
+use super::server::Reply;
+use super::{FROM_MS, Setup, Story, UNTIL_MS, World, last, more, record, slice};
+use crate::scan::{ClockField, ScanError, ScanOptions, SliceScan};
+use crate::window::Slice;
+
+#[tokio::test]
+async fn the_first_request_has_absolute_bounds_and_the_users_filters() {
+    let filters = json!({"service": {"eq": [20893]}});
+    let setup = Setup {
+        page_limit: 200,
+        from: ScanOptions {
+            clock: ClockField::Date,
+            filters: filters.as_object().unwrap().clone(),
+            look_ahead_max_bytes: 0,
+        },
+        ..Setup::default()
+    };
+    let world = setup.script([last(&[record("a", 0)])]).await;
+    world.scan().await.expect_ids(&["a"]);
+    let asked = &world.server.asked()[0];
+    assert!(asked.head.starts_with("POST /api/v1/activities/ HTTP/1.1"));
+    assert_eq!(asked.header("content-type"), Some("application/json"));
+    assert_eq!(
+        asked.body,
+        json!({
+            "filters": {"date": {"gte": FROM_MS, "lte": UNTIL_MS - 1}, "service": {"eq": [20893]}},
+            "isScan": true, "sortField": "date", "sortDirection": "asc", "limit": 200
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_continuation_is_sent_as_the_text_that_came() {
+    let next = r#"{"b" : [ 1 ,2.50],"a":"é","big":123456789012345678901234567890}"#;
+    let page = format!(r#"{{"data":[],"nextQueryFilters": {next} ,"hasNext":true}}"#);
+    let replies = [Reply::status(200).json(&page), last(&[record("a", 1)])];
+    let world = Setup::default().script(replies).await;
+    world.scan().await.expect_ids(&["a"]);
+    let asked = world.server.asked();
+    assert!(asked[1].text.contains(&format!(r#"{{"filters":{next},"#)));
+    for member in ["isScan", "sortField", "sortDirection", "limit"] {
+        assert_eq!(asked[0].body[member], asked[1].body[member]);
+    }
+}
+
+#[tokio::test]
+async fn short_and_empty_pages_are_not_the_end() {
+    let replies = [
+        more(&[record("a", 1)], &json!({"n": 1})),
+        more(&[], &json!({"n": 2})),
+        more(&[], &json!("a text")),
+        last(&[record("b", 2)]),
+    ];
+    let world = Setup::default().script(replies).await;
+    world.scan().await.expect_ids(&["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_continuation_beside_an_end_is_followed_and_counted() {
+    let page = |id, next: Value| {
+        Reply::page(&json!({"data": [record(id, 1)], "hasNext": false, "nextQueryFilters": next}))
+    };
+    let replies = [page("a", json!({"n": 1})), page("b", Value::Null)];
+    let world = Setup::default().script(replies).await;
+    world.scan().await.expect_ids(&["a", "b"]);
+    assert_eq!(world.counts().extra_continuations, 1);
+
+    // A service that repeats its question on the last page says that it is the last.
+    let replies = [page("a", json!({"n": 1})), page("b", json!({"n": 1}))];
+    let world = Setup::default().script(replies).await;
+    world.scan().await.expect_ids(&["a", "b"]);
+    let counts = world.counts();
+    assert_eq!((counts.extra_continuations, counts.halvings), (2, 0));
+}
+
+#[tokio::test]
+async fn a_range_that_is_stuck_is_scanned_in_halves_the_older_first() {
+    let no_continuations = [
+        json!({"data": [record("a", 1)], "hasNext": true}),
+        json!({"data": [record("a", 1)], "hasNext": true, "nextQueryFilters": null}),
+        // What was asked already, in another order.
+        json!({"data": [record("a", 1)], "hasNext": true, "nextQueryFilters":
+            {"x": 1, "created": {"lte": UNTIL_MS - 1, "gte": FROM_MS}}}),
+    ];
+    for page in no_continuations {
+        let mut setup = Setup::default();
+        setup.from.filters = Map::from_iter([("x".to_owned(), json!(1))]);
+        let replies = [
+            Reply::page(&page),
+            last(&[record("a", 1), record("b", 2)]),
+            last(&[record("c", 30_000)]),
+        ];
+        let world = setup.script(replies).await;
+        world.scan().await.expect_ids(&["a", "b", "c"]);
+        assert_eq!(world.bounds(), [(0, 59_999), (0, 29_999), (30_000, 59_999)]);
+        assert_eq!(world.counts().halvings, 1);
+    }
+}
+
+#[tokio::test]
+async fn filters_that_were_sent_before_are_not_sent_again() {
+    let replies = [
+        more(&[record("a", 1)], &json!({"n": 1, "m": 2})),
+        more(&[record("b", 2)], &json!({"n": 2})),
+        more(&[record("c", 3)], &json!({"m": 2, "n": 1})),
+        last(&[record("a", 1), record("b", 2), record("c", 3)]),
+        last(&[record("d", 40_000)]),
+    ];
+    let world = Setup::default().script(replies).await;
+    world.scan().await.expect_ids(&["a", "b", "c", "d"]);
+    assert_eq!(world.counts().requests, 5);
+}
+
+/// A scan that asks for nothing ahead of time, so that every request is one that was needed.
+fn without_look_ahead() -> Setup {
+    let mut setup = Setup::default();
+    setup.from.look_ahead_max_bytes = 0;
+    setup
+}
+
+#[tokio::test]
+async fn ten_pages_without_a_new_record_are_stuck() {
+    let mut requests = 0;
+    let world = without_look_ahead()
+        .serve(move |asked| {
+            requests += 1;
+            if asked.body["filters"]["created"].is_null() || requests == 1 {
+                more(&[record("a", 1)], &json!({ "n": requests }))
+            } else {
+                last(&[record("b", asked.bounds().0 + 2)])
+            }
+        })
+        .await;
+    world.scan().await.expect_ids(&["a", "b", "b"]);
+    // The page with the record, ten that repeat it, and two halves.
+    assert_eq!((world.counts().requests, world.counts().halvings), (13, 1));
+}
+
+#[tokio::test]
+async fn ten_empty_pages_are_stuck_too() {
+    let mut requests = 0;
+    let world = without_look_ahead()
+        .serve(move |asked| {
+            requests += 1;
+            if requests <= 10 {
+                more(&[], &json!({ "n": requests }))
+            } else {
+                last(&[record("a", asked.bounds().0)])
+            }
+        })
+        .await;
+    world.scan().await.expect_ids(&["a", "a"]);
+    assert_eq!(world.counts().requests, 12);
+}
+
+#[tokio::test]
+async fn records_that_come_again_with_the_halves_are_no_standstill() {
+    // One record a second and a page; what follows the last page is lost once, so that the halves
+    // repeat many more than ten pages.
+    let mut is_lost = false;
+    let world = without_look_ahead()
+        .serve(move |asked| {
+            let filters = &asked.body["filters"];
+            let (at, from, until) = if let Some(at) = filters["at"].as_i64() {
+                let bound = |name| filters[name].as_i64().unwrap();
+                (at, bound("from"), bound("until"))
+            } else {
+                let (from, until) = asked.bounds();
+                (from / 1000, from, until)
+            };
+            let records = [record(&format!("{at}"), at * 1000)];
+            if at * 1000 + 999 < until {
+                more(
+                    &records,
+                    &json!({"at": at + 1, "from": from, "until": until}),
+                )
+            } else if is_lost {
+                last(&records)
+            } else {
+                is_lost = true;
+                Reply::page(&json!({"data": records, "hasNext": true}))
+            }
+        })
+        .await;
+    let story = world.scan().await;
+    assert!(story.error.is_none(), "{:?}", story.error);
+    assert_eq!(story.ids.len(), 60);
+    assert_eq!((world.counts().halvings, world.counts().requests), (1, 120));
+}
+
+#[tokio::test]
+async fn a_millisecond_that_cannot_be_paged_is_named() {
+    let at_ms = 12_345;
+    let world = Setup::default()
+        .serve(move |asked| {
+            let (from, until) = asked.bounds();
+            if (from..=until).contains(&at_ms) {
+                Reply::page(&json!({"data": [], "hasNext": true}))
+            } else {
+                last(&[record("a", from)])
+            }
+        })
+        .await;
+    let mut scan = world.begin();
+    let mut story = Story::default();
+    story.go_on(&mut scan).await;
+    match story.error {
+        Some(ScanError::Stuck { slice: of, at_ms }) => {
+            assert_eq!((of, at_ms), (slice(), FROM_MS + 12_345));
+        }
+        other => panic!("{other:?}"),
+    }
+    // A minute is halved some sixteen times, and asked for no more than that.
+    assert!(world.counts().requests < 40);
+    // What has failed is never taken for done.
+    assert!(scan.next_page().await.is_err());
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_asked_once_more_from_a_millisecond_earlier() {
+    let replies = [
+        more(&[], &json!({"n": 1})),
+        last(&[]),
+        last(&[record("neighbour", -1), record("a", 0)]),
+    ];
+    let world = Setup::default().script(replies).await;
+    let story = world.scan().await;
+    story.expect_ids(&["a"]);
+    assert_eq!(story.neighbours, ["neighbour"]);
+    let asked = world.server.asked();
+    assert_eq!(asked[0].bounds(), (0, 59_999));
+    assert_eq!(asked[2].bounds(), (-1, 59_999));
+    assert_eq!(world.counts().probes, 1);
+
+    let world = Setup::default().script([last(&[]), last(&[])]).await;
+    world.scan().await.expect_ids(&[]);
+    assert_eq!(world.counts().requests, 2);
+}
+
+#[tokio::test]
+async fn a_probe_that_is_stuck_halves_what_it_probed() {
+    let replies = [
+        last(&[]),
+        Reply::page(&json!({"data": [], "hasNext": true})),
+        last(&[record("a", 1)]),
+        last(&[]),
+        last(&[record("a", 1)]),
+    ];
+    let world = Setup::default().script(replies).await;
+    let story = world.scan().await;
+    // The record comes with the older half, and with the probe of the newer one.
+    story.expect_ids(&["a"]);
+    let bounds = [
+        (0, 59_999),
+        (-1, 59_999),
+        (0, 29_999),
+        (30_000, 59_999),
+        (29_999, 59_999),
+    ];
+    assert_eq!(world.bounds(), bounds);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_before_the_epoch() {
+    let world = Setup::default().script([last(&[])]).await;
+    let slice: Slice = "19700101T0000Z-19700101T0001Z".parse().unwrap();
+    let mut scan = SliceScan::new(world.client, slice, world.options);
+    assert!(scan.next_page().await.unwrap().is_some());
+    assert!(scan.next_page().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_page_with_nothing_of_the_slice_says_that_the_filter_is_ignored() {
+    let strays = [record("old", -1), record("late", 60_000)];
+    let world = Setup::default()
+        .script([
+            more(&[record("a", 1), strays[0].clone()], &json!({"n": 1})),
+            last(&strays),
+        ])
+        .await;
+    let error = world.fail().await;
+    assert!(
+        matches!(error, ScanError::FilterIgnored { page: 1, .. }),
+        "{error}"
+    );
+
+    // In a probe the neighbour's are what was asked for.
+    let world = Setup::default()
+        .script([last(&[]), last(&strays[..1])])
+        .await;
+    let story = world.scan().await;
+    story.expect_ids(&[]);
+    assert_eq!(story.neighbours, ["old"]);
+}
+
+#[tokio::test]
+async fn a_record_without_a_usable_clock_belongs_to_the_slice() {
+    let world = Setup::default()
+        .script([last(&[json!({"_id": "a"})])])
+        .await;
+    world.scan().await.expect_ids(&["a"]);
+}
+
+#[tokio::test]
+async fn a_total_that_differs_is_counted() {
+    let page = |total: Value| {
+        Reply::page(&json!({"data": [record("a", 1)], "hasNext": false, "total": total}))
+    };
+    for (total, differs) in [
+        (json!(1), 0),
+        (json!(2), 1),
+        (json!("many"), 0),
+        (Value::Null, 0),
+    ] {
+        let world = Setup::default().script([page(total)]).await;
+        world.scan().await.expect_ids(&["a"]);
+        assert_eq!(world.counts().total_differs, differs);
+    }
+}
+
+/// Three pages.
+async fn three_pages(setup: Setup) -> World {
+    let replies = [
+        more(&[record("a", 1)], &json!({"n": 1})),
+        more(&[record("b", 2)], &json!({"n": 2})),
+        last(&[record("c", 3)]),
+    ];
+    setup.script(replies).await
+}
+
+#[tokio::test]
+async fn the_next_page_is_fetched_while_one_is_decoded() {
+    let world = three_pages(Setup::default()).await;
+    let mut scan = world.begin();
+    scan.next_page().await.unwrap();
+    // Nobody asks for the second page, and yet its request arrives.
+    while world.server.asked().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+
+    let world = three_pages(without_look_ahead()).await;
+    let mut scan = world.begin();
+    scan.next_page().await.unwrap();
+    // Time enough for a request of somebody else.
+    world.begin().next_page().await.unwrap();
+    assert_eq!(world.server.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_caller_who_stops_waiting_loses_nothing() {
+    for setup in [Setup::default(), without_look_ahead()] {
+        // A request that nobody waits for may arrive all the same.
+        let world = setup
+            .serve(|asked| match &asked.body["filters"]["n"] {
+                Value::Null => more(&[record("a", 1)], &json!({"n": 1})),
+                _ => last(&[record("b", 2)]),
+            })
+            .await;
+        let mut scan = world.begin();
+        assert!(scan.next_page().now_or_never().is_none());
+        assert!(scan.next_page().await.unwrap().is_some());
+        assert!(scan.next_page().now_or_never().is_none());
+        let page = scan.next_page().await.unwrap().unwrap();
+        assert!(page.text.contains(r#""b""#));
+        assert!(scan.next_page().await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn the_services_clock_is_that_of_the_last_answer() {
+    let later = "Thu, 19 Nov 2026 12:00:07 GMT";
+    let replies = [
+        more(&[record("a", 1)], &json!({"n": 1})),
+        more(&[record("b", 2)], &json!({"n": 2}))
+            .without_date()
+            .header("Date", later),
+        last(&[record("c", 3)]).without_date(),
+    ];
+    let world = Setup::default().script(replies).await;
+    let mut scan = world.begin();
+    let noon_ms = FROM_MS + 2 * 3_600_000;
+    for date_ms in [Some(noon_ms), Some(noon_ms + 7_000), None] {
+        scan.next_page().await.unwrap();
+        assert_eq!(scan.last_date_ms(), date_ms);
+    }
+}
