@@ -66,7 +66,7 @@ async fn an_odd_page_is_taken_as_it_is() {
             },
         ),
         Fault::new(At::Page(1), What::PadTo { bytes: 3_000_000 }),
-        Fault::new(At::Page(1), What::GzipBomb { bytes: 30_000_000 }),
+        Fault::new(At::Page(1), What::GzipBomb { bytes: 6_000_000 }),
         Fault::new(At::Every, What::IgnoreOrder).always(),
         Fault::new(At::Every, What::Shuffle).always(),
         Fault::new(At::Page(1), What::EmptyPage).times(3),
@@ -378,7 +378,7 @@ async fn a_tenant_that_takes_only_small_pages_is_asked_for_small_pages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_above_the_bound_is_an_error_and_not_an_allocation() {
     let (story, report) = small()
-        .fault(Fault::new(At::Every, What::GzipBomb { bytes: 200_000_000 }).always())
+        .fault(Fault::new(At::Every, What::GzipBomb { bytes: 8_000_000 }).always())
         .flags(&["--max-page-bytes", "1MiB", "--parallel", "1"])
         .run()
         .await;

@@ -169,7 +169,7 @@ impl Story {
             token: Some("sim-token".into()),
         };
         let mut config = ScanConfig::resolve(*args, environment, self.clock.now_ms()).unwrap();
-        config.client.read_timeout = Duration::from_millis(500);
+        config.client.read_timeout = Duration::from_secs(3);
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let counters = Arc::new(ScanCounters::default());
         let budget = Budget::new(
