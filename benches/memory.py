@@ -82,9 +82,9 @@ def main():
         report = scan(programs, records, days, asked.flags)
         peak_mib = report["peak_memory_bytes"] / 2**20
         first = first or peak_mib
-        rows = report["counts"]["rows"]
+        rows = report["rows"]
         print(
-            f"{rows:>9} {days:>5} {report['counts']['pages']:>6} {report['bytes_in'] / 1e6:>8.0f}"
+            f"{rows:>9} {days:>5} {report['pages']:>6} {report['bytes_in'] / 1e6:>8.0f}"
             f" {peak_mib:>9.0f} {peak_mib / first:>6.2f} {rows / max(report['elapsed_s'], 1e-3):>8.0f}"
         )
 

@@ -333,7 +333,7 @@ fn describe_plan(report: &mut RunReport, plan: &Plan) {
     report.window = Some(plan.covered.into());
     report.slices.planned = plan.slices.len() as u64;
     report.slices.skipped = plan.committed;
-    report.notes.extend(plan.remark());
+    report.notes.extend(plan.remarks());
     if plan.slices.is_empty() {
         let what = if plan.covered.is_empty() {
             "no slice of the window is closed yet"

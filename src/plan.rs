@@ -15,7 +15,13 @@ pub struct Plan {
     pub slices: Vec<Slice>,
     /// Slices of the window that have one.
     pub committed: u64,
+    /// Slices of this plan that begin further back than [`HISTORY_DAYS`].
+    pub forgotten: u64,
 }
+
+/// Days back that the service is sure to answer for. It keeps activities for 180 days, but clients
+/// got nothing older than 30 through this endpoint, and no error either (API.md section 5.4).
+pub const HISTORY_DAYS: i64 = 30;
 
 impl Plan {
     /// Plans a window: widened outward to whole slices, its end cut back to the last closed one.
@@ -35,16 +41,30 @@ impl Plan {
         let (done, slices): (Vec<Slice>, Vec<Slice>) = length
             .slices(covered)
             .partition(|slice| committed.contains(&slice.to_string()));
+        let history_from_ms = now_ms.saturating_sub(HISTORY_DAYS * 24 * 60 * 60_000);
+        let forgotten = slices.partition_point(|slice| slice.from_ms() < history_from_ms);
         Self {
             asked,
             covered,
             slices,
             committed: done.len() as u64,
+            forgotten: forgotten as u64,
         }
     }
 
-    /// Says how the window was changed, if it was.
-    pub fn remark(&self) -> Option<String> {
+    /// What the user should know of the plan.
+    pub fn remarks(&self) -> Vec<String> {
+        let forgotten = (self.forgotten > 0).then(|| {
+            format!(
+                "{} slices begin more than {HISTORY_DAYS} days back, where the service is known to answer with nothing and no error; an empty slice there says little",
+                self.forgotten
+            )
+        });
+        self.change().into_iter().chain(forgotten).collect()
+    }
+
+    /// How the window was changed, if it was.
+    fn change(&self) -> Option<String> {
         if self.asked == self.covered {
             return None;
         }
@@ -120,9 +140,21 @@ mod tests {
             ]
         );
         assert_eq!(
-            plan.remark().unwrap(),
-            "the window was widened to whole slices and cut back to the last closed one"
+            plan.remarks(),
+            ["the window was widened to whole slices and cut back to the last closed one"]
         );
+    }
+
+    #[test]
+    fn slices_that_the_service_may_have_forgotten_are_counted() {
+        let plan = plan(
+            "2026-10-21T22:00:00Z",
+            "2026-10-22T02:00:00Z",
+            "2026-11-21",
+            &[],
+        );
+        assert_eq!((plan.slices.len(), plan.forgotten), (4, 2));
+        assert!(plan.remarks()[0].starts_with("2 slices begin more than 30 days back"));
     }
 
     #[test]

@@ -44,8 +44,14 @@ pub(crate) enum Fate {
 pub(crate) struct Call {
     /// Its number in the run, from 0.
     pub(crate) index: usize,
-    pub(crate) verb: &'static str,
-    pub(crate) path: String,
+    verb: &'static str,
+    path: String,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {}: {} {}", self.index, self.verb, self.path)
+    }
 }
 
 type Plan = Box<dyn FnMut(&Call) -> Fate + Send>;

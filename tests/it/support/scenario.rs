@@ -243,6 +243,13 @@ impl Story {
     pub(crate) async fn expect_exact(&self) {
         assert_same(&self.ids(), &self.expected_ids());
         self.expect_clean().await;
+        if !self
+            .flags
+            .iter()
+            .any(|flag| flag == "--requests-per-minute")
+        {
+            self.expect_within_budget(30);
+        }
     }
 
     pub(crate) async fn expect_clean(&self) {
