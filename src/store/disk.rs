@@ -13,6 +13,9 @@ use object_store::path::Path;
 use super::error::BadLocation;
 use super::{Store, StoreError, Upload, Uploads};
 
+/// How often a folder that others add to is emptied before it is left to them.
+const SWEEP_TRIES: u32 = 5;
+
 /// Makes a lake's folder where it is missing, and opens it.
 pub(super) fn make(location: &str) -> Result<Store, StoreError> {
     let root = folder(location)?;
@@ -123,7 +126,7 @@ impl Uploads for DiskUploads {
         let own = self.own_folder();
         let slice = slice.to_owned();
         blocking("sweep", self.staging(&slice), move |staging| {
-            ignore_missing(fs::remove_dir_all(staging))?;
+            remove_folder(staging)?;
             // What the store itself leaves when it dies inside a put: `<name>#<n>` beside `<name>`.
             remove_put_leftovers(
                 &own.join("commits"),
@@ -192,6 +195,18 @@ fn remove_put_leftovers(folder: &FilePath, prefix: &str, find: PutLeftovers) -> 
             Ok(())
         }
     }
+}
+
+/// Removes a folder and all in it. Somebody who has lost the slice and does not know it yet may add
+/// to it meanwhile: what stays is theirs to remove, or the next run's.
+fn remove_folder(folder: &FilePath) -> io::Result<()> {
+    for _ in 0..SWEEP_TRIES {
+        match ignore_missing(fs::remove_dir_all(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            outcome => return outcome,
+        }
+    }
+    Ok(())
 }
 
 fn ignore_missing(outcome: io::Result<()>) -> io::Result<()> {
