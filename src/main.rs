@@ -226,11 +226,12 @@ fn listen(patience: Duration) -> io::Result<watch::Receiver<bool>> {
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
+            let clock = SystemClock::new();
             runtime.block_on(async {
                 signals.next().await;
                 interrupt.send_replace(true);
                 tokio::select! {
-                    () = SystemClock::new().sleep(patience) => {}
+                    () = clock.sleep(patience) => {}
                     () = signals.next() => {}
                 }
             });
