@@ -1,0 +1,157 @@
+//! Several real processes over one lake: at once, and one that sleeps while another wins.
+
+use std::time::Duration;
+
+use mdca_sim::SimOptions;
+
+use crate::support::process::{BadDisk, Place, calls_in, random, shim};
+use crate::support::scenario::{assert_same, files_below};
+
+/// Rounds with two and with four processes.
+const ROUNDS: [(usize, u32); 2] = [(2, 8), (4, 6)];
+
+/// Processes that begin within moments of each other share the work and undo nothing of it: every
+/// row is there once, everybody is content, and what was done in vain is counted.
+#[test]
+fn processes_that_run_at_once_fill_the_lake_once() {
+    let mut random = random();
+    let place = Place::new(
+        "2026-10-01T20:00:00Z",
+        "2026-10-02T04:00:00Z",
+        400,
+        SimOptions::default(),
+    );
+    let (mut rounds, mut lost, mut adopted) = (0, 0, 0);
+    for (processes, times) in ROUNDS {
+        for _ in 0..times {
+            let lake = place.lake();
+            let mut running = Vec::new();
+            for _ in 0..processes {
+                running.push(place.start(lake.scan().args(["--page-limit", "50"])));
+                std::thread::park_timeout(Duration::from_micros(random.u64(0..60_000)));
+            }
+            let mut committed = 0;
+            for running in running {
+                let ended = running.wait();
+                assert_eq!(ended.code(), Some(0), "{ended}");
+                let done = ended.slices("committed") + ended.slices("adopted");
+                assert_eq!(
+                    done + ended.slices("lost_attempts"),
+                    ended.slices("planned"),
+                    "{ended}"
+                );
+                committed += done;
+                lost += ended.slices("lost_attempts");
+                adopted += ended.slices("adopted");
+            }
+            // A slice that one process adopted from another that still runs is counted by both.
+            assert!(committed >= 8, "{committed} of 8 slices are somebody's");
+            lake.expect_exact("after several at once");
+            rounds += 1;
+        }
+    }
+    println!("{rounds} rounds: {lost} attempts were lost, {adopted} adopted");
+    assert!(lost > 0, "nobody ever met anybody");
+}
+
+/// A process is stopped before one of its calls on the disk, another one does all the work, and the
+/// first wakes up. Once for every call with which a run changes the lake.
+#[test]
+fn a_process_that_sleeps_while_another_wins_spoils_nothing() {
+    if shim().is_none() {
+        return;
+    }
+    let place = Place::small();
+    let (mut stopped, mut lost) = (0, 0);
+    for at in 1.. {
+        let lake = place.lake();
+        let log = place.fresh("calls");
+        let sleepy = BadDisk {
+            calls: "create,rename,link,unlink,mkdir",
+            at,
+            what: "stop",
+            log: Some(&log),
+            ..BadDisk::default()
+        };
+        let mut first = place.start(lake.scan_on(&sleepy).args(["--parallel", "1"]));
+        if !first.stops() {
+            let ended = first.wait();
+            assert_eq!(ended.code(), Some(0), "{ended}");
+            lake.expect_exact("undisturbed");
+            break;
+        }
+        stopped += 1;
+        let what = format!("asleep before {:?}", calls_in(&log).last());
+        let second = place.run(&mut lake.scan());
+        assert_eq!(second.code(), Some(0), "{what}: {second}");
+        assert_same(&lake.exported_ids(), &place.expected_ids());
+        first.signal("CONT");
+        let first = first.wait();
+        assert_eq!(first.code(), Some(0), "{what}: {first}");
+        lost += first.slices("lost_attempts");
+        lake.expect_exact(&what);
+    }
+    println!("stopped before {stopped} calls; {lost} attempts were lost");
+    assert!(stopped > 40 && lost > 10, "{stopped} stops, {lost} lost");
+}
+
+/// The same, and the first one is killed soon after it woke. That may leave one file that no commit
+/// names, which `verify` calls foreign; by the commits the lake is whole all the time.
+#[test]
+fn a_process_that_dies_after_it_woke_leaves_one_foreign_file_at_most() {
+    if shim().is_none() {
+        return;
+    }
+    let place = Place::small();
+    let (mut killed, mut foreign) = (0, 0);
+    'all: for then_killed in [1, 2] {
+        for at in 1.. {
+            let lake = place.lake();
+            let sleepy = BadDisk {
+                calls: "rename,link",
+                at,
+                what: "stop",
+                then_killed,
+                ..BadDisk::default()
+            };
+            let mut first = place.start(lake.scan_on(&sleepy).args(["--parallel", "1"]));
+            if !first.stops() {
+                continue 'all;
+            }
+            let second = place.run(&mut lake.scan());
+            assert_eq!(second.code(), Some(0), "{second}");
+            first.signal("CONT");
+            let first = first.wait();
+            killed += u32::from(first.code().is_none());
+            let what = format!("killed {then_killed} calls after it slept at {at}");
+            assert_same(&lake.exported_ids(), &place.expected_ids());
+            // Whatever the dead left is cleared away, but for what nobody can know to be its.
+            let third = place.run(&mut lake.scan());
+            assert_eq!(third.code(), Some(0), "{what}: {third}");
+            assert_same(&lake.exported_ids(), &place.expected_ids());
+            lake.expect_swept(&what);
+            let verified = lake.verify();
+            let findings = verified.report()["findings"].as_array().unwrap().clone();
+            assert_eq!(
+                verified.code(),
+                Some(if findings.is_empty() { 0 } else { 5 }),
+                "{verified}"
+            );
+            assert!(findings.len() <= 1, "{what}: {verified}");
+            for finding in findings {
+                assert_eq!(finding["what"], "foreign", "{what}: {verified}");
+                foreign += 1;
+                let path = lake.path().join(finding["path"].as_str().unwrap());
+                std::fs::remove_file(path).unwrap();
+                lake.expect_exact(&what);
+            }
+            assert_eq!(
+                files_below(&lake.path().join("_mdca/commits")).len(),
+                lake.commits(),
+                "{what}"
+            );
+        }
+    }
+    println!("killed {killed} times after it woke; {foreign} foreign files were found");
+    assert!(killed > 10, "{killed}");
+}
