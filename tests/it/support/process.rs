@@ -1,12 +1,12 @@
 //! The real program, in processes of its own, over a tenant that lives in the test.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use mdca_lake::window::format_time;
@@ -40,7 +40,7 @@ pub(crate) struct Place {
     pub(crate) sim: Sim,
     range_ms: Range<i64>,
     room: TempDir,
-    files: Cell<u32>,
+    files: AtomicU32,
     /// The record that the service hands out as `null`.
     rejected: Option<u64>,
 }
@@ -58,7 +58,7 @@ impl Place {
             sim: Sim::start_blocking(tenant, options).unwrap(),
             range_ms,
             room: tempfile::tempdir().unwrap(),
-            files: Cell::new(0),
+            files: AtomicU32::new(0),
             rejected: None,
         }
     }
@@ -81,8 +81,8 @@ impl Place {
 
     /// A path that nothing has yet.
     pub(crate) fn fresh(&self, name: &str) -> PathBuf {
-        self.files.set(self.files.get() + 1);
-        self.room.path().join(format!("{name}-{}", self.files.get()))
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        self.room.path().join(format!("{name}-{number}"))
     }
 
     /// A lake that is not there yet.
@@ -169,7 +169,8 @@ impl Lake<'_> {
             .args(["scan", "--api-url", &self.place.sim.url(), "--lake"])
             .arg(&self.path)
             .args(["--from", &format_time(start), "--until", &format_time(end)])
-            .args(["--requests-per-minute", "0", "--report", "json"])
+            .args(["--report", "json"])
+            .env("MDCA_REQUESTS_PER_MINUTE", "0")
             .env("MDCA_API_TOKEN", "sim-token");
     }
 
