@@ -145,9 +145,15 @@ impl Uploads for DiskUploads {
 
     async fn leftovers(&self) -> Result<Vec<String>, StoreError> {
         let attempts = self.own_folder().join("attempts");
+        let commits = self.own_folder().join("commits");
         blocking("list", self.own_folder().join("staging"), move |staging| {
             let mut slices = folder_names(staging)?;
             slices.extend(folder_names(&attempts)?);
+            // Of one who died while it lost, when the winner had swept already.
+            let names = names(&commits)?;
+            let leftovers = names.iter().filter_map(|name| put_leftover_of(name));
+            slices
+                .extend(leftovers.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())));
             slices.sort();
             slices.dedup();
             Ok(slices)
@@ -185,16 +191,19 @@ fn remove_put_leftovers(folder: &FilePath, prefix: &str, find: PutLeftovers) -> 
         }
         PutLeftovers::Listed => {
             for name in names(folder)? {
-                let is_leftover = name
-                    .rsplit_once('#')
-                    .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-                if is_leftover && name.starts_with(prefix) {
+                if put_leftover_of(&name).is_some() && name.starts_with(prefix) {
                     ignore_missing(fs::remove_file(folder.join(name)))?;
                 }
             }
             Ok(())
         }
     }
+}
+
+/// The name that an unfinished put of the store was for.
+fn put_leftover_of(name: &str) -> Option<&str> {
+    let (name, n) = name.rsplit_once('#')?;
+    (!n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())).then_some(name)
 }
 
 /// Removes a folder and all in it. Somebody who has lost the slice and does not know it yet may add

@@ -46,7 +46,10 @@ fn expect_storage(lake: &Lake<'_>, ended: &Ended, what: &str) {
             && failure["error"].as_str().unwrap().contains(&root)
             && failure["advice"].is_string()
     });
-    assert!(told, "{what}: no failure names the place and a remedy: {ended}");
+    assert!(
+        told,
+        "{what}: no failure names the place and a remedy: {ended}"
+    );
 }
 
 /// A run meets an error at one call on the disk; everything else works.
@@ -167,7 +170,9 @@ impl Mount {
         if mounted.as_ref().is_ok_and(|output| output.status.success()) {
             return Some(Self(folder));
         }
-        gap(&format!("a small file system cannot be mounted: {mounted:?}"));
+        gap(&format!(
+            "a small file system cannot be mounted: {mounted:?}"
+        ));
         None
     }
 
@@ -198,7 +203,13 @@ fn a_full_file_system_is_said_and_leaves_whole_slices() {
     let (mut full, mut enough) = (0, 0);
     for options in ["size=64k", "size=200k", "size=500k", "size=900k"]
         .into_iter()
-        .chain(["nr_inodes=2", "nr_inodes=6", "nr_inodes=14", "nr_inodes=25", "nr_inodes=40"])
+        .chain([
+            "nr_inodes=2",
+            "nr_inodes=6",
+            "nr_inodes=14",
+            "nr_inodes=25",
+            "nr_inodes=40",
+        ])
     {
         let Some(mount) = Mount::new(place.fresh("mount"), options) else {
             return;

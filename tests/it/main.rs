@@ -11,8 +11,8 @@ mod clocks; // a wall clock that is wrong
 mod crash; // kill -9 at random moments of a real process, and before every call on its disk
 mod damage; // what verify finds
 mod disks; // full, broken, read-only and hanging disks under a real process
-mod faults; // every fault of the service
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
+mod faults; // every fault of the service
 mod flow; // the main job against a tenant that behaves
 mod lossless; // whatever comes in can be given back
 mod processes; // several real processes over one lake

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use mdca_sim::{At, Fault, SimOptions, What};
@@ -228,7 +228,9 @@ fn a_disk_that_hangs_does_not_outlast_a_signal() {
     for folder in std::fs::read_dir(place.room()).unwrap() {
         let folder = folder.unwrap().path();
         if folder.is_dir() {
-            place.lake_at(folder).expect_mended("after a disk that hung");
+            place
+                .lake_at(folder)
+                .expect_mended("after a disk that hung");
         }
     }
 }

@@ -192,7 +192,8 @@ impl Lake<'_> {
         let output = self.command("export").output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
-        let id = |line: &str| -> Value { serde_json::from_str::<Value>(line).unwrap()["_id"].take() };
+        let id =
+            |line: &str| -> Value { serde_json::from_str::<Value>(line).unwrap()["_id"].take() };
         let mut ids: Vec<String> = text
             .lines()
             .map(|line| id(line).as_str().unwrap().to_owned())
@@ -202,14 +203,18 @@ impl Lake<'_> {
     }
 
     pub(crate) fn verify(&self) -> Ended {
-        self.place.run(self.command("verify").args(["--report", "json"]))
+        self.place
+            .run(self.command("verify").args(["--report", "json"]))
     }
 
     /// How many slices are committed.
     pub(crate) fn commits(&self) -> usize {
         files_below(&self.path.join("_mdca/commits"))
             .iter()
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "json")
+            })
             .count()
     }
 
@@ -269,7 +274,9 @@ impl Running {
         let stat = format!("/proc/{}/stat", self.id());
         self.until("stop", |_| {
             let stat = std::fs::read_to_string(&stat).unwrap_or_default();
-            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            let state = stat
+                .rsplit_once(") ")
+                .and_then(|(_, rest)| rest.chars().next());
             state == Some('T')
         })
     }
@@ -284,7 +291,10 @@ impl Running {
             if self.has_ended() {
                 return false;
             }
-            assert!(Instant::now() < deadline, "it does not {what} in {PATIENCE:?}");
+            assert!(
+                Instant::now() < deadline,
+                "it does not {what} in {PATIENCE:?}"
+            );
             std::thread::park_timeout(Duration::from_micros(500));
         }
     }
@@ -373,7 +383,13 @@ impl Ended {
 
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} after {:?}: {}", self.status, self.elapsed, self.text())
+        write!(
+            f,
+            "{} after {:?}: {}",
+            self.status,
+            self.elapsed,
+            self.text()
+        )
     }
 }
 
@@ -445,8 +461,8 @@ pub(crate) fn shim() -> Option<&'static Path> {
     static SHIM: OnceLock<Option<PathBuf>> = OnceLock::new();
     SHIM.get_or_init(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/disk.c");
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("disk-{}.so", std::process::id()));
+        let library =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disk-{}.so", std::process::id()));
         let made = Command::new("cc")
             .args(["-O1", "-shared", "-fPIC", "-o"])
             .args([&library, &source])

@@ -17,13 +17,8 @@ pub(crate) type Row = (String, String, i64);
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Answer {
-    Rows {
-        duckdb: Vec<Row>,
-        pyarrow: Vec<Row>,
-    },
-    Failed {
-        error: String,
-    },
+    Rows { duckdb: Vec<Row>, pyarrow: Vec<Row> },
+    Failed { error: String },
 }
 
 /// The readers in a process that stays: starting them takes longer than reading a small lake.
