@@ -24,7 +24,7 @@ use crate::report::RunReport;
 use crate::scan::{ActivityClient, ClockField, Page, ScanCounters, ScanOptions, SliceScan};
 use crate::schema;
 use crate::sift::{Sifted, Sifter};
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 use crate::window::{Slice, SliceLength, TimeWindow, format_time};
 use crate::write::{Provenance, SliceWriter, WriteOptions};
 
@@ -305,7 +305,7 @@ async fn scan_all(
                 }
                 if let Some(error) = done.trouble {
                     stop |= error.kind().stops_the_run();
-                    error!(%slice, error = %crate::error::chain(&error), "committed, but not cleared up");
+                    error!(%slice, error = %crate::error::chain(&error), "the slice is committed, but not cleared up");
                     report.failed(None, &error);
                 }
             }
@@ -532,18 +532,19 @@ impl SliceTask {
         let Ok(Some(commit)) = Commit::load(&self.world.store, &slice.to_string()).await else {
             return Err(error);
         };
-        let (outcome, trouble) = if commit.attempt == attempt {
-            (Outcome::Committed, Some(error))
-        } else {
+        let is_own = commit.attempt == attempt;
+        let is_swept = error
+            .store()
+            .is_some_and(|error| error.kind() == StoreErrorKind::Missing);
+        if !is_own {
             let reason = crate::error::chain(&error);
             info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
-            (Outcome::Lost, None)
-        };
+        }
         Ok(SliceDone {
-            outcome,
+            outcome: if is_own { Outcome::Committed } else { Outcome::Lost },
             commit,
             unknown: BTreeMap::new(),
-            trouble,
+            trouble: (is_own || !is_swept).then_some(error),
         })
     }
 
