@@ -541,7 +541,11 @@ impl SliceTask {
             info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
         }
         Ok(SliceDone {
-            outcome: if is_own { Outcome::Committed } else { Outcome::Lost },
+            outcome: if is_own {
+                Outcome::Committed
+            } else {
+                Outcome::Lost
+            },
             commit,
             unknown: BTreeMap::new(),
             trouble: (is_own || !is_swept).then_some(error),

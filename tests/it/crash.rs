@@ -144,16 +144,26 @@ fn killed_before_any_call_on_the_disk_the_next_run_completes_the_lake() {
         lake.expect_exact(&what);
         // A put that was killed leaves a name that nobody lists; none of a committed slice stays.
         for left in files_below(&lake.path().join("_mdca/commits")) {
-            assert!(left.extension().is_some_and(|e| e == "json"), "{what}: {left:?}");
+            assert!(
+                left.extension().is_some_and(|e| e == "json"),
+                "{what}: {left:?}"
+            );
         }
     }
     println!(
         "killed before {killed} calls; {visible} times files of an unfinished slice showed, {adopted} attempts were adopted"
     );
-    assert!(killed > 60 && adopted > 0, "{killed} kills, {adopted} adopted");
+    assert!(
+        killed > 60 && adopted > 0,
+        "{killed} kills, {adopted} adopted"
+    );
 }
 
 /// The rows that the commits name.
 fn lake_rows(lake: &Lake<'_>) -> usize {
-    if lake.commits() == 0 { 0 } else { lake.exported_ids().len() }
+    if lake.commits() == 0 {
+        0
+    } else {
+        lake.exported_ids().len()
+    }
 }
