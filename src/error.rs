@@ -187,7 +187,13 @@ impl JobError {
     /// The store's own error, where it is one.
     pub fn store(&self) -> Option<&StoreError> {
         match self {
-            Self::Store(error) | Self::Commit(CommitError::Store(error)) => Some(error),
+            Self::Store(error)
+            | Self::Commit(
+                CommitError::Store(error)
+                | CommitError::Unknown {
+                    last: Some(error), ..
+                },
+            ) => Some(error),
             Self::Write(WriteError::Store { source, .. }) => Some(source),
             _ => None,
         }

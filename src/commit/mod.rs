@@ -145,7 +145,7 @@ async fn look_again(
     published: Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let Err(error) = published else { return Ok(()) };
-    warn!(%path, %error, "publishing failed; looking at the store");
+    warn!(%path, error = &error as &dyn std::error::Error, "publishing failed; looking at the store");
     match store.size(&Path::from(path)).await {
         Ok(Some(size)) if size == bytes => Ok(()),
         _ => Err(error),
@@ -177,7 +177,7 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
             }
             Ok(Creation::Existed) => {}
             Err(error) => {
-                warn!(slice = %commit.slice, %error, "the outcome of the commit is unknown; reading it back");
+                warn!(slice = %commit.slice, error = &error as &dyn std::error::Error, "the outcome of the commit is unknown; reading it back");
                 last = Some(error);
             }
         }
