@@ -12,6 +12,8 @@ use crate::support::process::{Lake, Place, gap};
 use crate::support::scenario::at;
 
 const MINUTE_MS: i64 = 60_000;
+/// In minutes.
+const YEAR: i64 = 365 * 24 * 60;
 
 /// A service with a clock of its own, at 12:40 in the middle of what it holds.
 struct Service {
@@ -134,7 +136,6 @@ fn a_clock_that_is_nowhere_near_does_no_harm() {
         return;
     }
     let service = Service::new();
-    const YEAR: i64 = 365 * 24 * 60;
     for (minutes_ahead, code) in [(-50 * YEAR, 2), (10 * YEAR, 4)] {
         let lake = service.place.lake();
         let ended = service.place.run(&mut service.scan(&lake, minutes_ahead));

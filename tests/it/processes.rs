@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mdca_sim::SimOptions;
 
-use crate::support::process::{BadDisk, Place, calls_in, random, shim};
+use crate::support::process::{BadDisk, Place, Running, calls_in, random, shim};
 use crate::support::scenario::{assert_same, files_below};
 
 /// Rounds with two and with four processes.
@@ -136,4 +136,70 @@ fn a_process_that_dies_after_it_woke_leaves_nothing_behind() {
     }
     println!("killed {killed} times after it woke; {waited} attempts were left to sweep");
     assert!(killed > 20, "{killed}");
+}
+
+/// How often a crowd comes together, and what befalls it each time.
+const CROWDS: u32 = 8;
+const BLOWS: u32 = 12;
+
+/// Three processes at a time over one lake, and one of them is killed, stopped, woken or asked to
+/// end every few moments, and another one takes its place. Whoever is left ends well, and the next
+/// run finds nothing to mend that it could not.
+#[test]
+fn a_crowd_that_is_killed_stopped_and_woken_leaves_a_whole_lake() {
+    let mut random = random();
+    let place = Place::new(
+        "2026-10-01T20:00:00Z",
+        "2026-10-02T04:00:00Z",
+        400,
+        SimOptions::default(),
+    );
+    let (mut killed, mut stopped, mut asked, mut lost, mut ended_well) = (0, 0, 0, 0, 0);
+    for crowd in 0..CROWDS {
+        let lake = place.lake();
+        let start = || place.start(lake.scan().args(["--page-limit", "50"]));
+        let mut gone: Vec<Running> = Vec::new();
+        let mut crowded: Vec<Running> = (0..3).map(|_| start()).collect();
+        for _ in 0..BLOWS {
+            let at = random.usize(0..crowded.len());
+            crowded[at].runs_for(Duration::from_micros(random.u64(0..60_000)));
+            match random.u32(0..5) {
+                0 | 1 => {
+                    crowded[at].signal("KILL");
+                    killed += 1;
+                }
+                2 | 3 => {
+                    crowded[at].signal("STOP");
+                    stopped += 1;
+                }
+                _ => {
+                    crowded[at].signal("TERM");
+                    asked += 1;
+                }
+            }
+            let hit = std::mem::replace(&mut crowded[at], start());
+            gone.push(hit);
+            // One of those who sleep wakes up.
+            gone[random.usize(0..gone.len())].signal("CONT");
+        }
+        for running in gone.into_iter().chain(crowded) {
+            running.signal("CONT");
+            let ended = running.wait();
+            // Killed, or asked to end before it could listen.
+            let by_signal = ended.code().is_none();
+            assert!(
+                by_signal || matches!(ended.code(), Some(0 | 130)),
+                "crowd {crowd}: {ended}"
+            );
+            if !by_signal && !ended.stdout.is_empty() {
+                lost += ended.slices("lost_attempts");
+                ended_well += 1;
+            }
+        }
+        lake.expect_mended(&format!("after crowd {crowd}"));
+    }
+    println!(
+        "{killed} were killed, {stopped} stopped, {asked} asked to end; {ended_well} ended by themselves with {lost} lost attempts"
+    );
+    assert!(lost > 0 && killed > 0 && stopped > 0);
 }

@@ -150,7 +150,7 @@ fn a_full_pipe_does_not_outlast_a_signal() {
         let lake = place.lake();
         let (reader, mut writer) = std::io::pipe().unwrap();
         // As much as a pipe holds on Linux.
-        writer.write_all(&[b'.'; 64 * 1024]).unwrap();
+        writer.write_all(&vec![b'.'; 64 * 1024]).unwrap();
         let mut child = lake
             .scan()
             .arg("-vvv")

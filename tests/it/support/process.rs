@@ -25,7 +25,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn gap(what: &str) {
     assert!(std::env::var_os("MDCA_REFUSE_GAPS").is_none(), "{what}");
     // Not `eprintln`, which shows only when the test fails.
-    writeln!(std::io::stderr(), "GAP: {what}").unwrap();
+    let line = format!("GAP: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// Seeds a source of randomness, and says with what.
@@ -181,7 +182,7 @@ impl Lake<'_> {
         command
     }
 
-    /// The ids of all visible rows, as DuckDB and pyarrow see them, sorted.
+    /// The ids of all visible rows, as others' readers see them, sorted.
     pub(crate) fn ids(&self) -> Vec<String> {
         let rows = readers::rows(&self.path);
         rows.into_iter().map(|(id, _, _)| id).collect()

@@ -62,6 +62,10 @@ fn ask(lake: &Path) -> Answer {
         serving
     });
     let (questions, answers) = serving.get_or_insert_with(|| {
+        #[expect(
+            clippy::zombie_processes,
+            reason = "the readers end with the tests, when their stdin does"
+        )]
         let mut child = command(Path::new("-"), Some("--serve"))
             .spawn()
             .expect("run ./tests/run once: it makes the Python environment");
