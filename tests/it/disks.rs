@@ -7,7 +7,9 @@ use std::process::Command;
 
 use mdca_sim::SimOptions;
 
-use crate::support::process::{BadDisk, Ended, Lake, PROGRAM, Place, calls_in, gap, random, shim};
+use crate::support::process::{
+    BadDisk, Ended, Lake, PROGRAM, Place, calls_in, gap, often, random, shim,
+};
 use crate::support::scenario::assert_same;
 
 const ENOENT: u32 = 2;
@@ -33,7 +35,7 @@ const TROUBLES: [(&str, &str, u32); 12] = [
 ];
 
 /// Of each trouble at most so many positions are tried in one run of the test; the seed says which.
-const POSITIONS: usize = 14;
+const POSITIONS: usize = 12;
 
 /// The run failed as a run fails whose store fails.
 fn expect_storage(lake: &Lake<'_>, ended: &Ended, what: &str) {
@@ -78,7 +80,7 @@ fn a_call_that_fails_is_said_and_the_next_run_completes_the_lake() {
         assert_eq!(ended.code(), Some(0), "{ended}");
         let mut positions: Vec<usize> = (1..=calls_in(&log).len()).collect();
         random.shuffle(&mut positions);
-        positions.truncate(POSITIONS);
+        positions.truncate(often(POSITIONS));
         for at in positions {
             let lake = place.lake();
             let log = place.fresh("calls");

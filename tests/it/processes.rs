@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mdca_sim::SimOptions;
 
-use crate::support::process::{BadDisk, Place, Running, calls_in, random, shim};
+use crate::support::process::{BadDisk, Place, Running, calls_in, often, random, shim};
 use crate::support::scenario::{assert_same, files_below};
 
 /// Rounds with two and with four processes.
-const ROUNDS: [(usize, u32); 2] = [(2, 8), (4, 6)];
+const ROUNDS: [(usize, usize); 2] = [(2, 6), (4, 5)];
 
 /// Processes that begin within moments of each other share the work and undo nothing of it: every
 /// row is there once, everybody is content, and what was done in vain is counted.
@@ -23,7 +23,7 @@ fn processes_that_run_at_once_fill_the_lake_once() {
     );
     let (mut rounds, mut lost, mut adopted) = (0, 0, 0);
     for (processes, times) in ROUNDS {
-        for _ in 0..times {
+        for _ in 0..often(times) {
             let lake = place.lake();
             let mut running = Vec::new();
             for _ in 0..processes {
@@ -105,7 +105,7 @@ fn a_process_that_dies_after_it_woke_leaves_nothing_behind() {
     }
     let place = Place::small();
     let (mut killed, mut waited) = (0, 0);
-    'all: for then_killed in [1, 2, 3] {
+    'all: for then_killed in [1, 3] {
         for at in 1.. {
             let lake = place.lake();
             let sleepy = BadDisk {
@@ -139,7 +139,7 @@ fn a_process_that_dies_after_it_woke_leaves_nothing_behind() {
 }
 
 /// How often a crowd comes together, and what befalls it each time.
-const CROWDS: u32 = 8;
+const CROWDS: usize = 6;
 const BLOWS: u32 = 12;
 
 /// Three processes at a time over one lake, and one of them is killed, stopped, woken or asked to
@@ -155,7 +155,7 @@ fn a_crowd_that_is_killed_stopped_and_woken_leaves_a_whole_lake() {
         SimOptions::default(),
     );
     let (mut killed, mut stopped, mut asked, mut lost, mut ended_well) = (0, 0, 0, 0, 0);
-    for crowd in 0..CROWDS {
+    for crowd in 0..often(CROWDS) {
         let lake = place.lake();
         let start = || place.start(lake.scan().args(["--page-limit", "50"]));
         let mut gone: Vec<Running> = Vec::new();

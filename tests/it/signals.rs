@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use mdca_sim::{At, Fault, SimOptions, What};
 use serde_json::Value;
 
-use crate::support::process::{BadDisk, Ended, Lake, Place, random, shim};
+use crate::support::process::{BadDisk, Ended, Lake, Place, often, random, shim};
 use crate::support::scenario::files_below;
 
 /// How long a run may go on after a signal, and a little for a slow machine.
 const DUE: Duration = Duration::from_secs(10);
-const MOMENTS: u32 = 20;
+const MOMENTS: usize = 20;
 
 /// A tenant that does `fault` to every answer.
 fn place(fault: Option<What>) -> Place {
@@ -49,7 +49,7 @@ fn interrupted_at_any_moment_a_run_says_so_and_the_next_goes_on() {
     let (mut interrupted, mut unheard, mut finished) = (0, 0, 0);
     let mut slowest = Duration::ZERO;
     let mut lake = place.lake();
-    for moment in 0..MOMENTS {
+    for moment in 0..often(MOMENTS) {
         let before = lake.commits();
         let mut command = lake.scan();
         let mut run = place.start(command.args(["--page-limit", "20"]));

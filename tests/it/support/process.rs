@@ -36,6 +36,12 @@ pub(crate) fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
+/// How often a story is told: as often as it says, or `MDCA_TEST_TIMES` times as often.
+pub(crate) fn often(times: usize) -> usize {
+    let factor = std::env::var("MDCA_TEST_TIMES").map_or(1, |factor| factor.parse().unwrap());
+    times.saturating_mul(factor)
+}
+
 /// A tenant, and room for lakes.
 pub(crate) struct Place {
     pub(crate) sim: Sim,
