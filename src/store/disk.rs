@@ -20,7 +20,8 @@ const SWEEP_TRIES: u32 = 5;
 pub(super) fn make(location: &str) -> Result<Store, StoreError> {
     let root = folder(location)?;
     if !root.exists() {
-        fs::create_dir_all(&root).map_err(|source| {
+        let made = std::path::absolute(&root).and_then(|root| create_folders(&root));
+        made.map_err(|source| {
             StoreError::new("make the lake's folder", location.to_owned(), source)
         })?;
     }
@@ -316,8 +317,13 @@ fn create_folders(folder: &FilePath) -> io::Result<()> {
     let above = parent(folder)?;
     create_folders(above)?;
     match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(above),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    match sync_folder(above) {
+        // Who may make a folder somewhere may still not be allowed to look there.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        outcome => outcome,
     }
 }
 

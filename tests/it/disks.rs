@@ -98,6 +98,7 @@ fn a_call_that_fails_is_said_and_the_next_run_completes_the_lake() {
             tried += 1;
             if ended.code() == Some(0) {
                 // What can be mended at once is.
+                println!("went on after {what}");
                 survived += 1;
             } else {
                 expect_storage(&lake, &ended, &what);

@@ -15,6 +15,7 @@ mod failpoints; // a run that dies, or meets an error, at every single call on t
 mod faults; // every fault of the service
 mod flow; // the main job against a tenant that behaves
 mod lossless; // whatever comes in can be given back
+mod power; // power cuts: what was not made durable is gone
 mod processes; // several real processes over one lake
 mod schema; // what is derived from the schema
 mod signals; // SIGTERM and SIGINT at any moment

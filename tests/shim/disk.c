@@ -13,7 +13,11 @@
  *                kill     SIGKILL, before the call is made
  *                hang     the call never returns
  *   SHIM_THEN    kill K   the K-th call after the one that was met is killed
- *   SHIM_LOG     every call that counts is appended to this file: number, call, path
+ *   SHIM_LOG     every call that counts is appended to this file before it is made: its number, the
+ *                call, the path, and where it has one the second path, with tabs between them
+ *   SHIM_KEEP    a folder for what a power cut could not take: after every fsync of a file its bytes
+ *                are copied to one named like the call's number; and the log gets a second line for
+ *                every call that did what it should: its number and "done"
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -37,7 +41,10 @@ static const char *root, *calls, *action;
 static size_t root_length;
 static long at, then_after;
 static int onwards, number, log_file = -1;
+static const char *keep;
 static atomic_long count;
+/* The number of the call that this thread is in; 0 where it does not count. */
+static _Thread_local long current;
 
 __attribute__((constructor)) static void begin(void) {
     char *end;
@@ -45,6 +52,7 @@ __attribute__((constructor)) static void begin(void) {
     root = getenv("SHIM_ROOT");
     root_length = root ? strlen(root) : 0;
     calls = getenv("SHIM_CALLS");
+    keep = getenv("SHIM_KEEP");
     action = getenv("SHIM_DO");
     at = position ? strtol(position, &end, 10) : 0;
     onwards = position && *end == '+';
@@ -88,10 +96,47 @@ static void resolve(int folder, const char *path, char *out, size_t room) {
         out[length] = 0;
 }
 
-static enum fate meet(const char *call, int folder, const char *path) {
+static void say(const char *line, int length) {
+    if (log_file >= 0 && length > 0)
+        syscall(SYS_write, log_file, line, (size_t)length);
+}
+
+/* Copies the bytes of a file that is durable now. */
+static void keep_bytes(const char *path) {
+    char name[PATH_MAX], bytes[65536];
+    long from = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), to, got;
+    struct stat about;
+    if (from < 0)
+        return;
+    if (!fstat((int)from, &about) && S_ISREG(about.st_mode)) {
+        snprintf(name, sizeof name, "%s/%ld", keep, current);
+        to = syscall(SYS_openat, AT_FDCWD, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        while ((got = syscall(SYS_read, from, bytes, sizeof bytes)) > 0)
+            syscall(SYS_write, to, bytes, (size_t)got);
+        syscall(SYS_close, to);
+    }
+    syscall(SYS_close, from);
+}
+
+/* A call did what it should. */
+static void done(const char *call, int folder) {
+    char line[64], path[PATH_MAX];
+    int before = errno;
+    if (!keep || !current)
+        return;
+    if (!strcmp(call, "fsync")) {
+        resolve(folder, 0, path, sizeof path);
+        keep_bytes(path);
+    }
+    say(line, snprintf(line, sizeof line, "%ld\tdone\n", current));
+    errno = before;
+}
+
+static enum fate meet(const char *call, int folder, const char *path, const char *second) {
     char full[PATH_MAX];
     int before = errno;
     long position;
+    current = 0;
     if (!root_length || !counts(call))
         return PASS;
     resolve(folder, path, full, sizeof full);
@@ -99,10 +144,10 @@ static enum fate meet(const char *call, int folder, const char *path) {
     if (strncmp(full, root, root_length) || (full[root_length] && full[root_length] != '/'))
         return PASS;
     position = atomic_fetch_add(&count, 1) + 1;
+    current = position;
     if (log_file >= 0) {
-        char line[PATH_MAX + 64];
-        int length = snprintf(line, sizeof line, "%ld %s %s\n", position, call, full);
-        syscall(SYS_write, log_file, line, (size_t)length);
+        char line[2 * PATH_MAX + 64];
+        say(line, snprintf(line, sizeof line, "%ld\t%s\t%s\t%s\n", position, call, full, second));
         errno = before;
     }
     if (!at || !action || position < at)
@@ -126,15 +171,18 @@ static enum fate meet(const char *call, int folder, const char *path) {
 }
 
 /* Calls the real function `name`, unless the fate is another. */
-#define PASS_ON(type, bad, call, folder, path, name, signature, ...)                                      \
+#define PASS_ON(type, bad, call, folder, path, name, signature, ...) PASS_ON_TO(type, bad, call, folder, path, "", name, signature, __VA_ARGS__)
+#define PASS_ON_TO(type, bad, call, folder, path, second, name, signature, ...)                                      \
     do {                                                                                                  \
         static type(*real) signature;                                                                     \
-        enum fate fate = meet(call, folder, path);                                                        \
+        enum fate fate = meet(call, folder, path, second);                                                        \
         type result;                                                                                      \
         if (!real)                                                                                        \
             real = (type(*) signature)dlsym(RTLD_NEXT, name);                                             \
         if (fate != FAIL) {                                                                               \
             result = real(__VA_ARGS__);                                                                   \
+            if (result != (type)(bad))                                                                    \
+                done(call, folder);                                                                       \
             if (fate == PASS || result == (type)(bad))                                                    \
                 return result;                                                                            \
         }                                                                                                 \
@@ -192,12 +240,12 @@ int unlinkat(int folder, const char *path, int flags) {
     PASS_ON(int, -1, "unlink", folder, path, "unlinkat", (int, const char *, int), folder, path, flags);
 }
 int rename(const char *from, const char *to) {
-    PASS_ON(int, -1, "rename", AT_FDCWD, from, "rename", (const char *, const char *), from, to);
+    PASS_ON_TO(int, -1, "rename", AT_FDCWD, from, to, "rename", (const char *, const char *), from, to);
 }
 int link(const char *from, const char *to) {
-    PASS_ON(int, -1, "link", AT_FDCWD, from, "link", (const char *, const char *), from, to);
+    PASS_ON_TO(int, -1, "link", AT_FDCWD, from, to, "link", (const char *, const char *), from, to);
 }
 int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags) {
-    PASS_ON(int, -1, "link", from_folder, from, "linkat", (int, const char *, int, const char *, int),
+    PASS_ON_TO(int, -1, "link", from_folder, from, to, "linkat", (int, const char *, int, const char *, int),
             from_folder, from, to_folder, to, flags);
 }

@@ -424,6 +424,8 @@ pub(crate) struct BadDisk<'a> {
     pub(crate) then_killed: usize,
     /// Where the calls are written down.
     pub(crate) log: Option<&'a Path>,
+    /// Where the bytes go that a power cut could not take.
+    pub(crate) keep: Option<&'a Path>,
 }
 
 impl BadDisk<'_> {
@@ -435,6 +437,7 @@ impl BadDisk<'_> {
             what,
             then_killed,
             log,
+            keep,
         } = *self;
         command
             .env("LD_PRELOAD", shim().expect("the story asked for the shim"))
@@ -450,17 +453,50 @@ impl BadDisk<'_> {
         if let Some(log) = log {
             command.env("SHIM_LOG", log);
         }
+        if let Some(keep) = keep {
+            command.env("SHIM_KEEP", keep);
+        }
     }
 }
 
-/// The calls that a shim wrote down: their names and what they touched.
-pub(crate) fn calls_in(log: &Path) -> Vec<(String, String)> {
+/// A call on the disk that a shim wrote down.
+#[derive(Clone, Debug)]
+pub(crate) struct DiskCall {
+    /// From 1.
+    pub(crate) position: usize,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    /// Where a `rename` or `link` leads; else empty.
+    pub(crate) to: PathBuf,
+    /// Whether it did what it should; known only where bytes are kept.
+    pub(crate) done: bool,
+}
+
+pub(crate) fn calls_in(log: &Path) -> Vec<DiskCall> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    let call = |line: &str| {
-        let mut words = line.splitn(3, ' ').skip(1).map(str::to_owned);
-        Some((words.next()?, words.next()?))
-    };
-    text.lines().filter_map(call).collect()
+    let mut calls: Vec<DiskCall> = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split('\t');
+        let mut word = || words.next().unwrap_or_default().to_owned();
+        let position: usize = word().parse().unwrap();
+        let name = word();
+        if name == "done" {
+            let call = calls
+                .iter_mut()
+                .rev()
+                .find(|call| call.position == position);
+            call.unwrap().done = true;
+        } else {
+            calls.push(DiskCall {
+                position,
+                name,
+                path: word().into(),
+                to: word().into(),
+                done: false,
+            });
+        }
+    }
+    calls
 }
 
 /// The shim, made once; `None`, and a gap, where no C compiler is there or the system is no Linux.
