@@ -147,7 +147,7 @@ async fn look_again(
     let Err(error) = published else { return Ok(()) };
     warn!(%path, error = &error as &dyn std::error::Error, "publishing failed; looking at the store");
     match store.size(&Path::from(path)).await {
-        Ok(Some(size)) if size == bytes => Ok(()),
+        Ok(Some(size)) if size == bytes => store.uploads().persist(&Path::from(path)).await,
         _ => Err(error),
     }
 }
@@ -183,6 +183,7 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
         }
         match Commit::load(store, &commit.slice).await {
             Ok(Some(winner)) if winner.attempt == commit.attempt => {
+                store.uploads().persist(&path).await?;
                 finish(store, &winner).await?;
                 return Ok(Outcome::Committed);
             }

@@ -25,6 +25,13 @@ pub(super) fn make(location: &str) -> Result<Store, StoreError> {
             StoreError::new("make the lake's folder", location.to_owned(), source)
         })?;
     }
+    // A run that died right after it made one of these may have left it less than durable.
+    for folder in ["", "activities", "_mdca", "_mdca/attempts"] {
+        ignore_missing(sync_folder(&root.join(folder))).map_err(|source| {
+            let object = root.join(folder).display().to_string();
+            StoreError::new("sync", object, source)
+        })?;
+    }
     match open_if_there(location)? {
         Some(store) => Ok(store),
         None => Err(StoreError::new(
@@ -158,6 +165,17 @@ impl Uploads for DiskUploads {
             slices.sort();
             slices.dedup();
             Ok(slices)
+        })
+        .await
+    }
+
+    async fn persist(&self, target: &Path) -> Result<(), StoreError> {
+        let root = self.root.clone();
+        blocking("sync", root.join(target.as_ref()), move |path| {
+            File::open(path)?.sync_all()?;
+            let folders = path.ancestors().skip(1);
+            let mut own = folders.take_while(|folder| folder.starts_with(&root));
+            own.try_for_each(sync_folder)
         })
         .await
     }

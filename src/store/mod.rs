@@ -39,6 +39,12 @@ pub trait Uploads: Send + Sync + fmt::Debug {
     /// The slices of which unfinished uploads are left, sorted.
     async fn leftovers(&self) -> Result<Vec<String>, StoreError>;
 
+    /// Makes sure that an object that shows is still there after a power cut, where the run that
+    /// made it show died or failed before that was certain. In object storage it is certain.
+    async fn persist(&self, _target: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Removes the folders that a committed slice no longer needs, where a store has folders.
     /// What cannot be removed is no harm.
     async fn tidy(&self, slice: &str);

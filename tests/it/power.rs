@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::support::process::{BadDisk, DiskCall, Lake, Place, calls_in, often, random, shim};
+use crate::support::process::{
+    BadDisk, DiskCall, Ended, Lake, Place, calls_in, often, random, shim,
+};
 use crate::support::scenario::{assert_same, files_below};
 
 /// A disk: what is there now, and what would still be there after a power cut.
@@ -17,8 +19,8 @@ struct Disk {
 
 enum Node {
     File {
-        /// The fsync that made its bytes durable, if any.
-        synced: Option<usize>,
+        /// Where the bytes are that a fsync made durable, if one did.
+        synced: Option<PathBuf>,
         /// Whether it was written since.
         dirty: bool,
     },
@@ -37,9 +39,16 @@ impl Node {
     }
 }
 
-/// What is left: for every path the position of the fsync whose bytes it has, 0 for none; `None` is
-/// a folder.
-type Rest = BTreeMap<PathBuf, Option<usize>>;
+/// What is left: every path and what is there.
+type Rest = BTreeMap<PathBuf, Left>;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Left {
+    Folder,
+    Empty,
+    /// These bytes.
+    Bytes(PathBuf),
+}
 
 impl Disk {
     fn new(root: &Path) -> Self {
@@ -77,7 +86,7 @@ impl Disk {
         names.insert(name, new);
     }
 
-    fn play(&mut self, call: &DiskCall) {
+    fn play(&mut self, call: &DiskCall, kept: &Path) {
         let DiskCall { path, to, .. } = call;
         if path == &self.root && call.name == "mkdir" {
             return;
@@ -106,7 +115,8 @@ impl Disk {
                 let at = self.find(path);
                 match &mut self.nodes[at] {
                     Node::File { synced, dirty } => {
-                        (*synced, *dirty) = (Some(call.position), false);
+                        let bytes = kept.join(call.position.to_string());
+                        (*synced, *dirty) = (Some(bytes), false);
                     }
                     Node::Folder { now, synced } => synced.clone_from(now),
                 }
@@ -138,11 +148,14 @@ impl Disk {
     fn cut_below(&self, at: usize, path: &Path, lucky: &mut dyn FnMut() -> bool, rest: &mut Rest) {
         match &self.nodes[at] {
             Node::File { synced, dirty } => {
-                let bytes = synced.filter(|_| !dirty || lucky()).unwrap_or(0);
-                rest.insert(path.to_owned(), Some(bytes));
+                let left = match synced {
+                    Some(bytes) if !dirty || lucky() => Left::Bytes(bytes.clone()),
+                    _ => Left::Empty,
+                };
+                rest.insert(path.to_owned(), left);
             }
             Node::Folder { now, synced } => {
-                rest.insert(path.to_owned(), None);
+                rest.insert(path.to_owned(), Left::Folder);
                 for (name, node) in if lucky() { now } else { synced } {
                     self.cut_below(*node, &path.join(name), lucky, rest);
                 }
@@ -152,17 +165,39 @@ impl Disk {
 }
 
 /// Makes a lake of what is left.
-fn make(lake: &Lake<'_>, rest: &Rest, root: &Path, kept: &Path) {
-    for (path, bytes) in rest {
+fn make(lake: &Lake<'_>, rest: &Rest, root: &Path) {
+    for (path, left) in rest {
         let target = lake.path().join(path.strip_prefix(root).unwrap());
-        match bytes {
-            None => std::fs::create_dir(target).unwrap(),
-            Some(0) => std::fs::write(target, "").unwrap(),
-            Some(position) => {
-                std::fs::copy(kept.join(position.to_string()), target).unwrap();
+        match left {
+            Left::Folder => std::fs::create_dir(target).unwrap(),
+            Left::Empty => std::fs::write(target, "").unwrap(),
+            Left::Bytes(bytes) => {
+                std::fs::copy(bytes, target).unwrap();
             }
         }
     }
+}
+
+/// A run whose calls on the disk are written down, and may end before one of them.
+fn watched_run(
+    place: &Place,
+    lake: &Lake<'_>,
+    killed_at: usize,
+) -> (Ended, Vec<DiskCall>, PathBuf) {
+    let (log, kept) = (place.fresh("calls"), place.fresh("kept"));
+    std::fs::create_dir(&kept).unwrap();
+    let watched = BadDisk {
+        calls: "create,write,fsync,rename,link,unlink,mkdir",
+        at: killed_at,
+        what: "kill",
+        log: Some(&log),
+        keep: Some(&kept),
+        ..BadDisk::default()
+    };
+    let ended = place.run(lake.scan_on(&watched).args(["--parallel", "1"]));
+    let mut calls = calls_in(&log);
+    calls.retain(|call| call.done);
+    (ended, calls, kept)
 }
 
 /// After each call on the disk the power goes, and takes all that it may, or some of it.
@@ -174,24 +209,15 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
     let mut random = random();
     let place = Place::small();
     let first = place.lake();
-    let (log, kept) = (place.fresh("calls"), place.fresh("kept"));
-    std::fs::create_dir(&kept).unwrap();
-    let watched = BadDisk {
-        calls: "create,write,fsync,rename,link,unlink,mkdir",
-        log: Some(&log),
-        keep: Some(&kept),
-        ..BadDisk::default()
-    };
-    let ended = place.run(first.scan_on(&watched).args(["--parallel", "1"]));
+    let (ended, calls, kept) = watched_run(&place, &first, 0);
     assert_eq!(ended.code(), Some(0), "{ended}");
     first.expect_exact("undisturbed");
 
     let mut disk = Disk::new(first.path());
     let mut seen: Vec<Rest> = Vec::new();
     let (mut cuts, mut commits) = (0, 0);
-    let calls = calls_in(&log);
-    for call in calls.iter().filter(|call| call.done) {
-        disk.play(call);
+    for call in &calls {
+        disk.play(call, &kept);
         let mut rests = vec![disk.cut(&mut || false)];
         rests.extend((0..often(1)).map(|_| disk.cut(&mut || random.bool())));
         for (number, rest) in rests.into_iter().enumerate() {
@@ -200,7 +226,7 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
             }
             let what = format!("the power goes after {call:?}, rest {number}");
             let lake = place.lake();
-            make(&lake, &rest, first.path(), &kept);
+            make(&lake, &rest, first.path());
             cuts += 1;
             if lake.commits() > 0 {
                 // What is committed is whole, whatever the power took.
@@ -222,7 +248,7 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
     }
     // What the program has called done is durable without any further run.
     let lake = place.lake();
-    make(&lake, &disk.cut(&mut || false), first.path(), &kept);
+    make(&lake, &disk.cut(&mut || false), first.path());
     assert_eq!(lake.commits(), first.commits());
     assert_same(&lake.exported_ids(), &place.expected_ids());
     let visible = |lake: &Lake<'_>| files_below(&lake.path().join("activities")).len();
@@ -232,4 +258,49 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
         calls.len()
     );
     assert!(cuts > 50, "{cuts}");
+}
+
+/// A run dies, the next one finishes its work, and then the power goes: what the dead had not yet
+/// made durable must not be what the second one builds on.
+#[test]
+fn a_power_cut_after_a_run_that_finished_the_work_of_a_dead_one_costs_nothing() {
+    if shim().is_none() {
+        return;
+    }
+    let mut random = random();
+    let place = Place::small();
+    let (_, all, _) = watched_run(&place, &place.lake(), 0);
+    let mut positions: Vec<usize> = (2..=all.len()).collect();
+    random.shuffle(&mut positions);
+    positions.truncate(often(40));
+    let (mut played, mut adopted) = (0, 0);
+    for at in positions {
+        let lake = place.lake();
+        let (dead, mut calls, kept) = watched_run(&place, &lake, at);
+        assert_eq!(dead.code(), None, "{dead}");
+        let mut disk = Disk::new(lake.path());
+        calls.drain(..).for_each(|call| disk.play(&call, &kept));
+        let there: Vec<PathBuf> = disk.cut(&mut || true).into_keys().collect();
+        if !there.iter().all(|path| path.exists()) {
+            // It died inside a call of another thread, whose outcome was not written down.
+            continue;
+        }
+        let what = format!("killed before call {at}");
+        let (next, calls, kept) = watched_run(&place, &lake, 0);
+        assert_eq!(next.code(), Some(0), "{what}: {next}");
+        for call in &calls {
+            disk.play(call, &kept);
+        }
+        adopted += next.slices("adopted");
+        let rest = place.lake();
+        make(&rest, &disk.cut(&mut || false), lake.path());
+        let verified = rest.verify();
+        assert_eq!(verified.code(), Some(0), "{what}: {verified}");
+        assert_eq!(rest.commits(), 2, "{what}");
+        assert_same(&rest.exported_ids(), &place.expected_ids());
+        rest.expect_mended(&what);
+        played += 1;
+    }
+    println!("{played} power cuts after a run that died and one that ended; {adopted} adopted");
+    assert!(played > 20, "{played}");
 }
