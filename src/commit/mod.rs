@@ -235,7 +235,10 @@ async fn remove_unnamed(
 ) -> Result<(), CommitError> {
     let named: HashSet<&str> = named_objects(winner).collect();
     for path in named_objects(attempt).filter(|path| !named.contains(path)) {
-        store.delete(&Path::from(path)).await?;
+        let path = Path::from(path);
+        store.delete(&path).await?;
+        // The attempt object that names it goes next.
+        store.uploads().persist(&path).await?;
     }
     Ok(())
 }

@@ -172,10 +172,10 @@ impl Uploads for DiskUploads {
     async fn persist(&self, target: &Path) -> Result<(), StoreError> {
         let root = self.root.clone();
         blocking("sync", root.join(target.as_ref()), move |path| {
-            File::open(path)?.sync_all()?;
+            ignore_missing(File::open(path).and_then(|file| file.sync_all()))?;
             let folders = path.ancestors().skip(1);
             let mut own = folders.take_while(|folder| folder.starts_with(&root));
-            own.try_for_each(sync_folder)
+            own.try_for_each(|folder| ignore_missing(sync_folder(folder)))
         })
         .await
     }

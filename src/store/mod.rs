@@ -39,8 +39,9 @@ pub trait Uploads: Send + Sync + fmt::Debug {
     /// The slices of which unfinished uploads are left, sorted.
     async fn leftovers(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Makes sure that an object that shows is still there after a power cut, where the run that
-    /// made it show died or failed before that was certain. In object storage it is certain.
+    /// Makes sure that an object that shows, or was removed, is still there or still gone after a
+    /// power cut, where that is not certain: the run that made it show died or failed before, or
+    /// something else must not be removed earlier. In object storage it is certain.
     async fn persist(&self, _target: &Path) -> Result<(), StoreError> {
         Ok(())
     }

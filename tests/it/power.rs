@@ -272,7 +272,7 @@ fn a_power_cut_after_a_run_that_finished_the_work_of_a_dead_one_costs_nothing() 
     let (_, all, _) = watched_run(&place, &place.lake(), 0);
     let mut positions: Vec<usize> = (2..=all.len()).collect();
     random.shuffle(&mut positions);
-    positions.truncate(often(40));
+    positions.truncate(often(30));
     let (mut played, mut adopted) = (0, 0);
     for at in positions {
         let lake = place.lake();
@@ -292,15 +292,21 @@ fn a_power_cut_after_a_run_that_finished_the_work_of_a_dead_one_costs_nothing() 
             disk.play(call, &kept);
         }
         adopted += next.slices("adopted");
-        let rest = place.lake();
-        make(&rest, &disk.cut(&mut || false), lake.path());
-        let verified = rest.verify();
-        assert_eq!(verified.code(), Some(0), "{what}: {verified}");
-        assert_eq!(rest.commits(), 2, "{what}");
-        assert_same(&rest.exported_ids(), &place.expected_ids());
-        rest.expect_mended(&what);
+        for lucky in [false, true] {
+            let rest = place.lake();
+            let left = disk.cut(&mut || lucky && random.bool());
+            make(&rest, &left, lake.path());
+            // What was removed may be there again, with the attempt that names it.
+            let verified = rest.verify();
+            for finding in verified.report()["findings"].as_array().unwrap() {
+                assert_eq!(finding["what"], "foreign", "{what}: {verified}");
+            }
+            assert_eq!(rest.commits(), 2, "{what}");
+            assert_same(&rest.exported_ids(), &place.expected_ids());
+            rest.expect_mended(&what);
+        }
         played += 1;
     }
     println!("{played} power cuts after a run that died and one that ended; {adopted} adopted");
-    assert!(played > 20, "{played}");
+    assert!(played > 15, "{played}");
 }
