@@ -184,11 +184,27 @@ impl JobError {
         }
     }
 
+    /// The store's own error, where it is one.
+    pub fn store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error)
+            | Self::Commit(
+                CommitError::Store(error)
+                | CommitError::Unknown {
+                    last: Some(error), ..
+                },
+            ) => Some(error),
+            Self::Write(WriteError::Store { source, .. }) => Some(source),
+            _ => None,
+        }
+    }
+
     /// One more sentence on what to do, where the message does not say it.
     pub fn advice(&self) -> Option<&'static str> {
+        if let Some(error) = self.store() {
+            return Some(error.advice());
+        }
         match self {
-            Self::Store(error) | Self::Commit(CommitError::Store(error)) => Some(error.advice()),
-            Self::Write(WriteError::Store { source, .. }) => Some(source.advice()),
             Self::Scan(error) if error.is_sign_in() => {
                 Some("renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked")
             }

@@ -24,7 +24,7 @@ use crate::report::RunReport;
 use crate::scan::{ActivityClient, ClockField, Page, ScanCounters, ScanOptions, SliceScan};
 use crate::schema;
 use crate::sift::{Sifted, Sifter};
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 use crate::window::{Slice, SliceLength, TimeWindow, format_time};
 use crate::write::{Provenance, SliceWriter, WriteOptions};
 
@@ -303,6 +303,11 @@ async fn scan_all(
                     }
                     Outcome::Lost => report.slices.lost_attempts += 1,
                 }
+                if let Some(error) = done.trouble {
+                    stop |= error.kind().stops_the_run();
+                    error!(%slice, error = %crate::error::chain(&error), "the slice is committed, but not cleared up");
+                    report.failed(None, &error);
+                }
             }
             Err(error) => {
                 stop |= error.kind().stops_the_run();
@@ -492,6 +497,8 @@ struct SliceDone {
     outcome: Outcome,
     commit: Commit,
     unknown: BTreeMap<String, u64>,
+    /// What the store refused after the commit was there.
+    trouble: Option<JobError>,
 }
 
 /// What the pages of a slice go through, and what they leave behind.
@@ -506,13 +513,54 @@ impl SliceTask {
     /// Scans a slice, writes its rows and commits them.
     async fn scan_and_commit(&self, slice: Slice) -> Result<SliceDone, JobError> {
         let attempt = self.world.ids.next();
+        match self.attempt(slice, &attempt).await {
+            Err(error) if error.kind() == ErrorKind::Storage => {
+                self.judge(slice, &attempt, error).await
+            }
+            ended => ended,
+        }
+    }
+
+    /// Looks at the commit before an error of the store counts: whoever commits a slice sweeps away
+    /// what others have staged of it, so those who lost meet missing files wherever they are.
+    async fn judge(
+        &self,
+        slice: Slice,
+        attempt: &str,
+        error: JobError,
+    ) -> Result<SliceDone, JobError> {
+        let Ok(Some(commit)) = Commit::load(&self.world.store, &slice.to_string()).await else {
+            return Err(error);
+        };
+        let is_own = commit.attempt == attempt;
+        let is_swept = error
+            .store()
+            .is_some_and(|error| error.kind() == StoreErrorKind::Missing);
+        if !is_own {
+            let reason = crate::error::chain(&error);
+            info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
+        }
+        Ok(SliceDone {
+            outcome: if is_own {
+                Outcome::Committed
+            } else {
+                Outcome::Lost
+            },
+            commit,
+            unknown: BTreeMap::new(),
+            trouble: (is_own || !is_swept).then_some(error),
+        })
+    }
+
+    /// One try at a slice.
+    async fn attempt(&self, slice: Slice, attempt: &str) -> Result<SliceDone, JobError> {
         let name = slice.to_string();
         let store = &self.world.store;
         let mut writer = SliceWriter::new(
             store.clone(),
             schema::activity().arrow(),
             &name,
-            &attempt,
+            attempt,
             self.options.write,
             Provenance {
                 tool_version: concat!("mdca-lake ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -521,7 +569,7 @@ impl SliceTask {
                 clock: self.setup.clock.to_string(),
             },
         );
-        let mut rejects = RejectsWriter::new(store.clone(), &name, &attempt);
+        let mut rejects = RejectsWriter::new(store.clone(), &name, attempt);
         let flow = match self.fill(slice, &mut writer, &mut rejects).await {
             Ok(flow) => flow,
             Err(error) => {
@@ -541,7 +589,7 @@ impl SliceTask {
         let commit = |rejects| {
             Commit::new(
                 name.clone(),
-                attempt.clone(),
+                attempt.to_owned(),
                 self.run.clone(),
                 self.world.clock.now_ms(),
                 schema::activity().version,
@@ -594,6 +642,7 @@ impl SliceTask {
             outcome,
             commit,
             unknown: flow.unknown,
+            trouble: None,
         })
     }
 

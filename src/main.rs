@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use clap::Parser;
@@ -23,11 +23,14 @@ use mdca_lake::report::RunReport;
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::store::Store;
 use mdca_lake::{schema, status, verify, write};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
 
-/// After a signal the run has this long to stop by itself.
+/// After a signal a scan has this long to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// Whatever held the scan up may hold the last message up as well; it has this long.
+const SAY_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a command leaves to print.
 struct Finished {
@@ -60,6 +63,17 @@ fn main() -> ExitCode {
     give_memory_back();
     let cli = Cli::parse();
     start_logs(&cli.output);
+    let patience = match cli.command {
+        Command::Scan(_) => STOP_WITHIN,
+        #[cfg(feature = "demo")]
+        Command::Demo(_) => STOP_WITHIN,
+        // They write nothing, so there is nothing to bring to an end.
+        _ => Duration::ZERO,
+    };
+    let interrupted = match listen(patience) {
+        Ok(interrupted) => interrupted,
+        Err(error) => return complain(&JobError::Usage(format!("listen for signals: {error}"))),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -68,7 +82,7 @@ fn main() -> ExitCode {
         Err(error) => return complain(&JobError::Usage(format!("start the runtime: {error}"))),
     };
     // In a task of its own: a panic becomes an error with its exit code.
-    let ended = runtime.block_on(async { tokio::spawn(run(cli)).await });
+    let ended = runtime.block_on(async { tokio::spawn(run(cli, interrupted)).await });
     runtime.shutdown_background();
     match ended {
         Ok(Ok(finished)) => print(&finished),
@@ -88,7 +102,7 @@ fn give_memory_back() {
     debug_assert_eq!(accepted, 1, "glibc takes any bound up to 32 MiB");
 }
 
-async fn run(cli: Cli) -> Result<Finished, JobError> {
+async fn run(cli: Cli, interrupted: watch::Receiver<bool>) -> Result<Finished, JobError> {
     let Cli { command, output } = cli;
     match command {
         Command::Scan(args) => {
@@ -96,12 +110,12 @@ async fn run(cli: Cli) -> Result<Finished, JobError> {
             let environment = Environment::of_process()?;
             let config = ScanConfig::resolve(*args, environment, now_ms)?;
             Ok(Finished::of_report(
-                &scan(config, output.progress).await?,
+                &scan(config, output.progress, interrupted).await?,
                 output.report,
             ))
         }
         #[cfg(feature = "demo")]
-        Command::Demo(args) => demo(args, &output).await,
+        Command::Demo(args) => demo(args, &output, interrupted).await,
         Command::Status(LakeArgs { lake }) => {
             let status = status::read(&Store::open(&lake)?).await?;
             Ok(Finished::done(match output.report {
@@ -125,8 +139,12 @@ async fn run(cli: Cli) -> Result<Finished, JobError> {
     }
 }
 
-/// Runs the main job until it ends, or until a signal and a little longer.
-async fn scan(config: ScanConfig, progress: ProgressMode) -> Result<RunReport, JobError> {
+/// Runs the main job until it ends, by itself or by a signal.
+async fn scan(
+    config: ScanConfig,
+    progress: ProgressMode,
+    interrupted: watch::Receiver<bool>,
+) -> Result<RunReport, JobError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store = Store::open_if_there(&config.lake)?;
     // What the plan refuses is refused before a folder is made.
@@ -151,7 +169,6 @@ async fn scan(config: ScanConfig, progress: ProgressMode) -> Result<RunReport, J
         Arc::clone(&clock),
         Arc::clone(&counters),
     )?;
-    let (interrupt, interrupted) = watch::channel(false);
     let world = World {
         clock: Arc::clone(&clock),
         store,
@@ -164,24 +181,19 @@ async fn scan(config: ScanConfig, progress: ProgressMode) -> Result<RunReport, J
             ProgressMode::Never => Progress::never(),
         },
     };
-    let job = job::run(&config.job, world);
-    let deadline = async {
-        signal().await;
-        interrupt.send_replace(true);
-        clock.sleep(STOP_WITHIN).await;
-    };
-    tokio::select! {
-        report = job => Ok(report),
-        () = deadline => Err(JobError::Interrupted),
-    }
+    Ok(job::run(&config.job, world).await)
 }
 
 /// Runs the main job against a simulated tenant, and says how to look at what it made.
 #[cfg(feature = "demo")]
-async fn demo(args: DemoArgs, output: &OutputArgs) -> Result<Finished, JobError> {
+async fn demo(
+    args: DemoArgs,
+    output: &OutputArgs,
+    interrupted: watch::Receiver<bool>,
+) -> Result<Finished, JobError> {
     let DemoArgs { lake, activities } = args;
     let tenant = demo::start(activities, &lake, SystemClock::new().now_ms()).await?;
-    let report = scan(tenant.config()?, output.progress).await?;
+    let report = scan(tenant.config()?, output.progress, interrupted).await?;
     let mut finished = Finished::of_report(&report, output.report);
     if output.report == ReportFormat::Text && finished.exit_code == 0 {
         finished.stdout.push_str(&demo::epilogue(&lake)?);
@@ -207,19 +219,68 @@ async fn export(args: ExportArgs) -> Result<Finished, JobError> {
     }
 }
 
-/// Returns when the process is asked to stop.
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
+/// Takes SIGINT and SIGTERM from now on. The first makes what is returned true; a second, or the
+/// end of `patience`, ends the process.
+///
+/// On a thread and a runtime of its own: a disk that hangs or a reader that no longer reads may hold
+/// up every other thread, and must not hold up this.
+fn listen(patience: Duration) -> io::Result<watch::Receiver<bool>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut signals = {
+        let _context = runtime.enter();
+        Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
         }
-        // Without a handler the signal ends the process at once, which the lake survives too.
-        Err(_) => std::future::pending().await,
+    };
+    let (interrupt, interrupted) = watch::channel(false);
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let clock = SystemClock::new();
+            runtime.block_on(async {
+                signals.next().await;
+                interrupt.send_replace(true);
+                tokio::select! {
+                    () = clock.sleep(patience) => {}
+                    () = signals.next() => {}
+                }
+            });
+            end_now(!patience.is_zero());
+        })?;
+    Ok(interrupted)
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Returns when the process is asked to stop.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
+}
+
+/// Ends the process whatever its other threads do. The lake survives it like any crash.
+#[expect(clippy::exit, reason = "the other threads may never come back")]
+fn end_now(say: bool) -> ! {
+    let (said, heard) = mpsc::channel();
+    std::thread::spawn(move || {
+        if say {
+            complain(&JobError::Interrupted);
+        }
+        said.send(())
+    });
+    // Said, or given up: either way the process ends.
+    let _ = heard.recv_timeout(SAY_WITHIN);
+    std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
 }
 
 fn render(format: schema::SchemaFormat) -> Result<String, JobError> {

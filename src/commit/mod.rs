@@ -145,9 +145,9 @@ async fn look_again(
     published: Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let Err(error) = published else { return Ok(()) };
-    warn!(%path, %error, "publishing failed; looking at the store");
+    warn!(%path, error = &error as &dyn std::error::Error, "publishing failed; looking at the store");
     match store.size(&Path::from(path)).await {
-        Ok(Some(size)) if size == bytes => Ok(()),
+        Ok(Some(size)) if size == bytes => store.uploads().persist(&Path::from(path)).await,
         _ => Err(error),
     }
 }
@@ -177,12 +177,13 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
             }
             Ok(Creation::Existed) => {}
             Err(error) => {
-                warn!(slice = %commit.slice, %error, "the outcome of the commit is unknown; reading it back");
+                warn!(slice = %commit.slice, error = &error as &dyn std::error::Error, "the outcome of the commit is unknown; reading it back");
                 last = Some(error);
             }
         }
         match Commit::load(store, &commit.slice).await {
             Ok(Some(winner)) if winner.attempt == commit.attempt => {
+                store.uploads().persist(&path).await?;
                 finish(store, &winner).await?;
                 return Ok(Outcome::Committed);
             }
@@ -234,7 +235,10 @@ async fn remove_unnamed(
 ) -> Result<(), CommitError> {
     let named: HashSet<&str> = named_objects(winner).collect();
     for path in named_objects(attempt).filter(|path| !named.contains(path)) {
-        store.delete(&Path::from(path)).await?;
+        let path = Path::from(path);
+        store.delete(&path).await?;
+        // The attempt object that names it goes next.
+        store.uploads().persist(&path).await?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use object_store::path::Path;
 use tracing::{debug, info};
 
 use super::body::Attempt;
-use super::{Commit, CommitError, Outcome, finish, paths, settle};
+use super::{Commit, CommitError, Outcome, finish, named_objects, paths, settle};
 use crate::clock::Clock;
 use crate::store::Store;
 
@@ -23,7 +23,7 @@ pub struct Recovered {
 /// says that their slice is this run's business.
 ///
 /// An attempt whose slice is committed is cleared away. One without a commit whose files are all
-/// there is adopted: its commit is made now. Any other is left until its slice is committed.
+/// there is adopted: they are made durable and its commit is made now. Any other is left until its slice is committed.
 pub async fn recover(
     store: &Store,
     clock: &dyn Clock,
@@ -41,9 +41,15 @@ pub async fn recover(
             continue;
         };
         if let Some(winner) = Commit::load(store, &slice).await? {
+            // Whoever made it may have died before it was durable, and what is removed now is
+            // needed without it.
+            store.uploads().persist(&paths::commit(&slice)).await?;
             finish(store, &winner).await?;
             recovered.finished += 1;
         } else if has_all_files(store, &attempt.commit).await? {
+            for path in named_objects(&attempt.commit) {
+                store.uploads().persist(&Path::from(path)).await?;
+            }
             info!(%slice, attempt = %attempt.commit.attempt, "adopting the files of an earlier run");
             match settle(store, clock, &attempt.commit).await? {
                 Outcome::Committed => recovered.adopted.push(attempt.commit),

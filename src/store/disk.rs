@@ -13,12 +13,23 @@ use object_store::path::Path;
 use super::error::BadLocation;
 use super::{Store, StoreError, Upload, Uploads};
 
+/// How often a folder that others add to is emptied before it is left to them.
+const SWEEP_TRIES: u32 = 5;
+
 /// Makes a lake's folder where it is missing, and opens it.
 pub(super) fn make(location: &str) -> Result<Store, StoreError> {
     let root = folder(location)?;
     if !root.exists() {
-        fs::create_dir_all(&root).map_err(|source| {
+        let made = std::path::absolute(&root).and_then(|root| create_folders(&root));
+        made.map_err(|source| {
             StoreError::new("make the lake's folder", location.to_owned(), source)
+        })?;
+    }
+    // A run that died right after it made one of these may have left it less than durable.
+    for folder in ["", "activities", "_mdca", "_mdca/attempts"] {
+        ignore_missing(sync_folder(&root.join(folder))).map_err(|source| {
+            let object = root.join(folder).display().to_string();
+            StoreError::new("sync", object, source)
         })?;
     }
     match open_if_there(location)? {
@@ -123,7 +134,7 @@ impl Uploads for DiskUploads {
         let own = self.own_folder();
         let slice = slice.to_owned();
         blocking("sweep", self.staging(&slice), move |staging| {
-            ignore_missing(fs::remove_dir_all(staging))?;
+            remove_folder(staging)?;
             // What the store itself leaves when it dies inside a put: `<name>#<n>` beside `<name>`.
             remove_put_leftovers(
                 &own.join("commits"),
@@ -142,12 +153,29 @@ impl Uploads for DiskUploads {
 
     async fn leftovers(&self) -> Result<Vec<String>, StoreError> {
         let attempts = self.own_folder().join("attempts");
+        let commits = self.own_folder().join("commits");
         blocking("list", self.own_folder().join("staging"), move |staging| {
             let mut slices = folder_names(staging)?;
             slices.extend(folder_names(&attempts)?);
+            // Of one who died while it lost, when the winner had swept already.
+            let names = names(&commits)?;
+            let leftovers = names.iter().filter_map(|name| put_leftover_of(name));
+            slices
+                .extend(leftovers.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())));
             slices.sort();
             slices.dedup();
             Ok(slices)
+        })
+        .await
+    }
+
+    async fn persist(&self, target: &Path) -> Result<(), StoreError> {
+        let root = self.root.clone();
+        blocking("sync", root.join(target.as_ref()), move |path| {
+            ignore_missing(File::open(path).and_then(|file| file.sync_all()))?;
+            let folders = path.ancestors().skip(1);
+            let mut own = folders.take_while(|folder| folder.starts_with(&root));
+            own.try_for_each(|folder| ignore_missing(sync_folder(folder)))
         })
         .await
     }
@@ -182,16 +210,31 @@ fn remove_put_leftovers(folder: &FilePath, prefix: &str, find: PutLeftovers) -> 
         }
         PutLeftovers::Listed => {
             for name in names(folder)? {
-                let is_leftover = name
-                    .rsplit_once('#')
-                    .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-                if is_leftover && name.starts_with(prefix) {
+                if put_leftover_of(&name).is_some() && name.starts_with(prefix) {
                     ignore_missing(fs::remove_file(folder.join(name)))?;
                 }
             }
             Ok(())
         }
     }
+}
+
+/// The name that an unfinished put of the store was for.
+fn put_leftover_of(name: &str) -> Option<&str> {
+    let (name, n) = name.rsplit_once('#')?;
+    (!n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())).then_some(name)
+}
+
+/// Removes a folder and all in it. Somebody who has lost the slice and does not know it yet may add
+/// to it meanwhile: what stays is theirs to remove, or the next run's.
+fn remove_folder(folder: &FilePath) -> io::Result<()> {
+    for _ in 0..SWEEP_TRIES {
+        match ignore_missing(fs::remove_dir_all(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            outcome => return outcome,
+        }
+    }
+    Ok(())
 }
 
 fn ignore_missing(outcome: io::Result<()>) -> io::Result<()> {
@@ -292,8 +335,13 @@ fn create_folders(folder: &FilePath) -> io::Result<()> {
     let above = parent(folder)?;
     create_folders(above)?;
     match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(above),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    match sync_folder(above) {
+        // Who may make a folder somewhere may still not be allowed to look there.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        outcome => outcome,
     }
 }
 

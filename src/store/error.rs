@@ -24,6 +24,8 @@ pub enum StoreErrorKind {
     Full,
     /// The store cannot be written, or this user may not.
     Denied,
+    /// Something that was there is gone.
+    Missing,
     /// Anything else.
     Other,
 }
@@ -59,6 +61,9 @@ impl StoreError {
             {
                 return StoreErrorKind::Denied;
             }
+            if let Some(object_store::Error::NotFound { .. }) = error.downcast_ref() {
+                return StoreErrorKind::Missing;
+            }
             if let Some(error) = error.downcast_ref::<io::Error>() {
                 match error.kind() {
                     io::ErrorKind::StorageFull
@@ -69,6 +74,7 @@ impl StoreError {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                         return StoreErrorKind::Denied;
                     }
+                    io::ErrorKind::NotFound => return StoreErrorKind::Missing,
                     io::ErrorKind::NotADirectory => return StoreErrorKind::Location,
                     _ => {}
                 }
@@ -86,7 +92,7 @@ impl StoreError {
             StoreErrorKind::Denied => {
                 "let this user write to the lake (or mount it writable) and run again"
             }
-            StoreErrorKind::Other => {
+            StoreErrorKind::Missing | StoreErrorKind::Other => {
                 "check the lake's location and run again; committed slices stay"
             }
         }

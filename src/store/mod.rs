@@ -39,6 +39,13 @@ pub trait Uploads: Send + Sync + fmt::Debug {
     /// The slices of which unfinished uploads are left, sorted.
     async fn leftovers(&self) -> Result<Vec<String>, StoreError>;
 
+    /// Makes sure that an object that shows, or was removed, is still there or still gone after a
+    /// power cut, where that is not certain: the run that made it show died or failed before, or
+    /// something else must not be removed earlier. In object storage it is certain.
+    async fn persist(&self, _target: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Removes the folders that a committed slice no longer needs, where a store has folders.
     /// What cannot be removed is no harm.
     async fn tidy(&self, slice: &str);

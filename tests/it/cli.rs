@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 use tempfile::TempDir;
 
+use crate::support::process::Place;
 use crate::support::scenario::at;
 
 /// A lake, flags, a token, and the exit code and the message that they lead to.
@@ -297,59 +298,90 @@ fn every_form_of_the_schema_is_printed() {
     }
 }
 
+/// Nobody listens there: a few tries, an exit code that says "later", and the next run does it all.
 #[test]
-fn a_full_disk_is_said_and_leaves_whole_slices() {
-    let folder = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-        .arg(folder.path())
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !mounted {
-        // Only root may mount; the machine that refuses gaps runs as root.
-        assert!(
-            std::env::var_os("MDCA_REFUSE_GAPS").is_none(),
-            "a small file system cannot be mounted"
-        );
+fn a_service_that_cannot_be_reached_is_given_up_and_a_rerun_resumes() {
+    let place = Place::new(
+        "2026-10-01",
+        "2026-10-01T02:00:00Z",
+        50,
+        SimOptions::default(),
+    );
+    // A port that was free a moment ago; the lake keeps the address, so the service comes up there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let lake = place.lake();
+    let scan = |attempts: &str| {
+        let mut command = lake.command("scan");
+        command
+            .args(["--api-url", &format!("http://{address}")])
+            .args(["--from", "2026-10-01", "--until", "2026-10-01T02:00:00Z"])
+            .args(["--max-attempts", attempts, "--report", "json"])
+            .env("MDCA_API_TOKEN", "sim-token");
+        command
+    };
+    let ended = place.run(&mut scan("3"));
+    assert_eq!(ended.code(), Some(4), "{ended}");
+    assert!(
+        ended.text().contains("no connection to the service"),
+        "{ended}"
+    );
+    assert!(ended.text().contains("after 3 attempts"), "{ended}");
+    assert!(
+        ended.elapsed < std::time::Duration::from_secs(30),
+        "{ended}"
+    );
+    assert_eq!(lake.commits(), 0);
+    let options = SimOptions {
+        port: address.port(),
+        ..SimOptions::default()
+    };
+    // Somebody else may have taken the port meanwhile; then there is nothing to see here.
+    let Ok(_sim) = Sim::start_blocking(place.sim.tenant(), options) else {
         return;
+    };
+    let ended = place.run(&mut scan("3"));
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    lake.expect_exact("after the service came up");
+}
+
+/// Every first step of somebody new, in the order in which they would be taken: the help, a guess,
+/// what is missing, Ctrl-C in the middle, and again.
+#[test]
+fn somebody_new_gets_to_a_whole_lake() {
+    let place = Place::new(
+        "2026-10-01",
+        "2026-10-01T12:00:00Z",
+        600,
+        SimOptions::default(),
+    );
+    let lake = place.lake();
+    let help = run(&["--help"], None);
+    assert_eq!(help.status.code(), Some(0), "{}", text(&help));
+    for word in ["scan", "status", "verify", "export", "schema"] {
+        assert!(text(&help).contains(word), "{word}: {}", text(&help));
     }
-    let tenant = Tenant::generate(&TenantOptions {
-        activities: 2_000,
-        from_ms: at("2026-10-01"),
-        until_ms: at("2026-10-02"),
-        ..TenantOptions::default()
-    });
-    let sim = Sim::start_blocking(tenant, SimOptions::default()).unwrap();
-    let lake = folder.path().join("lake").display().to_string();
-    let url = sim.url();
-    let output = run(
-        &[
-            "scan",
-            "--lake",
-            &lake,
-            "--api-url",
-            &url,
-            "--from",
-            "2026-10-01",
-            "--until",
-            "2026-10-02",
-        ],
-        Some("sim-token"),
-    );
-    let said = text(&output);
-    let verified = run(&["verify", "--lake", &lake], None);
-    assert!(
-        Command::new("umount")
-            .arg("-l")
-            .arg(folder.path())
-            .status()
-            .unwrap()
-            .success()
-    );
-    assert_eq!(output.status.code(), Some(6), "{said}");
-    assert!(
-        said.contains("No space left on device") && said.contains("free some space"),
-        "{said}"
-    );
-    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
+    let bare = run(&["scan"], None);
+    assert_eq!(bare.status.code(), Some(2), "{}", text(&bare));
+    assert!(text(&bare).contains("--api-url"), "{}", text(&bare));
+    assert!(text(&bare).contains("--lake"), "{}", text(&bare));
+    let guessed = place.run(lake.scan().arg("--parralel=4"));
+    assert_eq!(guessed.code(), Some(2), "{guessed}");
+    assert!(guessed.text().contains("--parallel"), "{guessed}");
+    let tokenless = place.run(lake.scan().env_remove("MDCA_API_TOKEN"));
+    assert_eq!(tokenless.code(), Some(2), "{tokenless}");
+    assert!(!lake.path().exists());
+    let mut first = place.start(lake.scan().args(["--page-limit", "10", "--parallel", "1"]));
+    assert!(first.until("commit", |_| lake.commits() > 1));
+    first.signal("INT");
+    let first = first.wait();
+    assert!(matches!(first.code(), Some(0 | 130)), "{first}");
+    let status = place.run(&mut lake.command("status"));
+    assert_eq!(status.code(), Some(0), "{status}");
+    let commits = lake.commits() as u64;
+    let again = place.run(&mut lake.scan());
+    assert_eq!(again.code(), Some(0), "{again}");
+    assert_eq!(again.slices("skipped"), commits, "{again}");
+    lake.expect_exact("in the end");
 }

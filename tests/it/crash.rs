@@ -1,10 +1,12 @@
-//! A real process, killed at random moments.
+//! A real process, killed at random moments, and before every call on its disk.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mdca_sim::{ClockField, Sim, SimOptions, Tenant, TenantOptions};
 
+use crate::support::process::{BadDisk, Lake, Place, calls_in, shim};
 use crate::support::readers::{self, Watcher};
 use crate::support::scenario::{assert_same, at, files_below};
 
@@ -105,4 +107,63 @@ fn check(lake: &std::path::Path, sim: &Sim, from_ms: i64, until_ms: i64) {
         "{}",
         String::from_utf8_lossy(&verified.stdout)
     );
+}
+
+/// Kills a run before each of its calls on the disk, lets the next one end, and looks. A kill at
+/// random moments hits the long stretches; this one hits all the short ones.
+#[test]
+fn killed_before_any_call_on_the_disk_the_next_run_completes_the_lake() {
+    if shim().is_none() {
+        return;
+    }
+    let place = Place::small();
+    let (mut killed, mut adopted, mut visible) = (0, 0, 0);
+    for at in 1.. {
+        let lake = place.lake();
+        let log = place.fresh("calls");
+        let deadly = BadDisk {
+            calls: "create,write,fsync,rename,link,unlink,mkdir",
+            at,
+            what: "kill",
+            log: Some(&log),
+            ..BadDisk::default()
+        };
+        let dead = place.run(lake.scan_on(&deadly).args(["--parallel", "1"]));
+        if dead.code() == Some(0) {
+            lake.expect_exact("undisturbed");
+            break;
+        }
+        assert_eq!(dead.status.signal(), Some(9), "{dead}");
+        killed += 1;
+        let what = format!("killed before {:?}", calls_in(&log).last());
+        // What shows of a slice without a commit is whole files of an attempt.
+        visible += u32::from(readers::visible_ids(lake.path()).len() > lake_rows(&lake));
+        let next = place.run(&mut lake.scan());
+        assert_eq!(next.code(), Some(0), "{what}: {next}");
+        adopted += next.slices("adopted");
+        lake.expect_exact(&what);
+        // A put that was killed leaves a name that nobody lists; none of a committed slice stays.
+        for left in files_below(&lake.path().join("_mdca/commits")) {
+            assert!(
+                left.extension().is_some_and(|e| e == "json"),
+                "{what}: {left:?}"
+            );
+        }
+    }
+    println!(
+        "killed before {killed} calls; {visible} times files of an unfinished slice showed, {adopted} attempts were adopted"
+    );
+    assert!(
+        killed > 60 && adopted > 0,
+        "{killed} kills, {adopted} adopted"
+    );
+}
+
+/// The rows that the commits name.
+fn lake_rows(lake: &Lake<'_>) -> usize {
+    if lake.commits() == 0 {
+        0
+    } else {
+        lake.exported_ids().len()
+    }
 }

@@ -7,13 +7,18 @@
 )]
 
 mod cli; // the program as a user meets it: bad input, exit codes
-mod crash; // kill -9 at random moments of a real process
+mod clocks; // a wall clock that is wrong
+mod crash; // kill -9 at random moments of a real process, and before every call on its disk
 mod damage; // what verify finds
+mod disks; // full, broken, read-only and hanging disks under a real process
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
 mod faults; // every fault of the service
 mod flow; // the main job against a tenant that behaves
 mod lossless; // whatever comes in can be given back
+mod power; // power cuts: what was not made durable is gone
+mod processes; // several real processes over one lake
 mod schema; // what is derived from the schema
+mod signals; // SIGTERM and SIGINT at any moment
 mod simulation; // service, store and several runs at once, by seed
 mod support;
 mod tenants; // what nobody knows for sure of the service, both ways

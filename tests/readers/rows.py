@@ -1,6 +1,7 @@
 """Reads a lake with two readers that are not ours, DuckDB and pyarrow.
 
 rows.py LAKE            one JSON object: for each reader the rows as [id, event_date, timestamp in ms]
+rows.py - --serve       the same for every line of stdin, which names a lake: one line of JSON each
 rows.py LAKE --watch    reads every visible file again and again until stdin closes; prints how often,
                         and every error of the reader
 rows.py LAKE --ddl      runs the DDL that stands on stdin, inserts the lake's rows by name, prints their count
@@ -80,6 +81,16 @@ def ddl(lake):
 
 def main():
     lake, mode = sys.argv[1], (sys.argv[2:] or [""])[0]
+    if mode == "--serve":
+        duckdb.sql("SET enable_external_file_cache = false")
+        for line in sys.stdin:
+            lake = line.rstrip("\n")
+            try:
+                out = {"duckdb": by_duckdb(lake), "pyarrow": by_pyarrow(lake)}
+            except Exception as error:
+                out = {"error": repr(error)}
+            print(json.dumps(out), flush=True)
+        return
     if mode == "--watch":
         out = watch(lake)
     elif mode == "--ddl":

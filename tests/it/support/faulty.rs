@@ -411,6 +411,11 @@ impl Uploads for GuardedUploads {
         self.gate.uploads("leftovers", "", call).await
     }
 
+    async fn persist(&self, target: &Path) -> std::result::Result<(), StoreError> {
+        let call = self.inner.uploads().persist(target);
+        self.gate.uploads("persist", target.as_ref(), call).await
+    }
+
     async fn tidy(&self, slice: &str) {
         let call = self.inner.uploads().tidy(slice).map(Ok);
         let _ = self.gate.uploads("tidy", slice, call).await;

@@ -3,5 +3,6 @@
 pub(crate) mod clock;
 pub(crate) mod faulty;
 pub(crate) mod json;
+pub(crate) mod process;
 pub(crate) mod readers;
 pub(crate) mod scenario;

@@ -1,9 +1,10 @@
 //! Reading a lake with somebody else's readers.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 
 use arrow::array::AsArray;
 use parquet::arrow::ProjectionMask;
@@ -14,10 +15,14 @@ use serde::Deserialize;
 pub(crate) type Row = (String, String, i64);
 
 #[derive(Deserialize)]
-struct ByReader {
-    duckdb: Vec<Row>,
-    pyarrow: Vec<Row>,
+#[serde(untagged)]
+enum Answer {
+    Rows { duckdb: Vec<Row>, pyarrow: Vec<Row> },
+    Failed { error: String },
 }
+
+/// The readers in a process that stays: starting them takes longer than reading a small lake.
+static SERVING: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
 
 /// The interpreter that has `DuckDB` and pyarrow; `./tests/run` makes it.
 fn python() -> PathBuf {
@@ -48,10 +53,37 @@ fn run(mut command: Command, input: &str) -> Vec<u8> {
     output.stdout
 }
 
+fn ask(lake: &Path) -> Answer {
+    // A test that failed inside left the readers in no known state: they are started again.
+    let mut serving = SERVING.lock().unwrap_or_else(|poisoned| {
+        let mut serving = poisoned.into_inner();
+        *serving = None;
+        SERVING.clear_poison();
+        serving
+    });
+    let (questions, answers) = serving.get_or_insert_with(|| {
+        #[expect(
+            clippy::zombie_processes,
+            reason = "the readers end with the tests, when their stdin does"
+        )]
+        let mut child = command(Path::new("-"), Some("--serve"))
+            .spawn()
+            .expect("run ./tests/run once: it makes the Python environment");
+        let answers = child.stdout.take().unwrap();
+        (child.stdin.take().unwrap(), BufReader::new(answers))
+    });
+    writeln!(questions, "{}", lake.display()).unwrap();
+    let mut answer = String::new();
+    answers.read_line(&mut answer).unwrap();
+    serde_json::from_str(&answer).expect("the readers answer in JSON")
+}
+
 /// All rows of a lake, sorted; `DuckDB` and pyarrow agree on them, and every row lies in its day.
 pub(crate) fn rows(lake: &Path) -> Vec<Row> {
-    let read: ByReader = serde_json::from_slice(&run(command(lake, None), "")).unwrap();
-    let (mut rows, mut other) = (read.duckdb, read.pyarrow);
+    let (mut rows, mut other) = match ask(lake) {
+        Answer::Rows { duckdb, pyarrow } => (duckdb, pyarrow),
+        Answer::Failed { error } => panic!("read {}: {error}", lake.display()),
+    };
     rows.sort();
     other.sort();
     assert_eq!(rows, other, "DuckDB and pyarrow disagree");

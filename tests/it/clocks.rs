@@ -1,0 +1,149 @@
+//! A wall clock that is wrong, under the real program: nothing is lost, and a slice that the
+//! service's clock does not call closed is not committed.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use mdca_lake::window::format_time;
+use mdca_sim::SimOptions;
+
+use crate::support::process::{Lake, Place, gap};
+use crate::support::scenario::at;
+
+const MINUTE_MS: i64 = 60_000;
+/// In minutes.
+const YEAR: i64 = 365 * 24 * 60;
+
+/// A service with a clock of its own, at 12:40 in the middle of what it holds.
+struct Service {
+    place: Place,
+    now_ms: Arc<AtomicI64>,
+}
+
+impl Service {
+    fn new() -> Self {
+        let now_ms = Arc::new(AtomicI64::new(at("2026-10-01T12:40:00Z")));
+        let shared = Arc::clone(&now_ms);
+        let options = SimOptions {
+            now: Arc::new(move || shared.load(Ordering::SeqCst)),
+            ..SimOptions::default()
+        };
+        Self {
+            place: Place::new("2026-10-01T10:00:00Z", "2026-10-01T16:00:00Z", 300, options),
+            now_ms,
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
+    fn set(&self, time: &str) {
+        self.now_ms.store(at(time), Ordering::SeqCst);
+    }
+
+    /// A scan whose wall clock is so many minutes ahead of the service's.
+    fn scan(&self, lake: &Lake<'_>, minutes_ahead: i64) -> Command {
+        let time = format_time(self.now_ms() + minutes_ahead * MINUTE_MS);
+        let mut faketime = Command::new("faketime");
+        faketime
+            .arg("-f")
+            .arg(format!("@{}", time.replace('T', " ").trim_end_matches('Z')))
+            .env("TZ", "UTC")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        lake.scan_through(faketime)
+    }
+}
+
+fn there_is_no_faketime() -> bool {
+    let works = Command::new("faketime")
+        .args(["-f", "+0", "true"])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !works {
+        gap("faketime is not on this machine: no clock can be set wrong");
+    }
+    !works
+}
+
+/// A clock that is ahead makes slices look closed that are not. The service's own time says
+/// otherwise: they fail, and are scanned whole when their time has come.
+#[test]
+fn a_clock_that_is_ahead_loses_nothing() {
+    if there_is_no_faketime() {
+        return;
+    }
+    let service = Service::new();
+    for minutes_ahead in [36, 60, 12 * 60] {
+        service.set("2026-10-01T12:40:00Z");
+        let lake = service.place.lake();
+        let ended = service.place.run(&mut service.scan(&lake, minutes_ahead));
+        assert_eq!(ended.code(), Some(4), "{minutes_ahead}: {ended}");
+        assert!(
+            ended
+                .text()
+                .contains("so the slice is not closed; set this machine's clock"),
+            "{ended}"
+        );
+        // By the service, only what ends by 12:25 is closed.
+        assert_eq!(lake.commits(), 2, "{minutes_ahead}: {ended}");
+        assert_eq!(ended.slices("committed"), 2, "{ended}");
+        // The clock is still wrong, and time goes on.
+        service.set("2026-10-01T14:40:00Z");
+        let ended = service.place.run(&mut service.scan(&lake, minutes_ahead));
+        assert_eq!(ended.code(), Some(4), "{minutes_ahead}: {ended}");
+        assert_eq!(lake.commits(), 4, "{minutes_ahead}: {ended}");
+        service.set("2026-10-01T16:15:00Z");
+        let ended = service.place.run(&mut service.scan(&lake, 0));
+        assert_eq!(ended.code(), Some(0), "{minutes_ahead}: {ended}");
+        lake.expect_exact("after a clock that was ahead");
+    }
+    println!("3 clocks were ahead");
+}
+
+/// A clock that is behind only makes a run come later.
+#[test]
+fn a_clock_that_is_behind_only_delays() {
+    if there_is_no_faketime() {
+        return;
+    }
+    let service = Service::new();
+    // What ends by 12:40 and by 14:20, less the clock's error and 15 minutes to settle.
+    for (minutes_behind, slices) in [(20, [2, 3]), (60, [1, 3]), (100, [0, 2])] {
+        let lake = service.place.lake();
+        for (time, slices) in ["2026-10-01T12:40:00Z", "2026-10-01T14:20:00Z"]
+            .iter()
+            .zip(slices)
+        {
+            service.set(time);
+            let ended = service.place.run(&mut service.scan(&lake, -minutes_behind));
+            assert_eq!(ended.code(), Some(0), "{minutes_behind}: {ended}");
+            assert_eq!(lake.commits(), slices, "{minutes_behind}: {ended}");
+        }
+        service.set("2026-10-01T16:15:00Z");
+        let ended = service.place.run(&mut service.scan(&lake, 0));
+        assert_eq!(ended.code(), Some(0), "{minutes_behind}: {ended}");
+        lake.expect_exact("after a clock that was behind");
+    }
+}
+
+/// A clock that stands before 1970 or far ahead is an error that is said, or no work at all; never a
+/// lake of wrong slices.
+#[test]
+fn a_clock_that_is_nowhere_near_does_no_harm() {
+    if there_is_no_faketime() {
+        return;
+    }
+    let service = Service::new();
+    for (minutes_ahead, code) in [(-50 * YEAR, 2), (10 * YEAR, 4)] {
+        let lake = service.place.lake();
+        let ended = service.place.run(&mut service.scan(&lake, minutes_ahead));
+        assert_eq!(ended.code(), Some(code), "{minutes_ahead}: {ended}");
+        service.set("2026-10-01T16:15:00Z");
+        let ended = service.place.run(&mut service.scan(&lake, 0));
+        assert_eq!(ended.code(), Some(0), "{minutes_ahead}: {ended}");
+        lake.expect_exact("after a clock that was nowhere near");
+        service.set("2026-10-01T12:40:00Z");
+    }
+}

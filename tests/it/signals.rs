@@ -1,0 +1,266 @@
+//! SIGTERM and SIGINT: the run ends within 10 s whatever holds it up, says so, and what is committed
+//! stays.
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use mdca_sim::{At, Fault, SimOptions, What};
+use serde_json::Value;
+
+use crate::support::process::{BadDisk, Ended, Lake, Place, often, random, shim};
+use crate::support::scenario::files_below;
+
+/// How long a run may go on after a signal, and a little for a slow machine.
+const DUE: Duration = Duration::from_secs(10);
+const MOMENTS: usize = 20;
+
+/// A tenant that does `fault` to every answer.
+fn place(fault: Option<What>) -> Place {
+    let faults = fault.map(|what| Fault::new(At::Every, what).always());
+    let options = SimOptions {
+        faults: faults.into_iter().collect(),
+        ..SimOptions::default()
+    };
+    Place::new("2026-10-01", "2026-10-01T12:00:00Z", 600, options)
+}
+
+/// The run says that it was interrupted, on stdout and in the lake.
+fn expect_said(lake: &Lake<'_>, ended: &Ended) {
+    assert_eq!(ended.code(), Some(130), "{ended}");
+    let report = ended.report();
+    assert_eq!(report["status"], "interrupted", "{ended}");
+    assert_eq!(report["exit_code"], 130, "{ended}");
+    let kept = lake
+        .path()
+        .join("_mdca/runs")
+        .join(format!("{}.json", report["run"].as_str().unwrap()));
+    let kept: Value = serde_json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
+    assert_eq!(kept["status"], "interrupted", "{kept}");
+}
+
+/// Twenty times over a run is interrupted at a random moment. It ends at once, says what it has
+/// committed, and that stays; the runs after it do the rest.
+#[test]
+fn interrupted_at_any_moment_a_run_says_so_and_the_next_goes_on() {
+    let mut random = random();
+    let place = place(None);
+    let (mut interrupted, mut unheard, mut finished) = (0, 0, 0);
+    let mut slowest = Duration::ZERO;
+    let mut lake = place.lake();
+    for moment in 0..often(MOMENTS) {
+        let before = lake.commits();
+        let mut command = lake.scan();
+        let mut run = place.start(command.args(["--page-limit", "20"]));
+        run.runs_for(Duration::from_micros(random.u64(0..400_000)));
+        run.signal(if moment % 2 == 0 { "TERM" } else { "INT" });
+        let ended = run.wait_within(DUE);
+        slowest = slowest.max(ended.waited);
+        match ended.code() {
+            Some(130) => {
+                interrupted += 1;
+                expect_said(&lake, &ended);
+                let committed = ended.slices("committed") + ended.slices("adopted");
+                assert_eq!(lake.commits(), before + usize::try_from(committed).unwrap());
+            }
+            // Signalled before it could listen, or when it had all but ended.
+            None => {
+                assert!(matches!(ended.status.signal(), Some(2 | 15)), "{ended}");
+                assert!(ended.elapsed < Duration::from_secs(5), "{ended}");
+                unheard += 1;
+            }
+            code => {
+                assert_eq!(code, Some(0), "{ended}");
+                finished += 1;
+                lake.expect_exact("a run that the signal met at its end");
+                lake = place.lake();
+            }
+        }
+    }
+    lake.expect_mended("after the signals");
+    println!(
+        "{interrupted} interrupted, {unheard} before they listened, {finished} had ended; the slowest took {slowest:?}"
+    );
+    assert!(interrupted > MOMENTS / 3, "{interrupted}");
+}
+
+/// Whatever the service makes a run wait for, a signal ends the wait.
+#[test]
+fn no_wait_for_the_service_outlasts_a_signal() {
+    let slow = What::SlowBody {
+        piece: 1,
+        pause: Duration::from_secs(5),
+    };
+    let waits = [
+        ("a pause of 60 s after a 429", What::throttled(Some(60))),
+        ("a 429 that names no pause", What::throttled(None)),
+        ("no answer at all", What::Stall),
+        ("a body that comes byte by byte", slow),
+        ("pauses between tries after a 503", What::gateway(503)),
+    ];
+    std::thread::scope(|scope| {
+        for (what, fault) in waits {
+            scope.spawn(move || {
+                let place = place(Some(fault));
+                let lake = place.lake();
+                let mut run = place.start(&mut lake.scan());
+                let asked = |_: &_| !place.sim.requests().is_empty();
+                // A request that is never answered is not in the log.
+                let stalls = what == "no answer at all";
+                if stalls {
+                    run.runs_for(Duration::from_millis(700));
+                } else {
+                    assert!(run.until("ask", asked), "{what}");
+                    run.runs_for(Duration::from_millis(100));
+                }
+                run.signal("TERM");
+                let ended = run.wait_within(DUE);
+                assert_eq!(ended.code(), Some(130), "{what}: {ended}");
+                expect_said(&lake, &ended);
+                println!("{what}: ended after {:?}", ended.waited);
+                assert_eq!(lake.commits(), 0, "{what}");
+            });
+        }
+    });
+}
+
+/// The request budget, used up, makes a run wait for most of a minute; a signal ends that too.
+#[test]
+fn a_wait_for_the_budget_ends_with_the_signal() {
+    let place = place(None);
+    let lake = place.lake();
+    let mut command = lake.scan();
+    command.args(["--requests-per-minute", "1"]);
+    let mut run = place.start(&mut command);
+    assert!(run.until("ask", |_| !place.sim.requests().is_empty()));
+    run.signal("INT");
+    let ended = run.wait_within(DUE);
+    assert_eq!(ended.code(), Some(130), "{ended}");
+    expect_said(&lake, &ended);
+    lake.expect_mended("after a wait for the budget");
+}
+
+/// Nobody reads the log any more, and its pipe is full: the run stands still in the middle of a
+/// line. A signal ends it all the same.
+#[test]
+fn a_full_pipe_does_not_outlast_a_signal() {
+    let place = place(None);
+    for name in ["TERM", "INT"] {
+        let lake = place.lake();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // As much as a pipe holds on Linux.
+        writer.write_all(&vec![b'.'; 64 * 1024]).unwrap();
+        let mut child = lake
+            .scan()
+            .arg("-vvv")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        std::thread::park_timeout(Duration::from_millis(300));
+        assert!(child.try_wait().unwrap().is_none(), "the pipe is not full");
+        crate::support::process::signal(child.id(), name);
+        let asked = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if asked.elapsed() > DUE {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("SIG{name} did not end it within {DUE:?}");
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        };
+        assert_eq!(status.code(), Some(130));
+        println!("SIG{name}: ended after {:?}", asked.elapsed());
+        drop(reader);
+        lake.expect_mended("after a full pipe");
+    }
+}
+
+/// A disk that hangs, as a network mount without its server does, cannot hold up the end; a second
+/// signal does not even wait.
+#[test]
+fn a_disk_that_hangs_does_not_outlast_a_signal() {
+    if shim().is_none() {
+        return;
+    }
+    let place = place(None);
+    std::thread::scope(|scope| {
+        for (calls, at, again) in [
+            ("fsync", 20, false),
+            ("rename", 3, false),
+            ("write", 12, true),
+            ("open", 1, true),
+        ] {
+            let lake = place.lake();
+            let log = place.fresh("calls");
+            let mut run = {
+                let hanging = BadDisk {
+                    calls,
+                    at,
+                    onwards: true,
+                    what: "hang",
+                    log: Some(&log),
+                    ..BadDisk::default()
+                };
+                place.start(&mut lake.scan_on(&hanging))
+            };
+            let hangs = |_: &_| crate::support::process::calls_in(&log).len() >= at;
+            assert!(run.until("hang", hangs), "{calls}");
+            scope.spawn(move || {
+                run.signal("TERM");
+                if again {
+                    run.runs_for(Duration::from_millis(200));
+                    run.signal("TERM");
+                }
+                let due = if again { Duration::from_secs(3) } else { DUE };
+                let ended = run.wait_within(due);
+                assert_eq!(ended.code(), Some(130), "{calls}: {ended}");
+                assert!(ended.stderr.contains("interrupted"), "{calls}: {ended}");
+                println!("{calls} hung: ended after {:?}", ended.waited);
+            });
+        }
+    });
+    for folder in std::fs::read_dir(place.room()).unwrap() {
+        let folder = folder.unwrap().path();
+        if folder.is_dir() {
+            place
+                .lake_at(folder)
+                .expect_mended("after a disk that hung");
+        }
+    }
+}
+
+/// `verify` and `export` write nothing and so have nothing to bring to an end.
+#[test]
+fn reading_commands_end_at_once() {
+    let place = place(None);
+    let lake = place.lake();
+    lake.expect_mended("at first");
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut child = lake
+        .command("export")
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // 600 records are more than a pipe holds, and nobody reads them.
+    std::thread::park_timeout(Duration::from_millis(200));
+    assert!(child.try_wait().unwrap().is_none(), "the pipe is not full");
+    let asked = Instant::now();
+    crate::support::process::signal(child.id(), "INT");
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(asked.elapsed() < Duration::from_secs(3), "export goes on");
+        std::thread::park_timeout(Duration::from_millis(1));
+    };
+    assert_eq!(status.code(), Some(130));
+    drop(reader);
+    assert_eq!(files_below(&lake.path().join("_mdca/attempts")).len(), 0);
+}
