@@ -165,12 +165,12 @@ impl Commit {
 /// An attempt that has all its files and is about to commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Attempt {
+pub struct Attempt {
     version: u32,
     /// Where the commit is to lie.
-    pub(super) commit_path: String,
+    pub commit_path: String,
     /// What it is to say.
-    pub(super) commit: Commit,
+    pub commit: Commit,
 }
 
 impl Attempt {
@@ -192,7 +192,7 @@ impl Attempt {
     }
 
     /// Reads the attempt object at `path`; `None` where there is none (any more).
-    pub(super) async fn load(store: &Store, path: &Path) -> Result<Option<Self>, CommitError> {
+    pub async fn load(store: &Store, path: &Path) -> Result<Option<Self>, CommitError> {
         let Some(bytes) = store.get(path).await? else {
             return Ok(None);
         };

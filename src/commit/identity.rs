@@ -86,8 +86,34 @@ impl Identity {
         }
     }
 
+    /// Reads the identity of a lake that should be there; `None` where there is no lake at all.
+    ///
+    /// # Errors
+    /// Slices are committed, and the identity is missing.
+    pub async fn load_if_lake(store: &Store) -> Result<Option<Self>, CommitError> {
+        if let Some(identity) = Self::load(store).await? {
+            return Ok(Some(identity));
+        }
+        if store.list(&paths::commits()).await?.is_empty() {
+            return Ok(None);
+        }
+        // Another run may have made the lake, and committed, between the two looks.
+        match Self::load(store).await? {
+            Some(identity) => Ok(Some(identity)),
+            None => Err(CommitError::IdentityMissing {
+                path: paths::identity(),
+            }),
+        }
+    }
+
     /// Makes the lake, unless another run has made it in the meantime: returns the one that is.
+    ///
+    /// # Errors
+    /// Slices are committed already: a new identity could contradict the lost one.
     pub async fn create(self, store: &Store) -> Result<Self, CommitError> {
+        if let Some(identity) = Self::load_if_lake(store).await? {
+            return Ok(identity);
+        }
         match store.create(&paths::identity(), sealed::seal(&self)).await {
             Ok(Creation::Created) => Ok(self),
             // Another run's, or our own put whose answer was lost: what is there counts.

@@ -23,16 +23,18 @@
 //! is still running. Nothing here scans or reads Parquet.
 
 mod body;
+mod committed;
 mod error;
 mod identity;
 pub mod paths;
 mod recovery;
 mod sealed;
 
-pub use body::{Commit, RejectsEntry, SliceCounts};
+pub use body::{Attempt, Commit, RejectsEntry, SliceCounts};
+pub use committed::{committed_slices, load_commits};
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
-pub use recovery::{Recovered, committed_slices, recover};
+pub use recovery::{Recovered, recover};
 pub use sealed::Damage;
 
 use std::collections::HashSet;
@@ -44,7 +46,6 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::store::{Creation, Store, StoreError, Upload};
 use crate::write::FinishedFile;
-use body::Attempt;
 
 /// How often a commit is put and read back before its outcome is left to the next run.
 const COMMIT_TRIES: u32 = 5;
@@ -208,6 +209,15 @@ async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
     store.delete(&own).await?;
     store.uploads().tidy(&winner.slice).await;
     Ok(())
+}
+
+/// Clears away what attempts at a committed slice have left: step 5 for it. False where the slice
+/// has no commit; then nothing is touched.
+pub async fn clear_up(store: &Store, slice: &str) -> Result<bool, CommitError> {
+    match Commit::load(store, slice).await? {
+        Some(winner) => finish(store, &winner).await.map(|()| true),
+        None => Ok(false),
+    }
 }
 
 /// Removes the files of an attempt that the winning commit does not name.

@@ -1,11 +1,10 @@
 //! What crashed runs left behind, judged by the commits alone.
 
-use std::collections::BTreeSet;
-
 use object_store::path::Path;
 use tracing::{debug, info};
 
 use super::body::Attempt;
+use super::paths::OwnObject;
 use super::{Commit, CommitError, Outcome, finish, paths, settle};
 use crate::clock::Clock;
 use crate::store::Store;
@@ -31,11 +30,15 @@ pub async fn recover(
 ) -> Result<Recovered, CommitError> {
     let mut recovered = Recovered::default();
     for object in store.list(&paths::attempts()).await? {
-        let Some(slice) = slice_of_attempt(&object.location).filter(|slice| in_window(slice))
-        else {
+        let Some(OwnObject::Attempt { slice }) = OwnObject::at(object.location.as_ref()) else {
+            return Err(CommitError::Foreign {
+                path: object.location,
+            });
+        };
+        if !in_window(&slice) {
             debug!(path = %object.location, "left alone: not of this run's window");
             continue;
-        };
+        }
         // What an earlier turn of this loop cleared away is gone.
         let Some(attempt) = Attempt::load(store, &object.location).await? else {
             continue;
@@ -60,15 +63,6 @@ pub async fn recover(
     Ok(recovered)
 }
 
-/// The slices that the window of a run could find attempts at.
-fn slice_of_attempt(path: &Path) -> Option<String> {
-    let (slice, name) = path
-        .as_ref()
-        .strip_prefix("_mdca/attempts/")?
-        .split_once('/')?;
-    name.strip_suffix(".json").map(|_| slice.to_owned())
-}
-
 /// Whether an attempt has files, and all of them are there with their size.
 async fn has_all_files(store: &Store, attempt: &Commit) -> Result<bool, CommitError> {
     for file in &attempt.files {
@@ -82,13 +76,4 @@ async fn has_all_files(store: &Store, attempt: &Commit) -> Result<bool, CommitEr
         return Ok(false);
     }
     Ok(!attempt.files.is_empty())
-}
-
-/// The slices that have a commit.
-pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitError> {
-    let commits = store.list(&paths::commits()).await?;
-    Ok(commits
-        .iter()
-        .filter_map(|object| paths::slice_of_commit(&object.location))
-        .collect())
 }
