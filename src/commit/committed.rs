@@ -67,8 +67,11 @@ pub fn load_commits(
 
 async fn load_chunk(store: Store, slices: Vec<String>) -> Vec<Result<Commit, CommitError>> {
     let mut commits = Vec::with_capacity(slices.len());
-    let mut loads = stream::iter(&slices)
-        .map(|slice| Commit::load(&store, slice))
+    let mut loads = stream::iter(slices)
+        .map(|slice| {
+            let store = store.clone();
+            async move { Commit::load(&store, &slice).await }
+        })
         .buffer_unordered(READS);
     while let Some(commit) = loads.next().await {
         commits.extend(commit.transpose());
