@@ -156,6 +156,15 @@ impl Commit {
         }
     }
 
+    /// The paths of the files and the rejects.
+    pub fn named_objects(&self) -> impl Iterator<Item = &str> {
+        let rejects = self.rejects.iter().map(|rejects| rejects.path.as_str());
+        self.files
+            .iter()
+            .map(|file| file.path.as_str())
+            .chain(rejects)
+    }
+
     /// The object's bytes.
     pub(super) fn seal(&self) -> Bytes {
         sealed::seal(self)

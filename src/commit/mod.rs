@@ -122,7 +122,10 @@ pub async fn commit(
 
 /// Step 3: makes the rejects and the files visible.
 async fn publish(store: &Store, prepared: &mut Prepared) -> Result<(), StoreError> {
-    let rejects = prepared.rejects.as_mut().zip(prepared.commit.rejects.as_ref());
+    let rejects = prepared
+        .rejects
+        .as_mut()
+        .zip(prepared.commit.rejects.as_ref());
     if let Some((upload, RejectsEntry { path, bytes, .. })) = rejects {
         let published = upload.publish().await;
         look_again(store, path, *bytes, published).await?;
@@ -239,19 +242,9 @@ async fn remove_unnamed(
     attempt: &Commit,
     winner: &Commit,
 ) -> Result<(), CommitError> {
-    let named: HashSet<&str> = named_objects(winner).collect();
-    for path in named_objects(attempt).filter(|path| !named.contains(path)) {
+    let named: HashSet<&str> = winner.named_objects().collect();
+    for path in attempt.named_objects().filter(|path| !named.contains(path)) {
         store.delete(&Path::from(path)).await?;
     }
     Ok(())
-}
-
-/// The paths of a commit's files and rejects.
-fn named_objects(commit: &Commit) -> impl Iterator<Item = &str> {
-    let rejects = commit.rejects.iter().map(|rejects| rejects.path.as_str());
-    commit
-        .files
-        .iter()
-        .map(|file| file.path.as_str())
-        .chain(rejects)
 }

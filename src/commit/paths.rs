@@ -61,9 +61,19 @@ pub fn run(run: &str) -> Path {
     Path::from(format!("_mdca/runs/{run}.json"))
 }
 
-/// The folder of all rejects.
-pub fn all_rejects() -> Path {
-    Path::from("_mdca/rejects")
+/// Whether a path is that of a folder. Object stores may show folders as empty objects.
+pub fn is_folder(path: &str) -> bool {
+    const FOLDERS: [&str; 5] = ["commits", "attempts", "rejects", "runs", "staging"];
+    let Some(below) = path.strip_prefix(FOLDER) else {
+        return false;
+    };
+    let mut parts = below.split('/').skip(1);
+    match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) => below.is_empty(),
+        (Some(folder), None, _) => FOLDERS.contains(&folder),
+        (Some("attempts"), Some(slice), None) => is_slice_name(slice),
+        _ => false,
+    }
 }
 
 /// What an object below `_mdca/` is, by its name.
@@ -107,7 +117,9 @@ impl OwnObject {
         }
         let (folder, name) = below.split_once('/')?;
         match folder {
-            "commits" => slice_named(name.strip_suffix(".json")?).map(|slice| Self::Commit { slice }),
+            "commits" => {
+                slice_named(name.strip_suffix(".json")?).map(|slice| Self::Commit { slice })
+            }
             "attempts" => {
                 let (slice, attempt) = name.split_once('/')?;
                 is_attempt_id(attempt.strip_suffix(".json")?)
@@ -188,8 +200,14 @@ mod tests {
         for (path, object) in [
             (identity(), OwnObject::Identity),
             (commit(SLICE), OwnObject::Commit { slice: slice() }),
-            (attempt(SLICE, ATTEMPT), OwnObject::Attempt { slice: slice() }),
-            (rejects(SLICE, ATTEMPT), OwnObject::Rejects { slice: slice() }),
+            (
+                attempt(SLICE, ATTEMPT),
+                OwnObject::Attempt { slice: slice() },
+            ),
+            (
+                rejects(SLICE, ATTEMPT),
+                OwnObject::Rejects { slice: slice() },
+            ),
         ] {
             assert_eq!(OwnObject::at(path.as_ref()), Some(object), "{path}");
         }

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mdca_lake::store::Store;
-use mdca_lake::verify::{self, Finding};
+use mdca_lake::verify::{self, Depth, Finding, Sweep};
 
 use crate::support::scenario::{Scenario, files_below};
 
 async fn findings(lake: &Path) -> (u8, Vec<Finding>) {
-    let done = verify::verify(&Store::open(lake.to_str().unwrap()).unwrap())
+    let store = Store::open(lake.to_str().unwrap()).unwrap();
+    let done = verify::verify(&store, Depth::Rows, Sweep::Never)
         .await
         .unwrap();
     (done.exit_code(), done.findings)
@@ -77,7 +78,7 @@ async fn verify_names_whatever_is_not_as_it_was_committed() {
         assert!(
             found
                 .iter()
-                .any(|finding| finding.path == path && finding.what == what),
+                .any(|finding| finding.path == path && finding.what.as_str() == what),
             "{what} {path}: {found:?}"
         );
     }

@@ -34,11 +34,18 @@ fn store(story: &Story) -> Store {
 /// One run through a gate; `None` where it died.
 async fn run(story: &Story, gate: &Arc<Gate>) -> Option<RunReport> {
     let guarded = gate.guard(&store(story));
-    gate.live(story.scan_on(guarded, fastrand::u64(..), &[])).await
+    gate.live(story.scan_on(guarded, fastrand::u64(..), &[]))
+        .await
 }
 
 fn at(index: usize, fate: Fate) -> impl FnMut(&Call) -> Fate + Send + 'static {
-    move |call| if call.index == index { fate } else { Fate::Pass }
+    move |call| {
+        if call.index == index {
+            fate
+        } else {
+            Fate::Pass
+        }
+    }
 }
 
 /// One undisturbed run, and the lake is whole.
@@ -57,10 +64,10 @@ async fn expect_mended(story: &Story, what: &str) {
 
 /// The id of the record that the service hands out as `null`.
 fn rejected(story: &Story) -> Option<String> {
-    story.sim.tenant().records(
-        mdca_sim::ClockField::Created,
-        i64::MIN..i64::MAX,
-    )[3]
+    story
+        .sim
+        .tenant()
+        .records(mdca_sim::ClockField::Created, i64::MIN..i64::MAX)[3]
         .id
         .clone()
 }
@@ -104,7 +111,11 @@ async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third(
         let mut second = random.usize(..8);
         loop {
             let story = story().await;
-            assert!(run(&story, &Gate::new(at(first, Fate::Die))).await.is_none());
+            assert!(
+                run(&story, &Gate::new(at(first, Fate::Die)))
+                    .await
+                    .is_none()
+            );
             let gate = Gate::new(at(second, Fate::Die));
             let died = run(&story, &gate).await.is_none();
             expect_mended(&story, &format!("died at {first}, then at {second}")).await;
@@ -123,7 +134,12 @@ async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the
     let calls = calls_of_a_whole_run().await;
     let (mut tried, mut survived) = (0, 0);
     for call in &calls {
-        for fate in [Fate::Refuse, Fate::LoseAnswer, Fate::Conflict, Fate::CutBody] {
+        for fate in [
+            Fate::Refuse,
+            Fate::LoseAnswer,
+            Fate::Conflict,
+            Fate::CutBody,
+        ] {
             let story = story().await;
             let gate = Gate::new(at(call.index, fate));
             let what = format!("{fate:?} at {call:?}");
@@ -154,5 +170,8 @@ async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_com
             expect_mended(&story, &what).await;
         }
     }
-    println!("the store failed for good from {} positions on", calls.len());
+    println!(
+        "the store failed for good from {} positions on",
+        calls.len()
+    );
 }
