@@ -57,6 +57,7 @@ pub async fn recover(
     for slice in store.uploads().leftovers().await? {
         if in_window(&slice) && Commit::load(store, &slice).await?.is_some() {
             store.uploads().sweep(&slice).await?;
+            store.uploads().tidy(&slice).await;
             recovered.finished += 1;
         }
     }
