@@ -136,7 +136,7 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
     let mut report = RunReport::begin(String::from("(planned)"), location.to_owned(), now_ms);
     let planned = async {
         let found = match store {
-            Some(store) => Identity::load(store).await?,
+            Some(store) => Identity::load_if_lake(store).await?,
             None => None,
         };
         let setup = Setup::resolve(options, found, now_ms)?;
@@ -208,6 +208,7 @@ async fn run_slices(
     let store = &world.store;
     let found = Identity::load(store).await?;
     let setup = Setup::resolve(options, found, now_ms)?;
+    commit::check_names(store).await?;
     let identity = setup.identity.clone().create(store).await?;
     // Another run may have made the lake a moment ago, and otherwise.
     let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);

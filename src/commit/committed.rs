@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::{Stream, StreamExt, stream};
+use object_store::path::Path;
 
 use super::paths::OwnObject;
 use super::{Commit, CommitError, Damage, paths};
@@ -33,10 +34,36 @@ pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitE
                 });
             }
             Some(OwnObject::Commit { slice }) => slices.insert(slice),
+            None if object.size == 0 && paths::is_folder(path.as_ref()) => continue,
             _ => return Err(CommitError::Foreign { path }),
         };
     }
     Ok(slices)
+}
+
+/// Makes sure that nothing but this program's objects lies among the lake's own, and that none of
+/// those that decide is empty.
+///
+/// # Errors
+/// The first that is foreign or empty: what it means for the lake cannot be known.
+pub async fn check_names(store: &Store) -> Result<(), CommitError> {
+    for object in store.list(&Path::from(paths::FOLDER)).await? {
+        let path = object.location;
+        match OwnObject::at(path.as_ref()) {
+            Some(OwnObject::Identity | OwnObject::Commit { .. } | OwnObject::Attempt { .. })
+                if object.size == 0 =>
+            {
+                return Err(CommitError::Damaged {
+                    path,
+                    damage: Damage::Empty,
+                });
+            }
+            Some(_) => {}
+            None if object.size == 0 && paths::is_folder(path.as_ref()) => {}
+            None => return Err(CommitError::Foreign { path }),
+        }
+    }
+    Ok(())
 }
 
 /// Reads the commits of slices, several at once, in no order; a slice without one is left out.

@@ -31,7 +31,7 @@ mod recovery;
 mod sealed;
 
 pub use body::{Attempt, Commit, RejectsEntry, SliceCounts};
-pub use committed::{committed_slices, load_commits};
+pub use committed::{check_names, committed_slices, load_commits};
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
 pub use recovery::{Recovered, recover};
@@ -213,7 +213,8 @@ async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, C
 async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
     let own = paths::attempt(&winner.slice, &winner.attempt);
     for object in store.list(&paths::attempts_at(&winner.slice)).await? {
-        if object.location == own {
+        let is_folder = object.size == 0 && paths::is_folder(object.location.as_ref());
+        if object.location == own || is_folder {
             continue;
         }
         if let Some(attempt) = Attempt::load(store, &object.location).await? {
