@@ -36,6 +36,16 @@ pub enum CommitError {
         /// Where it should lie.
         path: Path,
     },
+    /// The store says that the identity is there, and shows none.
+    #[error(
+        "create {path}: the store says that it exists, {tries} times, and shows nothing there; run again"
+    )]
+    IdentityNotMade {
+        /// Where it should lie.
+        path: Path,
+        /// How often it was created.
+        tries: u32,
+    },
     /// The commit may or may not be there.
     #[error(
         "learn whether slice {slice} is committed after {tries} tries; run again, it will be found out"

@@ -11,6 +11,9 @@ use crate::store::{Creation, Store};
 
 const VERSION: u32 = 1;
 
+/// How often the identity is created before the run gives up.
+const CREATE_TRIES: u32 = 3;
+
 /// Where the records of a lake come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -114,15 +117,29 @@ impl Identity {
         if let Some(identity) = Self::load_if_lake(store).await? {
             return Ok(identity);
         }
-        match store.create(&paths::identity(), sealed::seal(&self)).await {
-            Ok(Creation::Created) => Ok(self),
-            // Another run's, or our own put whose answer was lost: what is there counts.
-            Ok(Creation::Existed) => Ok(Self::load(store).await?.unwrap_or(self)),
-            Err(error) => match Self::load(store).await? {
-                Some(identity) => Ok(identity),
-                None => Err(error.into()),
-            },
+        let path = paths::identity();
+        for _ in 0..CREATE_TRIES {
+            match store.create(&path, sealed::seal(&self)).await {
+                Ok(Creation::Created) => return Ok(self),
+                // Another run's, or our own put whose answer was lost: what is there counts. Where
+                // nothing is, the store answered a conflict of two puts that both came to nothing.
+                Ok(Creation::Existed) => {
+                    if let Some(identity) = Self::load(store).await? {
+                        return Ok(identity);
+                    }
+                }
+                Err(error) => {
+                    return match Self::load(store).await? {
+                        Some(identity) => Ok(identity),
+                        None => Err(error.into()),
+                    };
+                }
+            }
         }
+        Err(CommitError::IdentityNotMade {
+            path,
+            tries: CREATE_TRIES,
+        })
     }
 
     /// Makes sure that the store refuses to create what exists: puts the bytes that are there once

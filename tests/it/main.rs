@@ -15,4 +15,5 @@ mod flow; // the main job against a tenant that behaves
 mod lossless; // whatever comes in can be given back
 mod schema; // what is derived from the schema
 mod simulation; // service, store and several runs at once, by seed
+mod status; // what a lake holds, and how long it takes to say
 mod support;

@@ -5,3 +5,4 @@ pub(crate) mod faulty;
 pub(crate) mod json;
 pub(crate) mod readers;
 pub(crate) mod scenario;
+pub(crate) mod sealed;
