@@ -385,8 +385,9 @@ impl Setup {
             ))
         })?;
         let minutes = u64::try_from(identity.slice_minutes).unwrap_or(0);
-        let length = SliceLength::try_new(std::time::Duration::from_secs(60 * minutes))
-            .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
+        let length =
+            SliceLength::try_new(std::time::Duration::from_secs(minutes.saturating_mul(60)))
+                .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
         if clock == ClockField::Created && identity.filters.contains_key("created")
             || clock == ClockField::Date && identity.filters.contains_key("date")
         {

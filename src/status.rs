@@ -94,7 +94,7 @@ pub struct LakeStatus {
 pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
     let identity = load_identity(store).await?;
     let minutes = u64::try_from(identity.slice_minutes).unwrap_or(0);
-    let length = SliceLength::try_new(std::time::Duration::from_secs(60 * minutes))
+    let length = SliceLength::try_new(std::time::Duration::from_secs(minutes.saturating_mul(60)))
         .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
     let committed = commit::committed_slices(store).await?;
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
@@ -107,9 +107,9 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
                 .find_map(|part| part.strip_prefix("event_date="))
                 .unwrap_or("?");
             let day = days.entry(day.to_owned()).or_default();
-            day.rows += file.rows;
+            day.rows = day.rows.saturating_add(file.rows);
             day.files += 1;
-            day.bytes += file.bytes;
+            day.bytes = day.bytes.saturating_add(file.bytes);
         }
     }
     let mut reports = Reports::list(store).await?;
@@ -127,11 +127,18 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
         slices: committed.len() as u64,
         coverage: coverage.into_iter().map(ReportWindow::from).collect(),
         gaps: gaps.into_iter().map(|gap| gap.status(length)).collect(),
-        rows: days.values().map(|day| day.rows).sum(),
-        bytes: days.values().map(|day| day.bytes).sum(),
+        rows: total(&days, |day| day.rows),
+        bytes: total(&days, |day| day.bytes),
         days,
         runs: runs.into_iter().map(|run| run.report).collect(),
     })
+}
+
+/// A commit that is wrong may say any number; `verify` says so.
+fn total(days: &BTreeMap<String, DayStatus>, of: impl Fn(&DayStatus) -> u64) -> u64 {
+    days.values()
+        .map(of)
+        .fold(0, |sum, count| sum.saturating_add(count))
 }
 
 async fn load_identity(store: &Store) -> Result<Identity, JobError> {

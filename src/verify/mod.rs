@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::commit::paths::{self, OwnObject};
 use crate::commit::{self, Attempt, Commit, CommitError, Identity};
 use crate::error::{ErrorKind, JobError, chain};
+use crate::partition::PartitionKey;
 use crate::status::no_lake;
 use crate::store::Store;
 use crate::write::{self, FileName};
@@ -230,6 +231,9 @@ impl Verification {
             return Ok(());
         };
         match serde_json::from_slice::<Value>(&bytes) {
+            Ok(_) if !bytes.ends_with(b"\n") => {
+                self.find(path, FindingKind::Damaged, "the report was cut short");
+            }
             Ok(report) if report.get("run").and_then(Value::as_str) == Some(run) => {}
             Ok(_) => self.find(
                 path,
@@ -249,7 +253,7 @@ impl Verification {
         self.commits += 1;
         self.files += check.files;
         self.bytes += check.bytes;
-        self.rows += check.rows;
+        self.rows = self.rows.saturating_add(check.rows);
         self.findings.extend(check.findings.iter().cloned());
     }
 
@@ -433,5 +437,10 @@ async fn is_attempted(store: &Store, object: &Path, slice: &str) -> Result<bool,
 
 /// Object stores may show the folders themselves as empty objects.
 fn is_folder_of_files(path: &Path) -> bool {
-    path.as_ref() == write::FOLDER || path.parts().count() == 2
+    let mut parts = path.as_ref().split('/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(write::FOLDER), None, _) => true,
+        (Some(write::FOLDER), Some(day), None) => day.parse::<PartitionKey>().is_ok(),
+        _ => false,
+    }
 }

@@ -12,6 +12,7 @@ mod damage; // what verify finds
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
 mod faults; // every fault of the service
 mod flow; // the main job against a tenant that behaves
+mod fuzz; // whatever comes in, nothing panics and nothing hangs
 mod lossless; // whatever comes in can be given back
 mod schema; // what is derived from the schema
 mod simulation; // service, store and several runs at once, by seed

@@ -50,8 +50,8 @@ def column_missing(table):
 
 
 def column_other_type(table):
-    at = table.schema.get_field_index("severity")
-    return table.set_column(at, "severity", table["severity"].cast(pa.string()))
+    at = table.schema.get_field_index("event_type")
+    return table.set_column(at, "event_type", table["event_type"].cast(pa.string()))
 
 
 def column_unknown(table):
