@@ -16,5 +16,6 @@ mod fuzz; // whatever comes in, nothing panics and nothing hangs
 mod lossless; // whatever comes in can be given back
 mod schema; // what is derived from the schema
 mod simulation; // service, store and several runs at once, by seed
+mod snapshots; // what people read, word by word
 mod status; // what a lake holds, and how long it takes to say
 mod support;

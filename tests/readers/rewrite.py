@@ -76,7 +76,7 @@ def main():
         harmed = harmed.replace_schema_metadata(table.schema.metadata)
     if harm in ("column_missing", "column_unknown", "column_other_type", "unsealed_order"):
         sorting = None
-    pq.write_table(harmed, path, compression="zstd", sorting_columns=sorting, store_schema=harm == "rewritten")
+    pq.write_table(harmed, path, compression="zstd", sorting_columns=sorting)
 
 
 main()
