@@ -136,9 +136,7 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
 
 /// A commit that is wrong may say any number; `verify` says so.
 fn total(days: &BTreeMap<String, DayStatus>, of: impl Fn(&DayStatus) -> u64) -> u64 {
-    days.values()
-        .map(of)
-        .fold(0, |sum, count| sum.saturating_add(count))
+    days.values().map(of).fold(0, u64::saturating_add)
 }
 
 async fn load_identity(store: &Store) -> Result<Identity, JobError> {

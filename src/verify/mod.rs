@@ -82,10 +82,10 @@ pub async fn verify(store: &Store, depth: Depth, sweep: Sweep) -> Result<Verific
         ..Verification::default()
     };
     let lake = Arc::new(done.read_identity(store).await?);
-    let names = done.read_names(store, depth).await?;
+    let listed = done.read_names(store, depth).await?;
     let mut named = Named::default();
 
-    let commits = commit::load_commits(store, names.commits).map(|commit| {
+    let commits = commit::load_commits(store, listed.commits).map(|commit| {
         let (store, lake) = (store.clone(), Arc::clone(&lake));
         async move {
             match commit {
@@ -120,9 +120,9 @@ pub async fn verify(store: &Store, depth: Depth, sweep: Sweep) -> Result<Verific
             }
         }
     }
-    done.read_attempts(store, &names.attempts, &mut named)
+    done.read_attempts(store, &listed.attempts, &mut named)
         .await?;
-    let files = names.files.into_iter().chain(names.rejects);
+    let files = listed.files.into_iter().chain(listed.rejects);
     for (path, slice) in files.filter(|(path, _)| !named.objects.contains(path.as_ref())) {
         done.judge_unnamed(store, path, &slice, &named, sweep)
             .await?;
@@ -185,12 +185,12 @@ impl Verification {
 
     /// Lists the lake. What has no name of this program's is foreign.
     async fn read_names(&mut self, store: &Store, depth: Depth) -> Result<Names, JobError> {
-        let mut names = Names::default();
+        let mut listed = Names::default();
         for object in store.list(&Path::from(write::FOLDER)).await? {
             let path = object.location;
             match FileName::parse(path.as_ref()) {
                 Some(name) if paths::is_slice_name(&name.slice) => {
-                    names.files.push((path, name.slice));
+                    listed.files.push((path, name.slice));
                 }
                 _ if object.size == 0 && is_folder_of_files(&path) => {}
                 _ => self.find(
@@ -205,10 +205,10 @@ impl Verification {
             match OwnObject::at(path.as_ref()) {
                 Some(OwnObject::Identity | OwnObject::Staged { .. }) => {}
                 Some(OwnObject::Commit { slice }) => {
-                    names.commits.insert(slice);
+                    listed.commits.insert(slice);
                 }
-                Some(OwnObject::Attempt { .. }) => names.attempts.push(path),
-                Some(OwnObject::Rejects { slice }) => names.rejects.push((path, slice)),
+                Some(OwnObject::Attempt { .. }) => listed.attempts.push(path),
+                Some(OwnObject::Rejects { slice }) => listed.rejects.push((path, slice)),
                 Some(OwnObject::Run { run }) => {
                     if object.size == 0 || depth == Depth::Rows {
                         self.read_run(store, &path, &run).await?;
@@ -222,7 +222,7 @@ impl Verification {
                 ),
             }
         }
-        Ok(names)
+        Ok(listed)
     }
 
     /// A report carries no checksum: it is whole if it is JSON and of its run.
@@ -420,9 +420,9 @@ async fn is_attempted(store: &Store, object: &Path, slice: &str) -> Result<bool,
     for attempt in store.list(&paths::attempts_at(slice)).await? {
         match Attempt::load(store, &attempt.location).await {
             Ok(Some(attempt)) => {
-                let names = |named: &str| named == object.as_ref();
+                let is_it = |named: &str| named == object.as_ref();
                 // A committed slice has no use for attempts: its commit decides.
-                if attempt.commit.named_objects().any(names)
+                if attempt.commit.named_objects().any(is_it)
                     && Commit::load(store, slice).await?.is_none()
                 {
                     return Ok(true);

@@ -292,7 +292,7 @@ const HARMS: &[(&str, u32, Harm)] = &[
     ("an identity of another slice length", 1, |v| {
         let path = v.any(COMMITS);
         Victim::reseal(v.identity(), |identity| {
-            identity["slice_minutes"] = 120.into()
+            identity["slice_minutes"] = 120.into();
         });
         (path, "contradicts")
     }),

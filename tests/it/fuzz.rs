@@ -187,12 +187,12 @@ fn decode(text: &str) {
     for (row, record) in page.records.iter().enumerate() {
         fingerprint(&text[record.range.clone()]);
         if record.flaw.is_none() {
-            let mut restored = String::new();
-            restorer.restore(row, &mut restored);
+            let mut back = String::new();
+            restorer.restore(row, &mut back);
             assert_eq!(
-                fingerprint(&restored),
+                fingerprint(&back),
                 fingerprint(&text[record.range.clone()]),
-                "{restored}"
+                "{back}"
             );
         }
     }
@@ -207,7 +207,7 @@ fn any_text_is_a_page_of_records_or_refused() {
         format!("[{}]", mdca_sim::generator::records(5, count).join(",")).into_bytes()
     });
     try_all(1, &mutated(pages.to_vec()), |bytes| {
-        decode(&String::from_utf8_lossy(&bytes))
+        decode(&String::from_utf8_lossy(&bytes));
     });
 }
 
@@ -227,9 +227,7 @@ fn depth_and_width_cost_no_more_than_their_bytes() {
         format!("[{}1]", many("1,")),
         format!(
             "{{{}\"z\":1}}",
-            (0..12_000)
-                .map(|n| format!("\"k{n}\":{n},"))
-                .collect::<String>()
+            (0..12_000).fold(String::new(), |text, n| text + &format!("\"k{n}\":{n},"))
         ),
         format!("\"{}\"", many("\\u00e9")),
         format!("\"{}\"", many("\\\\")),

@@ -31,8 +31,8 @@ async fn tiny() -> (Story, mdca_lake::report::RunReport) {
         ])
         .start()
         .await;
-    let store = Store::make(story.lake().to_str().unwrap()).unwrap();
-    let report = story.scan_on(store, SEED, &[]).await;
+    let lake = Store::make(story.lake().to_str().unwrap()).unwrap();
+    let report = story.scan_on(lake, SEED, &[]).await;
     (story, report)
 }
 
@@ -99,8 +99,8 @@ async fn report_of_a_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn status_of_a_lake() {
     let (story, report) = tiny().await;
-    let store = Store::open(story.lake().to_str().unwrap()).unwrap();
-    let mut status = status::read(&store).await.unwrap();
+    let lake = Store::open(story.lake().to_str().unwrap()).unwrap();
+    let mut status = status::read(&lake).await.unwrap();
     // The report has a snapshot of its own.
     for run in &mut status.runs {
         run.as_object_mut()
@@ -124,8 +124,8 @@ async fn status_of_a_lake() {
 #[tokio::test(flavor = "multi_thread")]
 async fn verification_of_a_lake() {
     let (story, _) = tiny().await;
-    let store = Store::open(story.lake().to_str().unwrap()).unwrap();
-    let whole = verify::verify(&store, Depth::Rows, Sweep::Never)
+    let lake = Store::open(story.lake().to_str().unwrap()).unwrap();
+    let whole = verify::verify(&lake, Depth::Rows, Sweep::Never)
         .await
         .unwrap();
     fs::remove_file(files_below(&story.lake().join("activities")).remove(0)).unwrap();
@@ -135,7 +135,7 @@ async fn verification_of_a_lake() {
         "",
     )
     .unwrap();
-    let harmed = verify::verify(&store, Depth::Rows, Sweep::Never)
+    let harmed = verify::verify(&lake, Depth::Rows, Sweep::Never)
         .await
         .unwrap();
     let text = format!("{}\n{}", whole.to_text(), harmed.to_text());
