@@ -30,7 +30,7 @@ pub enum Command {
     /// Say what a lake holds: coverage, gaps, watermark, rows and bytes per day, last runs
     Status(LakeArgs),
     /// Check that what the commits name is there, whole, and call out what they do not name
-    Verify(LakeArgs),
+    Verify(VerifyArgs),
     /// Write the original records as NDJSON to stdout, by `timestamp`
     Export(ExportArgs),
     /// Print the schema
@@ -78,6 +78,18 @@ pub struct LakeArgs {
     /// The lake: a path or <file:///folder>
     #[arg(long, env = "MDCA_LAKE", value_name = "URL")]
     pub lake: String,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    /// Decode every row too: counts, times, order, repeats, statistics, bloom filters, schema
+    #[arg(long, env = "MDCA_DEEP")]
+    pub deep: bool,
+    /// Remove this program's own files that no commit names, where their slice is committed
+    #[arg(long, env = "MDCA_SWEEP")]
+    pub sweep: bool,
 }
 
 #[derive(Debug, Args)]

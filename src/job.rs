@@ -136,7 +136,7 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
     let mut report = RunReport::begin(String::from("(planned)"), location.to_owned(), now_ms);
     let planned = async {
         let found = match store {
-            Some(store) => Identity::load(store).await?,
+            Some(store) => Identity::load_if_lake(store).await?,
             None => None,
         };
         let setup = Setup::resolve(options, found, now_ms)?;
@@ -208,6 +208,7 @@ async fn run_slices(
     let store = &world.store;
     let found = Identity::load(store).await?;
     let setup = Setup::resolve(options, found, now_ms)?;
+    commit::check_names(store).await?;
     let identity = setup.identity.clone().create(store).await?;
     // Another run may have made the lake a moment ago, and otherwise.
     let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);
@@ -389,8 +390,9 @@ impl Setup {
             ))
         })?;
         let minutes = u64::try_from(identity.slice_minutes).unwrap_or(0);
-        let length = SliceLength::try_new(std::time::Duration::from_secs(60 * minutes))
-            .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
+        let length =
+            SliceLength::try_new(std::time::Duration::from_secs(minutes.saturating_mul(60)))
+                .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
         if clock == ClockField::Created && identity.filters.contains_key("created")
             || clock == ClockField::Date && identity.filters.contains_key("date")
         {

@@ -10,6 +10,7 @@ use clap::Parser;
 use mdca_lake::cli::DemoArgs;
 use mdca_lake::cli::{
     Cli, Command, ExportArgs, LakeArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat,
+    VerifyArgs,
 };
 use mdca_lake::clock::{Clock, SystemClock};
 use mdca_lake::config::{self, Environment, ScanConfig};
@@ -22,7 +23,8 @@ use mdca_lake::read::{self, ExportFile};
 use mdca_lake::report::RunReport;
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::store::Store;
-use mdca_lake::{schema, status, verify, write};
+use mdca_lake::verify::{self, Depth, Sweep};
+use mdca_lake::{schema, status, write};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
@@ -123,8 +125,11 @@ async fn run(cli: Cli, interrupted: watch::Receiver<bool>) -> Result<Finished, J
                 ReportFormat::Json => status.to_json(),
             }))
         }
-        Command::Verify(LakeArgs { lake }) => {
-            let verification = verify::verify(&Store::open(&lake)?).await?;
+        Command::Verify(VerifyArgs { lake, deep, sweep }) => {
+            let depth = if deep { Depth::Rows } else { Depth::Bytes };
+            let sweep = if sweep { Sweep::Unnamed } else { Sweep::Never };
+            let store = Store::open(&lake.lake)?;
+            let verification = verify::verify(&store, depth, sweep).await?;
             let stdout = match output.report {
                 ReportFormat::Text => verification.to_text(),
                 ReportFormat::Json => verification.to_json(),

@@ -3,22 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commit::{self, Commit, Identity, paths};
+use crate::commit::{self, Identity, paths};
 use crate::error::JobError;
 use crate::plan::watermark;
 use crate::report::ReportWindow;
 use crate::store::Store;
-use crate::window::{Slice, SliceLength, TimeWindow, format_time};
+use crate::window::{Slice, SliceLength, TimeWindow, format_time, parse_time};
 use crate::write::FileEntry;
 
 /// Runs that are shown.
 const SHOWN_RUNS: usize = 5;
-/// Objects read at once.
+/// Reports read at once.
 const READS: usize = 32;
+/// Runs that are looked at for the reasons of gaps. Three weeks of hourly runs: a gap that no run
+/// has met since then was never to be scanned, or nobody looks anyway.
+const EXPLAINING_RUNS: usize = 500;
 
 /// Rows and bytes of one day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +34,31 @@ pub struct DayStatus {
     pub files: u64,
     /// Bytes of the files.
     pub bytes: u64,
+}
+
+/// Time without a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GapStatus {
+    /// The time, in whole slices.
+    #[serde(flatten)]
+    pub window: ReportWindow,
+    /// Slices of it.
+    pub slices: u64,
+    /// The last failure known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<GapReason>,
+}
+
+/// Why there is a gap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GapReason {
+    /// The run that met it.
+    pub run: String,
+    /// The slice that failed; none where the run did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slice: Option<String>,
+    /// What happened.
+    pub error: String,
 }
 
 /// What a lake holds.
@@ -48,8 +78,8 @@ pub struct LakeStatus {
     pub slices: u64,
     /// The committed slices, joined where they touch.
     pub coverage: Vec<ReportWindow>,
-    /// What lies between them.
-    pub gaps: Vec<ReportWindow>,
+    /// What is not committed since the lake's begin, or since the first commit where that is older.
+    pub gaps: Vec<GapStatus>,
     /// Rows in all.
     pub rows: u64,
     /// Bytes in all.
@@ -62,24 +92,32 @@ pub struct LakeStatus {
 
 /// Reads the status of a lake.
 pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
-    let identity = Identity::load(store).await?.ok_or_else(|| no_lake(store))?;
+    let identity = load_identity(store).await?;
     let minutes = u64::try_from(identity.slice_minutes).unwrap_or(0);
-    let length = SliceLength::try_new(std::time::Duration::from_secs(60 * minutes))
+    let length = SliceLength::try_new(std::time::Duration::from_secs(minutes.saturating_mul(60)))
         .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
     let committed = commit::committed_slices(store).await?;
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
-    for file in files_of(store, &committed).await? {
-        let day = file
-            .path
-            .split('/')
-            .find_map(|part| part.strip_prefix("event_date="))
-            .unwrap_or("?");
-        let day = days.entry(day.to_owned()).or_default();
-        day.rows += file.rows;
-        day.files += 1;
-        day.bytes += file.bytes;
+    let mut commits = commit::load_commits(store, committed.clone());
+    while let Some(commit) = commits.try_next().await? {
+        for file in commit.files {
+            let day = file
+                .path
+                .split('/')
+                .find_map(|part| part.strip_prefix("event_date="))
+                .unwrap_or("?");
+            let day = days.entry(day.to_owned()).or_default();
+            day.rows = day.rows.saturating_add(file.rows);
+            day.files += 1;
+            day.bytes = day.bytes.saturating_add(file.bytes);
+        }
     }
-    let (coverage, gaps) = coverage(&committed);
+    let mut reports = Reports::list(store).await?;
+    let runs = reports.take(store, SHOWN_RUNS).await?;
+    let coverage = coverage(&committed);
+    let due_ms = runs.iter().filter_map(RunView::until_ms).max();
+    let mut gaps = gaps(&coverage, length.floor(identity.begin_ms), due_ms);
+    explain(&mut gaps, store, &mut reports, &runs).await?;
     Ok(LakeStatus {
         lake: store.location().to_owned(),
         watermark: format_time(watermark(identity.begin_ms, length, &committed)),
@@ -87,32 +125,36 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
         api_host: identity.api_host,
         clock: identity.clock,
         slices: committed.len() as u64,
-        coverage,
-        gaps,
-        rows: days.values().map(|day| day.rows).sum(),
-        bytes: days.values().map(|day| day.bytes).sum(),
+        coverage: coverage.into_iter().map(ReportWindow::from).collect(),
+        gaps: gaps.into_iter().map(|gap| gap.status(length)).collect(),
+        rows: total(&days, |day| day.rows),
+        bytes: total(&days, |day| day.bytes),
         days,
-        runs: last_runs(store).await?,
+        runs: runs.into_iter().map(|run| run.report).collect(),
     })
+}
+
+/// A commit that is wrong may say any number; `verify` says so.
+fn total(days: &BTreeMap<String, DayStatus>, of: impl Fn(&DayStatus) -> u64) -> u64 {
+    days.values().map(of).fold(0, u64::saturating_add)
+}
+
+async fn load_identity(store: &Store) -> Result<Identity, JobError> {
+    Identity::load_if_lake(store)
+        .await?
+        .ok_or_else(|| no_lake(store))
 }
 
 /// The files that the commits of a lake name.
 pub async fn committed_files(store: &Store) -> Result<Vec<FileEntry>, JobError> {
-    Identity::load(store).await?.ok_or_else(|| no_lake(store))?;
-    files_of(store, &commit::committed_slices(store).await?).await
-}
-
-async fn files_of(store: &Store, committed: &BTreeSet<String>) -> Result<Vec<FileEntry>, JobError> {
-    let commits: Vec<Option<Commit>> = stream::iter(committed.clone())
-        .map(|slice| async move { Commit::load(store, &slice).await })
-        .buffer_unordered(READS)
-        .try_collect()
-        .await?;
-    Ok(commits
-        .into_iter()
-        .flatten()
-        .flat_map(|commit| commit.files)
-        .collect())
+    load_identity(store).await?;
+    let committed = commit::committed_slices(store).await?;
+    let mut commits = commit::load_commits(store, committed);
+    let mut files = Vec::new();
+    while let Some(commit) = commits.try_next().await? {
+        files.extend(commit.files);
+    }
+    Ok(files)
 }
 
 /// The error for a location where no lake is.
@@ -123,8 +165,8 @@ pub fn no_lake(store: &Store) -> JobError {
     ))
 }
 
-/// Joins slices that touch, and names what lies between them.
-fn coverage(committed: &BTreeSet<String>) -> (Vec<ReportWindow>, Vec<ReportWindow>) {
+/// Joins slices that touch.
+fn coverage(committed: &BTreeSet<String>) -> Vec<TimeWindow> {
     let mut slices: Vec<Slice> = committed
         .iter()
         .filter_map(|name| name.parse().ok())
@@ -133,31 +175,179 @@ fn coverage(committed: &BTreeSet<String>) -> (Vec<ReportWindow>, Vec<ReportWindo
     let mut joined: Vec<TimeWindow> = Vec::new();
     for slice in slices {
         match joined.last_mut() {
-            Some(last) if last.until_ms == slice.from_ms() => last.until_ms = slice.until_ms(),
+            Some(last) if last.until_ms >= slice.from_ms() => {
+                last.until_ms = last.until_ms.max(slice.until_ms());
+            }
             _ => joined.push(slice.window()),
         }
     }
-    let gaps = joined
-        .windows(2)
-        .map(|pair| {
-            TimeWindow {
-                from_ms: pair[0].until_ms,
-                until_ms: pair[1].from_ms,
-            }
-            .into()
-        })
-        .collect();
-    (joined.into_iter().map(ReportWindow::from).collect(), gaps)
+    joined
 }
 
-async fn last_runs(store: &Store) -> Result<Vec<Value>, JobError> {
-    let listed = store.list(&paths::runs()).await?;
-    let mut runs = Vec::new();
-    for object in listed.iter().rev().take(SHOWN_RUNS) {
-        let report = store.get(&object.location).await?;
-        runs.extend(report.and_then(|bytes| serde_json::from_slice(&bytes).ok()));
+/// A gap, and why it is one as far as is known.
+#[derive(Debug, PartialEq, Eq)]
+struct Gap {
+    window: TimeWindow,
+    reason: Option<GapReason>,
+}
+
+impl Gap {
+    fn status(self, length: SliceLength) -> GapStatus {
+        GapStatus {
+            window: self.window.into(),
+            slices: length.slices(self.window).count() as u64,
+            reason: self.reason,
+        }
     }
-    Ok(runs)
+}
+
+/// What is not covered from the lake's begin, or the first commit where that is older, to the last
+/// commit, or to the end of what the last runs were to scan where that is later.
+fn gaps(coverage: &[TimeWindow], begin_ms: i64, due_ms: Option<i64>) -> Vec<Gap> {
+    let mut from_ms = coverage
+        .first()
+        .map_or(begin_ms, |first| first.from_ms.min(begin_ms));
+    let mut gaps = Vec::new();
+    let end = due_ms.map(|due_ms| TimeWindow {
+        from_ms: due_ms,
+        until_ms: due_ms,
+    });
+    for covered in coverage.iter().copied().chain(end) {
+        if covered.from_ms > from_ms {
+            let window = TimeWindow {
+                from_ms,
+                until_ms: covered.from_ms,
+            };
+            gaps.push(Gap {
+                window,
+                reason: None,
+            });
+        }
+        from_ms = from_ms.max(covered.until_ms);
+    }
+    gaps
+}
+
+/// Goes back through the runs until every gap has its reason, or no more runs are looked at.
+async fn explain(
+    gaps: &mut [Gap],
+    store: &Store,
+    reports: &mut Reports,
+    shown: &[RunView],
+) -> Result<(), JobError> {
+    let find = |gaps: &mut [Gap], runs: &[RunView]| {
+        for gap in gaps.iter_mut().filter(|gap| gap.reason.is_none()) {
+            gap.reason = runs.iter().find_map(|run| run.reason_for(gap.window));
+        }
+    };
+    find(gaps, shown);
+    let mut looked_at = shown.len();
+    while looked_at < EXPLAINING_RUNS && gaps.iter().any(|gap| gap.reason.is_none()) {
+        let runs = reports.take(store, READS).await?;
+        if runs.is_empty() {
+            break;
+        }
+        find(gaps, &runs);
+        looked_at += runs.len();
+    }
+    Ok(())
+}
+
+/// The reports of a lake's runs that were not read yet, the newest last.
+struct Reports(Vec<Path>);
+
+impl Reports {
+    async fn list(store: &Store) -> Result<Self, JobError> {
+        let listed = store.list(&paths::runs()).await?;
+        Ok(Self(
+            listed.into_iter().map(|object| object.location).collect(),
+        ))
+    }
+
+    /// Reads so many more, the newest first. What cannot be read is left out: `verify` names it.
+    async fn take(&mut self, store: &Store, count: usize) -> Result<Vec<RunView>, JobError> {
+        let rest = self.0.len().saturating_sub(count);
+        let newest_first = self.0.split_off(rest).into_iter().rev();
+        let reports: Vec<Option<Bytes>> = stream::iter(newest_first)
+            .map(|path| async move { store.get(&path).await })
+            .buffered(READS)
+            .try_collect()
+            .await?;
+        Ok(reports
+            .into_iter()
+            .flatten()
+            .filter_map(|bytes| serde_json::from_slice(&bytes).ok())
+            .map(|report| RunView { report })
+            .collect())
+    }
+}
+
+/// A run's report, as far as it can be understood: an older or newer program may have written it.
+struct RunView {
+    report: Value,
+}
+
+impl RunView {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.report.get(key)?.as_str()
+    }
+
+    fn window(&self) -> Option<TimeWindow> {
+        let edge = |key: &str| {
+            let text = self.report.get("window")?.get(key)?.as_str()?;
+            parse_time(text, 0).ok()
+        };
+        Some(TimeWindow {
+            from_ms: edge("from")?,
+            until_ms: edge("until")?,
+        })
+    }
+
+    /// The end of what the run was to scan.
+    fn until_ms(&self) -> Option<i64> {
+        self.window().map(|window| window.until_ms)
+    }
+
+    /// Why a gap is one, if this run met it.
+    fn reason_for(&self, gap: TimeWindow) -> Option<GapReason> {
+        let touches =
+            |window: TimeWindow| window.from_ms < gap.until_ms && gap.from_ms < window.until_ms;
+        let reason = |slice: Option<&str>, error: &str| GapReason {
+            run: self.text("run").unwrap_or("?").to_owned(),
+            slice: slice.map(str::to_owned),
+            error: error.to_owned(),
+        };
+        let failures = || self.report.get("failures")?.as_array().map(Vec::as_slice);
+        let failures = failures().unwrap_or_default();
+        let text = |failure: &Value, key: &str| {
+            failure.get(key).and_then(Value::as_str).map(str::to_owned)
+        };
+        for failure in failures {
+            let slice = text(failure, "slice");
+            let window = slice
+                .as_ref()
+                .and_then(|name| Some(name.parse::<Slice>().ok()?.window()));
+            if window.is_some_and(touches) {
+                let error = text(failure, "error").unwrap_or_default();
+                return Some(reason(slice.as_deref(), &error));
+            }
+        }
+        if !self.window().is_some_and(touches) {
+            return None;
+        }
+        let of_run = failures
+            .iter()
+            .find(|failure| failure.get("slice").is_none())
+            .and_then(|failure| text(failure, "error"));
+        match of_run {
+            Some(error) => Some(reason(None, &error)),
+            None if self.text("status") == Some("started") => Some(reason(
+                None,
+                "the run did not end: it was killed, or is still at work",
+            )),
+            None => None,
+        }
+    }
 }
 
 impl LakeStatus {
@@ -186,9 +376,27 @@ impl LakeStatus {
             "holds       {} rows, {} bytes, {} slices",
             self.rows, self.bytes, self.slices
         )?;
-        for (what, windows) in [("covers", &self.coverage), ("gap", &self.gaps)] {
-            for window in windows {
-                writeln!(o, "{what:<11} {} to {}", window.from, window.until)?;
+        for window in &self.coverage {
+            writeln!(o, "covers      {} to {}", window.from, window.until)?;
+        }
+        for GapStatus {
+            window,
+            slices,
+            reason,
+        } in &self.gaps
+        {
+            writeln!(
+                o,
+                "gap         {} to {} ({slices} slices)",
+                window.from, window.until
+            )?;
+            match reason {
+                Some(GapReason { run, error, .. }) => writeln!(o, "            {run}: {error}")?,
+                None => writeln!(
+                    o,
+                    "            no run that was looked at says why; scan --from {} --until {} fills it",
+                    window.from, window.until
+                )?,
             }
         }
         for (day, DayStatus { rows, files, bytes }) in &self.days {

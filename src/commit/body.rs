@@ -40,8 +40,11 @@ pub struct SliceCounts {
 impl SliceCounts {
     /// Whether every record went somewhere.
     pub fn conserve(&self) -> bool {
-        let rejects: u64 = self.rejects.values().sum();
-        self.records + self.copies == self.rows + rejects + self.repeats + self.outside_probe
+        // Wide: a damaged commit may say any number.
+        let sum = |counts: &[u64]| counts.iter().map(|count| u128::from(*count)).sum::<u128>();
+        let rejects: u128 = self.rejects.values().copied().map(u128::from).sum();
+        sum(&[self.records, self.copies])
+            == sum(&[self.rows, self.repeats, self.outside_probe]) + rejects
     }
 
     /// Adds another slice's counts.
@@ -156,6 +159,15 @@ impl Commit {
         }
     }
 
+    /// The paths of the files and the rejects.
+    pub fn named_objects(&self) -> impl Iterator<Item = &str> {
+        let rejects = self.rejects.iter().map(|rejects| rejects.path.as_str());
+        self.files
+            .iter()
+            .map(|file| file.path.as_str())
+            .chain(rejects)
+    }
+
     /// The object's bytes.
     pub(super) fn seal(&self) -> Bytes {
         sealed::seal(self)
@@ -165,12 +177,12 @@ impl Commit {
 /// An attempt that has all its files and is about to commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Attempt {
+pub struct Attempt {
     version: u32,
     /// Where the commit is to lie.
-    pub(super) commit_path: String,
+    pub commit_path: String,
     /// What it is to say.
-    pub(super) commit: Commit,
+    pub commit: Commit,
 }
 
 impl Attempt {
@@ -192,7 +204,7 @@ impl Attempt {
     }
 
     /// Reads the attempt object at `path`; `None` where there is none (any more).
-    pub(super) async fn load(store: &Store, path: &Path) -> Result<Option<Self>, CommitError> {
+    pub async fn load(store: &Store, path: &Path) -> Result<Option<Self>, CommitError> {
         let Some(bytes) = store.get(path).await? else {
             return Ok(None);
         };

@@ -20,6 +20,32 @@ pub enum CommitError {
         #[source]
         damage: Damage,
     },
+    /// Something lies among the lake's own objects that this program does not put there.
+    #[error(
+        "read {path}: it is not named like an object of the lake, so it is neither used nor touched; move it away"
+    )]
+    Foreign {
+        /// Where it lies.
+        path: Path,
+    },
+    /// There are commits, and nothing says what lake they are of.
+    #[error(
+        "read {path}: it is missing although slices are committed; restore it from a copy, for a new one could contradict them"
+    )]
+    IdentityMissing {
+        /// Where it should lie.
+        path: Path,
+    },
+    /// The store says that the identity is there, and shows none.
+    #[error(
+        "create {path}: the store says that it exists, {tries} times, and shows nothing there; run again"
+    )]
+    IdentityNotMade {
+        /// Where it should lie.
+        path: Path,
+        /// How often it was created.
+        tries: u32,
+    },
     /// The commit may or may not be there.
     #[error(
         "learn whether slice {slice} is committed after {tries} tries; run again, it will be found out"

@@ -11,6 +11,9 @@ use crate::store::{Creation, Store};
 
 const VERSION: u32 = 1;
 
+/// How often the identity is created before the run gives up.
+const CREATE_TRIES: u32 = 3;
+
 /// Where the records of a lake come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -86,17 +89,57 @@ impl Identity {
         }
     }
 
-    /// Makes the lake, unless another run has made it in the meantime: returns the one that is.
-    pub async fn create(self, store: &Store) -> Result<Self, CommitError> {
-        match store.create(&paths::identity(), sealed::seal(&self)).await {
-            Ok(Creation::Created) => Ok(self),
-            // Another run's, or our own put whose answer was lost: what is there counts.
-            Ok(Creation::Existed) => Ok(Self::load(store).await?.unwrap_or(self)),
-            Err(error) => match Self::load(store).await? {
-                Some(identity) => Ok(identity),
-                None => Err(error.into()),
-            },
+    /// Reads the identity of a lake that should be there; `None` where there is no lake at all.
+    ///
+    /// # Errors
+    /// Slices are committed, and the identity is missing.
+    pub async fn load_if_lake(store: &Store) -> Result<Option<Self>, CommitError> {
+        if let Some(identity) = Self::load(store).await? {
+            return Ok(Some(identity));
         }
+        if store.list(&paths::commits()).await?.is_empty() {
+            return Ok(None);
+        }
+        // Another run may have made the lake, and committed, between the two looks.
+        match Self::load(store).await? {
+            Some(identity) => Ok(Some(identity)),
+            None => Err(CommitError::IdentityMissing {
+                path: paths::identity(),
+            }),
+        }
+    }
+
+    /// Makes the lake, unless another run has made it in the meantime: returns the one that is.
+    ///
+    /// # Errors
+    /// Slices are committed already: a new identity could contradict the lost one.
+    pub async fn create(self, store: &Store) -> Result<Self, CommitError> {
+        if let Some(identity) = Self::load_if_lake(store).await? {
+            return Ok(identity);
+        }
+        let path = paths::identity();
+        for _ in 0..CREATE_TRIES {
+            match store.create(&path, sealed::seal(&self)).await {
+                Ok(Creation::Created) => return Ok(self),
+                // Another run's, or our own put whose answer was lost: what is there counts. Where
+                // nothing is, the store answered a conflict of two puts that both came to nothing.
+                Ok(Creation::Existed) => {
+                    if let Some(identity) = Self::load(store).await? {
+                        return Ok(identity);
+                    }
+                }
+                Err(error) => {
+                    return match Self::load(store).await? {
+                        Some(identity) => Ok(identity),
+                        None => Err(error.into()),
+                    };
+                }
+            }
+        }
+        Err(CommitError::IdentityNotMade {
+            path,
+            tries: CREATE_TRIES,
+        })
     }
 
     /// Makes sure that the store refuses to create what exists: puts the bytes that are there once

@@ -23,16 +23,18 @@
 //! is still running. Nothing here scans or reads Parquet.
 
 mod body;
+mod committed;
 mod error;
 mod identity;
 pub mod paths;
 mod recovery;
 mod sealed;
 
-pub use body::{Commit, RejectsEntry, SliceCounts};
+pub use body::{Attempt, Commit, RejectsEntry, SliceCounts};
+pub use committed::{check_names, committed_slices, load_commits};
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
-pub use recovery::{Recovered, committed_slices, recover};
+pub use recovery::{Recovered, recover};
 pub use sealed::Damage;
 
 use std::collections::HashSet;
@@ -44,7 +46,6 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::store::{Creation, Store, StoreError, Upload};
 use crate::write::FinishedFile;
-use body::Attempt;
 
 /// How often a commit is put and read back before its outcome is left to the next run.
 const COMMIT_TRIES: u32 = 5;
@@ -213,7 +214,8 @@ async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, C
 async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
     let own = paths::attempt(&winner.slice, &winner.attempt);
     for object in store.list(&paths::attempts_at(&winner.slice)).await? {
-        if object.location == own {
+        let is_folder = object.size == 0 && paths::is_folder(object.location.as_ref());
+        if object.location == own || is_folder {
             continue;
         }
         if let Some(attempt) = Attempt::load(store, &object.location).await? {
@@ -227,28 +229,27 @@ async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
     Ok(())
 }
 
+/// Clears away what attempts at a committed slice have left: step 5 for it. False where the slice
+/// has no commit; then nothing is touched.
+pub async fn clear_up(store: &Store, slice: &str) -> Result<bool, CommitError> {
+    match Commit::load(store, slice).await? {
+        Some(winner) => finish(store, &winner).await.map(|()| true),
+        None => Ok(false),
+    }
+}
+
 /// Removes the files of an attempt that the winning commit does not name.
 async fn remove_unnamed(
     store: &Store,
     attempt: &Commit,
     winner: &Commit,
 ) -> Result<(), CommitError> {
-    let named: HashSet<&str> = named_objects(winner).collect();
-    for path in named_objects(attempt).filter(|path| !named.contains(path)) {
+    let named: HashSet<&str> = winner.named_objects().collect();
+    for path in attempt.named_objects().filter(|path| !named.contains(path)) {
         let path = Path::from(path);
         store.delete(&path).await?;
         // The attempt object that names it goes next.
         store.uploads().persist(&path).await?;
     }
     Ok(())
-}
-
-/// The paths of a commit's files and rejects.
-fn named_objects(commit: &Commit) -> impl Iterator<Item = &str> {
-    let rejects = commit.rejects.iter().map(|rejects| rejects.path.as_str());
-    commit
-        .files
-        .iter()
-        .map(|file| file.path.as_str())
-        .chain(rejects)
 }

@@ -2,6 +2,11 @@
 
 use object_store::path::Path;
 
+use crate::window::Slice;
+
+/// The folder of everything here.
+pub const FOLDER: &str = "_mdca";
+
 /// The lake's identity.
 pub fn identity() -> Path {
     Path::from("_mdca/lake.json")
@@ -54,4 +59,193 @@ pub fn runs() -> Path {
 /// The report of a run.
 pub fn run(run: &str) -> Path {
     Path::from(format!("_mdca/runs/{run}.json"))
+}
+
+/// Whether a path is that of a folder. Object stores may show folders as empty objects.
+pub fn is_folder(path: &str) -> bool {
+    const FOLDERS: [&str; 5] = ["commits", "attempts", "rejects", "runs", "staging"];
+    let Some(below) = path.strip_prefix(FOLDER) else {
+        return false;
+    };
+    let mut parts = below.split('/').skip(1);
+    match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) => below.is_empty(),
+        (Some(folder), None, _) => FOLDERS.contains(&folder),
+        (Some("attempts"), Some(slice), None) => is_slice_name(slice),
+        _ => false,
+    }
+}
+
+/// What an object below `_mdca/` is, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnObject {
+    /// The lake's identity.
+    Identity,
+    /// The commit of a slice.
+    Commit {
+        /// The slice.
+        slice: String,
+    },
+    /// What an attempt is about to commit.
+    Attempt {
+        /// The slice.
+        slice: String,
+    },
+    /// The rejects of an attempt.
+    Rejects {
+        /// The slice.
+        slice: String,
+    },
+    /// The report of a run.
+    Run {
+        /// The run.
+        run: String,
+    },
+    /// A file on its way, on a disk.
+    Staged {
+        /// The slice.
+        slice: String,
+    },
+}
+
+impl OwnObject {
+    /// Reads a path; `None` where this program gives nothing such a name.
+    pub fn at(path: &str) -> Option<Self> {
+        let below = path.strip_prefix("_mdca/")?;
+        if below == "lake.json" {
+            return Some(Self::Identity);
+        }
+        let (folder, name) = below.split_once('/')?;
+        match folder {
+            "commits" => {
+                slice_named(name.strip_suffix(".json")?).map(|slice| Self::Commit { slice })
+            }
+            "attempts" => {
+                let (slice, attempt) = name.split_once('/')?;
+                is_attempt_id(attempt.strip_suffix(".json")?)
+                    .then(|| slice_named(slice))?
+                    .map(|slice| Self::Attempt { slice })
+            }
+            "rejects" => {
+                let (slice, attempt) = name.strip_suffix(".jsonl")?.rsplit_once('-')?;
+                is_attempt_id(attempt)
+                    .then(|| slice_named(slice))?
+                    .map(|slice| Self::Rejects { slice })
+            }
+            "runs" => {
+                let run = name.strip_suffix(".json")?;
+                is_run_id(run).then(|| Self::Run {
+                    run: run.to_owned(),
+                })
+            }
+            "staging" => {
+                let (slice, rest) = name.split_once('/')?;
+                let (attempt, file) = rest.split_once('/')?;
+                (is_attempt_id(attempt) && file.ends_with(".staged") && !file.contains('/'))
+                    .then(|| slice_named(slice))?
+                    .map(|slice| Self::Staged { slice })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn slice_named(name: &str) -> Option<String> {
+    is_slice_name(name).then(|| name.to_owned())
+}
+
+/// Whether a text names a slice: a piece of time, or a converted file by the hash of its bytes.
+pub fn is_slice_name(name: &str) -> bool {
+    name.parse::<Slice>().is_ok()
+        || name
+            .strip_prefix("c-")
+            .is_some_and(|hash| is_lower_hex(hash, 32))
+}
+
+/// Whether a text is the id of an attempt: sixteen hexadecimal digits.
+pub fn is_attempt_id(text: &str) -> bool {
+    is_lower_hex(text, 16)
+}
+
+/// Whether a text is the id of a run: its start and eight hexadecimal digits.
+fn is_run_id(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(stamp, id)| {
+        is_lower_hex(id, 8)
+            && stamp.len() == "20261119T100000Z".len()
+            && stamp.bytes().enumerate().all(|(at, b)| match at {
+                8 => b == b'T',
+                15 => b == b'Z',
+                _ => b.is_ascii_digit(),
+            })
+    })
+}
+
+fn is_lower_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLICE: &str = "20261119T1000Z-20261119T1100Z";
+    const ATTEMPT: &str = "0123456789abcdef";
+
+    #[test]
+    fn every_path_is_read_back() {
+        let slice = || SLICE.to_owned();
+        for (path, object) in [
+            (identity(), OwnObject::Identity),
+            (commit(SLICE), OwnObject::Commit { slice: slice() }),
+            (
+                attempt(SLICE, ATTEMPT),
+                OwnObject::Attempt { slice: slice() },
+            ),
+            (
+                rejects(SLICE, ATTEMPT),
+                OwnObject::Rejects { slice: slice() },
+            ),
+        ] {
+            assert_eq!(OwnObject::at(path.as_ref()), Some(object), "{path}");
+        }
+        let converted = "c-0123456789abcdef0123456789abcdef";
+        assert_eq!(
+            OwnObject::at(rejects(converted, ATTEMPT).as_ref()),
+            Some(OwnObject::Rejects {
+                slice: converted.to_owned()
+            })
+        );
+        assert!(matches!(
+            OwnObject::at(run("20261121T071800Z-0a1b2c3d").as_ref()),
+            Some(OwnObject::Run { .. })
+        ));
+    }
+
+    #[test]
+    fn other_names_are_not_ours() {
+        for path in [
+            "_mdca/lake.json.bak",
+            "_mdca/notes.txt",
+            "_mdca/commits/notes.json",
+            "_mdca/commits/20261119T1000Z-20261119T1100Z.json.bak",
+            "_mdca/commits/20261119T1000Z-20261119T1100Z/x.json",
+            "_mdca/commits/20261119T1100Z-20261119T1000Z.json",
+            "_mdca/attempts/20261119T1000Z-20261119T1100Z.json",
+            "_mdca/attempts/20261119T1000Z-20261119T1100Z/0123456789abcdeF.json",
+            "_mdca/rejects/20261119T1000Z-20261119T1100Z.jsonl",
+            "_mdca/rejects/20261119T1000Z-20261119T1100Z-0123456789abcdef.json",
+            "_mdca/runs/last.json",
+            "_mdca/runs/20261121X071800Z-0a1b2c3d.json",
+            "_mdca/staging/20261119T1000Z-20261119T1100Z/0123456789abcdef/f.parquet",
+            "_mdca/staging/x",
+            "activities/x",
+            "_mdca",
+            "",
+        ] {
+            assert_eq!(OwnObject::at(path), None, "{path}");
+        }
+    }
 }

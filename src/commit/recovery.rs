@@ -1,12 +1,11 @@
 //! What crashed runs left behind, judged by the commits alone.
 
-use std::collections::BTreeSet;
-
 use object_store::path::Path;
 use tracing::{debug, info};
 
 use super::body::Attempt;
-use super::{Commit, CommitError, Outcome, finish, named_objects, paths, settle};
+use super::paths::OwnObject;
+use super::{Commit, CommitError, Outcome, finish, paths, settle};
 use crate::clock::Clock;
 use crate::store::Store;
 
@@ -31,11 +30,19 @@ pub async fn recover(
 ) -> Result<Recovered, CommitError> {
     let mut recovered = Recovered::default();
     for object in store.list(&paths::attempts()).await? {
-        let Some(slice) = slice_of_attempt(&object.location).filter(|slice| in_window(slice))
-        else {
+        let slice = match OwnObject::at(object.location.as_ref()) {
+            Some(OwnObject::Attempt { slice }) => slice,
+            _ if object.size == 0 && paths::is_folder(object.location.as_ref()) => continue,
+            _ => {
+                return Err(CommitError::Foreign {
+                    path: object.location,
+                });
+            }
+        };
+        if !in_window(&slice) {
             debug!(path = %object.location, "left alone: not of this run's window");
             continue;
-        };
+        }
         // What an earlier turn of this loop cleared away is gone.
         let Some(attempt) = Attempt::load(store, &object.location).await? else {
             continue;
@@ -47,7 +54,7 @@ pub async fn recover(
             finish(store, &winner).await?;
             recovered.finished += 1;
         } else if has_all_files(store, &attempt.commit).await? {
-            for path in named_objects(&attempt.commit) {
+            for path in attempt.commit.named_objects() {
                 store.uploads().persist(&Path::from(path)).await?;
             }
             info!(%slice, attempt = %attempt.commit.attempt, "adopting the files of an earlier run");
@@ -60,19 +67,11 @@ pub async fn recover(
     for slice in store.uploads().leftovers().await? {
         if in_window(&slice) && Commit::load(store, &slice).await?.is_some() {
             store.uploads().sweep(&slice).await?;
+            store.uploads().tidy(&slice).await;
             recovered.finished += 1;
         }
     }
     Ok(recovered)
-}
-
-/// The slices that the window of a run could find attempts at.
-fn slice_of_attempt(path: &Path) -> Option<String> {
-    let (slice, name) = path
-        .as_ref()
-        .strip_prefix("_mdca/attempts/")?
-        .split_once('/')?;
-    name.strip_suffix(".json").map(|_| slice.to_owned())
 }
 
 /// Whether an attempt has files, and all of them are there with their size.
@@ -88,13 +87,4 @@ async fn has_all_files(store: &Store, attempt: &Commit) -> Result<bool, CommitEr
         return Ok(false);
     }
     Ok(!attempt.files.is_empty())
-}
-
-/// The slices that have a commit.
-pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitError> {
-    let commits = store.list(&paths::commits()).await?;
-    Ok(commits
-        .iter()
-        .filter_map(|object| paths::slice_of_commit(&object.location))
-        .collect())
 }

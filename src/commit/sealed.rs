@@ -13,8 +13,16 @@ const TAIL: &str = "\"}\n";
 /// Why the bytes of an object are not what was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
-    /// The checksum is missing or does not fit the bytes before it.
-    #[error("its checksum does not fit: it was changed, cut short, or is not this program's")]
+    /// It holds nothing.
+    #[error("it is empty, so it has no checksum: it was cut short, or half written")]
+    Empty,
+    /// It does not end as this program ends its objects.
+    #[error(
+        "it does not end with its checksum: it was cut short, half written, or is not this program's"
+    )]
+    Unsealed,
+    /// The checksum does not fit the bytes before it.
+    #[error("its checksum does not fit what stands before it: it was changed")]
     Checksum,
     /// It has another version than the one that this program knows.
     #[error(
@@ -45,12 +53,18 @@ pub(super) fn seal(content: &impl Serialize) -> Bytes {
 
 /// Reads a sealed object of version `known`.
 pub(super) fn open<T: DeserializeOwned>(bytes: &[u8], known: u32) -> Result<T, Damage> {
+    if bytes.is_empty() {
+        return Err(Damage::Empty);
+    }
     let text = std::str::from_utf8(bytes).map_err(|_| Damage::Checksum)?;
-    let body = text.strip_suffix(TAIL).and_then(|rest| {
-        let (body, checksum) = rest.rsplit_once(MEMBER)?;
-        (format!("{:032x}", xxh3_128(body.as_bytes())) == checksum).then_some(body)
-    });
-    let whole = format!("{}}}", body.ok_or(Damage::Checksum)?);
+    let (body, checksum) = text
+        .strip_suffix(TAIL)
+        .and_then(|rest| rest.rsplit_once(MEMBER))
+        .ok_or(Damage::Unsealed)?;
+    if format!("{:032x}", xxh3_128(body.as_bytes())) != checksum {
+        return Err(Damage::Checksum);
+    }
+    let whole = format!("{body}}}");
     let value: serde_json::Value = serde_json::from_str(&whole).map_err(Damage::Content)?;
     match value.get("version").and_then(serde_json::Value::as_u64) {
         Some(found) if found != u64::from(known) => Err(Damage::Version { found, known }),

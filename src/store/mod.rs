@@ -223,6 +223,11 @@ impl Store {
         }
     }
 
+    /// The error of reading an object through [`Store::objects`].
+    pub fn read_error(&self, path: &Path, source: object_store::Error) -> StoreError {
+        self.error("read", path, source)
+    }
+
     fn error(&self, action: &'static str, path: &Path, source: object_store::Error) -> StoreError {
         StoreError::new(action, format!("{}/{path}", self.location), source)
     }

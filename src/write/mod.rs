@@ -27,8 +27,9 @@ mod row_group;
 
 pub use error::WriteError;
 pub use file::{FileEntry, FinishedFile};
+pub use naming::{FOLDER, FileName};
 pub use options::{CompressionLevel, ParseCompressionError, Provenance, WriteOptions};
-pub use properties::message_type;
+pub use properties::{LOOKED_UP, message_type};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

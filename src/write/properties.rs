@@ -48,7 +48,7 @@ const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 /// Columns that investigations look up by a single value, which minimum and maximum cannot answer.
 /// None on columns of few values: their dictionary answers already. None inside of lists: no reader
 /// uses them there.
-const LOOKED_UP: [&str; 4] = [
+pub const LOOKED_UP: [&str; 4] = [
     "activity_id",
     "user_name",
     "device_client_ip",

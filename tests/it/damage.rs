@@ -2,85 +2,595 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use fastrand::Rng;
 use mdca_lake::store::Store;
-use mdca_lake::verify::{self, Finding};
+use mdca_lake::verify::{self, Depth, Finding, Sweep, Verification};
+use mdca_sim::{At, Fault, What};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use serde_json::Value;
 
-use crate::support::scenario::{Scenario, files_below};
+use crate::support::readers;
+use crate::support::scenario::{Scenario, Story, files_below};
+use crate::support::sealed;
 
-async fn findings(lake: &Path) -> (u8, Vec<Finding>) {
-    let done = verify::verify(&Store::open(lake.to_str().unwrap()).unwrap())
-        .await
-        .unwrap();
-    (done.exit_code(), done.findings)
+const ATTEMPT: &str = "00000000000000aa";
+
+async fn look(lake: &Path, depth: Depth, sweep: Sweep) -> Verification {
+    let store = Store::open(lake.to_str().unwrap()).unwrap();
+    verify::verify(&store, depth, sweep).await.unwrap()
 }
 
-fn data_files(lake: &Path) -> Vec<PathBuf> {
-    files_below(&lake.join("activities"))
+/// A lake of four slices over two days, with rejects.
+async fn story() -> Story {
+    let (story, report) = Scenario::hours(4)
+        .activities(160)
+        .fault(Fault::new(At::Record(3), What::null_row()).always())
+        .fault(Fault::new(At::Record(90), What::null_row()).always())
+        .run()
+        .await;
+    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.counts.rejects.values().sum::<u64>(), 2);
+    story
 }
 
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A lake that is about to be harmed.
+struct Victim<'l> {
+    lake: &'l Path,
+    random: Rng,
+}
+
+impl Victim<'_> {
+    fn any(&mut self, folder: &str) -> PathBuf {
+        let mut files = files_below(&self.lake.join(folder));
+        files.swap_remove(self.random.usize(..files.len()))
+    }
+
+    /// Two different objects.
+    fn two(&mut self, folder: &str) -> (PathBuf, PathBuf) {
+        let mut files = files_below(&self.lake.join(folder));
+        self.random.shuffle(&mut files);
+        (files.remove(0), files.remove(0))
+    }
+
+    fn identity(&self) -> PathBuf {
+        self.lake.join("_mdca/lake.json")
+    }
+
+    /// Changes one bit somewhere.
+    fn flip(&mut self, path: PathBuf) -> PathBuf {
+        let mut bytes = fs::read(&path).unwrap();
+        let at = self.random.usize(..bytes.len());
+        bytes[at] ^= 1 << self.random.u8(..8);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Cuts the end off, one byte at least.
+    fn cut(&mut self, path: PathBuf) -> PathBuf {
+        let bytes = fs::read(&path).unwrap();
+        let length = self.random.usize(..bytes.len());
+        fs::write(&path, &bytes[..length]).unwrap();
+        path
+    }
+
+    /// Changes an object and seals it again, so that its checksum is right.
+    fn reseal(path: PathBuf, change: impl FnOnce(&mut Value)) -> PathBuf {
+        let mut value = sealed::read(&path);
+        change(&mut value);
+        sealed::write(&path, &value);
+        path
+    }
+
+    fn commit_with(&self, has: impl Fn(&Value) -> bool) -> PathBuf {
+        files_below(&self.lake.join("_mdca/commits"))
+            .into_iter()
+            .find(|path| has(&sealed::read(path)))
+            .unwrap()
+    }
+}
+
+fn put(path: PathBuf, text: &str) -> PathBuf {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// Harms a lake; returns what verify has to name, and how.
+type Harm = fn(&mut Victim<'_>) -> (PathBuf, &'static str);
+
+const COMMITS: &str = "_mdca/commits";
+const REJECTS: &str = "_mdca/rejects";
+
+/// A name, how often it is tried, and the harm.
+const HARMS: &[(&str, u32, Harm)] = &[
+    ("a bit of a file", 12, |v| {
+        let path = v.any("activities");
+        (v.flip(path), "changed")
+    }),
+    ("a bit of a commit", 8, |v| {
+        let path = v.any(COMMITS);
+        (v.flip(path), "damaged")
+    }),
+    ("a bit of the identity", 4, |v| {
+        let path = v.identity();
+        (v.flip(path), "damaged")
+    }),
+    ("a bit of rejects", 4, |v| {
+        let path = v.any(REJECTS);
+        (v.flip(path), "changed")
+    }),
+    ("a file cut short", 4, |v| {
+        let path = v.any("activities");
+        (v.cut(path), "truncated")
+    }),
+    ("a commit cut short", 4, |v| {
+        let path = v.any(COMMITS);
+        (v.cut(path), "damaged")
+    }),
+    ("the identity cut short", 2, |v| {
+        let path = v.identity();
+        (v.cut(path), "damaged")
+    }),
+    ("rejects cut short", 2, |v| {
+        let path = v.any(REJECTS);
+        (v.cut(path), "truncated")
+    }),
+    ("a report cut short", 2, |v| {
+        let path = v.any("_mdca/runs");
+        (v.cut(path), "damaged")
+    }),
+    ("an empty file", 1, |v| {
+        (put(v.any("activities"), ""), "truncated")
+    }),
+    ("an empty commit", 1, |v| {
+        (put(v.any(COMMITS), ""), "damaged")
+    }),
+    ("an empty identity", 1, |v| {
+        (put(v.identity(), ""), "damaged")
+    }),
+    ("an empty report", 1, |v| {
+        (put(v.any("_mdca/runs"), ""), "damaged")
+    }),
+    ("a file that grew", 1, |v| {
+        let path = v.any("activities");
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, [bytes.as_slice(), b"PAR1"].concat()).unwrap();
+        (path, "truncated")
+    }),
+    ("a commit with a second line", 1, |v| {
+        let path = v.any(COMMITS);
+        let text = fs::read_to_string(&path).unwrap();
+        (put(path, &format!("{text}{text}")), "damaged")
+    }),
+    ("a missing file", 1, |v| {
+        let path = v.any("activities");
+        fs::remove_file(&path).unwrap();
+        (path, "missing")
+    }),
+    ("missing rejects", 1, |v| {
+        let path = v.any(REJECTS);
+        fs::remove_file(&path).unwrap();
+        (path, "missing")
+    }),
+    ("a missing identity", 1, |v| {
+        fs::remove_file(v.identity()).unwrap();
+        (v.identity(), "missing")
+    }),
+    ("a missing commit", 1, |v| {
+        let path = v.commit_with(|commit| commit["files"][0].is_object());
+        let file = sealed::read(&path)["files"][0]["path"].clone();
+        fs::remove_file(path).unwrap();
+        (v.lake.join(file.as_str().unwrap()), "stray")
+    }),
+    ("a foreign file", 1, |v| {
+        let folder = v.any("activities").parent().unwrap().to_owned();
+        let path = folder.join("mine.parquet");
+        fs::copy(v.any("activities"), &path).unwrap();
+        (path, "foreign")
+    }),
+    ("a file of a foreign partition", 1, |v| {
+        let path = v.lake.join("activities/event_date=tomorrow/a.parquet");
+        (put(path, "x"), "foreign")
+    }),
+    ("a file beside the partitions", 1, |v| {
+        (put(v.lake.join("activities/_SUCCESS"), ""), "foreign")
+    }),
+    ("a foreign commit", 1, |v| {
+        (
+            put(v.lake.join(COMMITS).join("notes.json"), "{}"),
+            "foreign",
+        )
+    }),
+    ("a copy of a commit beside it", 1, |v| {
+        let path = v.any(COMMITS);
+        let copy = path.with_extension("json.bak");
+        fs::copy(path, &copy).unwrap();
+        (copy, "foreign")
+    }),
+    ("a foreign object at the top", 1, |v| {
+        (put(v.lake.join("_mdca/notes.txt"), "x"), "foreign")
+    }),
+    ("a foreign attempt", 1, |v| {
+        (put(v.lake.join("_mdca/attempts/x"), "x"), "foreign")
+    }),
+    ("foreign rejects", 1, |v| {
+        (put(v.lake.join(REJECTS).join("x.jsonl"), ""), "foreign")
+    }),
+    ("a foreign report", 1, |v| {
+        (put(v.lake.join("_mdca/runs/last.json"), "{}"), "foreign")
+    }),
+    ("a foreign staged file", 1, |v| {
+        (put(v.lake.join("_mdca/staging/x"), ""), "foreign")
+    }),
+    ("a foreign folder", 1, |v| {
+        (put(v.lake.join("_mdca/backup/lake.json"), ""), "foreign")
+    }),
+    ("swapped files", 2, |v| {
+        let (a, b) = v.two("activities");
+        let (bytes_a, bytes_b) = (fs::read(&a).unwrap(), fs::read(&b).unwrap());
+        fs::write(&a, &bytes_b).unwrap();
+        fs::write(&b, &bytes_a).unwrap();
+        let same_size = bytes_a.len() == bytes_b.len();
+        (a, if same_size { "changed" } else { "truncated" })
+    }),
+    ("a commit in another's place", 2, |v| {
+        let (a, b) = v.two(COMMITS);
+        fs::copy(a, &b).unwrap();
+        (b, "damaged")
+    }),
+    ("a commit under a slice that has none", 1, |v| {
+        let path = v
+            .lake
+            .join(COMMITS)
+            .join("20260101T0000Z-20260101T0100Z.json");
+        fs::copy(v.any(COMMITS), &path).unwrap();
+        (path, "damaged")
+    }),
+    ("a commit of a slice of another length", 1, |v| {
+        let name = "20260101T0000Z-20260101T0030Z";
+        let path = v.lake.join(COMMITS).join(format!("{name}.json"));
+        sealed::write(&path, &sealed::commit(name));
+        (path, "contradicts")
+    }),
+    ("a commit that names another's files", 1, |v| {
+        let theirs = v.commit_with(|commit| commit["files"][0].is_object());
+        let theirs = sealed::read(&theirs)["files"].clone();
+        let name = "20260101T0000Z-20260101T0100Z";
+        let path = v.lake.join(COMMITS).join(format!("{name}.json"));
+        let mut commit = sealed::commit(name);
+        commit["files"] = theirs;
+        sealed::write(&path, &commit);
+        (path, "contradicts")
+    }),
+    ("a commit of a newer version", 1, |v| {
+        let path = v.any(COMMITS);
+        (
+            Victim::reseal(path, |commit| commit["version"] = 2.into()),
+            "damaged",
+        )
+    }),
+    ("counts that do not add up", 1, |v| {
+        let path = v.any(COMMITS);
+        let harm = |commit: &mut Value| commit["counts"]["records"] = 9_999.into();
+        (Victim::reseal(path, harm), "contradicts")
+    }),
+    ("an identity of another slice length", 1, |v| {
+        let path = v.any(COMMITS);
+        Victim::reseal(v.identity(), |identity| {
+            identity["slice_minutes"] = 120.into();
+        });
+        (path, "contradicts")
+    }),
+    ("an identity of an unknown clock", 1, |v| {
+        let harm = |identity: &mut Value| identity["clock"] = "sundial".into();
+        (Victim::reseal(v.identity(), harm), "contradicts")
+    }),
+    ("a damaged attempt", 1, |v| {
+        let slice = "20260101T0000Z-20260101T0100Z";
+        let path = v
+            .lake
+            .join(format!("_mdca/attempts/{slice}/{ATTEMPT}.json"));
+        (put(path, "{\"version\":1"), "damaged")
+    }),
+    (
+        "a file that the commit of its slice does not name",
+        1,
+        |v| {
+            let path = v.any("activities");
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let mut parts = name.rsplitn(3, '-');
+            let (number, _, slice) = (parts.next().unwrap(), parts.next(), parts.next().unwrap());
+            let copy = path.with_file_name(format!("{slice}-{ATTEMPT}-{number}"));
+            fs::copy(path, &copy).unwrap();
+            (copy, "unnamed")
+        },
+    ),
+    ("rejects of a slice without a commit", 1, |v| {
+        let name = format!("20260101T0000Z-20260101T0100Z-{ATTEMPT}.jsonl");
+        (put(v.lake.join(REJECTS).join(name), ""), "stray")
+    }),
+];
+
+/// Every harm, alone, on a copy of a whole lake: verify names what was harmed, and in which way.
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_names_whatever_is_not_as_it_was_committed() {
-    type Harm = fn(&Path) -> PathBuf;
-    let harms: [(&str, Harm); 6] = [
-        ("changed", |lake| {
-            let path = data_files(lake).remove(0);
-            let mut bytes = fs::read(&path).unwrap();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 1;
-            fs::write(&path, bytes).unwrap();
-            path
-        }),
-        ("truncated", |lake| {
-            let path = data_files(lake).remove(0);
-            let bytes = fs::read(&path).unwrap();
-            fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-            path
-        }),
-        ("missing", |lake| {
-            let path = data_files(lake).remove(0);
-            fs::remove_file(&path).unwrap();
-            path
-        }),
-        ("foreign", |lake| {
-            let path = lake.join("activities/event_date=2026-11-18/mine.parquet");
-            fs::copy(data_files(lake).remove(0), &path).unwrap();
-            path
-        }),
-        ("damaged", |lake| {
-            let path = files_below(&lake.join("_mdca/commits")).remove(0);
-            let text = fs::read_to_string(&path)
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = Rng::with_seed(seed);
+    let story = story().await;
+    let whole = look(story.lake(), Depth::Rows, Sweep::Never).await;
+    assert_eq!((whole.exit_code(), &whole.findings), (0, &vec![]));
+    let folder = tempfile::tempdir().unwrap();
+    let mut tried = 0;
+    for (name, times, harm) in HARMS {
+        for turn in 0..*times {
+            let lake = folder.path().join(format!("lake-{tried}"));
+            copy(story.lake(), &lake);
+            let random = random.fork();
+            let (path, what) = harm(&mut Victim {
+                lake: &lake,
+                random,
+            });
+            let path = path
+                .strip_prefix(&lake)
                 .unwrap()
-                .replacen("\"rows\":", "\"rows\":1", 1);
-            fs::write(&path, text).unwrap();
-            path
-        }),
-        ("damaged", |lake| {
-            let path = lake.join("_mdca/lake.json");
-            fs::write(&path, "{}").unwrap();
-            path
-        }),
+                .to_str()
+                .unwrap()
+                .to_owned();
+            for depth in [Depth::Bytes, Depth::Rows] {
+                // A report has no checksum; only a closer look reads it.
+                let is_report = path.starts_with("_mdca/runs/") && what == "damaged";
+                if depth == Depth::Bytes && is_report {
+                    continue;
+                }
+                let done = look(&lake, depth, Sweep::Never).await;
+                assert_eq!(done.exit_code(), 5, "{name} {turn}: {}", done.to_text());
+                let named = |finding: &Finding| {
+                    finding.path == path
+                        && finding.what.as_str() == what
+                        && !finding.remedy.is_empty()
+                };
+                assert!(
+                    done.findings.iter().any(named),
+                    "{name} {turn}: {what} {path}: {}",
+                    done.to_text()
+                );
+            }
+            tried += 1;
+        }
+    }
+    println!("{tried} lakes were harmed in {} ways", HARMS.len());
+    assert!(tried >= 35);
+}
+
+/// The file that a commit names first, its commit, and the entry's place in it.
+fn biggest_file(lake: &Path) -> (PathBuf, PathBuf, usize) {
+    let mut all = Vec::new();
+    for commit in files_below(&lake.join(COMMITS)) {
+        let files = sealed::read(&commit)["files"].as_array().unwrap().clone();
+        for (index, file) in files.iter().enumerate() {
+            let path = lake.join(file["path"].as_str().unwrap());
+            all.push((file["rows"].as_u64().unwrap(), path, commit.clone(), index));
+        }
+    }
+    let (_, path, commit, index) = all.into_iter().max().unwrap();
+    (path, commit, index)
+}
+
+/// Makes a commit say the size and the checksum that its file has now.
+fn cover_up(file: &Path, commit: PathBuf, index: usize) {
+    let bytes = fs::read(file).unwrap();
+    Victim::reseal(commit, |commit| {
+        let entry = &mut commit["files"][index];
+        entry["bytes"] = bytes.len().into();
+        entry["checksum"] = sealed::checksum(&bytes).into();
+    });
+}
+
+/// Files that were written anew and whose commits fit them: only the rows tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_deep_look_finds_what_fits_its_checksum() {
+    let story = story().await;
+    let folder = tempfile::tempdir().unwrap();
+    let harms = [
+        ("rewritten", "has no bloom filter for activity_id"),
+        ("unsorted", "not sorted by timestamp"),
+        ("duplicate", "the slice has the same record already: 1 rows"),
+        ("wrong_day", "outside the folder's day: 1 rows"),
+        ("outside_slice", "the clock lies outside the slice: 1 rows"),
+        ("row_missing", "and its commit"),
+        ("column_missing", "its schema is not that of the activities"),
+        (
+            "column_other_type",
+            "its schema is not that of the activities",
+        ),
+        ("column_unknown", "use the newer program"),
+        (
+            "footer",
+            "its footer says 20200101T0000Z-20200101T0100Z as mdca.slice",
+        ),
+        ("unsealed_order", "does not declare that it is sorted"),
+        ("bloom", "lacks the activity_id of"),
+        ("no_parquet", "cannot be decoded"),
+        ("commit_times", "and its commit says"),
+        ("changed_repeats", "records met again with other JSON"),
+        ("odd_created", "rows without a usable created"),
+        ("reject_reasons", "its reasons are not those"),
     ];
-    for (what, harm) in harms {
-        let (story, _) = Scenario::hours(2).activities(100).run().await;
-        assert_eq!(findings(story.lake()).await, (0, vec![]));
-        let lake = story.lake().canonicalize().unwrap();
-        let path = harm(&lake);
-        let (exit_code, found) = findings(&lake).await;
-        assert_eq!(exit_code, 5);
-        let path = path
-            .strip_prefix(&lake)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+    for (harm, message) in harms {
+        let lake = folder.path().join(harm);
+        copy(story.lake(), &lake);
+        let (file, commit, index) = biggest_file(&lake);
+        let mut named = file.clone();
+        match harm {
+            "bloom" => empty_bloom(&file),
+            "no_parquet" => {
+                let mut bytes = fs::read(&file).unwrap();
+                let end = bytes.len() - 40;
+                bytes[end..].fill(7);
+                fs::write(&file, bytes).unwrap();
+            }
+            "commit_times" => {
+                Victim::reseal(commit.clone(), |commit| {
+                    let time = &mut commit["files"][index]["created_max_ms"];
+                    *time = (time.as_i64().unwrap() + 1).into();
+                });
+            }
+            "changed_repeats" | "odd_created" => {
+                named = Victim::reseal(commit.clone(), |commit| commit["counts"][harm] = 1.into());
+            }
+            "reject_reasons" => {
+                let path = Victim {
+                    lake: &lake,
+                    random: Rng::with_seed(0),
+                }
+                .commit_with(|commit| commit["rejects"].is_object());
+                let path = Victim::reseal(path, |commit| {
+                    commit["counts"]["rejects"] = serde_json::json!({"no_id": 1});
+                });
+                let rejects = sealed::read(&path)["rejects"]["path"].clone();
+                named = lake.join(rejects.as_str().unwrap());
+            }
+            harm => readers::rewrite(&file, harm),
+        }
+        cover_up(&file, commit, index);
+        let shallow = look(&lake, Depth::Bytes, Sweep::Never).await;
+        assert_eq!(shallow.findings, [], "{harm}");
+        let deep = look(&lake, Depth::Rows, Sweep::Never).await;
+        assert_eq!(deep.exit_code(), 5, "{harm}");
+        let named = named.strip_prefix(&lake).unwrap().to_str().unwrap();
         assert!(
-            found
+            deep.findings
                 .iter()
-                .any(|finding| finding.path == path && finding.what == what),
-            "{what} {path}: {found:?}"
+                .any(|finding| finding.path == named && finding.detail.contains(message)),
+            "{harm} {named}: {}",
+            deep.to_text()
         );
     }
+}
+
+/// Takes everything out of the bloom filter of the ids.
+fn empty_bloom(path: &Path) {
+    let reader = SerializedFileReader::new(fs::File::open(path).unwrap()).unwrap();
+    let group = reader.metadata().row_group(0);
+    let column = group
+        .columns()
+        .iter()
+        .find(|column| column.column_path().string() == "activity_id")
+        .unwrap();
+    let start = usize::try_from(column.bloom_filter_offset().unwrap()).unwrap();
+    let length = usize::try_from(column.bloom_filter_length().unwrap()).unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    // The header stays; the filter is what is left of a multiple of 32 bytes.
+    let end = start + length;
+    bytes[end - length / 32 * 32..end].fill(0);
+    fs::write(path, bytes).unwrap();
+}
+
+/// What no commit names goes only if its name is ours and its slice is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn sweep_removes_what_is_nobodys_and_nothing_else() {
+    let story = story().await;
+    let lake = story.lake();
+    let before = files_below(lake);
+    let own = files_below(&lake.join("activities")).remove(0);
+    let folder = own.parent().unwrap().to_owned();
+    let slice = files_below(&lake.join(COMMITS)).remove(0);
+    let slice = slice.file_stem().unwrap().to_str().unwrap().to_owned();
+    let other = "20260101T0000Z-20260101T0100Z";
+    let ours = [
+        folder.join(format!("{slice}-{ATTEMPT}-0.parquet")),
+        lake.join(REJECTS).join(format!("{slice}-{ATTEMPT}.jsonl")),
+        lake.join(format!("_mdca/staging/{slice}/{ATTEMPT}/x.staged")),
+    ];
+    // Of a slice that somebody may be publishing.
+    let others = [
+        folder.join(format!("{other}-{ATTEMPT}-0.parquet")),
+        lake.join(REJECTS).join(format!("{other}-{ATTEMPT}.jsonl")),
+        lake.join(format!("_mdca/staging/{other}/{ATTEMPT}/x.staged")),
+    ];
+    let foreign = [
+        folder.join("mine.parquet"),
+        folder.join(format!("{slice}-{ATTEMPT}-0.parquet.bak")),
+        folder.join(format!("{slice}-{ATTEMPT}-00.parquet")),
+        lake.join("_mdca/notes.txt"),
+        lake.join("README.txt"),
+    ];
+    for path in ours.iter().chain(&others).chain(&foreign) {
+        put(path.clone(), "x");
+    }
+    let said = look(lake, Depth::Bytes, Sweep::Never).await;
+    assert_eq!(
+        (said.swept.len(), said.unfinished.as_slice()),
+        (0, [slice.clone()].as_slice())
+    );
+    let all = before.len() + ours.len() + others.len() + foreign.len();
+    assert_eq!(files_below(lake).len(), all);
+
+    let done = look(lake, Depth::Bytes, Sweep::Unnamed).await;
+    assert_eq!(done.swept.len(), ours.len(), "{}", done.to_text());
+    assert_eq!(
+        done.exit_code(),
+        5,
+        "the others' and the foreign ones are said"
+    );
+    for path in &ours {
+        assert!(!path.exists(), "{}", path.display());
+    }
+    for path in before.iter().chain(&others).chain(&foreign) {
+        assert!(path.exists(), "{}", path.display());
+    }
+    for path in others.iter().chain(&foreign) {
+        fs::remove_file(path).unwrap();
+    }
+    let again = look(lake, Depth::Rows, Sweep::Unnamed).await;
+    assert_eq!(
+        (again.exit_code(), again.swept.len()),
+        (0, 0),
+        "{}",
+        again.to_text()
+    );
+    assert_eq!(files_below(lake), before);
+
+    // Nothing else is wrong: 0, and what was removed is said.
+    put(ours[0].clone(), "x");
+    let output = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+        .args(["verify", "--sweep", "--lake"])
+        .arg(lake)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("removed     activities/"), "{said}");
+}
+
+/// Whose commit cannot be read may have been named by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sweep_leaves_the_files_of_a_damaged_commit() {
+    let story = story().await;
+    let before = files_below(story.lake());
+    for commit in files_below(&story.lake().join(COMMITS)) {
+        let text = fs::read_to_string(&commit).unwrap();
+        put(commit, &text.replacen("\"rows\":", "\"rows\":1", 1));
+    }
+    let done = look(story.lake(), Depth::Rows, Sweep::Unnamed).await;
+    assert_eq!((done.exit_code(), done.swept), (5, vec![]));
+    assert_eq!(files_below(story.lake()), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,21 +599,51 @@ async fn a_damaged_object_of_the_lake_stops_a_scan_and_is_left_alone() {
     let lake_json = story.lake().join("_mdca/lake.json");
     let good = fs::read_to_string(&lake_json).unwrap();
     let newer = good.replace("\"version\":1", "\"version\":2");
-    for (text, message) in [
-        ("{}", "checksum"),
-        (newer.as_str(), "checksum"),
-        ("", "checksum"),
-    ] {
-        fs::write(&lake_json, text).unwrap();
+    let foreign = "it is not named like an object of the lake";
+    let commit = files_below(&story.lake().join(COMMITS)).remove(0);
+    let commit = commit
+        .strip_prefix(story.lake())
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let cases = [
+        ("_mdca/lake.json", "{}", "does not end with its checksum"),
+        ("_mdca/lake.json", newer.as_str(), "checksum does not fit"),
+        ("_mdca/lake.json", "", "it is empty"),
+        (commit.as_str(), "", "it is empty"),
+        ("_mdca/notes.txt", "x", foreign),
+        ("_mdca/commits/notes.json", "{}", foreign),
+        (
+            "_mdca/attempts/20261118T0000Z-20261118T0100Z/x.json",
+            "{}",
+            foreign,
+        ),
+        ("_mdca/runs/last.json", "{}", foreign),
+        ("_mdca/backup/lake.json", "", foreign),
+        (
+            "_mdca/attempts/20261118T0000Z-20261118T0100Z/00000000000000aa.json",
+            "{\"version\":1",
+            "does not end with its checksum",
+        ),
+    ];
+    for (path, text, message) in cases {
+        let place = story.lake().join(path);
+        let was = fs::read(&place).ok();
+        put(place.clone(), text);
         let sent = story.sim.requests().len();
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 6, "{}", report.to_text());
+        assert_eq!(report.exit_code, 6, "{path}: {}", report.to_text());
         let error = &report.failures[0].error;
-        assert!(
-            error.contains("_mdca/lake.json") && error.contains(message),
-            "{error}"
-        );
+        assert!(error.contains(path) && error.contains(message), "{error}");
         assert_eq!(story.sim.requests().len(), sent);
-        assert_eq!(fs::read_to_string(&lake_json).unwrap(), text);
+        assert_eq!(fs::read_to_string(&place).unwrap(), text);
+        match was {
+            Some(bytes) => fs::write(&place, bytes).unwrap(),
+            None => fs::remove_file(&place).unwrap(),
+        }
     }
+    // The folders that are left are cleared away like any run's.
+    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    story.expect_exact().await;
 }

@@ -14,11 +14,14 @@ mod disks; // full, broken, read-only and hanging disks under a real process
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
 mod faults; // every fault of the service
 mod flow; // the main job against a tenant that behaves
+mod fuzz; // whatever comes in, nothing panics and nothing hangs
 mod lossless; // whatever comes in can be given back
 mod power; // power cuts: what was not made durable is gone
 mod processes; // several real processes over one lake
 mod schema; // what is derived from the schema
 mod signals; // SIGTERM and SIGINT at any moment
 mod simulation; // service, store and several runs at once, by seed
+mod snapshots; // what people read, word by word
+mod status; // what a lake holds, and how long it takes to say
 mod support;
 mod tenants; // what nobody knows for sure of the service, both ways

@@ -6,3 +6,4 @@ pub(crate) mod json;
 pub(crate) mod process;
 pub(crate) mod readers;
 pub(crate) mod scenario;
+pub(crate) mod sealed;

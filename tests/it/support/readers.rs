@@ -115,6 +115,18 @@ pub(crate) fn visible_ids(lake: &Path) -> Vec<String> {
     ids
 }
 
+/// Writes a file anew with one thing wrong, by pyarrow.
+pub(crate) fn rewrite(file: &Path, harm: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rewrite.py");
+    let status = Command::new(python())
+        .arg(script)
+        .arg(file)
+        .arg(harm)
+        .status()
+        .expect("run ./tests/run once: it makes the Python environment");
+    assert!(status.success(), "{harm}");
+}
+
 /// Runs the DDL in `DuckDB`, fills the table from the lake, and counts its rows.
 pub(crate) fn rows_through_ddl(lake: &Path, ddl: &str) -> u64 {
     let read: serde_json::Value =

@@ -14,7 +14,7 @@ use mdca_lake::progress::Progress;
 use mdca_lake::report::RunReport;
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::store::Store;
-use mdca_lake::verify;
+use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::window::{format_time, parse_time};
 use mdca_sim::{ClockField, Fault, PageLimits, Record, Sim, SimOptions, Tenant, TenantOptions};
 use tempfile::TempDir;
@@ -261,10 +261,12 @@ impl Story {
             files_below(&self.lake.join("_mdca/staging")),
             Vec::<PathBuf>::new()
         );
-        let verification = verify::verify(&Store::open(self.lake.to_str().unwrap()).unwrap())
+        let store = Store::open(self.lake.to_str().unwrap()).unwrap();
+        let verification = verify::verify(&store, Depth::Rows, Sweep::Never)
             .await
             .unwrap();
         assert_eq!(verification.findings, []);
+        assert_eq!(verification.unfinished, Vec::<String>::new());
     }
 
     /// No 60 seconds of simulated time hold more requests than the budget.

@@ -1,0 +1,507 @@
+//! A committed file, decoded to its last row, against what its commit, its footer and its place say.
+//!
+//! One row group is in memory at a time, in short batches; a slice's rows are remembered by their
+//! hashes, as they were when the slice was scanned. What is found is said by row numbers and
+//! counts: no value of a record is repeated.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{Schema, TimestampMicrosecondType};
+use futures::TryStreamExt;
+use parquet::arrow::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::bloom_filter::Sbbf;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, RowGroupMetaData};
+use parquet::file::statistics::Statistics;
+use parquet::schema::printer::print_schema;
+use parquet::schema::types::SchemaDescriptor;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::object::ObjectReader;
+use super::{ReadError, RecordRestorer};
+use crate::fingerprint::fingerprint;
+use crate::schema::{self, ACTIVITY_ID, CREATED, TIMESTAMP};
+use crate::store::Store;
+use crate::window::TimeWindow;
+use crate::write::{self, FileEntry};
+
+/// Rows decoded at a time.
+const BATCH_ROWS: usize = 1_024;
+
+/// What a file should hold.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// What the commit says about it.
+    pub entry: FileEntry,
+    /// The timestamps of its part, in microseconds since the epoch.
+    pub day_us: Range<i64>,
+    /// The slice.
+    pub slice: String,
+    /// The attempt.
+    pub attempt: String,
+    /// The run.
+    pub run: String,
+    /// The lake's clock: the name of its column, and the time of the slice. None where the slice
+    /// is no piece of time.
+    pub clock: Option<(&'static str, TimeWindow)>,
+}
+
+/// What the files of one slice hold together. 24 bytes for each row, as when it was scanned.
+#[derive(Debug, Default)]
+pub struct SliceRows {
+    /// Rows.
+    pub rows: u64,
+    /// Rows without a `created`.
+    pub odd_created: u64,
+    records: HashSet<u128>,
+    ids: HashSet<u64>,
+}
+
+impl SliceRows {
+    /// Rows whose id another row has as well, with other JSON.
+    pub fn changed_repeats(&self) -> u64 {
+        (self.records.len() as u64).saturating_sub(self.ids.len() as u64)
+    }
+}
+
+/// Decodes a file and says what is wrong with it, a sentence each.
+///
+/// # Errors
+/// The store failed. A file that is no Parquet is no error: that is said of it.
+pub async fn inspect(
+    store: &Store,
+    expected: &Expected,
+    slice: &mut SliceRows,
+) -> Result<Vec<String>, ReadError> {
+    let mut flaws = Vec::new();
+    match decode(store, expected, slice, &mut flaws).await {
+        Ok(()) => {}
+        Err(ParquetError::External(source)) => {
+            return Err(ReadError::File {
+                path: expected.entry.path.clone(),
+                source: ParquetError::External(source),
+            });
+        }
+        Err(error) => flaws.push(format!("it cannot be decoded: {error}")),
+    }
+    Ok(flaws)
+}
+
+async fn decode(
+    store: &Store,
+    expected: &Expected,
+    slice: &mut SliceRows,
+    flaws: &mut Vec<String>,
+) -> Result<(), ParquetError> {
+    let FileEntry { path, bytes, .. } = &expected.entry;
+    let mut reader = ObjectReader::new(store, path, *bytes);
+    let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await?;
+    let footer = metadata.metadata();
+    let columns = footer.file_metadata().schema_descr();
+    if let Some(flaw) = check_schema(columns) {
+        // The rows cannot be understood.
+        flaws.push(flaw);
+        return Ok(());
+    }
+    flaws.extend(check_footer(
+        footer.file_metadata().key_value_metadata(),
+        expected,
+    ));
+    let mut rows = Rows::new(expected);
+    for (index, group) in footer.row_groups().iter().enumerate() {
+        let mut builder =
+            ParquetRecordBatchStreamBuilder::new_with_metadata(reader.clone(), metadata.clone());
+        let mut blooms = Vec::new();
+        for name in write::LOOKED_UP {
+            let Some(column) = position(columns, name) else {
+                continue;
+            };
+            match builder
+                .get_row_group_column_bloom_filter(index, column)
+                .await?
+            {
+                Some(bloom) => blooms.push((name, bloom, Tally::default())),
+                None => flaws.push(format!("row group {index} has no bloom filter for {name}")),
+            }
+        }
+        let mut stream = builder
+            .with_row_groups(vec![index])
+            .with_batch_size(BATCH_ROWS)
+            .build()?;
+        rows.begin_group();
+        while let Some(batch) = stream.try_next().await? {
+            for (name, bloom, missing) in &mut blooms {
+                check_bloom(&batch, name, bloom, rows.file.rows, missing);
+            }
+            if !rows.take(&batch, slice) {
+                flaws.push("its columns are not those of the schema".to_owned());
+                return Ok(());
+            }
+        }
+        flaws.extend(rows.check_group(index, group, columns));
+        for (name, _, missing) in blooms {
+            flaws.extend(missing.said(&format!(
+                "the bloom filter of row group {index} lacks the {name} of"
+            )));
+        }
+    }
+    flaws.extend(rows.flaws());
+    flaws.extend(check_totals(
+        &rows.file,
+        footer.file_metadata().num_rows(),
+        &expected.entry,
+    ));
+    Ok(())
+}
+
+fn position(columns: &SchemaDescriptor, name: &str) -> Option<usize> {
+    columns
+        .columns()
+        .iter()
+        .position(|column| column.path().string() == name)
+}
+
+/// Compares the schema of a file with that of this program. A file of an older program may lack
+/// the columns that were appended since.
+fn check_schema(columns: &SchemaDescriptor) -> Option<String> {
+    let known = schema::activity().arrow();
+    let in_file = columns.root_schema().get_fields().len();
+    if in_file > known.fields().len() {
+        return Some(format!(
+            "it has {in_file} columns, and this program knows {}: use the newer program",
+            known.fields().len()
+        ));
+    }
+    let known = Schema::new(known.fields()[..in_file].to_vec());
+    let mut found = Vec::new();
+    print_schema(&mut found, columns.root_schema());
+    let found = String::from_utf8_lossy(&found).into_owned();
+    // What cannot be laid out differs as well.
+    let known = write::message_type(known.into()).unwrap_or_default();
+    // The first line names the schema, which says nothing about the columns.
+    let differs = found
+        .lines()
+        .skip(1)
+        .zip(known.lines().skip(1).chain(std::iter::repeat("nothing")))
+        .find(|(found, known)| found != known);
+    let (found, known) = differs?;
+    Some(format!(
+        "its schema is not that of the activities: it has '{}' where '{}' belongs",
+        found.trim(),
+        known.trim()
+    ))
+}
+
+/// Compares what the footer says of itself with the commit.
+fn check_footer(pairs: Option<&Vec<KeyValue>>, expected: &Expected) -> Vec<String> {
+    let Expected {
+        entry,
+        slice,
+        attempt,
+        run,
+        clock,
+        day_us: _,
+    } = expected;
+    let said = |key: &str| {
+        pairs
+            .into_iter()
+            .flatten()
+            .find(|pair| pair.key == key)
+            .and_then(|pair| pair.value.clone())
+    };
+    let ms = |time_ms: i64| Some(time_ms.to_string());
+    let mut wanted = vec![
+        (
+            "mdca.schema_version",
+            Some(schema::activity().version.to_string()),
+        ),
+        ("mdca.run", Some(run.clone())),
+        ("mdca.slice", Some(slice.clone())),
+        ("mdca.attempt", Some(attempt.clone())),
+        ("mdca.rows", Some(entry.rows.to_string())),
+        ("mdca.sort", Some(TIMESTAMP.to_owned())),
+        ("mdca.timestamp_min_ms", ms(entry.timestamp_min_ms)),
+        ("mdca.timestamp_max_ms", ms(entry.timestamp_max_ms)),
+        ("mdca.created_min_ms", entry.created_min_ms.and_then(ms)),
+        ("mdca.created_max_ms", entry.created_max_ms.and_then(ms)),
+    ];
+    if let Some((column, _)) = clock {
+        let clock = if *column == CREATED { CREATED } else { "date" };
+        wanted.push(("mdca.clock", Some(clock.to_owned())));
+    }
+    wanted
+        .into_iter()
+        .filter(|(key, wanted)| said(key) != *wanted)
+        .map(|(key, wanted)| {
+            let text = |value: Option<String>| value.unwrap_or_else(|| "nothing".to_owned());
+            format!(
+                "its footer says {} as {key}, and its commit {}",
+                text(said(key)),
+                text(wanted)
+            )
+        })
+        .collect()
+}
+
+fn check_totals(found: &Span, in_footer: i64, entry: &FileEntry) -> Vec<String> {
+    let mut flaws = Vec::new();
+    if found.rows != entry.rows || u64::try_from(in_footer) != Ok(entry.rows) {
+        flaws.push(format!(
+            "it holds {} rows, its footer says {in_footer}, and its commit {}",
+            found.rows, entry.rows
+        ));
+    }
+    let committed = [
+        (
+            TIMESTAMP,
+            found.timestamp,
+            Some((entry.timestamp_min_ms, entry.timestamp_max_ms)),
+        ),
+        (
+            CREATED,
+            found.created,
+            entry.created_min_ms.zip(entry.created_max_ms),
+        ),
+    ];
+    for (column, found, committed) in committed {
+        let found = found.map(|(min, max)| (ms(min), ms(max)));
+        if found != committed {
+            flaws.push(format!(
+                "the {column} of its rows spans {}, and its commit says {}",
+                span_text(found),
+                span_text(committed)
+            ));
+        }
+    }
+    flaws
+}
+
+fn ms(time_us: i64) -> i64 {
+    time_us.div_euclid(1_000)
+}
+
+fn span_text(span: Option<(i64, i64)>) -> String {
+    span.map_or_else(
+        || "nothing".to_owned(),
+        |(min, max)| format!("{min} to {max}"),
+    )
+}
+
+fn check_bloom(batch: &RecordBatch, name: &str, bloom: &Sbbf, before: u64, missing: &mut Tally) {
+    let Some(values) = batch
+        .column_by_name(name)
+        .and_then(|column| column.as_string_opt::<i32>())
+    else {
+        return;
+    };
+    for (row, value) in (before..).zip(values) {
+        if value.is_some_and(|value| !bloom.check(value)) {
+            missing.count(row);
+        }
+    }
+}
+
+/// Rows of one flaw.
+#[derive(Debug, Default)]
+struct Tally {
+    rows: u64,
+    first: u64,
+}
+
+impl Tally {
+    fn count(&mut self, row: u64) {
+        if self.rows == 0 {
+            self.first = row;
+        }
+        self.rows += 1;
+    }
+
+    fn said(&self, what: &str) -> Option<String> {
+        (self.rows > 0).then(|| format!("{what} {} rows, first row {}", self.rows, self.first))
+    }
+}
+
+/// Rows and the span of both clocks, in microseconds since the epoch.
+#[derive(Debug, Default)]
+struct Span {
+    rows: u64,
+    timestamp: Option<(i64, i64)>,
+    created: Option<(i64, i64)>,
+    created_nulls: u64,
+}
+
+fn widen(span: &mut Option<(i64, i64)>, time_us: i64) {
+    *span = Some(span.map_or((time_us, time_us), |(min, max)| {
+        (min.min(time_us), max.max(time_us))
+    }));
+}
+
+/// What every row of a file is looked at for.
+struct Rows<'e> {
+    expected: &'e Expected,
+    file: Span,
+    group: Span,
+    last_us: Option<i64>,
+    text: String,
+    unsorted: Tally,
+    elsewhere: Tally,
+    outside: Tally,
+    repeated: Tally,
+}
+
+impl<'e> Rows<'e> {
+    fn new(expected: &'e Expected) -> Self {
+        Self {
+            expected,
+            file: Span::default(),
+            group: Span::default(),
+            last_us: None,
+            text: String::new(),
+            unsorted: Tally::default(),
+            elsewhere: Tally::default(),
+            outside: Tally::default(),
+            repeated: Tally::default(),
+        }
+    }
+
+    fn begin_group(&mut self) {
+        self.group = Span::default();
+        self.last_us = None;
+    }
+
+    /// Looks at the rows of a batch; false where it lacks a column.
+    fn take(&mut self, batch: &RecordBatch, slice: &mut SliceRows) -> bool {
+        let Some(timestamps) = times(batch, TIMESTAMP) else {
+            return false;
+        };
+        let Some(created) = times(batch, CREATED) else {
+            return false;
+        };
+        let ids = batch
+            .column_by_name(ACTIVITY_ID)
+            .and_then(|column| column.as_string_opt::<i32>());
+        let Some(ids) = ids else { return false };
+        let Some(restorer) = RecordRestorer::new(schema::activity(), batch) else {
+            return false;
+        };
+        for row in 0..batch.num_rows() {
+            let number = self.file.rows;
+            let timestamp_us = timestamps.value(row);
+            let created_us = created.is_valid(row).then(|| created.value(row));
+            for span in [&mut self.file, &mut self.group] {
+                span.rows += 1;
+                widen(&mut span.timestamp, timestamp_us);
+                match created_us {
+                    Some(created_us) => widen(&mut span.created, created_us),
+                    None => span.created_nulls += 1,
+                }
+            }
+            if self.last_us.is_some_and(|last_us| last_us > timestamp_us) {
+                self.unsorted.count(number);
+            }
+            self.last_us = Some(timestamp_us);
+            if !self.expected.day_us.contains(&timestamp_us) {
+                self.elsewhere.count(number);
+            }
+            if let Some((column, window)) = &self.expected.clock {
+                let clock_us = if *column == CREATED {
+                    created_us
+                } else {
+                    Some(timestamp_us)
+                };
+                // Without a usable clock a record is the slice's that it came with.
+                if clock_us.is_some_and(|clock_us| !window.contains(ms(clock_us))) {
+                    self.outside.count(number);
+                }
+            }
+            self.text.clear();
+            restorer.restore(row, &mut self.text);
+            slice.rows += 1;
+            slice.odd_created += u64::from(created_us.is_none());
+            slice.ids.insert(xxh3_64(ids.value(row).as_bytes()));
+            if !slice.records.insert(fingerprint(&self.text)) {
+                self.repeated.count(number);
+            }
+        }
+        true
+    }
+
+    /// Compares a row group with what the footer says of it.
+    fn check_group(
+        &self,
+        index: usize,
+        group: &RowGroupMetaData,
+        columns: &SchemaDescriptor,
+    ) -> Vec<String> {
+        let mut flaws = Vec::new();
+        if u64::try_from(group.num_rows()) != Ok(self.group.rows) {
+            flaws.push(format!(
+                "row group {index} holds {} rows, and its footer says {}",
+                self.group.rows,
+                group.num_rows()
+            ));
+        }
+        let spans = [
+            (TIMESTAMP, self.group.timestamp, 0),
+            (CREATED, self.group.created, self.group.created_nulls),
+        ];
+        for (name, found, nulls) in spans {
+            let Some(column) = position(columns, name) else {
+                continue;
+            };
+            let statistics = group.column(column).statistics();
+            let said = match statistics {
+                Some(Statistics::Int64(said)) => {
+                    said.min_opt().copied().zip(said.max_opt().copied())
+                }
+                _ => None,
+            };
+            if said != found {
+                flaws.push(format!(
+                    "the {name} of row group {index} spans {} in microseconds, and its statistics say {}",
+                    span_text(found),
+                    span_text(said)
+                ));
+            }
+            let null_count = statistics.and_then(Statistics::null_count_opt);
+            if null_count.is_some_and(|said| said != nulls) {
+                flaws.push(format!(
+                    "{nulls} rows of row group {index} have no {name}, and its statistics say another number"
+                ));
+            }
+        }
+        let declared = group.sorting_columns().is_some_and(|sorting| {
+            sorting.first().is_some_and(|first| {
+                !first.descending
+                    && usize::try_from(first.column_idx).ok() == position(columns, TIMESTAMP)
+            })
+        });
+        if !declared {
+            flaws.push(format!(
+                "row group {index} does not declare that it is sorted by {TIMESTAMP}"
+            ));
+        }
+        flaws
+    }
+
+    fn flaws(&self) -> impl Iterator<Item = String> {
+        [
+            self.unsorted.said("not sorted by timestamp:"),
+            self.elsewhere
+                .said("the timestamp lies outside the folder's day:"),
+            self.outside.said("the clock lies outside the slice:"),
+            self.repeated.said("the slice has the same record already:"),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+fn times<'b>(batch: &'b RecordBatch, column: &str) -> Option<&'b TimestampMicrosecondArray> {
+    batch
+        .column_by_name(column)?
+        .as_primitive_opt::<TimestampMicrosecondType>()
+}

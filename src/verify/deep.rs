@@ -1,0 +1,149 @@
+//! One slice, row by row.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde::Deserialize;
+
+use super::slice::Lake;
+use super::{Finding, FindingKind};
+use crate::commit::{Commit, RejectsEntry, paths};
+use crate::error::JobError;
+use crate::read::{self, Expected, SliceRows};
+use crate::store::Store;
+use crate::write::FileName;
+
+/// Decodes the files of a slice whose bytes are right, and its rejects.
+pub(super) async fn check_rows(
+    store: &Store,
+    lake: &Lake,
+    commit: &Commit,
+) -> Result<Vec<Finding>, JobError> {
+    let mut findings = Vec::new();
+    let mut rows = SliceRows::default();
+    for entry in &commit.files {
+        let path = Path::from(entry.path.as_str());
+        let Some(name) = FileName::parse(&entry.path) else {
+            continue;
+        };
+        let expected = Expected {
+            entry: entry.clone(),
+            day_us: name.key.range_us(),
+            slice: commit.slice.clone(),
+            attempt: commit.attempt.clone(),
+            run: commit.run.clone(),
+            clock: lake.clock_of(&commit.slice),
+        };
+        let store = store.clone();
+        // In a task of its own: should a file with fitting checksums make the decoder panic, the
+        // file is to be named.
+        let inspected = tokio::spawn(async move {
+            let flaws = read::inspect(&store, &expected, &mut rows).await;
+            (flaws, rows)
+        });
+        let Ok((flaws, so_far)) = inspected.await else {
+            let detail = "it cannot be decoded: the decoder stopped on it".to_owned();
+            findings.push(Finding::new(&path, FindingKind::Contradicts, detail));
+            return Ok(findings);
+        };
+        rows = so_far;
+        for flaw in flaws? {
+            findings.push(Finding::new(&path, FindingKind::Contradicts, flaw));
+        }
+    }
+    if findings.is_empty() {
+        let own_path = paths::commit(&commit.slice);
+        for (what, found, said) in [
+            ("rows", rows.rows, commit.counts.rows),
+            (
+                "records met again with other JSON",
+                rows.changed_repeats(),
+                commit.counts.changed_repeats,
+            ),
+            (
+                "rows without a usable created",
+                rows.odd_created,
+                commit.counts.odd_created,
+            ),
+        ] {
+            if found != said {
+                findings.push(Finding::new(
+                    &own_path,
+                    FindingKind::Contradicts,
+                    format!("it counts {said} {what}, and its files hold {found}"),
+                ));
+            }
+        }
+    }
+    if let Some(entry) = &commit.rejects {
+        let flaws = check_rejects(store, entry, &commit.counts.rejects).await?;
+        let path = Path::from(entry.path.as_str());
+        findings.extend(
+            flaws
+                .into_iter()
+                .map(|flaw| Finding::new(&path, FindingKind::Contradicts, flaw)),
+        );
+    }
+    Ok(findings)
+}
+
+/// What is read of a line of rejects.
+#[derive(Deserialize)]
+struct Reject {
+    reason: String,
+}
+
+/// Reads the rejects line by line; one line is in memory at a time.
+async fn check_rejects(
+    store: &Store,
+    entry: &RejectsEntry,
+    counted: &BTreeMap<String, u64>,
+) -> Result<Vec<String>, JobError> {
+    let path = Path::from(entry.path.as_str());
+    let failed = |source| JobError::Store(store.read_error(&path, source));
+    let mut chunks = store
+        .objects()
+        .get(&path)
+        .await
+        .map_err(failed)?
+        .into_stream();
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut lines, mut unreadable) = (0, 0);
+    let mut line = Vec::new();
+    let mut end = |line: &mut Vec<u8>| {
+        lines += 1;
+        match serde_json::from_slice::<Reject>(line) {
+            Ok(Reject { reason }) => *reasons.entry(reason).or_default() += 1,
+            Err(_) => unreadable += 1,
+        }
+        line.clear();
+    };
+    while let Some(chunk) = chunks.try_next().await.map_err(failed)? {
+        let mut rest = chunk.as_ref();
+        while let Some(at) = memchr::memchr(b'\n', rest) {
+            line.extend_from_slice(&rest[..at]);
+            end(&mut line);
+            rest = &rest[at + 1..];
+        }
+        line.extend_from_slice(rest);
+    }
+    if !line.is_empty() {
+        end(&mut line);
+    }
+    let mut flaws = Vec::new();
+    if unreadable > 0 {
+        flaws.push(format!("{unreadable} of its {lines} lines are no rejects"));
+    }
+    if lines != entry.lines {
+        flaws.push(format!(
+            "it has {lines} lines, and its commit says {}",
+            entry.lines
+        ));
+    }
+    if unreadable == 0 && reasons != *counted {
+        flaws.push("its reasons are not those that its commit counts".to_owned());
+    }
+    Ok(flaws)
+}

@@ -1,0 +1,94 @@
+//! What can be wrong in a lake, and what to do about it.
+
+use object_store::path::Path;
+use serde::Serialize;
+
+use crate::commit::paths::OwnObject;
+
+/// In which way something is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// A commit names it, and it is not there.
+    Missing,
+    /// It has another size than its commit says.
+    Truncated,
+    /// It has other bytes than its commit says.
+    Changed,
+    /// An object of the lake's own that cannot be read.
+    Damaged,
+    /// What it says contradicts the lake, its commit or itself.
+    Contradicts,
+    /// A whole file of this program that the commit of its slice does not name.
+    Unnamed,
+    /// A file of this program whose slice has no commit, and no attempt names it.
+    Stray,
+    /// Not this program's.
+    Foreign,
+}
+
+impl FindingKind {
+    /// The word for reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Truncated => "truncated",
+            Self::Changed => "changed",
+            Self::Damaged => "damaged",
+            Self::Contradicts => "contradicts",
+            Self::Unnamed => "unnamed",
+            Self::Stray => "stray",
+            Self::Foreign => "foreign",
+        }
+    }
+
+    /// What to do about it, for an object at a path.
+    fn remedy(self, path: &str) -> &'static str {
+        const LOST: &str = "restore it from a copy of the lake; without one, move its slice's commit and files away and scan the slice again";
+        match (self, OwnObject::at(path)) {
+            (Self::Missing | Self::Damaged | Self::Contradicts, Some(OwnObject::Identity)) => {
+                "restore it from a copy of the lake; nothing else says what the lake is of"
+            }
+            (Self::Damaged | Self::Contradicts, Some(OwnObject::Commit { .. })) => {
+                "restore it from a copy of the lake; without one, move it and the files of its slice away and scan the slice again"
+            }
+            (Self::Damaged, Some(OwnObject::Attempt { .. })) => {
+                "move it away; its slice is scanned again unless it is committed"
+            }
+            (Self::Damaged, Some(OwnObject::Run { .. })) => {
+                "move it away; it is a report and nothing depends on it"
+            }
+            (Self::Missing | Self::Truncated | Self::Changed | Self::Damaged, _) => LOST,
+            (Self::Contradicts, _) => LOST,
+            (Self::Unnamed, _) => "verify --sweep removes it",
+            (Self::Stray, _) => {
+                "restore the commit of its slice if there was one; else scan the slice, then verify --sweep removes it"
+            }
+            (Self::Foreign, _) => "move it away; nothing here reads or removes it",
+        }
+    }
+}
+
+/// Something in the lake that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// Where.
+    pub path: String,
+    /// In which way.
+    pub what: FindingKind,
+    /// More about it.
+    pub detail: String,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+impl Finding {
+    pub(super) fn new(path: &Path, what: FindingKind, detail: String) -> Self {
+        Self {
+            path: path.to_string(),
+            what,
+            detail,
+            remedy: what.remedy(path.as_ref()),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What `status` says of a lake, and how long it takes to say it.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mdca_lake::status;
+use mdca_lake::store::Store;
+use mdca_lake::verify::{self, Depth, Sweep};
+use mdca_lake::window::format_time;
+use mdca_sim::{At, Fault, What};
+use serde_json::{Value, json};
+
+use crate::support::scenario::{HOUR_MS, Scenario, at};
+use crate::support::sealed;
+
+/// Commits of a lake that is more than two years old, slice by hour.
+const COMMITS: i64 = 20_000;
+/// Nobody waits longer for a status. It takes a fraction of it; the rest is for slow machines.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn open(lake: &Path) -> Store {
+    Store::open(lake.to_str().unwrap()).unwrap()
+}
+
+async fn status_of(lake: &Path) -> Value {
+    serde_json::from_str(&status::read(&open(lake)).await.unwrap().to_json()).unwrap()
+}
+
+fn slice_name(from_ms: i64) -> String {
+    let edge = |time_ms: i64| {
+        format_time(time_ms)
+            .replace([':', '-'], "")
+            .replace("00Z", "Z")
+    };
+    format!("{}-{}", edge(from_ms), edge(from_ms + HOUR_MS))
+}
+
+/// A lake made by hand that begins at 2026-01-01, with commits of some of its hours.
+fn lake_of(lake: &Path, hours: impl IntoIterator<Item = i64>, with_files: bool) {
+    let begin_ms = at("2026-01-01");
+    sealed::write(&lake.join("_mdca/lake.json"), &sealed::identity(begin_ms));
+    let commits = lake.join("_mdca/commits");
+    fs::create_dir_all(&commits).unwrap();
+    for hour in hours {
+        let from_ms = begin_ms + hour * HOUR_MS;
+        let slice = slice_name(from_ms);
+        let mut commit = sealed::commit(&slice);
+        if with_files {
+            let day = &format_time(from_ms)[..10];
+            commit["files"] = json!([{
+                "path": format!("activities/event_date={day}/{slice}-0123456789abcdef-0.parquet"),
+                "rows": 7, "bytes": 1_000, "checksum": "xxh3:00000000000000000000000000000000",
+                "timestamp_min_ms": from_ms, "timestamp_max_ms": from_ms,
+                "created_min_ms": from_ms, "created_max_ms": from_ms,
+            }]);
+            commit["counts"]["records"] = 7.into();
+            commit["counts"]["rows"] = 7.into();
+        }
+        let text = sealed::seal(&commit.to_string());
+        fs::write(commits.join(format!("{slice}.json")), text).unwrap();
+    }
+}
+
+/// The time that processors have worked for this process, to 10 ms, where the system tells.
+fn cpu_time() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks: u64 = stat
+        .rsplit(") ")
+        .next()
+        .into_iter()
+        .flat_map(|fields| fields.split(' ').skip(11).take(2))
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum();
+    Duration::from_millis(10 * ticks)
+}
+
+fn report(lake: &Path, run: &str, report: &Value) {
+    let runs = lake.join("_mdca/runs");
+    fs::create_dir_all(&runs).unwrap();
+    let mut report = report.clone();
+    report["run"] = run.into();
+    fs::write(runs.join(format!("{run}.json")), report.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_thousand_commits_are_read_while_somebody_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    for with_files in [true, false] {
+        let lake = folder.path().join(format!("lake-{with_files}"));
+        // A gap in every thousand.
+        lake_of(
+            &lake,
+            (0..COMMITS).filter(|hour| hour % 1_000 != 500),
+            with_files,
+        );
+        let (started, cpu) = (Instant::now(), cpu_time());
+        let took = if with_files {
+            let status = status_of(&lake).await;
+            let took = started.elapsed();
+            assert_eq!(status["slices"], COMMITS - 20);
+            assert_eq!(status["rows"], (COMMITS - 20) * 7);
+            assert_eq!(status["gaps"].as_array().unwrap().len(), 20);
+            took
+        } else {
+            let done = verify::verify(&open(&lake), Depth::Bytes, Sweep::Never)
+                .await
+                .unwrap();
+            let took = started.elapsed();
+            assert_eq!(done.findings, []);
+            assert_eq!(done.commits, COMMITS.unsigned_abs() - 20);
+            took
+        };
+        let what = if with_files { "status" } else { "verify" };
+        let cpu = cpu_time().saturating_sub(cpu);
+        println!("{what} of {COMMITS} commits took {took:?}, and {cpu:?} of processors");
+        assert!(took < PATIENCE, "{what} took {took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gaps_reach_from_the_begin_to_what_the_last_runs_were_to_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path();
+    lake_of(lake, [2, 3, 5], false);
+    let window = json!({"from": "2026-01-01T00:00:00Z", "until": "2026-01-01T08:00:00Z"});
+    let failed = |slice: i64, error: &str| {
+        let slice = slice_name(at("2026-01-01") + slice * HOUR_MS);
+        json!({"slice": slice, "kind": "service", "error": error})
+    };
+    report(
+        lake,
+        "20260101T090000Z-00000001",
+        &json!({"status": "failed", "window": window, "failures": [failed(4, "older"), failed(0, "the first")]}),
+    );
+    report(
+        lake,
+        "20260101T100000Z-00000002",
+        &json!({"status": "failed", "window": window, "failures": [failed(4, "newer")]}),
+    );
+    // Neither a report of another program nor a torn one is in the way.
+    fs::write(
+        lake.join("_mdca/runs/20260101T103000Z-00000003.json"),
+        "{\"ru",
+    )
+    .unwrap();
+    report(
+        lake,
+        "20260101T110000Z-00000004",
+        &json!({"status": "started", "window": {"from": "2026-01-01T06:00:00Z", "until": "2026-01-01T09:00:00Z"}, "failures": []}),
+    );
+    let status = status_of(lake).await;
+    let gaps: Vec<[&str; 4]> = status["gaps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|gap| {
+            [
+                &gap["from"],
+                &gap["until"],
+                &gap["reason"]["run"],
+                &gap["reason"]["error"],
+            ]
+            .map(|text| text.as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        gaps,
+        [
+            [
+                "2026-01-01T00:00:00Z",
+                "2026-01-01T02:00:00Z",
+                "20260101T090000Z-00000001",
+                "the first"
+            ],
+            [
+                "2026-01-01T04:00:00Z",
+                "2026-01-01T05:00:00Z",
+                "20260101T100000Z-00000002",
+                "newer"
+            ],
+            [
+                "2026-01-01T06:00:00Z",
+                "2026-01-01T09:00:00Z",
+                "20260101T110000Z-00000004",
+                "the run did not end: it was killed, or is still at work",
+            ],
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_slice_is_a_gap_with_its_reason_until_it_is_scanned() {
+    for record in [0, 60] {
+        let story = Scenario::hours(4)
+            .activities(100)
+            .fault(Fault::new(At::Record(record), What::null_row()).always())
+            .start()
+            .await;
+        let report = story.scan(&["--on-reject", "fail"]).await;
+        assert_eq!(report.exit_code, 5, "{}", report.to_text());
+        let failed = report.failures[0].slice.clone().unwrap();
+        let status = status_of(story.lake()).await;
+        let gap = &status["gaps"][0];
+        assert_eq!(status["gaps"].as_array().unwrap().len(), 1, "{status}");
+        assert_eq!(gap["reason"]["slice"], failed.as_str());
+        assert_eq!(gap["reason"]["run"], report.run.as_str());
+        assert_eq!(gap["slices"], 1);
+        let error = gap["reason"]["error"].as_str().unwrap();
+        assert!(error.contains("cannot become rows"), "{error}");
+
+        let report = story.scan(&["--on-reject", "keep"]).await;
+        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(status_of(story.lake()).await["gaps"], json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_without_their_identity_are_no_new_lake() {
+    let (story, _) = Scenario::hours(2).activities(50).run().await;
+    let identity = story.lake().join("_mdca/lake.json");
+    let bytes = fs::read(&identity).unwrap();
+    fs::remove_file(&identity).unwrap();
+    let error = status::read(&open(story.lake())).await.unwrap_err();
+    assert!(error.to_string().contains("_mdca/lake.json"), "{error}");
+    let sent = story.sim.requests().len();
+    let report = story.scan(&[]).await;
+    assert_eq!(report.exit_code, 6, "{}", report.to_text());
+    assert_eq!(story.sim.requests().len(), sent);
+    assert!(!identity.exists());
+    fs::write(&identity, bytes).unwrap();
+    story.expect_exact().await;
+}
