@@ -117,6 +117,8 @@ fn a_process_that_dies_after_it_woke_leaves_nothing_behind() {
             };
             let mut first = place.start(lake.scan_on(&sleepy).args(["--parallel", "1"]));
             if !first.stops() {
+                let ended = first.wait();
+                assert_eq!(ended.code(), Some(0), "{ended}");
                 continue 'all;
             }
             let second = place.run(&mut lake.scan());
