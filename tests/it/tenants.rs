@@ -168,6 +168,7 @@ async fn a_tenant_that_forgot_is_warned_of() {
 async fn a_token_that_ends_in_the_middle_ends_the_run_and_keeps_what_is_committed() {
     let now = at("2026-11-19");
     let (story, report) = Scenario::hours(12)
+        .now("2026-11-19")
         .activities(600)
         .page_cap(10)
         .flags(&["--parallel", "1"])

@@ -204,7 +204,7 @@ pub(crate) struct Turns(Mutex<Waiting>);
 struct Waiting {
     random: fastrand::Rng,
     alive: Vec<usize>,
-    waiting: Vec<(usize, oneshot::Sender<()>)>,
+    asking: Vec<(usize, oneshot::Sender<()>)>,
 }
 
 impl Turns {
@@ -212,7 +212,7 @@ impl Turns {
         Arc::new(Self(Mutex::new(Waiting {
             random: fastrand::Rng::with_seed(seed),
             alive: runs.collect(),
-            waiting: Vec::new(),
+            asking: Vec::new(),
         })))
     }
 
@@ -220,7 +220,7 @@ impl Turns {
         let (turn, mine) = oneshot::channel();
         {
             let mut state = self.0.lock().unwrap();
-            state.waiting.push((run, turn));
+            state.asking.push((run, turn));
             state.next();
         }
         mine.await.unwrap();
@@ -230,19 +230,19 @@ impl Turns {
     pub(crate) fn leave(&self, run: usize) {
         let mut state = self.0.lock().unwrap();
         state.alive.retain(|alive| *alive != run);
-        state.waiting.retain(|(waiting, _)| *waiting != run);
+        state.asking.retain(|(asking, _)| *asking != run);
         state.next();
     }
 }
 
 impl Waiting {
     fn next(&mut self) {
-        let all_wait = |run: &usize| self.waiting.iter().any(|(waiting, _)| waiting == run);
-        if self.waiting.is_empty() || !self.alive.iter().all(all_wait) {
+        let all_wait = |run: &usize| self.asking.iter().any(|(asking, _)| asking == run);
+        if self.asking.is_empty() || !self.alive.iter().all(all_wait) {
             return;
         }
-        let chosen = self.random.usize(..self.waiting.len());
-        let (_, turn) = self.waiting.swap_remove(chosen);
+        let chosen = self.random.usize(..self.asking.len());
+        let (_, turn) = self.asking.swap_remove(chosen);
         // Who does not wait any more has died.
         let _ = turn.send(());
     }

@@ -118,7 +118,9 @@ fn response(answer: Answer, gzip: bool) -> Result<Response<WireBody>, Broken> {
 
 /// `body` with blanks before its last byte, where they change nothing for a reader of JSON.
 fn padded(mut body: Vec<u8>, blanks: usize) -> Vec<u8> {
-    if let (true, Some(last)) = (blanks > 0, body.pop()) {
+    if blanks > 0
+        && let Some(last) = body.pop()
+    {
         body.resize(body.len() + blanks, b' ');
         body.push(last);
     }
