@@ -5,11 +5,11 @@
 //! 1. The files of an attempt are written into invisible uploads and sealed (`write`). *After a
 //!    crash:* unfinished uploads; readers see nothing; they are swept once the slice is committed.
 //! 2. If the slice has a commit already the attempt is lost and its uploads are aborted. Else the
-//!    rejects are published, then the **attempt object** is put, which holds the whole commit to
-//!    be. From here the owner deletes nothing of its own until it has read a commit that names
-//!    another attempt. *After a crash:* an attempt object whose files are missing; the slice is
-//!    scanned again.
-//! 3. The commit is looked for once more, then each file is published. An error is an unknown
+//!    **attempt object** is put, which holds the whole commit to be. From here the owner deletes
+//!    nothing of its own until it has read a commit that names another attempt. *After a crash:*
+//!    an attempt object whose files are missing; the slice is scanned again.
+//! 3. The commit is looked for once more, then the rejects and each file are published: after the
+//!    attempt object, so that nothing is ever there that no attempt names. An error is an unknown
 //!    outcome: a file of the right size is there. *After a crash:* some whole files of an attempt
 //!    without a commit, or all of them: then the next run adopts the attempt.
 //! 4. The commit is created, only if none is there. On an error or "exists" it is read back: this
@@ -96,7 +96,7 @@ pub async fn commit(
     if prepared.files.is_empty() && prepared.rejects.is_none() {
         return settle(store, clock, &prepared.commit).await;
     }
-    match record(store, &mut prepared).await {
+    match record(store, &prepared.commit).await {
         Ok(true) => {}
         Ok(false) => {
             prepared.abort().await;
@@ -110,40 +110,53 @@ pub async fn commit(
     if let Some(winner) = Commit::load(store, &slice).await? {
         return lose(store, &prepared.commit, &winner).await;
     }
-    for file in &mut prepared.files {
-        if let Err(error) = file.publish().await {
-            let path = Path::from(file.entry.path.as_str());
-            warn!(%slice, %path, %error, "publishing failed; looking at the store");
-            if !is_there(store, &path, file.entry.bytes).await {
-                return match Commit::load(store, &slice).await? {
-                    Some(winner) => lose(store, &prepared.commit, &winner).await,
-                    None => Err(error.into()),
-                };
-            }
-        }
+    if let Err(error) = publish(store, &mut prepared).await {
+        return match Commit::load(store, &slice).await? {
+            Some(winner) => lose(store, &prepared.commit, &winner).await,
+            None => Err(error.into()),
+        };
     }
     settle(store, clock, &prepared.commit).await
 }
 
-/// Step 2: false where the slice is committed already.
-async fn record(store: &Store, prepared: &mut Prepared) -> Result<bool, CommitError> {
-    if Commit::load(store, &prepared.commit.slice).await?.is_some() {
-        return Ok(false);
+/// Step 3: makes the rejects and the files visible.
+async fn publish(store: &Store, prepared: &mut Prepared) -> Result<(), StoreError> {
+    let rejects = prepared.rejects.as_mut().zip(prepared.commit.rejects.as_ref());
+    if let Some((upload, RejectsEntry { path, bytes, .. })) = rejects {
+        let published = upload.publish().await;
+        look_again(store, path, *bytes, published).await?;
     }
-    if let (Some(upload), Some(entry)) = (&mut prepared.rejects, &prepared.commit.rejects)
-        && let Err(error) = upload.publish().await
-        && !is_there(store, &Path::from(entry.path.as_str()), entry.bytes).await
-    {
-        return Err(error.into());
+    for file in &mut prepared.files {
+        let published = file.publish().await;
+        look_again(store, &file.entry.path, file.entry.bytes, published).await?;
     }
-    let attempt = Attempt::new(prepared.commit.clone());
-    store.put(&attempt.path(), attempt.seal()).await?;
-    Ok(true)
+    Ok(())
 }
 
-/// Whether an object of that size is there. A store that does not answer has none to show.
-async fn is_there(store: &Store, path: &Path, bytes: u64) -> bool {
-    matches!(store.size(path).await, Ok(Some(size)) if size == bytes)
+/// An error in publishing is an unknown outcome: what is there with its size has been published.
+/// A store that does not answer has nothing to show.
+async fn look_again(
+    store: &Store,
+    path: &str,
+    bytes: u64,
+    published: Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let Err(error) = published else { return Ok(()) };
+    warn!(%path, %error, "publishing failed; looking at the store");
+    match store.size(&Path::from(path)).await {
+        Ok(Some(size)) if size == bytes => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// Step 2: false where the slice is committed already.
+async fn record(store: &Store, commit: &Commit) -> Result<bool, CommitError> {
+    if Commit::load(store, &commit.slice).await?.is_some() {
+        return Ok(false);
+    }
+    let attempt = Attempt::new(commit.clone());
+    store.put(&attempt.path(), attempt.seal()).await?;
+    Ok(true)
 }
 
 /// Steps 4 and 5 for an attempt whose files are all there.

@@ -1,6 +1,7 @@
 //! A scripted world to test in.
 
 pub(crate) mod clock;
+pub(crate) mod faulty;
 pub(crate) mod json;
 pub(crate) mod readers;
 pub(crate) mod scenario;

@@ -1,9 +1,13 @@
 //! Reading a lake with somebody else's readers.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use arrow::array::AsArray;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 
 /// A row as a reader sees it: id, partition, `timestamp` in milliseconds.
@@ -59,6 +63,24 @@ pub(crate) fn rows(lake: &Path) -> Vec<Row> {
         );
     }
     rows
+}
+
+/// The ids in all visible files, sorted; read in the process, for stories by the thousand.
+pub(crate) fn visible_ids(lake: &Path) -> Vec<String> {
+    let mut ids = Vec::new();
+    for path in super::scenario::files_below(&lake.join("activities")) {
+        let file = File::open(&path).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap_or_else(|error| panic!("{} is torn: {error}", path.display()));
+        let columns = ProjectionMask::columns(reader.parquet_schema(), ["activity_id"]);
+        for batch in reader.with_projection(columns).build().unwrap() {
+            let batch = batch.unwrap();
+            let column = batch.column(0).as_string::<i32>();
+            ids.extend(column.iter().flatten().map(str::to_owned));
+        }
+    }
+    ids.sort();
+    ids
 }
 
 /// Runs the DDL in `DuckDB`, fills the table from the lake, and counts its rows.

@@ -73,6 +73,12 @@ impl Scenario {
         self
     }
 
+    /// Activities saved in the same millisecond as another, in a thousand.
+    pub(crate) fn ties(mut self, per_mille: u32) -> Self {
+        self.tenant.ties_per_mille = per_mille;
+        self
+    }
+
     pub(crate) fn page_cap(mut self, cap: usize) -> Self {
         self.options.page_limits = PageLimits::capped(cap);
         self
@@ -147,6 +153,12 @@ impl Story {
 
     /// Runs `scan` over the story's window, with more flags.
     pub(crate) async fn scan(&self, more: &[&str]) -> RunReport {
+        let store = Store::make(self.lake.to_str().unwrap()).unwrap();
+        self.scan_on(store, fastrand::u64(..), more).await
+    }
+
+    /// Runs `scan` on a store that may stand before the lake's own; the seed makes the ids.
+    pub(crate) async fn scan_on(&self, store: Store, seed: u64, more: &[&str]) -> RunReport {
         let (from, until) = (format_time(self.from_ms), format_time(self.until_ms));
         let url = self.sim.url();
         let mut command = vec![
@@ -190,11 +202,11 @@ impl Story {
         let (_interrupt, interrupted) = watch::channel(false);
         let world = World {
             clock,
-            store: Store::make(&config.lake).unwrap(),
+            store,
             client: Arc::new(client),
             counters,
             interrupted,
-            ids: Ids::new(fastrand::Rng::new()),
+            ids: Ids::new(fastrand::Rng::with_seed(seed)),
             progress: Progress::never(),
         };
         job::run(&config.job, world).await

@@ -1,0 +1,158 @@
+//! A run that dies at every single call on the store, or meets an error there, and what the next
+//! runs make of it.
+
+use std::sync::Arc;
+
+use mdca_lake::report::RunReport;
+use mdca_lake::store::Store;
+use mdca_sim::{At, Fault, What};
+
+use crate::support::faulty::{Call, Fate, Gate};
+use crate::support::readers;
+use crate::support::scenario::{Scenario, Story, assert_same};
+
+/// Two slices with rows of several days and a reject: every step of the protocol has something to
+/// do.
+async fn story() -> Story {
+    let scenario = Scenario::window(
+        crate::support::scenario::at("2026-11-18T23:00:00Z"),
+        crate::support::scenario::at("2026-11-19T01:00:00Z"),
+    );
+    scenario
+        .activities(40)
+        .page_cap(15)
+        .fault(Fault::new(At::Record(3), What::null_row()).always())
+        .flags(&["--parallel", "1", "--requests-per-minute", "0"])
+        .start()
+        .await
+}
+
+fn store(story: &Story) -> Store {
+    Store::make(story.lake().to_str().unwrap()).unwrap()
+}
+
+/// One run through a gate; `None` where it died.
+async fn run(story: &Story, gate: &Arc<Gate>) -> Option<RunReport> {
+    let guarded = gate.guard(&store(story));
+    gate.live(story.scan_on(guarded, fastrand::u64(..), &[])).await
+}
+
+fn at(index: usize, fate: Fate) -> impl FnMut(&Call) -> Fate + Send + 'static {
+    move |call| if call.index == index { fate } else { Fate::Pass }
+}
+
+/// One undisturbed run, and the lake is whole.
+async fn expect_mended(story: &Story, what: &str) {
+    let report = story.scan(&[]).await;
+    assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
+    let mut expected = story.expected_ids();
+    expected.retain(|id| Some(id) != rejected(story).as_ref());
+    let found = readers::visible_ids(story.lake());
+    if found != expected {
+        println!("{what}");
+    }
+    assert_same(&found, &expected);
+    story.expect_clean().await;
+}
+
+/// The id of the record that the service hands out as `null`.
+fn rejected(story: &Story) -> Option<String> {
+    story.sim.tenant().records(
+        mdca_sim::ClockField::Created,
+        i64::MIN..i64::MAX,
+    )[3]
+        .id
+        .clone()
+}
+
+async fn calls_of_a_whole_run() -> Vec<Call> {
+    let story = story().await;
+    let gate = Gate::new(|_| Fate::Pass);
+    let report = run(&story, &gate).await.unwrap();
+    assert_eq!((report.exit_code, report.slices.committed), (0, 2));
+    assert_eq!(report.counts.rejects.values().sum::<u64>(), 1);
+    assert!(report.files > 2, "rows of several days");
+    gate.calls()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_before_or_after_any_call_is_completed_by_the_next() {
+    let calls = calls_of_a_whole_run().await;
+    let mut tried = 0;
+    for call in &calls {
+        for fate in [Fate::Die, Fate::DieAfter] {
+            let story = story().await;
+            let gate = Gate::new(at(call.index, fate));
+            let what = format!("{fate:?} at {call:?}");
+            assert!(run(&story, &gate).await.is_none(), "{what}: it lives");
+            expect_mended(&story, &what).await;
+            tried += 1;
+        }
+    }
+    println!("died at {tried} positions of {} calls", calls.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let calls = calls_of_a_whole_run().await;
+    let mut tried = 0;
+    for first in calls.iter().map(|call| call.index) {
+        // Every so many calls of the second run, from a random one on.
+        let mut second = random.usize(..8);
+        loop {
+            let story = story().await;
+            assert!(run(&story, &Gate::new(at(first, Fate::Die))).await.is_none());
+            let gate = Gate::new(at(second, Fate::Die));
+            let died = run(&story, &gate).await.is_none();
+            expect_mended(&story, &format!("died at {first}, then at {second}")).await;
+            if !died {
+                break;
+            }
+            tried += 1;
+            second += 8;
+        }
+    }
+    println!("died twice at {tried} pairs of positions");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the_lake() {
+    let calls = calls_of_a_whole_run().await;
+    let (mut tried, mut survived) = (0, 0);
+    for call in &calls {
+        for fate in [Fate::Refuse, Fate::LoseAnswer, Fate::Conflict, Fate::CutBody] {
+            let story = story().await;
+            let gate = Gate::new(at(call.index, fate));
+            let what = format!("{fate:?} at {call:?}");
+            let report = run(&story, &gate).await.expect("nobody died");
+            assert!(
+                matches!(report.exit_code, 0 | 6),
+                "{what}: {}",
+                report.to_text()
+            );
+            survived += u32::from(report.exit_code == 0);
+            expect_mended(&story, &what).await;
+            tried += 1;
+        }
+    }
+    println!("{tried} errors, of which {survived} were survived");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_completes() {
+    let calls = calls_of_a_whole_run().await;
+    for call in &calls {
+        for fate in [Fate::Refuse, Fate::LoseAnswer] {
+            let (story, from) = (story().await, call.index);
+            let gate = Gate::new(move |call| if call.index >= from { fate } else { Fate::Pass });
+            let what = format!("{fate:?} from {call:?} on");
+            let report = run(&story, &gate).await.expect("nobody died");
+            assert_eq!(report.exit_code, 6, "{what}: {}", report.to_text());
+            expect_mended(&story, &what).await;
+        }
+    }
+    println!("the store failed for good from {} positions on", calls.len());
+}
