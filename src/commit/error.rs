@@ -20,6 +20,12 @@ pub enum CommitError {
         #[source]
         damage: Damage,
     },
+    /// The store says that the lake's identity is there, and does not show it.
+    #[error("make {path}: the store says that it is there, and does not show it; run again")]
+    NoIdentity {
+        /// Where it should lie.
+        path: Path,
+    },
     /// The commit may or may not be there.
     #[error(
         "learn whether slice {slice} is committed after {tries} tries; run again, it will be found out"

@@ -1,15 +1,21 @@
 //! What makes a lake one lake: `_mdca/lake.json`, created once and never changed.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::sealed;
 use super::{CommitError, paths};
+use crate::clock::Clock;
 use crate::store::{Creation, Store};
 
 const VERSION: u32 = 1;
+/// How often a lake is made that the store says is there, and is not.
+const CREATE_TRIES: u32 = 5;
+/// The pause between two of these tries.
+const CREATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the records of a lake come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,16 +93,30 @@ impl Identity {
     }
 
     /// Makes the lake, unless another run has made it in the meantime: returns the one that is.
-    pub async fn create(self, store: &Store) -> Result<Self, CommitError> {
-        match store.create(&paths::identity(), sealed::seal(&self)).await {
-            Ok(Creation::Created) => Ok(self),
-            // Another run's, or our own put whose answer was lost: what is there counts.
-            Ok(Creation::Existed) => Ok(Self::load(store).await?.unwrap_or(self)),
-            Err(error) => match Self::load(store).await? {
-                Some(identity) => Ok(identity),
-                None => Err(error.into()),
-            },
+    pub async fn create(self, store: &Store, clock: &dyn Clock) -> Result<Self, CommitError> {
+        let (path, mut last) = (paths::identity(), None);
+        for attempt in 0..CREATE_TRIES {
+            if attempt > 0 {
+                clock.sleep(CREATE_PAUSE).await;
+            }
+            match store.create(&path, sealed::seal(&self)).await {
+                Ok(Creation::Created) => return Ok(self),
+                Ok(Creation::Existed) => {}
+                Err(error) => last = Some(error),
+            }
+            // Another run's, or our own put whose answer was lost: what is there counts. Two at once
+            // may both be told that the other's is there before either is.
+            if let Some(identity) = Self::load(store).await? {
+                return Ok(identity);
+            }
+            if last.is_some() {
+                break;
+            }
         }
+        Err(match last {
+            Some(error) => error.into(),
+            None => CommitError::NoIdentity { path },
+        })
     }
 
     /// Makes sure that the store refuses to create what exists: puts the bytes that are there once

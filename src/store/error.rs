@@ -8,6 +8,9 @@ use super::refusal::{GaveUp, NoCredentials, Refusal};
 
 type Cause = Box<dyn Error + Send + Sync + 'static>;
 
+/// The action of a create-only put.
+pub(super) const CREATE: &str = "create";
+
 /// An operation on the lake's store that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} {object}")]
@@ -90,7 +93,9 @@ impl StoreError {
         let mut cause: Option<&(dyn Error + 'static)> = Some(self.source.as_ref());
         while let Some(error) = cause {
             if let Some(kind) = kind_of(error) {
-                return kind;
+                // A store may not know other things either.
+                let is_create = self.action == CREATE || kind != StoreErrorKind::CreateOnly;
+                return if is_create { kind } else { StoreErrorKind::Other };
             }
             cause = error.source();
         }

@@ -235,7 +235,7 @@ impl Store {
             Ok(_) => Ok(Creation::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Creation::Existed),
             Err(error) => {
-                let error = self.error("create", path, error);
+                let error = self.error(error::CREATE, path, error);
                 if self.single_writer && error.kind() == StoreErrorKind::CreateOnly {
                     self.put(path, bytes).await?;
                     return Ok(Creation::Created);
