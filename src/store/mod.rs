@@ -16,6 +16,7 @@ mod unfinished;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use remote::{PART_BYTES, RemoteUploads};
+pub use unfinished::{Unfinished, UnfinishedError, UnfinishedUpload};
 
 use std::fmt;
 use std::sync::Arc;

@@ -30,6 +30,7 @@ pub struct RemoteUploads {
     objects: Arc<dyn ObjectStore>,
     unfinished: Option<Arc<dyn Unfinished>>,
     location: String,
+    part_bytes: usize,
     kept: Arc<AtomicUsize>,
     said: AtomicBool,
 }
@@ -41,13 +42,21 @@ impl RemoteUploads {
             objects,
             unfinished: None,
             location,
+            part_bytes: PART_BYTES,
             kept: Arc::default(),
             said: AtomicBool::new(false),
         }
     }
 
+    /// The same with parts of another size, for stores that allow it.
+    #[must_use]
+    pub fn with_part_bytes(self, part_bytes: usize) -> Self {
+        Self { part_bytes, ..self }
+    }
+
     /// The same, for a store that can list what was left unfinished.
-    pub(super) fn with_unfinished(self, unfinished: Arc<dyn Unfinished>) -> Self {
+    #[must_use]
+    pub fn with_unfinished(self, unfinished: Arc<dyn Unfinished>) -> Self {
         Self {
             unfinished: Some(unfinished),
             ..self
@@ -95,6 +104,7 @@ impl Uploads for RemoteUploads {
             objects: Arc::clone(&self.objects),
             object: format!("{}/{target}", self.location),
             target: target.clone(),
+            part_bytes: self.part_bytes,
             waiting: Vec::new(),
             waiting_bytes: 0,
             multipart: None,
@@ -190,6 +200,7 @@ struct RemoteUpload {
     target: Path,
     /// The target's full name, for messages.
     object: String,
+    part_bytes: usize,
     /// What no part has taken yet, in order.
     waiting: Vec<Bytes>,
     waiting_bytes: usize,
@@ -205,7 +216,7 @@ impl RemoteUpload {
     /// Takes the first bytes that wait, at most a part.
     fn next_part(&mut self) -> PutPayload {
         let mut part = Vec::new();
-        let mut room = PART_BYTES;
+        let mut room = self.part_bytes;
         let mut rest = Vec::new();
         for mut bytes in std::mem::take(&mut self.waiting) {
             if bytes.len() <= room {
@@ -221,7 +232,7 @@ impl RemoteUpload {
             }
         }
         self.waiting = rest;
-        self.waiting_bytes -= PART_BYTES - room;
+        self.waiting_bytes -= self.part_bytes - room;
         part.into_iter().collect()
     }
 
@@ -250,7 +261,7 @@ impl Upload for RemoteUpload {
         }
         self.waiting_bytes += bytes.len();
         self.waiting.push(bytes);
-        while self.waiting_bytes >= PART_BYTES {
+        while self.waiting_bytes >= self.part_bytes {
             self.put_part().await?;
         }
         Ok(())

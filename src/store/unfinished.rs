@@ -20,29 +20,33 @@ const TRIES: u32 = 3;
 
 /// An upload that was begun and not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UnfinishedUpload {
+pub struct UnfinishedUpload {
     /// Its object, relative to the lake's root.
-    pub(super) path: Path,
+    pub path: Path,
     /// The store's id of it.
-    pub(super) id: String,
+    pub id: String,
 }
 
 /// Why unfinished uploads could not be listed or aborted. Holds no signed URL.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UnfinishedError {
+pub enum UnfinishedError {
+    /// The store's own error.
     #[error(transparent)]
     Objects(#[from] object_store::Error),
+    /// An answer that is no success.
     #[error("HTTP {0}")]
     Status(u16),
+    /// No answer.
     #[error("{0}")]
     Request(String),
+    /// An answer that is no listing.
     #[error("the listing is not what S3 answers")]
     Listing(#[from] quick_xml::DeError),
 }
 
 /// What a store knows of uploads that were not ended.
 #[async_trait]
-pub(super) trait Unfinished: Send + Sync + fmt::Debug {
+pub trait Unfinished: Send + Sync + fmt::Debug {
     /// Lists those whose path begins so, relative to the lake's root.
     async fn list(&self, beginning: &str) -> Result<Vec<UnfinishedUpload>, UnfinishedError>;
 

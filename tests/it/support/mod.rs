@@ -1,7 +1,9 @@
 //! A scripted world to test in.
 
+pub(crate) mod bucket;
 pub(crate) mod clock;
 pub(crate) mod faulty;
 pub(crate) mod json;
 pub(crate) mod readers;
 pub(crate) mod scenario;
+pub(crate) mod servers;
