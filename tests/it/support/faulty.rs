@@ -11,13 +11,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
-use mdca_lake::store::{Store, StoreError, Upload, Uploads};
+use mdca_lake::store::{
+    Store, StoreError, Unfinished, UnfinishedError, UnfinishedUpload, Upload, Uploads,
+};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 use tokio::sync::{oneshot, watch};
+
+use super::bucket::{self, Bucket, SMALL_PARTS};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +106,19 @@ impl Gate {
             Arc::new(uploads),
             store.location().to_owned(),
         )
+    }
+
+    /// Puts the gate between the program's own uploads and a bucket: each request counts.
+    pub(crate) fn guard_bucket(self: &Arc<Self>, bucket: &Arc<Bucket>) -> Store {
+        let objects = GuardedObjects {
+            gate: Arc::clone(self),
+            inner: Arc::clone(bucket) as Arc<dyn ObjectStore>,
+        };
+        let unfinished = GuardedUnfinished {
+            gate: Arc::clone(self),
+            inner: Arc::clone(bucket),
+        };
+        bucket::store_of(Arc::new(objects), Arc::new(unfinished), SMALL_PARTS)
     }
 
     /// Runs what the gate guards until it ends or dies; `None` where it died.
@@ -286,10 +304,16 @@ impl ObjectStore for GuardedObjects {
 
     async fn put_multipart_opts(
         &self,
-        _: &Path,
-        _: PutMultipartOptions,
+        location: &Path,
+        opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(lost("an upload past the gate"))
+        let call = self.inner.put_multipart_opts(location, opts);
+        let inner = self.gate.objects("begin", location.as_ref(), call).await?;
+        Ok(Box::new(GuardedMultipart {
+            gate: Arc::clone(&self.gate),
+            target: location.to_string(),
+            inner,
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -369,6 +393,55 @@ impl ObjectStore for GuardedObjects {
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
         Err(lost("a copy past the gate"))
+    }
+}
+
+/// An upload's requests to a bucket.
+#[derive(Debug)]
+struct GuardedMultipart {
+    gate: Arc<Gate>,
+    target: String,
+    inner: Box<dyn MultipartUpload>,
+}
+
+#[async_trait]
+impl MultipartUpload for GuardedMultipart {
+    fn put_part(&mut self, payload: PutPayload) -> UploadPart {
+        let (gate, target) = (Arc::clone(&self.gate), self.target.clone());
+        let call = self.inner.put_part(payload);
+        async move { gate.objects("put part", &target, call).await }.boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let call = self.inner.complete();
+        self.gate.objects("complete", &self.target, call).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let call = self.inner.abort();
+        self.gate.objects("abort", &self.target, call).await
+    }
+}
+
+#[derive(Debug)]
+struct GuardedUnfinished {
+    gate: Arc<Gate>,
+    inner: Arc<Bucket>,
+}
+
+#[async_trait]
+impl Unfinished for GuardedUnfinished {
+    async fn list(
+        &self,
+        beginning: &str,
+    ) -> std::result::Result<Vec<UnfinishedUpload>, UnfinishedError> {
+        let call = Unfinished::list(self.inner.as_ref(), beginning).map(|listed| Ok(listed.unwrap()));
+        Ok(self.gate.objects("list uploads", beginning, call).await?)
+    }
+
+    async fn abort(&self, upload: &UnfinishedUpload) -> std::result::Result<(), UnfinishedError> {
+        let call = self.inner.abort(upload).map(|aborted| Ok(aborted.unwrap()));
+        Ok(self.gate.objects("abort upload", upload.path.as_ref(), call).await?)
     }
 }
 

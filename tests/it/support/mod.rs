@@ -4,6 +4,7 @@ pub(crate) mod bucket;
 pub(crate) mod clock;
 pub(crate) mod faulty;
 pub(crate) mod json;
+pub(crate) mod proxy;
 pub(crate) mod readers;
 pub(crate) mod scenario;
 pub(crate) mod servers;

@@ -1,11 +1,11 @@
 //! Reading a lake with somebody else's readers.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use arrow::array::AsArray;
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
@@ -67,11 +67,21 @@ pub(crate) fn rows(lake: &Path) -> Vec<Row> {
 
 /// The ids in all visible files, sorted; read in the process, for stories by the thousand.
 pub(crate) fn visible_ids(lake: &Path) -> Vec<String> {
+    let files = super::scenario::files_below(&lake.join("activities"));
+    ids_in(files.into_iter().map(|path| {
+        let bytes = Bytes::from(std::fs::read(&path).unwrap());
+        (path.display().to_string(), bytes)
+    }))
+}
+
+/// The ids in these files, sorted.
+pub(crate) fn ids_in<N: std::fmt::Display>(
+    files: impl IntoIterator<Item = (N, Bytes)>,
+) -> Vec<String> {
     let mut ids = Vec::new();
-    for path in super::scenario::files_below(&lake.join("activities")) {
-        let file = File::open(&path).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-            .unwrap_or_else(|error| panic!("{} is torn: {error}", path.display()));
+    for (name, bytes) in files {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+            .unwrap_or_else(|error| panic!("{name} is torn: {error}"));
         let columns = ProjectionMask::columns(reader.parquet_schema(), ["activity_id"]);
         for batch in reader.with_projection(columns).build().unwrap() {
             let batch = batch.unwrap();
