@@ -47,9 +47,10 @@ impl Place {
         }
     }
 
-    /// Whether unfinished uploads show, so that they can be swept.
-    fn shows_unfinished(&self) -> bool {
-        !matches!(&self.kind, Kind::Server(reached, _) if reached.server == Server::Azurite)
+    /// Whether unfinished uploads can be swept: Azure's blocks expire by themselves, and moto, which
+    /// checks signatures, does not know those in a URL.
+    fn sweeps(&self) -> bool {
+        !matches!(&self.kind, Kind::Server(reached, _) if reached.server != Server::Rgw)
     }
 
     async fn begin(&self, slice: &str, attempt: &str) -> (Path, Box<dyn Upload>) {
@@ -77,7 +78,9 @@ fn places() -> Vec<Place> {
         },
     ];
     for server in Server::ALL.into_iter().filter_map(Server::up) {
-        let lake = server.lake(&format!("contract {:016x}", fastrand::u64(..)));
+        // moto, which checks signatures, cannot list below a name with a space.
+        let space = if server.server == Server::Moto { "-" } else { " " };
+        let lake = server.lake(&format!("a{space}lake/{:016x}", fastrand::u64(..)));
         places.push(Place {
             name: format!("{:?}", server.server),
             store: server.store(&lake),
@@ -228,7 +231,6 @@ async fn an_aborted_upload_leaves_nothing() {
         }
         assert_eq!(place.store.list(&Path::from("activities")).await.unwrap(), []);
         assert_eq!(place.unfinished(), Vec::<String>::new());
-        assert_eq!(place.store.uploads().leftovers().await.unwrap(), Vec::<String>::new());
     }
 }
 
@@ -246,25 +248,30 @@ async fn what_a_dead_process_was_uploading_is_swept_with_its_slice_alone() {
                 }
             }
         }
-        let of_two = if place.shows_unfinished() { 2 } else { 0 };
-        assert_eq!(place.unfinished().len(), 2 * of_two);
+        assert_eq!(place.store.list(&Path::from("activities")).await.unwrap(), []);
+        if !place.sweeps() {
+            // Nothing fails for it, and nothing is taken for swept.
+            assert_eq!(uploads.leftovers().await.unwrap(), Vec::<String>::new());
+            uploads.sweep(SLICE).await.unwrap();
+            continue;
+        }
+        assert_eq!(place.unfinished().len(), 4);
         let left = uploads.leftovers().await.unwrap();
-        assert_eq!(left, [SLICE, OTHER][..of_two]);
+        assert_eq!(left, [SLICE, OTHER]);
         uploads.sweep(SLICE).await.unwrap();
         uploads.sweep(SLICE).await.unwrap();
         let left: BTreeSet<String> = place.unfinished().into_iter().collect();
-        assert_eq!(left.len(), of_two);
+        assert_eq!(left.len(), 2);
         assert!(left.iter().all(|path| path.contains(OTHER)), "{left:?}");
         uploads.sweep(OTHER).await.unwrap();
         assert_eq!(place.unfinished(), Vec::<String>::new());
         assert_eq!(uploads.leftovers().await.unwrap(), Vec::<String>::new());
-        assert_eq!(place.store.list(&Path::from("activities")).await.unwrap(), []);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_was_swept_away_cannot_be_published() {
-    for place in places().into_iter().filter(Place::shows_unfinished) {
+    for place in places().into_iter().filter(Place::sweeps) {
         println!("{}", place.name);
         let (path, mut upload) = place.begin(SLICE, "slow").await;
         upload.write(bytes(9 * MIB)).await.unwrap();
