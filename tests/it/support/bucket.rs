@@ -18,7 +18,7 @@ use object_store::{
 };
 
 /// The size of a part in stories, whose files are small.
-pub(crate) const SMALL_PARTS: usize = 4 * 1024;
+pub(crate) const SMALL_PARTS: usize = 16 * 1024;
 
 /// What the bucket makes of a put that is to create only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
