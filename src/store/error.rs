@@ -138,6 +138,9 @@ impl StoreError {
             }
             (StoreErrorKind::Clock, _) => "set this machine's clock and run again",
             (StoreErrorKind::Full, _) => "free some space and run again; committed slices stay",
+            (StoreErrorKind::Denied, Some(Provider::Azure)) => {
+                "check AZURE_STORAGE_ACCOUNT_KEY (or what else signs in) and the account's firewall, and let these credentials list, read, write and delete in the container (reading commands only need to list and read)"
+            }
             (StoreErrorKind::Denied, Some(_)) => {
                 "let these credentials list, read, write and delete below the lake's prefix (reading commands only need to list and read) and run again"
             }

@@ -26,9 +26,11 @@ pub(super) struct Refusal {
 
 /// The store has not answered for so long that the run gives up.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the store has given no good answer for {} s", .silent.as_secs())]
+#[error("the store has given no good answer for {} s; the last: {last}", .silent.as_secs())]
 pub(super) struct GaveUp {
     pub(super) silent: Duration,
+    /// The last failure, without a URL.
+    pub(super) last: String,
 }
 
 /// Neither the environment nor the machine has credentials.

@@ -20,6 +20,7 @@ use tracing::warn;
 
 use super::location::Provider;
 use super::refusal::{GaveUp, NoCredentials, Refusal};
+use crate::error::chain;
 
 /// A request has this long from its first byte to the head of its answer, a body this long between
 /// two pieces: a part of 8 MiB goes out in it at 3.4 Mbit/s.
@@ -30,8 +31,12 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// Failures that lie this far back say nothing about the store of now. Longer than the longest
 /// pause between two tries.
 const FORGET_AFTER: Duration = Duration::from_secs(15);
-/// Tries in all of one operation; the time is the bound that matters.
-const MAX_RETRIES: usize = 12;
+/// Retries of one operation by count: more than fit into the time by the pauses between them, so that
+/// a store that restarts within [`GIVE_UP_AFTER`] is waited for.
+const MAX_RETRIES: usize = 60;
+/// The same by time. Longer than [`GIVE_UP_AFTER`], which says more of what happened: this is met only
+/// where other operations get good answers meanwhile.
+const RETRY_WITHIN: Duration = Duration::from_secs(45);
 /// How often a metadata service is asked for credentials that it may not have.
 const METADATA_TRIES: u64 = 3;
 /// The most of an answer's body that is kept to find out why.
@@ -46,7 +51,7 @@ pub(super) fn retry() -> RetryConfig {
             base: 2.0,
         },
         max_retries: MAX_RETRIES,
-        retry_timeout: GIVE_UP_AFTER,
+        retry_timeout: RETRY_WITHIN,
     }
 }
 
@@ -100,36 +105,43 @@ struct Health {
 }
 
 /// A row of failures without a good answer between them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Trouble {
     since: Instant,
     last: Instant,
+    /// What the last failure was.
+    what: String,
 }
 
 impl Health {
     /// Whether another request makes sense at `now`.
     fn admit(&self, now: Instant) -> Result<(), GaveUp> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Trouble { since, last }) = *trouble else {
+        let Some(Trouble { since, last, what }) = &*trouble else {
             return Ok(());
         };
-        if now.saturating_duration_since(last) > FORGET_AFTER {
+        let silent = now.saturating_duration_since(*since);
+        if now.saturating_duration_since(*last) > FORGET_AFTER {
             *trouble = None;
             return Ok(());
         }
-        let silent = now.saturating_duration_since(since);
         if silent > GIVE_UP_AFTER {
-            return Err(GaveUp { silent });
+            let last = what.clone();
+            return Err(GaveUp { silent, last });
         }
         Ok(())
     }
 
     /// A request that began at `began` got no good answer by `now`; true for the first of a row.
-    fn failed(&self, began: Instant, now: Instant) -> bool {
+    fn failed(&self, began: Instant, now: Instant, what: String) -> bool {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let first = trouble.is_none();
-        let since = trouble.map_or(began, |trouble| trouble.since);
-        *trouble = Some(Trouble { since, last: now });
+        let since = trouble.as_ref().map_or(began, |trouble| trouble.since);
+        *trouble = Some(Trouble {
+            since,
+            last: now,
+            what,
+        });
         first
     }
 
@@ -147,7 +159,7 @@ struct Transport {
 
 impl Transport {
     fn failed(&self, began: Instant, what: &dyn std::fmt::Display) {
-        if self.health.failed(began, Instant::now()) {
+        if self.health.failed(began, Instant::now(), what.to_string()) {
             warn!(%what, "the store does not answer as it should");
         }
     }
@@ -208,7 +220,7 @@ impl HttpService for Transport {
         let response = match self.inner.execute(request).await {
             Ok(response) => response,
             Err(error) => {
-                self.failed(began, &error);
+                self.failed(began, &chain(&error));
                 return Err(error);
             }
         };
@@ -264,9 +276,9 @@ mod tests {
     #[test]
     fn a_store_that_fails_all_the_time_is_given_up() {
         let (health, start) = (Health::default(), Instant::now());
-        assert!(health.failed(start, start + s(10)));
+        assert!(health.failed(start, start + s(10, String::new())));
         assert!(health.admit(start + s(11)).is_ok());
-        assert!(!health.failed(start + s(11), start + s(29)));
+        assert!(!health.failed(start + s(11), start + s(29, String::new())));
         assert!(health.admit(start + s(30)).is_ok());
         assert!(health.admit(start + s(31)).is_err());
     }
@@ -274,19 +286,19 @@ mod tests {
     #[test]
     fn one_good_answer_makes_up_for_all_failures() {
         let (health, start) = (Health::default(), Instant::now());
-        health.failed(start, start + s(29));
+        health.failed(start, start + s(29, String::new()));
         health.answered();
         assert!(health.admit(start + s(31)).is_ok());
-        assert!(health.failed(start + s(31), start + s(32)));
+        assert!(health.failed(start + s(31), start + s(32, String::new())));
         assert!(health.admit(start + s(33)).is_ok());
     }
 
     #[test]
     fn failures_of_long_ago_say_nothing() {
         let (health, start) = (Health::default(), Instant::now());
-        health.failed(start, start + s(1));
+        health.failed(start, start + s(1, String::new()));
         assert!(health.admit(start + s(40)).is_ok());
-        health.failed(start + s(40), start + s(41));
+        health.failed(start + s(40), start + s(41, String::new()));
         assert!(health.admit(start + s(42)).is_ok());
     }
 }

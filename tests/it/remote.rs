@@ -53,7 +53,8 @@ impl Tale {
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mdca-lake"));
         command
-            .args([verb, "--lake", &self.lake, "--report", "json"])
+            .args([verb, "--report", "json"])
+            .env("MDCA_LAKE", &self.lake)
             .envs(self.server.variables())
             .env("MDCA_API_TOKEN", "sim-token")
             .stdin(Stdio::null());
@@ -65,13 +66,19 @@ impl Tale {
         command
             .args(["--api-url", &self.sim.url()])
             .args(["--from", "2026-10-01", "--until", "2026-10-01T12:00:00Z"])
-            .args(["--requests-per-minute", "0", "--page-limit", "100"]);
+            .args(["--requests-per-minute", "0"])
+            .env("MDCA_PAGE_LIMIT", "100");
         command
     }
 
     /// The lake is exact by the readers' account, and nothing of unfinished work is left.
     fn check(&self) {
-        let rows = readers::remote_rows(&self.lake, &self.server.variables());
+        let rows = if self.server.server == Server::Azurite {
+            // pyarrow insists on the hierarchical kind of storage, which Azurite is not.
+            readers::rows(self.copy().path())
+        } else {
+            readers::remote_rows(&self.lake, &self.server.variables())
+        };
         let found: Vec<String> = rows.into_iter().map(|(id, _, _)| id).collect();
         assert_same(&found, &self.ids);
         if self.server.server == Server::Rgw {
@@ -83,6 +90,21 @@ impl Tale {
         assert_eq!(attempts, []);
         let verified = self.command("verify").output().unwrap();
         assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
+    }
+
+    /// The files of the lake on a disk.
+    fn copy(&self) -> tempfile::TempDir {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (folder, store) = (tempfile::tempdir().unwrap(), self.server.store(&self.lake));
+        runtime.block_on(async {
+            for object in store.list(&Path::from("activities")).await.unwrap() {
+                let path = folder.path().join(object.location.as_ref());
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                let bytes = store.get(&object.location).await.unwrap().unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+        });
+        folder
     }
 
     /// Nothing at all is in the lake.
@@ -346,7 +368,7 @@ fn a_gateway_that_is_killed_and_comes_back_is_waited_for() {
 /// Runs a scan that must be refused: exit 6 within the minute, these words, and no secret.
 fn expect_refused(tale: &Tale, mut command: Command, words: &[&str]) {
     let started = Instant::now();
-    let output = command.args(["--report", "text", "-vvv"]).output().unwrap();
+    let output = command.arg("-vvv").output().unwrap();
     let took = started.elapsed();
     expect_code(&output, 6);
     assert!(took < GIVEN_UP_WITHIN, "{took:?}");
@@ -367,7 +389,7 @@ fn what_a_store_refuses_is_said_with_the_remedy() {
 
         let mut missing = tale.scan();
         let scheme = if azure { "az" } else { "s3" };
-        missing.args(["--lake", &format!("{scheme}://no-such-place/lake")]);
+        missing.env("MDCA_LAKE", format!("{scheme}://no-such-place/lake"));
         let thing = if azure { "make the container first" } else { "make the bucket first" };
         expect_refused(&tale, missing, &["no-such-place", thing]);
 

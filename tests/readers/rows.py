@@ -1,8 +1,8 @@
 """Reads a lake with two readers that are not ours, DuckDB and pyarrow.
 
 rows.py LAKE            one JSON object: for each reader the rows as [id, event_date, timestamp in ms]
-                        LAKE may be s3://… or az://…, with the variables of the program; DuckDB reads S3
-                        where its extension httpfs is installed, and Azure never
+                        LAKE may be s3://bucket/folder, with the variables of the program; DuckDB reads it
+                        where its extension httpfs is installed, else the list is null
 rows.py LAKE --watch    reads every visible file again and again until stdin closes; prints how often,
                         and every error of the reader
 rows.py LAKE --ddl      runs the DDL that stands on stdin, inserts the lake's rows by name, prints their count
@@ -30,24 +30,16 @@ def pattern(lake):
 
 def host():
     """Endpoint of the variables without its scheme, which is http."""
-    endpoint = os.environ.get("AWS_ENDPOINT") or os.environ["AZURE_STORAGE_ENDPOINT"]
-    return endpoint.removeprefix("http://")
+    return os.environ["AWS_ENDPOINT"].removeprefix("http://")
 
 
-def remote_files(lake):
-    if lake.startswith("s3://"):
-        return pyarrow.fs.S3FileSystem(
-            endpoint_override=host(),
-            scheme="http",
-            region=os.environ["AWS_REGION"],
-            access_key=os.environ["AWS_ACCESS_KEY_ID"],
-            secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
-        )
-    return pyarrow.fs.AzureFileSystem(
-        os.environ["AZURE_STORAGE_ACCOUNT_NAME"],
-        account_key=os.environ["AZURE_STORAGE_ACCOUNT_KEY"],
-        blob_storage_authority=host().split("/")[0],
-        blob_storage_scheme="http",
+def remote_files():
+    return pyarrow.fs.S3FileSystem(
+        endpoint_override=host(),
+        scheme="http",
+        region=os.environ["AWS_REGION"],
+        access_key=os.environ["AWS_ACCESS_KEY_ID"],
+        secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
     )
 
 
@@ -75,8 +67,6 @@ def rows(con, lake):
 
 
 def by_duckdb(lake):
-    if lake.startswith("az://"):
-        return None
     if "://" in lake:
         return remote_by_duckdb(lake)
     if not files(lake):
@@ -86,7 +76,7 @@ def by_duckdb(lake):
 
 def by_pyarrow(lake):
     if "://" in lake:
-        filesystem, lake = remote_files(lake), lake.split("://")[1]
+        filesystem, lake = remote_files(), lake.split("://")[1]
     elif not files(lake):
         return []
     else:
