@@ -211,7 +211,11 @@ async fn run_slices(
     let store = &world.store;
     let found = Identity::load(store).await?;
     let setup = Setup::resolve(options, found, now_ms)?;
-    let identity = setup.identity.clone().create(store, world.clock.as_ref()).await?;
+    let identity = setup
+        .identity
+        .clone()
+        .create(store, world.clock.as_ref())
+        .await?;
     // Another run may have made the lake a moment ago, and otherwise.
     let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);
     setup.describe(report);

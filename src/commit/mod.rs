@@ -121,7 +121,10 @@ pub async fn commit(
 
 /// Step 3: makes the rejects and the files visible.
 async fn publish(store: &Store, prepared: &mut Prepared) -> Result<(), StoreError> {
-    let rejects = prepared.rejects.as_mut().zip(prepared.commit.rejects.as_ref());
+    let rejects = prepared
+        .rejects
+        .as_mut()
+        .zip(prepared.commit.rejects.as_ref());
     if let Some((upload, RejectsEntry { path, bytes, .. })) = rejects {
         let published = upload.publish().await;
         look_again(store, path, *bytes, published).await?;

@@ -109,11 +109,11 @@ fn azure(
 ) -> Result<Made, String> {
     let builder = match settings {
         Settings::Environment => MicrosoftAzureBuilder::from_env(),
-        Settings::Given(given) => {
-            apply(given, MicrosoftAzureBuilder::new(), |builder, key, value| {
-                builder.with_config(key, value)
-            })?
-        }
+        Settings::Given(given) => apply(
+            given,
+            MicrosoftAzureBuilder::new(),
+            |builder, key, value| builder.with_config(key, value),
+        )?,
     };
     let builder = builder.with_url(&location.bucket).with_retry(retry());
     check_plain_http(
@@ -179,8 +179,12 @@ fn check_plain_http(
     variables: &str,
 ) -> Result<(), String> {
     let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let is_allowed = allowed
-        .is_some_and(|allowed| matches!(&*allowed.to_ascii_lowercase(), "true" | "1" | "yes" | "on" | "y" | "t"));
+    let is_allowed = allowed.is_some_and(|allowed| {
+        matches!(
+            &*allowed.to_ascii_lowercase(),
+            "true" | "1" | "yes" | "on" | "y" | "t"
+        )
+    });
     if is_plain && !is_allowed {
         return Err(format!(
             "the endpoint is plain http; set {variables}_ALLOW_HTTP=true if nobody else can listen on the way there"

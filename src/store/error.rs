@@ -95,7 +95,11 @@ impl StoreError {
             if let Some(kind) = kind_of(error) {
                 // A store may not know other things either.
                 let is_create = self.action == CREATE || kind != StoreErrorKind::CreateOnly;
-                return if is_create { kind } else { StoreErrorKind::Other };
+                return if is_create {
+                    kind
+                } else {
+                    StoreErrorKind::Other
+                };
             }
             cause = error.source();
         }
@@ -192,9 +196,9 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
         };
     }
     match error.downcast_ref::<io::Error>()?.kind() {
-        io::ErrorKind::StorageFull
-        | io::ErrorKind::QuotaExceeded
-        | io::ErrorKind::FileTooLarge => Some(StoreErrorKind::Full),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Some(StoreErrorKind::Full)
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             Some(StoreErrorKind::Denied)
         }

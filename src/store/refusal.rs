@@ -94,8 +94,12 @@ impl Refusal {
     /// What the operator can act on.
     pub(super) fn kind(&self) -> StoreErrorKind {
         match self.code.as_str() {
-            "NoSuchBucket" | "InvalidBucketName" | "ContainerNotFound" | "FilesystemNotFound"
-            | "InvalidResourceName" | "ContainerBeingDeleted" => StoreErrorKind::Bucket,
+            "NoSuchBucket"
+            | "InvalidBucketName"
+            | "ContainerNotFound"
+            | "FilesystemNotFound"
+            | "InvalidResourceName"
+            | "ContainerBeingDeleted" => StoreErrorKind::Bucket,
             "PermanentRedirect"
             | "TemporaryRedirect"
             | "AuthorizationHeaderMalformed"

@@ -318,7 +318,10 @@ mod tests {
                 "_mdca/rejects/20261119T1000Z-20261119T1100Z-9f0c.jsonl",
                 Some("20261119T1000Z-20261119T1100Z"),
             ),
-            ("activities/event_date=2026-11-19/c-00ff-9f0c-12.parquet", Some("c-00ff")),
+            (
+                "activities/event_date=2026-11-19/c-00ff-9f0c-12.parquet",
+                Some("c-00ff"),
+            ),
             ("activities/x.parquet", None),
             ("activities/event_date=2026-11-19/a-b.txt", None),
             ("x", None),

@@ -172,7 +172,12 @@ impl Transport {
     async fn ask_metadata(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = self.inner.execute(request).await;
         if answer.is_err()
-            && self.health.metadata_failures.fetch_add(1, Ordering::Relaxed) + 1 >= METADATA_TRIES
+            && self
+                .health
+                .metadata_failures
+                .fetch_add(1, Ordering::Relaxed)
+                + 1
+                >= METADATA_TRIES
         {
             return Err(Self::refuse(NoCredentials {
                 provider: self.provider,
@@ -188,8 +193,8 @@ impl Transport {
         let body = body.bytes().await.unwrap_or_default();
         if let Some(refusal) = Refusal::read(self.provider, status, &body) {
             // A key that is missing is an answer like any other.
-            let is_missing_key = status == StatusCode::NOT_FOUND
-                && refusal.kind() != super::StoreErrorKind::Bucket;
+            let is_missing_key =
+                status == StatusCode::NOT_FOUND && refusal.kind() != super::StoreErrorKind::Bucket;
             if !is_missing_key {
                 return Err(Self::refuse(refusal));
             }
@@ -261,7 +266,13 @@ fn is_part_of_the_protocol(status: StatusCode) -> bool {
 fn is_metadata_service(uri: &Uri) -> bool {
     matches!(
         uri.host(),
-        Some("169.254.169.254" | "169.254.170.2" | "169.254.170.23" | "metadata.google.internal" | "metadata")
+        Some(
+            "169.254.169.254"
+                | "169.254.170.2"
+                | "169.254.170.23"
+                | "metadata.google.internal"
+                | "metadata"
+        )
     )
 }
 
@@ -276,9 +287,9 @@ mod tests {
     #[test]
     fn a_store_that_fails_all_the_time_is_given_up() {
         let (health, start) = (Health::default(), Instant::now());
-        assert!(health.failed(start, start + s(10, String::new())));
+        assert!(health.failed(start, start + s(10), String::new()));
         assert!(health.admit(start + s(11)).is_ok());
-        assert!(!health.failed(start + s(11), start + s(29, String::new())));
+        assert!(!health.failed(start + s(11), start + s(29), String::new()));
         assert!(health.admit(start + s(30)).is_ok());
         assert!(health.admit(start + s(31)).is_err());
     }
@@ -286,19 +297,19 @@ mod tests {
     #[test]
     fn one_good_answer_makes_up_for_all_failures() {
         let (health, start) = (Health::default(), Instant::now());
-        health.failed(start, start + s(29, String::new()));
+        health.failed(start, start + s(29), String::new());
         health.answered();
         assert!(health.admit(start + s(31)).is_ok());
-        assert!(health.failed(start + s(31), start + s(32, String::new())));
+        assert!(health.failed(start + s(31), start + s(32), String::new()));
         assert!(health.admit(start + s(33)).is_ok());
     }
 
     #[test]
     fn failures_of_long_ago_say_nothing() {
         let (health, start) = (Health::default(), Instant::now());
-        health.failed(start, start + s(1, String::new()));
+        health.failed(start, start + s(1), String::new());
         assert!(health.admit(start + s(40)).is_ok());
-        health.failed(start + s(40), start + s(41, String::new()));
+        health.failed(start + s(40), start + s(41), String::new());
         assert!(health.admit(start + s(42)).is_ok());
     }
 }

@@ -38,11 +38,18 @@ async fn story(home: Home) -> Story {
 /// One run through a gate; `None` where it died.
 async fn run(story: &Story, gate: &Arc<Gate>) -> Option<RunReport> {
     let guarded = story.guarded(gate);
-    gate.live(story.scan_on(guarded, fastrand::u64(..), &[])).await
+    gate.live(story.scan_on(guarded, fastrand::u64(..), &[]))
+        .await
 }
 
 fn at(index: usize, fate: Fate) -> impl FnMut(&Call) -> Fate + Send + 'static {
-    move |call| if call.index == index { fate } else { Fate::Pass }
+    move |call| {
+        if call.index == index {
+            fate
+        } else {
+            Fate::Pass
+        }
+    }
 }
 
 /// One undisturbed run, and the lake is whole.
@@ -61,10 +68,10 @@ async fn expect_mended(story: &Story, what: &str) {
 
 /// The id of the record that the service hands out as `null`.
 fn rejected(story: &Story) -> Option<String> {
-    story.sim.tenant().records(
-        mdca_sim::ClockField::Created,
-        i64::MIN..i64::MAX,
-    )[3]
+    story
+        .sim
+        .tenant()
+        .records(mdca_sim::ClockField::Created, i64::MIN..i64::MAX)[3]
         .id
         .clone()
 }
@@ -78,11 +85,23 @@ async fn calls_of_a_whole_run(home: Home) -> Vec<Call> {
     assert!(report.files > 2, "rows of several days");
     let calls = gate.calls();
     if home == Home::Bucket {
-        for verb in ["begin", "put part", "complete", "put", "create", "list uploads"] {
+        for verb in [
+            "begin",
+            "put part",
+            "complete",
+            "put",
+            "create",
+            "list uploads",
+        ] {
             assert!(calls.iter().any(|call| call.verb == verb), "no {verb}");
         }
         let of_rejects = |call: &&Call| call.path.starts_with("_mdca/rejects/");
-        assert!(calls.iter().filter(of_rejects).any(|call| call.verb == "put"));
+        assert!(
+            calls
+                .iter()
+                .filter(of_rejects)
+                .any(|call| call.verb == "put")
+        );
     }
     calls
 }
@@ -100,7 +119,10 @@ async fn dies_anywhere(home: Home) {
             tried += 1;
         }
     }
-    println!("{home:?}: died at {tried} positions of {} calls", calls.len());
+    println!(
+        "{home:?}: died at {tried} positions of {} calls",
+        calls.len()
+    );
 }
 
 async fn dies_twice(home: Home) {
@@ -115,7 +137,11 @@ async fn dies_twice(home: Home) {
         let mut second = random.usize(..every);
         loop {
             let story = story(home).await;
-            assert!(run(&story, &Gate::new(at(first, Fate::Die))).await.is_none());
+            assert!(
+                run(&story, &Gate::new(at(first, Fate::Die)))
+                    .await
+                    .is_none()
+            );
             let gate = Gate::new(at(second, Fate::Die));
             let died = run(&story, &gate).await.is_none();
             expect_mended(&story, &format!("died at {first}, then at {second}")).await;
@@ -133,7 +159,12 @@ async fn fails_anywhere(home: Home) {
     let calls = calls_of_a_whole_run(home).await;
     let (mut tried, mut survived) = (0, 0);
     for call in &calls {
-        for fate in [Fate::Refuse, Fate::LoseAnswer, Fate::Conflict, Fate::CutBody] {
+        for fate in [
+            Fate::Refuse,
+            Fate::LoseAnswer,
+            Fate::Conflict,
+            Fate::CutBody,
+        ] {
             let story = story(home).await;
             let gate = Gate::new(at(call.index, fate));
             let what = format!("{fate:?} at {call:?}");
@@ -163,7 +194,10 @@ async fn fails_for_good(home: Home) {
             expect_mended(&story, &what).await;
         }
     }
-    println!("{home:?}: the store failed for good from {} positions on", calls.len());
+    println!(
+        "{home:?}: the store failed for good from {} positions on",
+        calls.len()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +216,8 @@ async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third_in_object_storage() {
+async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third_in_object_storage()
+{
     dies_twice(Home::Bucket).await;
 }
 
@@ -192,7 +227,8 @@ async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the_lake_in_object_storage() {
+async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the_lake_in_object_storage()
+ {
     fails_anywhere(Home::Bucket).await;
 }
 
@@ -202,6 +238,7 @@ async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_com
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_completes_in_object_storage() {
+async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_completes_in_object_storage()
+ {
     fails_for_good(Home::Bucket).await;
 }

@@ -9,8 +9,8 @@
 mod cli; // the program as a user meets it: bad input, exit codes
 mod crash; // kill -9 at random moments of a real process
 mod damage; // what verify finds
-mod faults; // every fault of the service
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
+mod faults; // every fault of the service
 mod flow; // the main job against a tenant that behaves
 mod lossless; // whatever comes in can be given back
 mod remote; // the program on real object stores

@@ -86,7 +86,9 @@ impl Tale {
         }
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let store = self.server.store(&self.lake);
-        let attempts = runtime.block_on(store.list(&Path::from("_mdca/attempts"))).unwrap();
+        let attempts = runtime
+            .block_on(store.list(&Path::from("_mdca/attempts")))
+            .unwrap();
         assert_eq!(attempts, []);
         let verified = self.command("verify").output().unwrap();
         assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
@@ -157,7 +159,11 @@ fn a_scan_into_object_storage_is_exact_and_a_rerun_sends_nothing() {
         expect_code(&status, 0);
         let exported = tale.command("export").output().unwrap();
         expect_code(&exported, 0);
-        let lines = exported.stdout.iter().filter(|byte| **byte == b'\n').count();
+        let lines = exported
+            .stdout
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
         assert_eq!(lines, tale.ids.len());
     }
 }
@@ -172,7 +178,11 @@ fn files_of_several_parts_are_exact() {
         expect_code(&output, 0);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let files = runtime
-            .block_on(tale.server.store(&tale.lake).list(&Path::from("activities")))
+            .block_on(
+                tale.server
+                    .store(&tale.lake)
+                    .list(&Path::from("activities")),
+            )
             .unwrap();
         let largest = files.iter().map(|file| file.size).max().unwrap();
         assert!(largest > 8 << 20, "{largest} bytes are one part");
@@ -188,18 +198,26 @@ fn killed_at_any_moment_the_next_run_completes_the_lake() {
         let started = Instant::now();
         expect_code(&tale.scan().output().unwrap(), 0);
         let whole_run = started.elapsed();
-        tale.lake = tale.server.lake(&format!("killed-{:016x}", fastrand::u64(..)));
+        tale.lake = tale
+            .server
+            .lake(&format!("killed-{:016x}", fastrand::u64(..)));
         let mut killed = 0;
         for _ in 0..KILLS {
             let mut command = tale.scan();
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut child = command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
             let ended = ends_within(&mut child, whole_run.mul_f64(fastrand::f64() * 0.6));
             child.kill().unwrap();
             child.wait().unwrap();
             killed += u32::from(!ended);
             if ended {
                 tale.check();
-                tale.lake = tale.server.lake(&format!("killed-{:016x}", fastrand::u64(..)));
+                tale.lake = tale
+                    .server
+                    .lake(&format!("killed-{:016x}", fastrand::u64(..)));
             }
         }
         expect_code(&tale.scan().output().unwrap(), 0);
@@ -216,7 +234,11 @@ fn of_four_processes_at_once_each_slice_is_committed_by_one() {
         let runs: Vec<Child> = (0..4)
             .map(|_| {
                 let mut command = tale.scan();
-                command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+                command
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
             })
             .collect();
         let mut lost = 0;
@@ -249,14 +271,30 @@ fn a_signal_in_mid_upload_ends_the_run_in_time_and_leaves_nothing_visible() {
         let mut command = tale.scan();
         command.args(["--slice", "12h", "--page-limit", "5000", "--keep-raw"]);
         command.args(["--compression", "zstd:1"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         while proxy.disturbed() == 0 {
-            assert!(!ends_within(&mut child, Duration::from_millis(20)), "it ended by itself");
+            assert!(
+                !ends_within(&mut child, Duration::from_millis(20)),
+                "it ended by itself"
+            );
         }
         let asked = Instant::now();
         let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        assert!(ends_within(&mut child, Duration::from_secs(11)), "it does not end");
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(
+            ends_within(&mut child, Duration::from_secs(11)),
+            "it does not end"
+        );
         println!("ended {:?} after the signal", asked.elapsed());
         assert!(asked.elapsed() < Duration::from_secs(10));
         assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -264,10 +302,18 @@ fn a_signal_in_mid_upload_ends_the_run_in_time_and_leaves_nothing_visible() {
         tale.server.endpoint = direct;
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let store = tale.server.store(&tale.lake);
-        let files = runtime.block_on(store.list(&Path::from("activities"))).unwrap();
+        let files = runtime
+            .block_on(store.list(&Path::from("activities")))
+            .unwrap();
         assert_eq!(files, []);
         let mut command = tale.scan();
-        expect_code(&command.args(["--slice", "12h", "--page-limit", "5000"]).output().unwrap(), 0);
+        expect_code(
+            &command
+                .args(["--slice", "12h", "--page-limit", "5000"])
+                .output()
+                .unwrap(),
+            0,
+        );
         tale.check();
     }
 }
@@ -275,12 +321,21 @@ fn a_signal_in_mid_upload_ends_the_run_in_time_and_leaves_nothing_visible() {
 #[test]
 fn lost_answers_and_broken_connections_change_nothing() {
     for server in up(&[Server::Rgw, Server::Moto]) {
-        for fault in [Action::LoseAnswer, Action::Break, Action::CutAnswer, Action::Refuse(503, "SlowDown")] {
+        for fault in [
+            Action::LoseAnswer,
+            Action::Break,
+            Action::CutAnswer,
+            Action::Refuse(503, "SlowDown"),
+        ] {
             let mut tale = Tale::begin(server.clone(), 600);
             let direct = tale.server.endpoint.clone();
             let mut random = fastrand::Rng::with_seed(fastrand::u64(..));
             let proxy = Proxy::before(&direct, move |_: &Head| {
-                if random.u32(..100) < 8 { fault } else { Action::Pass }
+                if random.u32(..100) < 8 {
+                    fault
+                } else {
+                    Action::Pass
+                }
             });
             tale.server.endpoint = proxy.endpoint();
             let output = tale.scan().output().unwrap();
@@ -289,7 +344,10 @@ fn lost_answers_and_broken_connections_change_nothing() {
             tale.server.endpoint = direct;
             expect_code(&tale.scan().output().unwrap(), 0);
             tale.check();
-            println!("{fault:?}: {} requests disturbed, exit {code}", proxy.disturbed());
+            println!(
+                "{fault:?}: {} requests disturbed, exit {code}",
+                proxy.disturbed()
+            );
         }
     }
 }
@@ -307,10 +365,18 @@ fn a_fault_at_any_request_is_said_or_survived_and_the_next_run_completes_the_lak
                 let mut requests = 0;
                 let proxy = Proxy::before(&direct, move |_: &Head| {
                     requests += 1;
-                    if requests == position + 1 { fault } else { Action::Pass }
+                    if requests == position + 1 {
+                        fault
+                    } else {
+                        Action::Pass
+                    }
                 });
                 tale.server.endpoint = proxy.endpoint();
-                let output = tale.scan().args(["--slice", "6h", "--parallel", "1"]).output().unwrap();
+                let output = tale
+                    .scan()
+                    .args(["--slice", "6h", "--parallel", "1"])
+                    .output()
+                    .unwrap();
                 let code = output.status.code().unwrap();
                 assert!(matches!(code, 0 | 6), "{}", text(&output));
                 tale.server.endpoint = direct;
@@ -330,11 +396,17 @@ fn a_fault_at_any_request_is_said_or_survived_and_the_next_run_completes_the_lak
 
 #[test]
 fn a_gateway_that_is_killed_and_comes_back_is_waited_for() {
-    let Some(server) = Server::Rgw.up() else { return };
+    let Some(server) = Server::Rgw.up() else {
+        return;
+    };
     let configuration = std::env::var("MDCA_TEST_RGW_CONF").unwrap();
     let mut tale = Tale::begin(server, 2_400);
     let shared = tale.server.endpoint.clone();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let gateway = || {
         Command::new("radosgw")
             .args(["-c", &configuration, "-f", "-n", "client.rgw.a"])
@@ -350,7 +422,11 @@ fn a_gateway_that_is_killed_and_comes_back_is_waited_for() {
     }
     tale.server.endpoint = format!("http://127.0.0.1:{port}");
     let mut command = tale.scan();
-    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let run = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     while tale.sim.requests().len() < 4 {
         std::thread::park_timeout(Duration::from_millis(5));
     }
@@ -385,12 +461,20 @@ fn what_a_store_refuses_is_said_with_the_remedy() {
     for server in up(&Server::ALL) {
         let tale = Tale::begin(server, 10);
         let azure = tale.server.server == Server::Azurite;
-        let key_variable = if azure { "AZURE_STORAGE_ACCOUNT_KEY" } else { "AWS_SECRET_ACCESS_KEY" };
+        let key_variable = if azure {
+            "AZURE_STORAGE_ACCOUNT_KEY"
+        } else {
+            "AWS_SECRET_ACCESS_KEY"
+        };
 
         let mut missing = tale.scan();
         let scheme = if azure { "az" } else { "s3" };
         missing.env("MDCA_LAKE", format!("{scheme}://no-such-place/lake"));
-        let thing = if azure { "make the container first" } else { "make the bucket first" };
+        let thing = if azure {
+            "make the container first"
+        } else {
+            "make the bucket first"
+        };
         expect_refused(&tale, missing, &["no-such-place", thing]);
 
         let mut wrong = tale.scan();
@@ -412,7 +496,9 @@ fn what_a_store_refuses_is_said_with_the_remedy() {
 
 #[test]
 fn a_reader_may_not_write_and_a_full_account_takes_no_more() {
-    let Some(server) = Server::Rgw.up() else { return };
+    let Some(server) = Server::Rgw.up() else {
+        return;
+    };
     let mut tale = Tale::begin(server, 600);
     tale.lake = tale.lake.replace("s3://lakes/", "s3://read-only/");
     let as_user = |name: &str, command: &mut Command| {
@@ -422,10 +508,18 @@ fn a_reader_may_not_write_and_a_full_account_takes_no_more() {
     };
     let mut reader = tale.scan();
     as_user("reader", &mut reader);
-    expect_refused(&tale, reader, &["AccessDenied", "list, read, write and delete"]);
+    expect_refused(
+        &tale,
+        reader,
+        &["AccessDenied", "list, read, write and delete"],
+    );
     let mut stranger = tale.scan();
     as_user("stranger", &mut stranger);
-    expect_refused(&tale, stranger, &["AccessDenied", "list, read, write and delete"]);
+    expect_refused(
+        &tale,
+        stranger,
+        &["AccessDenied", "list, read, write and delete"],
+    );
     tale.check_untouched();
 
     tale.lake = tale.lake.replace("s3://read-only/", "s3://tight/");
@@ -437,11 +531,19 @@ fn a_reader_may_not_write_and_a_full_account_takes_no_more() {
 /// What servers at hand do not do is scripted.
 #[test]
 fn clocks_tokens_regions_and_silence_are_said_with_the_remedy() {
-    let Some(server) = Server::Moto.up() else { return };
+    let Some(server) = Server::Moto.up() else {
+        return;
+    };
     let answers: [(Action, &str); 7] = [
-        (Action::Refuse(403, "RequestTimeTooSkewed"), "set this machine's clock"),
+        (
+            Action::Refuse(403, "RequestTimeTooSkewed"),
+            "set this machine's clock",
+        ),
         (Action::Refuse(400, "ExpiredToken"), "AWS_SESSION_TOKEN"),
-        (Action::Refuse(400, "AuthorizationHeaderMalformed"), "set AWS_REGION"),
+        (
+            Action::Refuse(400, "AuthorizationHeaderMalformed"),
+            "set AWS_REGION",
+        ),
         (Action::Refuse(503, "SlowDown"), "AWS_ENDPOINT"),
         (Action::Refuse(500, "InternalError"), "AWS_ENDPOINT"),
         (Action::Break, "AWS_ENDPOINT"),
@@ -461,7 +563,10 @@ fn clocks_tokens_regions_and_silence_are_said_with_the_remedy() {
         let server = server.clone();
         scope.spawn(move || {
             let mut tale = Tale::begin(server, 10);
-            let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let gone = std::net::TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap();
             tale.server.endpoint = format!("http://{gone}");
             expect_refused(&tale, tale.scan(), &["AWS_ENDPOINT", &tale.lake]);
         });
@@ -470,11 +575,17 @@ fn clocks_tokens_regions_and_silence_are_said_with_the_remedy() {
 
 #[test]
 fn a_store_that_cannot_create_only_is_refused_unless_one_run_writes() {
-    let Some(server) = Server::Moto.up() else { return };
+    let Some(server) = Server::Moto.up() else {
+        return;
+    };
     let mut tale = Tale::begin(server, 300);
     let direct = tale.server.endpoint.clone();
     let proxy = Proxy::before(&direct, |head: &Head| {
-        if head.creates { Action::Refuse(501, "NotImplemented") } else { Action::Pass }
+        if head.creates {
+            Action::Refuse(501, "NotImplemented")
+        } else {
+            Action::Pass
+        }
     });
     tale.server.endpoint = proxy.endpoint();
     expect_refused(&tale, tale.scan(), &["--single-writer", "cannot create"]);
@@ -489,9 +600,21 @@ async fn a_store_that_overwrites_is_refused_unless_one_run_writes() {
     let bucket: Arc<Bucket> = Bucket::new(CreateOnly::Ignored);
     let report = story.scan_on(bucket.store(SMALL_PARTS), 1, &[]).await;
     assert_eq!(report.exit_code, 6);
-    assert!(report.to_text().contains("--single-writer"), "{}", report.to_text());
-    assert_eq!((report.requests, bucket.below("activities").await), (0, vec![]));
-    let report = story.scan_on(bucket.store(SMALL_PARTS), 1, &["--single-writer"]).await;
+    assert!(
+        report.to_text().contains("--single-writer"),
+        "{}",
+        report.to_text()
+    );
+    assert_eq!(
+        (report.requests, bucket.below("activities").await),
+        (0, vec![])
+    );
+    let report = story
+        .scan_on(bucket.store(SMALL_PARTS), 1, &["--single-writer"])
+        .await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert_same(&readers::ids_in(bucket.below("activities").await), &story.expected_ids());
+    assert_same(
+        &readers::ids_in(bucket.below("activities").await),
+        &story.expected_ids(),
+    );
 }

@@ -67,7 +67,10 @@ fn every_world_ends_in_the_exact_set() {
         tally.0.lock().unwrap()
     );
     let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "worlds with these seeds failed: {failed:?}");
+    assert!(
+        failed.is_empty(),
+        "worlds with these seeds failed: {failed:?}"
+    );
 }
 
 /// What the service may do to any run without a record being lost.
@@ -103,7 +106,11 @@ fn plan(mut random: fastrand::Rng) -> impl FnMut(&Call) -> Fate + Send + 'static
     let dies_at = random.bool().then(|| random.usize(..50));
     move |call| {
         if Some(call.index) == dies_at {
-            return if random.bool() { Fate::Die } else { Fate::DieAfter };
+            return if random.bool() {
+                Fate::Die
+            } else {
+                Fate::DieAfter
+            };
         }
         if random.u32(..1_000) >= trouble_per_mille {
             return Fate::Pass;
@@ -132,7 +139,14 @@ fn world(seed: u64, tally: &Tally) {
             .ties([0, 200, 900][random.usize(..3)])
             .page_cap(random.usize(3..40))
             .in_bucket(seed % 2 == 1)
-            .flags(&["--parallel", "1", "--requests-per-minute", "0", "--max-attempts", "20"]);
+            .flags(&[
+                "--parallel",
+                "1",
+                "--requests-per-minute",
+                "0",
+                "--max-attempts",
+                "20",
+            ]);
         for _ in 0..random.u32(..4) {
             scenario = scenario.fault(trouble(&mut random));
         }
@@ -147,7 +161,12 @@ fn world(seed: u64, tally: &Tally) {
         assert_same(&story.visible_ids().await, &story.expected_ids());
         story.expect_clean().await;
         let again = story.scan(&[]).await;
-        assert_eq!((again.exit_code, again.requests), (0, 0), "{}", again.to_text());
+        assert_eq!(
+            (again.exit_code, again.requests),
+            (0, 0),
+            "{}",
+            again.to_text()
+        );
     });
     tally.count("worlds", 1);
     tally.count("worlds in object storage", seed % 2);
@@ -187,7 +206,10 @@ async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) {
         };
         assert!(matches!(report.exit_code, 0 | 6), "{}", report.to_text());
         expect_conserved(&report);
-        tally.count("runs with a storage error", u64::from(report.exit_code == 6));
+        tally.count(
+            "runs with a storage error",
+            u64::from(report.exit_code == 6),
+        );
         tally.count("lost attempts", report.slices.lost_attempts);
         tally.count("adopted attempts", report.slices.adopted);
         tally.count("service retries", report.retries.values().sum());

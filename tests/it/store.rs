@@ -79,7 +79,11 @@ fn places() -> Vec<Place> {
     ];
     for server in Server::ALL.into_iter().filter_map(Server::up) {
         // moto, which checks signatures, cannot list below a name with a space.
-        let space = if server.server == Server::Moto { "-" } else { " " };
+        let space = if server.server == Server::Moto {
+            "-"
+        } else {
+            " "
+        };
         let lake = server.lake(&format!("a{space}lake/{:016x}", fastrand::u64(..)));
         places.push(Place {
             name: format!("{:?}", server.server),
@@ -156,7 +160,12 @@ async fn a_long_listing_is_whole() {
             }
         }
         let listed = store.list(&Path::from("_mdca/commits")).await.unwrap();
-        assert!(listed.iter().map(|object| object.location.clone()).eq((0..OBJECTS).map(path)));
+        assert!(
+            listed
+                .iter()
+                .map(|object| object.location.clone())
+                .eq((0..OBJECTS).map(path))
+        );
     }
 }
 
@@ -207,7 +216,10 @@ async fn an_upload_of_any_size_is_invisible_until_it_is_published() {
             assert_eq!(store.size(&path).await.unwrap(), None);
             upload.publish().await.unwrap();
             assert_eq!(store.size(&path).await.unwrap(), Some(size as u64));
-            assert!(store.get(&path).await.unwrap() == Some(whole), "other bytes");
+            assert!(
+                store.get(&path).await.unwrap() == Some(whole),
+                "other bytes"
+            );
         }
         assert_eq!(place.unfinished(), Vec::<String>::new(), "{}", place.name);
     }
@@ -229,7 +241,10 @@ async fn an_aborted_upload_leaves_nothing() {
             upload.abort().await;
             assert_eq!(place.store.size(&path).await.unwrap(), None);
         }
-        assert_eq!(place.store.list(&Path::from("activities")).await.unwrap(), []);
+        assert_eq!(
+            place.store.list(&Path::from("activities")).await.unwrap(),
+            []
+        );
         assert_eq!(place.unfinished(), Vec::<String>::new());
     }
 }
@@ -248,7 +263,10 @@ async fn what_a_dead_process_was_uploading_is_swept_with_its_slice_alone() {
                 }
             }
         }
-        assert_eq!(place.store.list(&Path::from("activities")).await.unwrap(), []);
+        assert_eq!(
+            place.store.list(&Path::from("activities")).await.unwrap(),
+            []
+        );
         if !place.sweeps() {
             // Nothing fails for it, and nothing is taken for swept.
             assert_eq!(uploads.leftovers().await.unwrap(), Vec::<String>::new());
@@ -283,7 +301,15 @@ async fn an_upload_that_was_swept_away_cannot_be_published() {
 }
 
 fn identity() -> Identity {
-    Identity::new(LakeSource::Scan, "host".to_owned(), "created".to_owned(), Map::new(), 60, 1, 0)
+    Identity::new(
+        LakeSource::Scan,
+        "host".to_owned(),
+        "created".to_owned(),
+        Map::new(),
+        60,
+        1,
+        0,
+    )
 }
 
 async fn make_lake(store: &Store) -> Result<Identity, CommitError> {
@@ -316,11 +342,23 @@ async fn stores_that_create_only_are_told_from_those_that_do_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_writer_creates_once_in_any_store() {
-    for create_only in [CreateOnly::Honoured, CreateOnly::Ignored, CreateOnly::NotImplemented] {
-        let store = Bucket::new(create_only).store(PART_BYTES).for_single_writer();
+    for create_only in [
+        CreateOnly::Honoured,
+        CreateOnly::Ignored,
+        CreateOnly::NotImplemented,
+    ] {
+        let store = Bucket::new(create_only)
+            .store(PART_BYTES)
+            .for_single_writer();
         let path = Path::from("_mdca/commits/x.json");
-        assert_eq!(store.create(&path, bytes(1)).await.unwrap(), Creation::Created);
-        assert_eq!(store.create(&path, bytes(2)).await.unwrap(), Creation::Existed);
+        assert_eq!(
+            store.create(&path, bytes(1)).await.unwrap(),
+            Creation::Created
+        );
+        assert_eq!(
+            store.create(&path, bytes(2)).await.unwrap(),
+            Creation::Existed
+        );
         assert_eq!(store.get(&path).await.unwrap(), Some(bytes(1)));
     }
 }

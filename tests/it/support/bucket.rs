@@ -65,8 +65,12 @@ impl Bucket {
     /// Every object below a folder, with its bytes.
     pub(crate) async fn below(&self, folder: &str) -> Vec<(Path, Bytes)> {
         let folder = Path::from(folder);
-        let listed: Vec<ObjectMeta> =
-            self.objects.list(Some(&folder)).try_collect().await.unwrap();
+        let listed: Vec<ObjectMeta> = self
+            .objects
+            .list(Some(&folder))
+            .try_collect()
+            .await
+            .unwrap();
         let mut found = Vec::new();
         for ObjectMeta { location, .. } in listed {
             let got = self.objects.get(&location).await.unwrap();

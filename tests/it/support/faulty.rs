@@ -435,13 +435,17 @@ impl Unfinished for GuardedUnfinished {
         &self,
         beginning: &str,
     ) -> std::result::Result<Vec<UnfinishedUpload>, UnfinishedError> {
-        let call = Unfinished::list(self.inner.as_ref(), beginning).map(|listed| Ok(listed.unwrap()));
+        let call =
+            Unfinished::list(self.inner.as_ref(), beginning).map(|listed| Ok(listed.unwrap()));
         Ok(self.gate.objects("list uploads", beginning, call).await?)
     }
 
     async fn abort(&self, upload: &UnfinishedUpload) -> std::result::Result<(), UnfinishedError> {
         let call = self.inner.abort(upload).map(|aborted| Ok(aborted.unwrap()));
-        Ok(self.gate.objects("abort upload", upload.path.as_ref(), call).await?)
+        Ok(self
+            .gate
+            .objects("abort upload", upload.path.as_ref(), call)
+            .await?)
     }
 }
 

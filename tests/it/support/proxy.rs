@@ -43,7 +43,10 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Starts a proxy before an endpoint (`http://host:port`, perhaps with a path).
-    pub(crate) fn before(endpoint: &str, plan: impl FnMut(&Head) -> Action + Send + 'static) -> Self {
+    pub(crate) fn before(
+        endpoint: &str,
+        plan: impl FnMut(&Head) -> Action + Send + 'static,
+    ) -> Self {
         let upstream = endpoint.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -67,7 +70,9 @@ impl Proxy {
     /// The requests that were not passed on as they were.
     pub(crate) fn disturbed(&self) -> usize {
         let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|(_, action)| *action != Action::Pass).count()
+        seen.iter()
+            .filter(|(_, action)| *action != Action::Pass)
+            .count()
     }
 
     pub(crate) fn seen(&self) -> Vec<(Head, Action)> {
@@ -87,7 +92,8 @@ fn serve(
     let value = |name: &str| {
         lines.iter().find_map(|line| {
             let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            key.eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_owned())
         })
     };
     let head = Head {
@@ -105,7 +111,11 @@ fn serve(
         Action::Break => return Ok(()),
         Action::Refuse(status, code) => {
             let text = format!("<Error><Code>{code}</Code><Message>scripted</Message></Error>");
-            let text = if head.method == "HEAD" { String::new() } else { text };
+            let text = if head.method == "HEAD" {
+                String::new()
+            } else {
+                text
+            };
             return write!(
                 client,
                 "HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}",
@@ -117,7 +127,10 @@ fn serve(
     }
     // The upstream's name stays as the client signed it.
     let mut server = TcpStream::connect(upstream)?;
-    for line in lines.iter().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")) {
+    for line in lines
+        .iter()
+        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"))
+    {
         write!(server, "{line}\r\n")?;
     }
     write!(server, "Connection: close\r\n\r\n")?;

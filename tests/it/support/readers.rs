@@ -59,7 +59,9 @@ pub(crate) fn remote_rows(lake: &str, variables: &[(&str, String)]) -> Vec<Row> 
     let mut command = command(Path::new(lake), None);
     // DuckDB keeps its extensions in the home folder.
     let home = tempfile::tempdir().unwrap();
-    command.envs(variables.iter().cloned()).env("HOME", home.path());
+    command
+        .envs(variables.iter().cloned())
+        .env("HOME", home.path());
     agreed(&run(command, ""))
 }
 

@@ -81,7 +81,11 @@ impl Reached {
 
     /// A lake of this name in the bucket or container that the server was made with.
     pub(crate) fn lake(&self, name: &str) -> String {
-        let scheme = if self.server == Server::Azurite { "az" } else { "s3" };
+        let scheme = if self.server == Server::Azurite {
+            "az"
+        } else {
+            "s3"
+        };
         format!("{scheme}://lakes/{name}")
     }
 
@@ -108,8 +112,11 @@ impl Reached {
 
     /// Runs a script beside this file with boto3, with the server and its user as first arguments.
     pub(crate) fn python(&self, script: &str, arguments: &[&str]) -> String {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(script);
-        let python = std::env::var_os("MDCA_TEST_SERVERS_PYTHON").expect("tests/servers/up says it");
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/servers")
+            .join(script);
+        let python =
+            std::env::var_os("MDCA_TEST_SERVERS_PYTHON").expect("tests/servers/up says it");
         let output = Command::new(python)
             .arg(script)
             .args([&self.endpoint, &self.key, &self.secret])
