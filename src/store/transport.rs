@@ -171,6 +171,17 @@ impl Transport {
 
     async fn ask_metadata(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = self.inner.execute(request).await;
+        // With 401 some services ask for another request, and S3's say with 403 to ask another way.
+        let has_none = answer.as_ref().is_ok_and(|answer| match answer.status() {
+            StatusCode::NOT_FOUND => true,
+            StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => self.provider != Provider::S3,
+            _ => false,
+        });
+        if has_none {
+            return Err(Self::refuse(NoCredentials {
+                provider: self.provider,
+            }));
+        }
         if answer.is_err()
             && self
                 .health
