@@ -77,9 +77,9 @@ fn s3(
 ) -> Result<Made, String> {
     let builder = match settings {
         Settings::Environment => AmazonS3Builder::from_env(),
-        Settings::Given(given) => apply(given, AmazonS3Builder::new(), |builder, key, value| {
-            builder.with_config(key, value)
-        })?,
+        Settings::Given(given) => {
+            apply(given, AmazonS3Builder::new(), AmazonS3Builder::with_config)?
+        }
     };
     let builder = builder.with_url(&location.bucket).with_retry(retry());
     let allow_http = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
@@ -112,7 +112,7 @@ fn azure(
         Settings::Given(given) => apply(
             given,
             MicrosoftAzureBuilder::new(),
-            |builder, key, value| builder.with_config(key, value),
+            MicrosoftAzureBuilder::with_config,
         )?,
     };
     let builder = builder.with_url(&location.bucket).with_retry(retry());

@@ -279,12 +279,11 @@ impl Upload for RemoteUpload {
     }
 
     async fn publish(&mut self) -> Result<(), StoreError> {
-        let published = match &mut self.multipart {
-            Some(multipart) => multipart.complete().await.map(|_| ()),
-            None => {
-                let whole: PutPayload = self.waiting.iter().cloned().collect();
-                self.objects.put(&self.target, whole).await.map(|_| ())
-            }
+        let published = if let Some(multipart) = &mut self.multipart {
+            multipart.complete().await
+        } else {
+            let whole: PutPayload = self.waiting.iter().cloned().collect();
+            self.objects.put(&self.target, whole).await
         };
         published.map_err(|source| self.failed("publish", source))?;
         self.waiting.clear();
