@@ -159,11 +159,7 @@ fn a_scan_into_object_storage_is_exact_and_a_rerun_sends_nothing() {
         expect_code(&status, 0);
         let exported = tale.command("export").output().unwrap();
         expect_code(&exported, 0);
-        let lines = exported
-            .stdout
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        let lines = String::from_utf8(exported.stdout).unwrap().lines().count();
         assert_eq!(lines, tale.ids.len());
     }
 }

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
 use futures::future::join_all;
@@ -179,12 +179,12 @@ async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) {
     let gates: Vec<_> = (0..runs)
         .map(|run| {
             let random = fastrand::Rng::with_seed(random.u64(..));
-            Gate::taking_turns(plan(random), Some((turns.clone(), run)))
+            Gate::taking_turns(plan(random), Some((Arc::clone(&turns), run)))
         })
         .collect();
     let seed = random.u64(..);
     let ended = join_all(gates.iter().enumerate().map(|(run, gate)| {
-        let (guarded, turns) = (story.guarded(gate), turns.clone());
+        let (guarded, turns) = (story.guarded(gate), Arc::clone(&turns));
         let own_seed = seed.wrapping_add(run as u64);
         let live = async move {
             let report = gate.live(story.scan_on(guarded, own_seed, &[])).await;

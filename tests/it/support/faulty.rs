@@ -216,7 +216,7 @@ pub(crate) struct Turns(Mutex<Waiting>);
 struct Waiting {
     random: fastrand::Rng,
     alive: Vec<usize>,
-    waiting: Vec<(usize, oneshot::Sender<()>)>,
+    queue: Vec<(usize, oneshot::Sender<()>)>,
 }
 
 impl Turns {
@@ -224,7 +224,7 @@ impl Turns {
         Arc::new(Self(Mutex::new(Waiting {
             random: fastrand::Rng::with_seed(seed),
             alive: runs.collect(),
-            waiting: Vec::new(),
+            queue: Vec::new(),
         })))
     }
 
@@ -232,7 +232,7 @@ impl Turns {
         let (turn, mine) = oneshot::channel();
         {
             let mut state = self.0.lock().unwrap();
-            state.waiting.push((run, turn));
+            state.queue.push((run, turn));
             state.next();
         }
         mine.await.unwrap();
@@ -242,19 +242,19 @@ impl Turns {
     pub(crate) fn leave(&self, run: usize) {
         let mut state = self.0.lock().unwrap();
         state.alive.retain(|alive| *alive != run);
-        state.waiting.retain(|(waiting, _)| *waiting != run);
+        state.queue.retain(|(waiting, _)| *waiting != run);
         state.next();
     }
 }
 
 impl Waiting {
     fn next(&mut self) {
-        let all_wait = |run: &usize| self.waiting.iter().any(|(waiting, _)| waiting == run);
-        if self.waiting.is_empty() || !self.alive.iter().all(all_wait) {
+        let all_wait = |run: &usize| self.queue.iter().any(|(waiting, _)| waiting == run);
+        if self.queue.is_empty() || !self.alive.iter().all(all_wait) {
             return;
         }
-        let chosen = self.random.usize(..self.waiting.len());
-        let (_, turn) = self.waiting.swap_remove(chosen);
+        let chosen = self.random.usize(..self.queue.len());
+        let (_, turn) = self.queue.swap_remove(chosen);
         // Who does not wait any more has died.
         let _ = turn.send(());
     }
@@ -441,7 +441,10 @@ impl Unfinished for GuardedUnfinished {
     }
 
     async fn abort(&self, upload: &UnfinishedUpload) -> std::result::Result<(), UnfinishedError> {
-        let call = self.inner.abort(upload).map(|aborted| Ok(aborted.unwrap()));
+        let call = self.inner.abort(upload).map(|aborted| {
+            aborted.unwrap();
+            Ok(())
+        });
         Ok(self
             .gate
             .objects("abort upload", upload.path.as_ref(), call)
