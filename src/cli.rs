@@ -75,7 +75,8 @@ pub enum LogFormat {
 
 #[derive(Debug, Args)]
 pub struct LakeArgs {
-    /// The lake: a path or <file:///folder>
+    /// The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>,
+    /// <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>
     #[arg(long, env = "MDCA_LAKE", value_name = "URL")]
     pub lake: String,
 }
@@ -220,7 +221,7 @@ pub struct WriteArgs {
         default_value = "512MiB"
     )]
     pub max_file_bytes: ByteSize,
-    /// Trust a store that cannot create only; then only one run at a time may write
+    /// Use a store that cannot create only; then only one run at a time may ever write
     #[arg(long, env = "MDCA_SINGLE_WRITER")]
     pub single_writer: bool,
 }

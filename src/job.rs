@@ -162,7 +162,10 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
 }
 
 /// Scans and commits every closed slice of the window that has no commit.
-pub async fn run(options: &JobOptions, world: World) -> RunReport {
+pub async fn run(options: &JobOptions, mut world: World) -> RunReport {
+    if options.single_writer {
+        world.store = world.store.for_single_writer();
+    }
     let started_ms = world.clock.now_ms();
     let started = world.clock.elapsed();
     let stamp = format_time(started_ms / 1_000 * 1_000).replace([':', '-'], "");
@@ -209,7 +212,11 @@ async fn run_slices(
     let found = Identity::load(store).await?;
     let setup = Setup::resolve(options, found, now_ms)?;
     commit::check_names(store).await?;
-    let identity = setup.identity.clone().create(store).await?;
+    let identity = setup
+        .identity
+        .clone()
+        .create(store, world.clock.as_ref())
+        .await?;
     // Another run may have made the lake a moment ago, and otherwise.
     let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);
     setup.describe(report);

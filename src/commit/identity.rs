@@ -1,18 +1,21 @@
 //! What makes a lake one lake: `_mdca/lake.json`, created once and never changed.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::sealed;
 use super::{CommitError, paths};
+use crate::clock::Clock;
 use crate::store::{Creation, Store};
 
 const VERSION: u32 = 1;
-
-/// How often the identity is created before the run gives up.
-const CREATE_TRIES: u32 = 3;
+/// How often a lake is made that the store says is there, and is not.
+const CREATE_TRIES: u32 = 5;
+/// The pause between two of these tries.
+const CREATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the records of a lake come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,27 +116,27 @@ impl Identity {
     ///
     /// # Errors
     /// Slices are committed already: a new identity could contradict the lost one.
-    pub async fn create(self, store: &Store) -> Result<Self, CommitError> {
+    pub async fn create(self, store: &Store, clock: &dyn Clock) -> Result<Self, CommitError> {
         if let Some(identity) = Self::load_if_lake(store).await? {
             return Ok(identity);
         }
         let path = paths::identity();
-        for _ in 0..CREATE_TRIES {
-            match store.create(&path, sealed::seal(&self)).await {
+        for attempt in 0..CREATE_TRIES {
+            if attempt > 0 {
+                clock.sleep(CREATE_PAUSE).await;
+            }
+            let failed = match store.create(&path, sealed::seal(&self)).await {
                 Ok(Creation::Created) => return Ok(self),
-                // Another run's, or our own put whose answer was lost: what is there counts. Where
-                // nothing is, the store answered a conflict of two puts that both came to nothing.
-                Ok(Creation::Existed) => {
-                    if let Some(identity) = Self::load(store).await? {
-                        return Ok(identity);
-                    }
-                }
-                Err(error) => {
-                    return match Self::load(store).await? {
-                        Some(identity) => Ok(identity),
-                        None => Err(error.into()),
-                    };
-                }
+                Ok(Creation::Existed) => None,
+                Err(error) => Some(error),
+            };
+            // Another run's, or our own put whose answer was lost: what is there counts. Two at once
+            // may both be told that the other's is there before either is.
+            if let Some(identity) = Self::load(store).await? {
+                return Ok(identity);
+            }
+            if let Some(error) = failed {
+                return Err(error.into());
             }
         }
         Err(CommitError::IdentityNotMade {

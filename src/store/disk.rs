@@ -17,13 +17,11 @@ use super::{Store, StoreError, Upload, Uploads};
 const SWEEP_TRIES: u32 = 5;
 
 /// Makes a lake's folder where it is missing, and opens it.
-pub(super) fn make(location: &str) -> Result<Store, StoreError> {
-    let root = folder(location)?;
+pub(super) fn make(root: &FilePath) -> Result<Store, StoreError> {
+    let shown = root.display().to_string();
     if !root.exists() {
-        let made = std::path::absolute(&root).and_then(|root| create_folders(&root));
-        made.map_err(|source| {
-            StoreError::new("make the lake's folder", location.to_owned(), source)
-        })?;
+        let made = std::path::absolute(root).and_then(|root| create_folders(&root));
+        made.map_err(|source| StoreError::new("make the lake's folder", shown.clone(), source))?;
     }
     // A run that died right after it made one of these may have left it less than durable.
     for folder in ["", "activities", "_mdca", "_mdca/attempts"] {
@@ -32,35 +30,31 @@ pub(super) fn make(location: &str) -> Result<Store, StoreError> {
             StoreError::new("sync", object, source)
         })?;
     }
-    match open_if_there(location)? {
+    match open_if_there(root)? {
         Some(store) => Ok(store),
         None => Err(StoreError::new(
             "open the lake",
-            location.to_owned(),
+            shown,
             BadLocation("it went away".to_owned()),
         )),
     }
 }
 
 /// Opens a lake's folder; `None` where there is none.
-pub(super) fn open_if_there(location: &str) -> Result<Option<Store>, StoreError> {
-    let root = folder(location)?;
-    let failed = |source: io::Error| StoreError::new("open the lake", location.to_owned(), source);
-    let root = match root.canonicalize() {
+pub(super) fn open_if_there(folder: &FilePath) -> Result<Option<Store>, StoreError> {
+    let shown = || folder.display().to_string();
+    let failed = |source: io::Error| StoreError::new("open the lake", shown(), source);
+    let root = match folder.canonicalize() {
         Ok(root) => root,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     if !root.is_dir() {
         let reason = BadLocation("it is a file, not a folder".to_owned());
-        return Err(StoreError::new(
-            "open the lake",
-            location.to_owned(),
-            reason,
-        ));
+        return Err(StoreError::new("open the lake", shown(), reason));
     }
     let objects = LocalFileSystem::new_with_prefix(&root)
-        .map_err(|source| StoreError::new("open the lake", location.to_owned(), source))?
+        .map_err(|source| StoreError::new("open the lake", shown(), source))?
         .with_fsync(true);
     let uploads = DiskUploads { root: root.clone() };
     Ok(Some(Store::new(
@@ -68,25 +62,6 @@ pub(super) fn open_if_there(location: &str) -> Result<Option<Store>, StoreError>
         Arc::new(uploads),
         root.display().to_string(),
     )))
-}
-
-/// The folder that a path or a `file://` URL names.
-fn folder(location: &str) -> Result<PathBuf, StoreError> {
-    let bad =
-        |reason: String| StoreError::new("open the lake", location.to_owned(), BadLocation(reason));
-    if location.is_empty() {
-        return Err(bad("the location is empty".to_owned()));
-    }
-    match location.split_once("://") {
-        None => Ok(PathBuf::from(location)),
-        Some(("file", _)) => url::Url::parse(location)
-            .ok()
-            .and_then(|url| url.to_file_path().ok())
-            .ok_or_else(|| bad("a file URL has the form file:///folder".to_owned())),
-        Some((scheme, _)) => Err(bad(format!(
-            "the scheme '{scheme}' is not known; give a path or file:///folder"
-        ))),
-    }
 }
 
 #[derive(Debug)]

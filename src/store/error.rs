@@ -3,7 +3,13 @@
 use std::error::Error;
 use std::io;
 
+use super::location::Provider;
+use super::refusal::{GaveUp, NoCredentials, Refusal};
+
 type Cause = Box<dyn Error + Send + Sync + 'static>;
+
+/// The action of a create-only put.
+pub(super) const CREATE: &str = "create";
 
 /// An operation on the lake's store that failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,12 +26,24 @@ pub struct StoreError {
 pub enum StoreErrorKind {
     /// The location itself cannot be a lake: unknown scheme, a file, no such folder.
     Location,
+    /// The bucket or container does not exist.
+    Bucket,
+    /// The bucket is in another region than the one asked.
+    Region,
+    /// There are no credentials, or they are wrong or expired.
+    Credentials,
+    /// This machine's clock is too far from the store's.
+    Clock,
     /// The store is full, or a quota is.
     Full,
     /// The store cannot be written, or this user may not.
     Denied,
     /// Something that was there is gone.
     Missing,
+    /// The store does not know how to create only.
+    CreateOnly,
+    /// The store does not answer.
+    Silent,
     /// Anything else.
     Other,
 }
@@ -34,6 +52,14 @@ pub enum StoreErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct BadLocation(pub(super) String);
+
+/// Settings from the environment that do not make a client.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub(super) struct BadSettings {
+    pub(super) provider: Provider,
+    pub(super) reason: String,
+}
 
 impl StoreError {
     /// An operation (`action`, a verb) on an object (its full name) that failed.
@@ -45,56 +71,154 @@ impl StoreError {
         }
     }
 
+    /// The same for an error of the object store. Where the store's own words are known they stand
+    /// alone: the layers between would repeat them, with URLs and whole answers.
+    pub(super) fn of_objects(
+        action: &'static str,
+        object: String,
+        source: object_store::Error,
+    ) -> Self {
+        if let Some(refusal) = find::<Refusal>(&source) {
+            return Self::new(action, object, refusal.clone());
+        }
+        if let Some(silent) = find::<GaveUp>(&source) {
+            return Self::new(action, object, silent.clone());
+        }
+        if let Some(none) = find::<NoCredentials>(&source) {
+            return Self::new(action, object, none.clone());
+        }
+        Self::new(action, object, source)
+    }
+
     /// What the operator can act on, found in the chain of causes.
     pub fn kind(&self) -> StoreErrorKind {
         let mut cause: Option<&(dyn Error + 'static)> = Some(self.source.as_ref());
         while let Some(error) = cause {
-            if error.is::<BadLocation>() {
-                return StoreErrorKind::Location;
-            }
-            if let Some(error) = error.downcast_ref::<object_store::Error>()
-                && matches!(
-                    error,
-                    object_store::Error::PermissionDenied { .. }
-                        | object_store::Error::Unauthenticated { .. }
-                )
-            {
-                return StoreErrorKind::Denied;
-            }
-            if let Some(object_store::Error::NotFound { .. }) = error.downcast_ref() {
-                return StoreErrorKind::Missing;
-            }
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                match error.kind() {
-                    io::ErrorKind::StorageFull
-                    | io::ErrorKind::QuotaExceeded
-                    | io::ErrorKind::FileTooLarge => {
-                        return StoreErrorKind::Full;
-                    }
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                        return StoreErrorKind::Denied;
-                    }
-                    io::ErrorKind::NotFound => return StoreErrorKind::Missing,
-                    io::ErrorKind::NotADirectory => return StoreErrorKind::Location,
-                    _ => {}
-                }
+            if let Some(kind) = kind_of(error) {
+                // A store may not know other things either.
+                let is_create = self.action == CREATE || kind != StoreErrorKind::CreateOnly;
+                return if is_create {
+                    kind
+                } else {
+                    StoreErrorKind::Other
+                };
             }
             cause = error.source();
         }
         StoreErrorKind::Other
     }
 
+    /// Whose settings the advice is about.
+    fn provider(&self) -> Option<Provider> {
+        let source = self.source.as_ref();
+        find::<Refusal>(source)
+            .map(|refusal| refusal.provider)
+            .or_else(|| find::<BadSettings>(source).map(|settings| settings.provider))
+            .or_else(|| find::<NoCredentials>(source).map(|none| none.provider))
+    }
+
     /// One sentence on what to do.
     pub fn advice(&self) -> &'static str {
-        match self.kind() {
-            StoreErrorKind::Location => "give --lake a folder, or a path where one can be made",
-            StoreErrorKind::Full => "free some space and run again; committed slices stay",
-            StoreErrorKind::Denied => {
+        match (self.kind(), self.provider()) {
+            (StoreErrorKind::Location, _) => {
+                "give --lake a folder, a path where one can be made, or the URL of a bucket"
+            }
+            (StoreErrorKind::Bucket, Some(Provider::Azure)) => {
+                "make the container first, or correct --lake or AZURE_STORAGE_ACCOUNT_NAME"
+            }
+            (StoreErrorKind::Bucket, Some(Provider::Google)) => {
+                "make the bucket first, or correct --lake"
+            }
+            (StoreErrorKind::Bucket, _) => {
+                "make the bucket first, or correct --lake, AWS_ENDPOINT or AWS_REGION"
+            }
+            (StoreErrorKind::Region, _) => "set AWS_REGION to the region of the bucket",
+            (StoreErrorKind::Credentials, Some(Provider::Azure)) => {
+                "set AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or with AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, to what is valid now"
+            }
+            (StoreErrorKind::Credentials, Some(Provider::Google)) => {
+                "set GOOGLE_SERVICE_ACCOUNT to the file of a service account's key that is valid now"
+            }
+            (StoreErrorKind::Credentials, _) => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN where they are temporary) to what is valid now"
+            }
+            (StoreErrorKind::Clock, _) => "set this machine's clock and run again",
+            (StoreErrorKind::Full, _) => "free some space and run again; committed slices stay",
+            (StoreErrorKind::Denied, Some(Provider::Azure)) => {
+                "check AZURE_STORAGE_ACCOUNT_KEY (or what else signs in) and the account's firewall, and let these credentials list, read, write and delete in the container (reading commands only need to list and read)"
+            }
+            (StoreErrorKind::Denied, Some(_)) => {
+                "let these credentials list, read, write and delete below the lake's prefix (reading commands only need to list and read) and run again"
+            }
+            (StoreErrorKind::Denied, None) => {
                 "let this user write to the lake (or mount it writable) and run again"
             }
-            StoreErrorKind::Missing | StoreErrorKind::Other => {
+            (StoreErrorKind::CreateOnly, _) => {
+                "the store cannot create an object only where none is, so two runs could undo each other: use another store, or --single-writer if only one run at a time ever writes"
+            }
+            (StoreErrorKind::Silent, _) => {
+                "check the network and the store's endpoint (AWS_ENDPOINT, AZURE_STORAGE_ENDPOINT) and run again; committed slices stay"
+            }
+            (StoreErrorKind::Missing | StoreErrorKind::Other, _) => {
                 "check the lake's location and run again; committed slices stay"
             }
         }
     }
+}
+
+fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
+    if error.is::<BadLocation>() {
+        return Some(StoreErrorKind::Location);
+    }
+    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        return Some(refusal.kind());
+    }
+    if error.is::<GaveUp>() {
+        return Some(StoreErrorKind::Silent);
+    }
+    if error.is::<NoCredentials>() || error.is::<BadSettings>() {
+        return Some(StoreErrorKind::Credentials);
+    }
+    if let Some(error) = error.downcast_ref::<object_store::client::HttpError>() {
+        use object_store::client::HttpErrorKind;
+        return match error.kind() {
+            HttpErrorKind::Connect | HttpErrorKind::Timeout | HttpErrorKind::Interrupted => {
+                Some(StoreErrorKind::Silent)
+            }
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<object_store::Error>() {
+        return match error {
+            object_store::Error::PermissionDenied { .. } => Some(StoreErrorKind::Denied),
+            object_store::Error::Unauthenticated { .. } => Some(StoreErrorKind::Credentials),
+            object_store::Error::NotFound { .. } => Some(StoreErrorKind::Missing),
+            object_store::Error::NotImplemented { .. }
+            | object_store::Error::NotSupported { .. } => Some(StoreErrorKind::CreateOnly),
+            _ => None,
+        };
+    }
+    match error.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Some(StoreErrorKind::Full)
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some(StoreErrorKind::Denied)
+        }
+        io::ErrorKind::NotFound => Some(StoreErrorKind::Missing),
+        io::ErrorKind::NotADirectory => Some(StoreErrorKind::Location),
+        _ => None,
+    }
+}
+
+/// The first cause of a type, the error itself included.
+fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
 }

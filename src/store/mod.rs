@@ -5,10 +5,18 @@
 //! through an [`Upload`]: written and sealed while no reader can see them, and published by the
 //! commit protocol in one step. This is the only module that tells a disk from object storage.
 
+mod connect;
 mod disk;
 mod error;
+mod location;
+mod refusal;
+mod remote;
+mod transport;
+mod unfinished;
 
 pub use error::{StoreError, StoreErrorKind};
+pub use remote::{PART_BYTES, RemoteUploads};
+pub use unfinished::{Unfinished, UnfinishedError, UnfinishedUpload};
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +27,9 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use xxhash_rust::xxh3::Xxh3;
+
+use connect::Settings;
+use location::Location;
 
 /// Begins uploads, and sweeps those that were left behind.
 #[async_trait]
@@ -87,13 +98,16 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     uploads: Arc<dyn Uploads>,
     location: String,
+    single_writer: bool,
 }
 
 impl Store {
-    /// Opens the store of the lake at `location`: a path or a `file://` URL.
+    /// Opens the store of the lake at `location`: a path or a `file://` URL, or a URL of object
+    /// storage, whose settings come from the environment. Nothing is sent yet.
     ///
     /// # Errors
-    /// The location has an unknown scheme, is a file, or nothing is there.
+    /// The location has an unknown scheme, is a file, or nothing is there; the settings do not make
+    /// a client.
     pub fn open(location: &str) -> Result<Self, StoreError> {
         match Self::open_if_there(location)? {
             Some(store) => Ok(store),
@@ -105,14 +119,31 @@ impl Store {
         }
     }
 
-    /// Like [`Store::open`]; `None` where nothing is there.
+    /// Like [`Store::open`]; `None` where no folder is. A bucket is not looked for: the first
+    /// request says whether it is there.
     pub fn open_if_there(location: &str) -> Result<Option<Self>, StoreError> {
-        disk::open_if_there(location)
+        match Location::parse(location)? {
+            Location::Disk(folder) => disk::open_if_there(&folder),
+            Location::Remote(remote) => connect::connect(&remote, Settings::Environment).map(Some),
+        }
     }
 
-    /// Opens the store at `location`, making the lake's folder where it is missing.
+    /// Opens the store at `location`, making the lake's folder where it is missing. A bucket is not
+    /// made.
     pub fn make(location: &str) -> Result<Self, StoreError> {
-        disk::make(location)
+        match Location::parse(location)? {
+            Location::Disk(folder) => disk::make(&folder),
+            Location::Remote(remote) => connect::connect(&remote, Settings::Environment),
+        }
+    }
+
+    /// Opens a store with these settings instead of the environment's: names of variables in lower
+    /// case, and values. On a disk they mean nothing.
+    pub fn open_with(location: &str, settings: &[(String, String)]) -> Result<Self, StoreError> {
+        match Location::parse(location)? {
+            Location::Disk(folder) => disk::make(&folder),
+            Location::Remote(remote) => connect::connect(&remote, Settings::Given(settings)),
+        }
     }
 
     /// Puts a store together from its two halves; `location` names it in messages.
@@ -121,6 +152,17 @@ impl Store {
             objects,
             uploads,
             location,
+            single_writer: false,
+        }
+    }
+
+    /// The same store, for a run that is the only one to write: what is to be created is looked for
+    /// first, and put where the store cannot create only.
+    #[must_use]
+    pub fn for_single_writer(self) -> Self {
+        Self {
+            single_writer: true,
+            ..self
         }
     }
 
@@ -190,14 +232,24 @@ impl Store {
     /// # Errors
     /// The outcome is unknown then: the object may be there all the same.
     pub async fn create(&self, path: &Path, bytes: Bytes) -> Result<Creation, StoreError> {
-        match self
+        if self.single_writer && self.size(path).await?.is_some() {
+            return Ok(Creation::Existed);
+        }
+        let created = self
             .objects
-            .put_opts(path, bytes.into(), PutMode::Create.into())
-            .await
-        {
+            .put_opts(path, bytes.clone().into(), PutMode::Create.into())
+            .await;
+        match created {
             Ok(_) => Ok(Creation::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Creation::Existed),
-            Err(error) => Err(self.error("create", path, error)),
+            Err(error) => {
+                let error = self.error(error::CREATE, path, error);
+                if self.single_writer && error.kind() == StoreErrorKind::CreateOnly {
+                    self.put(path, bytes).await?;
+                    return Ok(Creation::Created);
+                }
+                Err(error)
+            }
         }
     }
 
@@ -229,6 +281,6 @@ impl Store {
     }
 
     fn error(&self, action: &'static str, path: &Path, source: object_store::Error) -> StoreError {
-        StoreError::new(action, format!("{}/{path}", self.location), source)
+        StoreError::of_objects(action, format!("{}/{path}", self.location), source)
     }
 }

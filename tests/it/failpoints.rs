@@ -4,16 +4,23 @@
 use std::sync::Arc;
 
 use mdca_lake::report::RunReport;
-use mdca_lake::store::Store;
 use mdca_sim::{At, Fault, What};
 
 use crate::support::faulty::{Call, Fate, Gate};
-use crate::support::readers;
 use crate::support::scenario::{Scenario, Story, assert_same};
+
+/// Where the lake is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    /// On a disk: each call on the store's two halves counts.
+    Disk,
+    /// In object storage, in memory: each request counts, those of an upload too.
+    Bucket,
+}
 
 /// Two slices with rows of several days and a reject: every step of the protocol has something to
 /// do.
-async fn story() -> Story {
+async fn story(home: Home) -> Story {
     let scenario = Scenario::window(
         crate::support::scenario::at("2026-11-18T23:00:00Z"),
         crate::support::scenario::at("2026-11-19T01:00:00Z"),
@@ -21,19 +28,16 @@ async fn story() -> Story {
     scenario
         .activities(40)
         .page_cap(15)
+        .in_bucket(home == Home::Bucket)
         .fault(Fault::new(At::Record(3), What::null_row()).always())
         .flags(&["--parallel", "1", "--requests-per-minute", "0"])
         .start()
         .await
 }
 
-fn store(story: &Story) -> Store {
-    Store::make(story.lake().to_str().unwrap()).unwrap()
-}
-
 /// One run through a gate; `None` where it died.
 async fn run(story: &Story, gate: &Arc<Gate>) -> Option<RunReport> {
-    let guarded = gate.guard(&store(story));
+    let guarded = story.guarded(gate);
     gate.live(story.scan_on(guarded, fastrand::u64(..), &[]))
         .await
 }
@@ -54,7 +58,7 @@ async fn expect_mended(story: &Story, what: &str) {
     assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
     let mut expected = story.expected_ids();
     expected.retain(|id| Some(id) != rejected(story).as_ref());
-    let found = readers::visible_ids(story.lake());
+    let found = story.visible_ids().await;
     if found != expected {
         println!("{what}");
     }
@@ -72,23 +76,42 @@ fn rejected(story: &Story) -> Option<String> {
         .clone()
 }
 
-async fn calls_of_a_whole_run() -> Vec<Call> {
-    let story = story().await;
+async fn calls_of_a_whole_run(home: Home) -> Vec<Call> {
+    let story = story(home).await;
     let gate = Gate::new(|_| Fate::Pass);
     let report = run(&story, &gate).await.unwrap();
     assert_eq!((report.exit_code, report.slices.committed), (0, 2));
     assert_eq!(report.counts.rejects.values().sum::<u64>(), 1);
     assert!(report.files > 2, "rows of several days");
-    gate.calls()
+    let calls = gate.calls();
+    if home == Home::Bucket {
+        for verb in [
+            "begin",
+            "put part",
+            "complete",
+            "put",
+            "create",
+            "list uploads",
+        ] {
+            assert!(calls.iter().any(|call| call.verb == verb), "no {verb}");
+        }
+        let of_rejects = |call: &&Call| call.path.starts_with("_mdca/rejects/");
+        assert!(
+            calls
+                .iter()
+                .filter(of_rejects)
+                .any(|call| call.verb == "put")
+        );
+    }
+    calls
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_dies_before_or_after_any_call_is_completed_by_the_next() {
-    let calls = calls_of_a_whole_run().await;
+async fn dies_anywhere(home: Home) {
+    let calls = calls_of_a_whole_run(home).await;
     let mut tried = 0;
     for call in &calls {
         for fate in [Fate::Die, Fate::DieAfter] {
-            let story = story().await;
+            let story = story(home).await;
             let gate = Gate::new(at(call.index, fate));
             let what = format!("{fate:?} at {call}");
             assert!(run(&story, &gate).await.is_none(), "{what}: it lives");
@@ -96,21 +119,24 @@ async fn a_run_that_dies_before_or_after_any_call_is_completed_by_the_next() {
             tried += 1;
         }
     }
-    println!("died at {tried} positions of {} calls", calls.len());
+    println!(
+        "{home:?}: died at {tried} positions of {} calls",
+        calls.len()
+    );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third() {
+async fn dies_twice(home: Home) {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let calls = calls_of_a_whole_run().await;
+    let calls = calls_of_a_whole_run(home).await;
     let mut tried = 0;
     for first in calls.iter().map(|call| call.index) {
         // Every so many calls of the second run, from a random one on.
-        let mut second = random.usize(..8);
+        let every = if home == Home::Disk { 8 } else { 40 };
+        let mut second = random.usize(..every);
         loop {
-            let story = story().await;
+            let story = story(home).await;
             assert!(
                 run(&story, &Gate::new(at(first, Fate::Die)))
                     .await
@@ -123,15 +149,14 @@ async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third(
                 break;
             }
             tried += 1;
-            second += 8;
+            second += every;
         }
     }
-    println!("died twice at {tried} pairs of positions");
+    println!("{home:?}: died twice at {tried} pairs of positions");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the_lake() {
-    let calls = calls_of_a_whole_run().await;
+async fn fails_anywhere(home: Home) {
+    let calls = calls_of_a_whole_run(home).await;
     let (mut tried, mut survived) = (0, 0);
     for call in &calls {
         for fate in [
@@ -140,7 +165,7 @@ async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the
             Fate::Conflict,
             Fate::CutBody,
         ] {
-            let story = story().await;
+            let story = story(home).await;
             let gate = Gate::new(at(call.index, fate));
             let what = format!("{fate:?} at {call}");
             let report = run(&story, &gate).await.expect("nobody died");
@@ -154,15 +179,14 @@ async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the
             tried += 1;
         }
     }
-    println!("{tried} errors, of which {survived} were survived");
+    println!("{home:?}: {tried} errors, of which {survived} were survived");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_completes() {
-    let calls = calls_of_a_whole_run().await;
+async fn fails_for_good(home: Home) {
+    let calls = calls_of_a_whole_run(home).await;
     for call in &calls {
         for fate in [Fate::Refuse, Fate::LoseAnswer] {
-            let (story, from) = (story().await, call.index);
+            let (story, from) = (story(home).await, call.index);
             let gate = Gate::new(move |call| if call.index >= from { fate } else { Fate::Pass });
             let what = format!("{fate:?} from {call} on");
             let report = run(&story, &gate).await.expect("nobody died");
@@ -171,7 +195,50 @@ async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_com
         }
     }
     println!(
-        "the store failed for good from {} positions on",
+        "{home:?}: the store failed for good from {} positions on",
         calls.len()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_before_or_after_any_call_is_completed_by_the_next_on_a_disk() {
+    dies_anywhere(Home::Disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_before_or_after_any_call_is_completed_by_the_next_in_object_storage() {
+    dies_anywhere(Home::Bucket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third_on_a_disk() {
+    dies_twice(Home::Disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third_in_object_storage()
+{
+    dies_twice(Home::Bucket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the_lake_on_a_disk() {
+    fails_anywhere(Home::Disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_at_any_call_is_said_or_survived_and_the_next_run_completes_the_lake_in_object_storage()
+ {
+    fails_anywhere(Home::Bucket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_completes_on_a_disk() {
+    fails_for_good(Home::Disk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_completes_in_object_storage()
+ {
+    fails_for_good(Home::Bucket).await;
 }

@@ -18,10 +18,12 @@ mod fuzz; // whatever comes in, nothing panics and nothing hangs
 mod lossless; // whatever comes in can be given back
 mod power; // power cuts: what was not made durable is gone
 mod processes; // several real processes over one lake
+mod remote; // the program on real object stores
 mod schema; // what is derived from the schema
 mod signals; // SIGTERM and SIGINT at any moment
 mod simulation; // service, store and several runs at once, by seed
 mod snapshots; // what people read, word by word
 mod status; // what a lake holds, and how long it takes to say
+mod store; // what every store keeps to, be it memory, a disk or a server
 mod support;
 mod tenants; // what nobody knows for sure of the service, both ways

@@ -1,6 +1,8 @@
 """Reads a lake with two readers that are not ours, DuckDB and pyarrow.
 
 rows.py LAKE            one JSON object: for each reader the rows as [id, event_date, timestamp in ms]
+                        LAKE may be s3://bucket/folder, with the variables of the program; DuckDB reads it
+                        where its extension httpfs is installed, else the list is null
 rows.py - --serve       the same for every line of stdin, which names a lake: one line of JSON each
 rows.py LAKE --watch    reads every visible file again and again until stdin closes; prints how often,
                         and every error of the reader
@@ -16,6 +18,7 @@ import threading
 import duckdb
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs
 
 
 def files(lake):
@@ -26,20 +29,61 @@ def pattern(lake):
     return os.path.join(lake, "activities", "**", "*.parquet")
 
 
-def by_duckdb(lake):
-    if not files(lake):
-        return []
-    rows = duckdb.sql(
+def host():
+    """Endpoint of the variables without its scheme, which is http."""
+    return os.environ["AWS_ENDPOINT"].removeprefix("http://")
+
+
+def remote_files():
+    return pyarrow.fs.S3FileSystem(
+        endpoint_override=host(),
+        scheme="http",
+        region=os.environ["AWS_REGION"],
+        access_key=os.environ["AWS_ACCESS_KEY_ID"],
+        secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def remote_by_duckdb(lake):
+    try:
+        import duckdb_extensions
+    except ImportError:
+        return None
+    con = duckdb.connect()
+    duckdb_extensions.import_extension("httpfs", con=con)
+    con.execute("LOAD httpfs")
+    con.execute(
+        f"""CREATE SECRET (TYPE s3, ENDPOINT '{host()}', URL_STYLE 'path', USE_SSL false,
+            REGION '{os.environ["AWS_REGION"]}', KEY_ID '{os.environ["AWS_ACCESS_KEY_ID"]}',
+            SECRET '{os.environ["AWS_SECRET_ACCESS_KEY"]}')"""
+    )
+    return [list(row) for row in rows(con, lake)]
+
+
+def rows(con, lake):
+    return con.sql(
         f"""SELECT activity_id, event_date::VARCHAR, epoch_ms(timestamp)
             FROM read_parquet('{pattern(lake)}', hive_partitioning = true)"""
     ).fetchall()
-    return [list(row) for row in rows]
+
+
+def by_duckdb(lake):
+    if "://" in lake:
+        return remote_by_duckdb(lake)
+    if not files(lake):
+        return []
+    return [list(row) for row in rows(duckdb, lake)]
 
 
 def by_pyarrow(lake):
-    if not files(lake):
+    if "://" in lake:
+        filesystem, lake = remote_files(), lake.split("://")[1]
+    elif not files(lake):
         return []
-    table = ds.dataset(os.path.join(lake, "activities"), format="parquet", partitioning="hive").to_table(
+    else:
+        filesystem = None
+    folder = os.path.join(lake, "activities")
+    table = ds.dataset(folder, filesystem=filesystem, format="parquet", partitioning="hive").to_table(
         columns=["activity_id", "event_date", "timestamp"]
     )
     times = pc.cast(table["timestamp"], "int64").to_pylist()

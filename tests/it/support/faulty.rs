@@ -11,13 +11,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
-use mdca_lake::store::{Store, StoreError, Upload, Uploads};
+use mdca_lake::store::{
+    Store, StoreError, Unfinished, UnfinishedError, UnfinishedUpload, Upload, Uploads,
+};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UploadPart,
 };
 use tokio::sync::{oneshot, watch};
+
+use super::bucket::{self, Bucket, SMALL_PARTS};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +49,8 @@ pub(crate) enum Fate {
 pub(crate) struct Call {
     /// Its number in the run, from 0.
     pub(crate) index: usize,
-    verb: &'static str,
-    path: String,
+    pub(crate) verb: &'static str,
+    pub(crate) path: String,
 }
 
 impl fmt::Display for Call {
@@ -107,6 +112,19 @@ impl Gate {
             Arc::new(uploads),
             store.location().to_owned(),
         )
+    }
+
+    /// Puts the gate between the program's own uploads and a bucket: each request counts.
+    pub(crate) fn guard_bucket(self: &Arc<Self>, bucket: &Arc<Bucket>) -> Store {
+        let objects = GuardedObjects {
+            gate: Arc::clone(self),
+            inner: Arc::clone(bucket) as Arc<dyn ObjectStore>,
+        };
+        let unfinished = GuardedUnfinished {
+            gate: Arc::clone(self),
+            inner: Arc::clone(bucket),
+        };
+        bucket::store_of(Arc::new(objects), Arc::new(unfinished), SMALL_PARTS)
     }
 
     /// Runs what the gate guards until it ends or dies; `None` where it died.
@@ -204,7 +222,7 @@ pub(crate) struct Turns(Mutex<Waiting>);
 struct Waiting {
     random: fastrand::Rng,
     alive: Vec<usize>,
-    asking: Vec<(usize, oneshot::Sender<()>)>,
+    queue: Vec<(usize, oneshot::Sender<()>)>,
 }
 
 impl Turns {
@@ -212,7 +230,7 @@ impl Turns {
         Arc::new(Self(Mutex::new(Waiting {
             random: fastrand::Rng::with_seed(seed),
             alive: runs.collect(),
-            asking: Vec::new(),
+            queue: Vec::new(),
         })))
     }
 
@@ -220,7 +238,7 @@ impl Turns {
         let (turn, mine) = oneshot::channel();
         {
             let mut state = self.0.lock().unwrap();
-            state.asking.push((run, turn));
+            state.queue.push((run, turn));
             state.next();
         }
         mine.await.unwrap();
@@ -230,19 +248,19 @@ impl Turns {
     pub(crate) fn leave(&self, run: usize) {
         let mut state = self.0.lock().unwrap();
         state.alive.retain(|alive| *alive != run);
-        state.asking.retain(|(asking, _)| *asking != run);
+        state.queue.retain(|(waiting, _)| *waiting != run);
         state.next();
     }
 }
 
 impl Waiting {
     fn next(&mut self) {
-        let all_wait = |run: &usize| self.asking.iter().any(|(asking, _)| asking == run);
-        if self.asking.is_empty() || !self.alive.iter().all(all_wait) {
+        let all_wait = |run: &usize| self.queue.iter().any(|(waiting, _)| waiting == run);
+        if self.queue.is_empty() || !self.alive.iter().all(all_wait) {
             return;
         }
-        let chosen = self.random.usize(..self.asking.len());
-        let (_, turn) = self.asking.swap_remove(chosen);
+        let chosen = self.random.usize(..self.queue.len());
+        let (_, turn) = self.queue.swap_remove(chosen);
         // Who does not wait any more has died.
         let _ = turn.send(());
     }
@@ -292,10 +310,16 @@ impl ObjectStore for GuardedObjects {
 
     async fn put_multipart_opts(
         &self,
-        _: &Path,
-        _: PutMultipartOptions,
+        location: &Path,
+        opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(lost("an upload past the gate"))
+        let call = self.inner.put_multipart_opts(location, opts);
+        let inner = self.gate.objects("begin", location.as_ref(), call).await?;
+        Ok(Box::new(GuardedMultipart {
+            gate: Arc::clone(&self.gate),
+            target: location.to_string(),
+            inner,
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -375,6 +399,62 @@ impl ObjectStore for GuardedObjects {
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
         Err(lost("a copy past the gate"))
+    }
+}
+
+/// An upload's requests to a bucket.
+#[derive(Debug)]
+struct GuardedMultipart {
+    gate: Arc<Gate>,
+    target: String,
+    inner: Box<dyn MultipartUpload>,
+}
+
+#[async_trait]
+impl MultipartUpload for GuardedMultipart {
+    fn put_part(&mut self, payload: PutPayload) -> UploadPart {
+        let (gate, target) = (Arc::clone(&self.gate), self.target.clone());
+        let call = self.inner.put_part(payload);
+        async move { gate.objects("put part", &target, call).await }.boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let call = self.inner.complete();
+        self.gate.objects("complete", &self.target, call).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let call = self.inner.abort();
+        self.gate.objects("abort", &self.target, call).await
+    }
+}
+
+#[derive(Debug)]
+struct GuardedUnfinished {
+    gate: Arc<Gate>,
+    inner: Arc<Bucket>,
+}
+
+#[async_trait]
+impl Unfinished for GuardedUnfinished {
+    async fn list(
+        &self,
+        beginning: &str,
+    ) -> std::result::Result<Vec<UnfinishedUpload>, UnfinishedError> {
+        let call =
+            Unfinished::list(self.inner.as_ref(), beginning).map(|listed| Ok(listed.unwrap()));
+        Ok(self.gate.objects("list uploads", beginning, call).await?)
+    }
+
+    async fn abort(&self, upload: &UnfinishedUpload) -> std::result::Result<(), UnfinishedError> {
+        let call = self.inner.abort(upload).map(|aborted| {
+            aborted.unwrap();
+            Ok(())
+        });
+        Ok(self
+            .gate
+            .objects("abort upload", upload.path.as_ref(), call)
+            .await?)
     }
 }
 

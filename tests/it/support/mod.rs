@@ -1,9 +1,12 @@
 //! A scripted world to test in.
 
+pub(crate) mod bucket;
 pub(crate) mod clock;
 pub(crate) mod faulty;
 pub(crate) mod json;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod readers;
 pub(crate) mod scenario;
 pub(crate) mod sealed;
+pub(crate) mod servers;

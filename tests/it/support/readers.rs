@@ -1,12 +1,12 @@
 //! Reading a lake with somebody else's readers.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 
 use arrow::array::AsArray;
+use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
@@ -17,8 +17,14 @@ pub(crate) type Row = (String, String, i64);
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Answer {
-    Rows { duckdb: Vec<Row>, pyarrow: Vec<Row> },
-    Failed { error: String },
+    Rows {
+        /// None where `DuckDB` cannot read such a place.
+        duckdb: Option<Vec<Row>>,
+        pyarrow: Vec<Row>,
+    },
+    Failed {
+        error: String,
+    },
 }
 
 /// The readers in a process that stays: starting them takes longer than reading a small lake.
@@ -80,13 +86,30 @@ fn ask(lake: &Path) -> Answer {
 
 /// All rows of a lake, sorted; `DuckDB` and pyarrow agree on them, and every row lies in its day.
 pub(crate) fn rows(lake: &Path) -> Vec<Row> {
-    let (mut rows, mut other) = match ask(lake) {
+    agreed(ask(lake))
+}
+
+/// The same for a lake in object storage, with the program's own variables.
+pub(crate) fn remote_rows(lake: &str, variables: &[(&str, String)]) -> Vec<Row> {
+    let mut command = command(Path::new(lake), None);
+    // DuckDB keeps its extensions in the home folder.
+    let home = tempfile::tempdir().unwrap();
+    command
+        .envs(variables.iter().cloned())
+        .env("HOME", home.path());
+    agreed(serde_json::from_slice(&run(command, "")).unwrap())
+}
+
+fn agreed(answer: Answer) -> Vec<Row> {
+    let (duckdb, mut rows) = match answer {
         Answer::Rows { duckdb, pyarrow } => (duckdb, pyarrow),
-        Answer::Failed { error } => panic!("read {}: {error}", lake.display()),
+        Answer::Failed { error } => panic!("read the lake: {error}"),
     };
     rows.sort();
-    other.sort();
-    assert_eq!(rows, other, "DuckDB and pyarrow disagree");
+    if let Some(mut other) = duckdb {
+        other.sort();
+        assert_eq!(rows, other, "DuckDB and pyarrow disagree");
+    }
     for (id, day, timestamp_ms) in &rows {
         let time = mdca_lake::window::format_time(*timestamp_ms);
         assert!(
@@ -99,11 +122,21 @@ pub(crate) fn rows(lake: &Path) -> Vec<Row> {
 
 /// The ids in all visible files, sorted; read in the process, for stories by the thousand.
 pub(crate) fn visible_ids(lake: &Path) -> Vec<String> {
+    let files = super::scenario::files_below(&lake.join("activities"));
+    ids_in(files.into_iter().map(|path| {
+        let bytes = Bytes::from(std::fs::read(&path).unwrap());
+        (path.display().to_string(), bytes)
+    }))
+}
+
+/// The ids in these files, sorted.
+pub(crate) fn ids_in<N: std::fmt::Display>(
+    files: impl IntoIterator<Item = (N, Bytes)>,
+) -> Vec<String> {
     let mut ids = Vec::new();
-    for path in super::scenario::files_below(&lake.join("activities")) {
-        let file = File::open(&path).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-            .unwrap_or_else(|error| panic!("{} is torn: {error}", path.display()));
+    for (name, bytes) in files {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
+            .unwrap_or_else(|error| panic!("{name} is torn: {error}"));
         let columns = ProjectionMask::columns(reader.parquet_schema(), ["activity_id"]);
         for batch in reader.with_projection(columns).build().unwrap() {
             let batch = batch.unwrap();

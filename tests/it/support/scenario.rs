@@ -20,7 +20,9 @@ use mdca_sim::{ClockField, Fault, PageLimits, Record, Sim, SimOptions, Tenant, T
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use super::bucket::{Bucket, CreateOnly, SMALL_PARTS};
 use super::clock::TestClock;
+use super::faulty::Gate;
 use super::readers;
 
 pub(crate) const HOUR_MS: i64 = 60 * 60_000;
@@ -38,6 +40,7 @@ pub(crate) struct Scenario {
     until_ms: i64,
     now_ms: i64,
     flags: Vec<String>,
+    in_bucket: bool,
 }
 
 impl Scenario {
@@ -60,7 +63,14 @@ impl Scenario {
             until_ms,
             now_ms: until_ms + DAY_MS,
             flags: Vec::new(),
+            in_bucket: false,
         }
+    }
+
+    /// Whether the lake is in object storage, in memory; else it is on a disk.
+    pub(crate) fn in_bucket(mut self, in_bucket: bool) -> Self {
+        self.in_bucket = in_bucket;
+        self
     }
 
     pub(crate) fn activities(mut self, activities: u64) -> Self {
@@ -120,6 +130,7 @@ impl Scenario {
             sim,
             clock,
             lake,
+            bucket: self.in_bucket.then(|| Bucket::new(CreateOnly::Honoured)),
             _folder: folder,
             from_ms: self.from_ms,
             until_ms: self.until_ms,
@@ -140,6 +151,7 @@ pub(crate) struct Story {
     pub(crate) sim: Sim,
     pub(crate) clock: TestClock,
     lake: PathBuf,
+    bucket: Option<Arc<Bucket>>,
     _folder: TempDir,
     from_ms: i64,
     until_ms: i64,
@@ -151,10 +163,33 @@ impl Story {
         &self.lake
     }
 
+    /// The store of the lake, wherever it is.
+    pub(crate) fn store(&self) -> Store {
+        match &self.bucket {
+            Some(bucket) => bucket.store(SMALL_PARTS),
+            None => Store::make(self.lake.to_str().unwrap()).unwrap(),
+        }
+    }
+
+    /// The same behind a gate. In a bucket every single request passes it.
+    pub(crate) fn guarded(&self, gate: &Arc<Gate>) -> Store {
+        match &self.bucket {
+            Some(bucket) => gate.guard_bucket(bucket),
+            None => gate.guard(&self.store()),
+        }
+    }
+
+    /// The ids in all visible files, sorted; read in the process, for stories by the thousand.
+    pub(crate) async fn visible_ids(&self) -> Vec<String> {
+        match &self.bucket {
+            Some(bucket) => readers::ids_in(bucket.below("activities").await),
+            None => readers::visible_ids(&self.lake),
+        }
+    }
+
     /// Runs `scan` over the story's window, with more flags.
     pub(crate) async fn scan(&self, more: &[&str]) -> RunReport {
-        let store = Store::make(self.lake.to_str().unwrap()).unwrap();
-        self.scan_on(store, fastrand::u64(..), more).await
+        self.scan_on(self.store(), fastrand::u64(..), more).await
     }
 
     /// Runs `scan` on a store that may stand before the lake's own; the seed makes the ids.
@@ -261,8 +296,11 @@ impl Story {
             files_below(&self.lake.join("_mdca/staging")),
             Vec::<PathBuf>::new()
         );
-        let store = Store::open(self.lake.to_str().unwrap()).unwrap();
-        let verification = verify::verify(&store, Depth::Rows, Sweep::Never)
+        if let Some(bucket) = &self.bucket {
+            assert_eq!(bucket.below("_mdca/attempts").await, []);
+            assert_eq!(bucket.unfinished(), Vec::<String>::new());
+        }
+        let verification = verify::verify(&self.store(), Depth::Rows, Sweep::Never)
             .await
             .unwrap();
         assert_eq!(verification.findings, []);

@@ -1,0 +1,236 @@
+//! From a location and the environment to the store of a lake in object storage.
+//!
+//! Settings go by `object_store`'s own names (`AWS_*`, `AZURE_*`, `GOOGLE_*`), which this is the
+//! only place to read.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::ClientConfigKey;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::prefix::PrefixStore;
+
+use super::error::BadSettings;
+use super::location::{Provider, RemoteLocation};
+use super::remote::RemoteUploads;
+use super::transport::{Connector, retry};
+use super::unfinished::{S3Unfinished, Unfinished};
+use super::{Store, StoreError};
+
+/// Where settings come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Settings<'s> {
+    /// The process's environment.
+    Environment,
+    /// These alone: lower-case names of variables, and values.
+    Given(&'s [(String, String)]),
+}
+
+/// Makes the store of a lake. Nothing is sent.
+///
+/// # Errors
+/// The settings do not make a client.
+pub(super) fn connect(
+    location: &RemoteLocation,
+    settings: Settings<'_>,
+) -> Result<Store, StoreError> {
+    let connector = Connector::new(location.provider);
+    let made = match location.provider {
+        Provider::S3 => s3(location, settings, &connector),
+        Provider::Azure => azure(location, settings, &connector),
+        Provider::Google => google(location, settings, &connector),
+    };
+    let (objects, unfinished) = made.map_err(|reason| {
+        let provider = location.provider;
+        StoreError::new(
+            "open the lake",
+            location.shown.clone(),
+            BadSettings { provider, reason },
+        )
+    })?;
+    let objects: Arc<dyn ObjectStore> = if location.prefix.as_ref().is_empty() {
+        objects
+    } else {
+        Arc::new(PrefixStore::new(objects, location.prefix.clone()))
+    };
+    let uploads = RemoteUploads::new(Arc::clone(&objects), location.shown.clone());
+    let uploads = match unfinished {
+        Some(unfinished) => uploads.with_unfinished(unfinished),
+        None => uploads,
+    };
+    Ok(Store::new(
+        objects,
+        Arc::new(uploads),
+        location.shown.clone(),
+    ))
+}
+
+type Made = (Arc<dyn ObjectStore>, Option<Arc<dyn Unfinished>>);
+
+fn s3(
+    location: &RemoteLocation,
+    settings: Settings<'_>,
+    connector: &Connector,
+) -> Result<Made, String> {
+    let builder = match settings {
+        Settings::Environment => AmazonS3Builder::from_env(),
+        Settings::Given(given) => {
+            apply(given, AmazonS3Builder::new(), AmazonS3Builder::with_config)?
+        }
+    };
+    let builder = builder.with_url(&location.bucket).with_retry(retry());
+    let allow_http = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
+    let endpoint = builder
+        .get_config_value(&AmazonS3ConfigKey::S3Endpoint)
+        .or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint));
+    check_plain_http(
+        endpoint.as_deref(),
+        builder.get_config_value(&allow_http).as_deref(),
+        "AWS",
+    )?;
+    let s3 = builder
+        .with_http_connector(connector.clone())
+        .build()
+        .map_err(reason)?;
+    let unfinished = connector.client().map(|client| {
+        let unfinished = S3Unfinished::new(s3.clone(), client, location.prefix.clone());
+        Arc::new(unfinished) as Arc<dyn Unfinished>
+    });
+    Ok((Arc::new(s3), unfinished))
+}
+
+fn azure(
+    location: &RemoteLocation,
+    settings: Settings<'_>,
+    connector: &Connector,
+) -> Result<Made, String> {
+    let builder = match settings {
+        Settings::Environment => MicrosoftAzureBuilder::from_env(),
+        Settings::Given(given) => apply(
+            given,
+            MicrosoftAzureBuilder::new(),
+            MicrosoftAzureBuilder::with_config,
+        )?,
+    };
+    let builder = builder.with_url(&location.bucket).with_retry(retry());
+    check_plain_http(
+        builder
+            .get_config_value(&AzureConfigKey::Endpoint)
+            .as_deref(),
+        builder
+            .get_config_value(&AzureConfigKey::Client(ClientConfigKey::AllowHttp))
+            .as_deref(),
+        "AZURE",
+    )?;
+    let azure = builder
+        .with_http_connector(connector.clone())
+        .build()
+        .map_err(reason)?;
+    // Blocks that were never made a blob expire after a week by themselves.
+    Ok((Arc::new(azure), None))
+}
+
+fn google(
+    location: &RemoteLocation,
+    settings: Settings<'_>,
+    connector: &Connector,
+) -> Result<Made, String> {
+    let builder = match settings {
+        Settings::Environment => GoogleCloudStorageBuilder::from_env(),
+        Settings::Given(given) => apply(
+            given,
+            GoogleCloudStorageBuilder::new(),
+            |builder, key: GoogleConfigKey, value| builder.with_config(key, value),
+        )?,
+    };
+    let google = builder
+        .with_url(&location.bucket)
+        .with_retry(retry())
+        .with_http_connector(connector.clone())
+        .build()
+        .map_err(reason)?;
+    tracing::info!(
+        "lakes in Google Cloud Storage are experimental: unfinished uploads are not swept; have the bucket's lifecycle remove them"
+    );
+    Ok((Arc::new(google), None))
+}
+
+/// Sets each of the given settings.
+fn apply<B, K: FromStr>(
+    given: &[(String, String)],
+    builder: B,
+    set: impl Fn(B, K, String) -> B,
+) -> Result<B, String> {
+    given.iter().try_fold(builder, |builder, (name, value)| {
+        let key: K = name
+            .parse()
+            .map_err(|_| format!("the setting '{name}' is not known"))?;
+        Ok(set(builder, key, value.clone()))
+    })
+}
+
+/// Refuses at once what every request would be refused for, after all its retries.
+fn check_plain_http(
+    endpoint: Option<&str>,
+    allowed: Option<&str>,
+    variables: &str,
+) -> Result<(), String> {
+    let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let is_allowed = allowed.is_some_and(|allowed| {
+        matches!(
+            &*allowed.to_ascii_lowercase(),
+            "true" | "1" | "yes" | "on" | "y" | "t"
+        )
+    });
+    if is_plain && !is_allowed {
+        return Err(format!(
+            "the endpoint is plain http; set {variables}_ALLOW_HTTP=true if nobody else can listen on the way there"
+        ));
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is given to map_err, as a name"
+)]
+fn reason(error: object_store::Error) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::StoreErrorKind;
+    use super::*;
+
+    fn open(location: &str, settings: &[(&str, &str)]) -> Result<Store, StoreError> {
+        let settings: Vec<(String, String)> = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Store::open_with(location, &settings)
+    }
+
+    #[test]
+    fn settings_that_make_no_client_are_refused_before_anything_is_sent() {
+        let half = open("s3://b/l", &[("aws_access_key_id", "hunter2")]).unwrap_err();
+        assert_eq!(half.kind(), StoreErrorKind::Credentials);
+        assert!(half.advice().contains("AWS_SECRET_ACCESS_KEY"));
+        assert!(!format!("{half:?}").contains("hunter2"));
+
+        let no_account = open("az://c/l", &[]).unwrap_err();
+        assert_eq!(no_account.kind(), StoreErrorKind::Credentials);
+        assert!(no_account.advice().contains("AZURE_STORAGE_ACCOUNT_NAME"));
+
+        let plain = [
+            ("aws_endpoint", "http://127.0.0.1:1"),
+            ("aws_access_key_id", "a"),
+            ("aws_secret_access_key", "s"),
+        ];
+        let refused = open("s3://b/l", &plain).unwrap_err();
+        assert!(crate::error::chain(&refused).contains("AWS_ALLOW_HTTP=true"));
+    }
+}

@@ -1,0 +1,326 @@
+//! The one way that requests to object storage take: how long they may take, when the run gives up,
+//! and what of an answer is passed on.
+//!
+//! `object_store` retries each operation by itself. What it cannot know is that the operation
+//! before has failed as well: here a store that gives no good answer for [`GIVE_UP_AFTER`] is
+//! given up for all operations at once, so that a run ends within a minute.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use http::{Method, StatusCode, Uri};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    ReqwestConnector,
+};
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use tracing::warn;
+
+use super::location::Provider;
+use super::refusal::{GaveUp, NoCredentials, Refusal};
+use crate::error::chain;
+
+/// A request has this long from its first byte to the head of its answer, a body this long between
+/// two pieces: a part of 8 MiB goes out in it at 3.4 Mbit/s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// No request is sent to a store that has given no good answer for this long. The last one that
+/// was sent may take [`ANSWER_WITHIN`] more.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+/// Failures that lie this far back say nothing about the store of now. Longer than the longest
+/// pause between two tries.
+const FORGET_AFTER: Duration = Duration::from_secs(15);
+/// Retries of one operation by count: more than fit into the time by the pauses between them, so that
+/// a store that restarts within [`GIVE_UP_AFTER`] is waited for.
+const MAX_RETRIES: usize = 60;
+/// The same by time. Longer than [`GIVE_UP_AFTER`], which says more of what happened: this is met only
+/// where other operations get good answers meanwhile.
+const RETRY_WITHIN: Duration = Duration::from_secs(45);
+/// How often a metadata service is asked for credentials that it may not have.
+const METADATA_TRIES: u64 = 3;
+/// The most of an answer's body that is kept to find out why.
+const MAX_BODY_CHARS: usize = 300;
+
+/// How often and how long one operation is tried.
+pub(super) fn retry() -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(4),
+            base: 2.0,
+        },
+        max_retries: MAX_RETRIES,
+        retry_timeout: RETRY_WITHIN,
+    }
+}
+
+/// Makes clients that all report to one [`Health`].
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    provider: Provider,
+    health: Arc<Health>,
+    /// The client made last: that of the store itself, after those for its credentials.
+    last: Arc<Mutex<Option<HttpClient>>>,
+}
+
+impl Connector {
+    pub(super) fn new(provider: Provider) -> Self {
+        Self {
+            provider,
+            health: Arc::default(),
+            last: Arc::default(),
+        }
+    }
+
+    /// The client of the store, once it is built.
+    pub(super) fn client(&self) -> Option<HttpClient> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        // A bound on the whole of an answer would cut the reading of large files.
+        let options = options
+            .clone()
+            .with_timeout_disabled()
+            .with_read_timeout(ANSWER_WITHIN);
+        let client = HttpClient::new(Transport {
+            inner: ReqwestConnector::default().connect(&options)?,
+            provider: self.provider,
+            health: Arc::clone(&self.health),
+        });
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        Ok(client)
+    }
+}
+
+/// How the store has answered lately.
+#[derive(Debug, Default)]
+struct Health {
+    trouble: Mutex<Option<Trouble>>,
+    metadata_failures: AtomicU64,
+}
+
+/// A row of failures without a good answer between them.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    last: Instant,
+    /// What the last failure was.
+    what: String,
+}
+
+impl Health {
+    /// Whether another request makes sense at `now`.
+    fn admit(&self, now: Instant) -> Result<(), GaveUp> {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Trouble { since, last, what }) = &*trouble else {
+            return Ok(());
+        };
+        let silent = now.saturating_duration_since(*since);
+        if now.saturating_duration_since(*last) > FORGET_AFTER {
+            *trouble = None;
+            return Ok(());
+        }
+        if silent > GIVE_UP_AFTER {
+            let last = what.clone();
+            return Err(GaveUp { silent, last });
+        }
+        Ok(())
+    }
+
+    /// A request that began at `began` got no good answer by `now`; true for the first of a row.
+    fn failed(&self, began: Instant, now: Instant, what: String) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = trouble.is_none();
+        let since = trouble.as_ref().map_or(began, |trouble| trouble.since);
+        *trouble = Some(Trouble {
+            since,
+            last: now,
+            what,
+        });
+        first
+    }
+
+    fn answered(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[derive(Debug)]
+struct Transport {
+    inner: HttpClient,
+    provider: Provider,
+    health: Arc<Health>,
+}
+
+impl Transport {
+    fn failed(&self, began: Instant, what: &dyn std::fmt::Display) {
+        if self.health.failed(began, Instant::now(), what.to_string()) {
+            warn!(%what, "the store does not answer as it should");
+        }
+    }
+
+    /// An error that `object_store` does not retry, and that [`super::StoreError`] finds again.
+    fn refuse(error: impl std::error::Error + Send + Sync + 'static) -> HttpError {
+        HttpError::new(HttpErrorKind::Unknown, error)
+    }
+
+    async fn ask_metadata(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let answer = self.inner.execute(request).await;
+        // With 401 some services ask for another request, and S3's say with 403 to ask another way.
+        let has_none = answer.as_ref().is_ok_and(|answer| match answer.status() {
+            StatusCode::NOT_FOUND => true,
+            StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => self.provider != Provider::S3,
+            _ => false,
+        });
+        if has_none {
+            return Err(Self::refuse(NoCredentials {
+                provider: self.provider,
+            }));
+        }
+        if answer.is_err()
+            && self
+                .health
+                .metadata_failures
+                .fetch_add(1, Ordering::Relaxed)
+                + 1
+                >= METADATA_TRIES
+        {
+            return Err(Self::refuse(NoCredentials {
+                provider: self.provider,
+            }));
+        }
+        answer
+    }
+
+    /// Reads why an answer is no success, and passes on what `object_store` knows to handle.
+    async fn look_into(&self, response: HttpResponse) -> Result<HttpResponse, HttpError> {
+        let (mut parts, body) = response.into_parts();
+        let status = parts.status;
+        let body = body.bytes().await.unwrap_or_default();
+        if let Some(refusal) = Refusal::read(self.provider, status, &body) {
+            // A key that is missing is an answer like any other.
+            let is_missing_key =
+                status == StatusCode::NOT_FOUND && refusal.kind() != super::StoreErrorKind::Bucket;
+            if !is_missing_key {
+                return Err(Self::refuse(refusal));
+            }
+        } else if status != StatusCode::NOT_FOUND && !status.is_client_error() {
+            return Err(Self::refuse(Refusal {
+                provider: self.provider,
+                status,
+                code: status.canonical_reason().unwrap_or("unknown").to_owned(),
+                words: String::new(),
+            }));
+        }
+        parts.headers.remove(http::header::CONTENT_LENGTH);
+        let text = String::from_utf8_lossy(&body);
+        let short: String = text.chars().take(MAX_BODY_CHARS).collect();
+        Ok(HttpResponse::from_parts(parts, short.into()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Transport {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if is_metadata_service(request.uri()) {
+            return self.ask_metadata(request).await;
+        }
+        let began = Instant::now();
+        self.health.admit(began).map_err(Self::refuse)?;
+        let without_body = request.method() == Method::HEAD;
+        let response = match self.inner.execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.failed(began, &chain(&error));
+                return Err(error);
+            }
+        };
+        let status = response.status();
+        if is_trouble(status) {
+            self.failed(began, &status);
+            return Ok(response);
+        }
+        self.health.answered();
+        if status.is_success() || is_part_of_the_protocol(status) || without_body {
+            return Ok(response);
+        }
+        self.look_into(response).await
+    }
+}
+
+/// Answers that another try may change.
+fn is_trouble(status: StatusCode) -> bool {
+    status.is_server_error()
+        && status != StatusCode::NOT_IMPLEMENTED
+        && status != StatusCode::INSUFFICIENT_STORAGE
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
+}
+
+/// Answers to conditions and ranges.
+fn is_part_of_the_protocol(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_MODIFIED
+            | StatusCode::CONFLICT
+            | StatusCode::PRECONDITION_FAILED
+            | StatusCode::RANGE_NOT_SATISFIABLE
+    )
+}
+
+/// The addresses where clouds hand out credentials to their machines.
+fn is_metadata_service(uri: &Uri) -> bool {
+    matches!(
+        uri.host(),
+        Some(
+            "169.254.169.254"
+                | "169.254.170.2"
+                | "169.254.170.23"
+                | "metadata.google.internal"
+                | "metadata"
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_store_that_fails_all_the_time_is_given_up() {
+        let (health, start) = (Health::default(), Instant::now());
+        assert!(health.failed(start, start + s(10), String::new()));
+        assert!(health.admit(start + s(11)).is_ok());
+        assert!(!health.failed(start + s(11), start + s(29), String::new()));
+        assert!(health.admit(start + s(30)).is_ok());
+        assert!(health.admit(start + s(31)).is_err());
+    }
+
+    #[test]
+    fn one_good_answer_makes_up_for_all_failures() {
+        let (health, start) = (Health::default(), Instant::now());
+        health.failed(start, start + s(29), String::new());
+        health.answered();
+        assert!(health.admit(start + s(31)).is_ok());
+        assert!(health.failed(start + s(31), start + s(32), String::new()));
+        assert!(health.admit(start + s(33)).is_ok());
+    }
+
+    #[test]
+    fn failures_of_long_ago_say_nothing() {
+        let (health, start) = (Health::default(), Instant::now());
+        health.failed(start, start + s(1), String::new());
+        assert!(health.admit(start + s(40)).is_ok());
+        health.failed(start + s(40), start + s(41), String::new());
+        assert!(health.admit(start + s(42)).is_ok());
+    }
+}
