@@ -24,7 +24,8 @@
 //! | [`commit`] | sealed files → visible and recorded, once; recovery | |
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
-//! | [`job`], [`report`], [`progress`] | the flow, and what is said of it | |
+//! | [`job`], [`setup`], [`attempt`] | the flow; the lake and the flags, one try at a slice | |
+//! | [`report`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
 //! | [`clock`], [`fingerprint`], [`error`] | time as an argument; when two records are the same; kinds of failure | the wall clock |
@@ -36,6 +37,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod job;
+
+mod attempt;
+mod setup;
 
 pub mod plan;
 pub mod window;

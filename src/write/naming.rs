@@ -34,14 +34,15 @@ impl FileName {
         let slice = from_right.next()?.to_owned();
         let key = key.parse().ok()?;
         // One name a file: what would be written differently is not ours.
-        (!slice.is_empty() && file_path(key, &slice, &attempt, number).as_ref() == path).then_some(
-            Self {
-                key,
-                slice,
-                attempt,
-                number,
-            },
-        )
+        let is_ours = !slice.is_empty()
+            && !name.contains('/')
+            && file_path(key, &slice, &attempt, number).as_ref() == path;
+        is_ours.then_some(Self {
+            key,
+            slice,
+            attempt,
+            number,
+        })
     }
 }
 

@@ -1,0 +1,277 @@
+//! One try at a slice: from the first page to the commit, or to nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::info;
+
+use crate::commit::{self, Commit, Outcome, Prepared, SliceCounts};
+use crate::decode::{Ingest, PageDecoder};
+use crate::error::{ErrorKind, JobError};
+use crate::job::{JobOptions, OnReject, World};
+use crate::partition;
+use crate::rejects::RejectsWriter;
+use crate::scan::{Page, ScanOptions, SliceScan};
+use crate::schema;
+use crate::setup::Setup;
+use crate::sift::{Sifted, Sifter};
+use crate::store::StoreErrorKind;
+use crate::window::Slice;
+use crate::write::{Provenance, SliceWriter};
+
+/// What every slice of a run needs.
+#[derive(Clone)]
+pub(crate) struct SliceTask {
+    pub(crate) world: Arc<World>,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) options: Arc<JobOptions>,
+    pub(crate) run: String,
+}
+
+/// A slice that came to its end.
+pub(crate) struct SliceDone {
+    pub(crate) outcome: Outcome,
+    pub(crate) commit: Commit,
+    pub(crate) unknown: BTreeMap<String, u64>,
+    /// What the store refused after the commit was there.
+    pub(crate) trouble: Option<JobError>,
+}
+
+/// What the pages of a slice go through, and what they leave behind.
+struct Flow {
+    decoder: PageDecoder,
+    sifter: Sifter,
+    counts: SliceCounts,
+    unknown: BTreeMap<String, u64>,
+}
+
+impl SliceTask {
+    /// Scans a slice, writes its rows and commits them.
+    pub(crate) async fn scan_and_commit(&self, slice: Slice) -> Result<SliceDone, JobError> {
+        let attempt = self.world.ids.next();
+        match self.attempt(slice, &attempt).await {
+            Err(error) if error.kind() == ErrorKind::Storage => {
+                self.judge(slice, &attempt, error).await
+            }
+            ended => ended,
+        }
+    }
+
+    /// Looks at the commit before an error of the store counts: whoever commits a slice sweeps away
+    /// what others have staged of it, so those who lost meet missing files wherever they are.
+    async fn judge(
+        &self,
+        slice: Slice,
+        attempt: &str,
+        error: JobError,
+    ) -> Result<SliceDone, JobError> {
+        let Ok(Some(commit)) = Commit::load(&self.world.store, &slice.to_string()).await else {
+            return Err(error);
+        };
+        let is_own = commit.attempt == attempt;
+        let is_swept = error
+            .store()
+            .is_some_and(|error| error.kind() == StoreErrorKind::Missing);
+        if !is_own {
+            let reason = crate::error::chain(&error);
+            info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
+        }
+        Ok(SliceDone {
+            outcome: if is_own {
+                Outcome::Committed
+            } else {
+                Outcome::Lost
+            },
+            commit,
+            unknown: BTreeMap::new(),
+            trouble: (is_own || !is_swept).then_some(error),
+        })
+    }
+
+    /// One try at a slice.
+    async fn attempt(&self, slice: Slice, attempt: &str) -> Result<SliceDone, JobError> {
+        let name = slice.to_string();
+        let store = &self.world.store;
+        let mut writer = SliceWriter::new(
+            store.clone(),
+            schema::activity().arrow(),
+            &name,
+            attempt,
+            self.options.write,
+            Provenance {
+                tool_version: concat!("mdca-lake ", env!("CARGO_PKG_VERSION")).to_owned(),
+                schema_version: schema::activity().version.to_string(),
+                run: self.run.clone(),
+                clock: self.setup.clock.to_string(),
+            },
+        );
+        let mut rejects = RejectsWriter::new(store.clone(), &name, attempt);
+        let flow = match self.fill(slice, &mut writer, &mut rejects).await {
+            Ok(flow) => flow,
+            Err(error) => {
+                writer.abort().await;
+                rejects.abort().await;
+                return Err(error);
+            }
+        };
+        let files = match writer.finish().await {
+            Ok(files) => files,
+            Err(error) => {
+                rejects.abort().await;
+                return Err(error.into());
+            }
+        };
+        let entries = files.iter().map(|file| file.entry.clone()).collect();
+        let commit = |rejects| {
+            Commit::new(
+                name.clone(),
+                attempt.to_owned(),
+                self.run.clone(),
+                self.world.clock.now_ms(),
+                schema::activity().version,
+                entries,
+                rejects,
+                flow.counts.clone(),
+            )
+        };
+        let prepared = match rejects.seal().await {
+            Ok(None) => Prepared {
+                commit: commit(None),
+                files,
+                rejects: None,
+            },
+            Ok(Some((entry, upload))) => Prepared {
+                commit: commit(Some(entry)),
+                files,
+                rejects: Some(upload),
+            },
+            Err(error) => {
+                Prepared {
+                    commit: commit(None),
+                    files,
+                    rejects: None,
+                }
+                .abort()
+                .await;
+                return Err(error.into());
+            }
+        };
+        let written: u64 = prepared.files.iter().map(|file| file.entry.rows).sum();
+        if !flow.counts.conserve() || written != flow.counts.rows {
+            let counts = &flow.counts;
+            let accounted = written
+                + counts.rejects.values().sum::<u64>()
+                + counts.repeats
+                + counts.outside_probe
+                - counts.copies;
+            let records = counts.records;
+            prepared.abort().await;
+            return Err(JobError::Conservation {
+                slice,
+                records,
+                accounted,
+            });
+        }
+        let commit = prepared.commit.clone();
+        let outcome = commit::commit(store, self.world.clock.as_ref(), prepared).await?;
+        Ok(SliceDone {
+            outcome,
+            commit,
+            unknown: flow.unknown,
+            trouble: None,
+        })
+    }
+
+    /// Takes every page of a slice from the service to the writer.
+    async fn fill(
+        &self,
+        slice: Slice,
+        writer: &mut SliceWriter,
+        rejects: &mut RejectsWriter,
+    ) -> Result<Flow, JobError> {
+        let scan_options = Arc::new(ScanOptions {
+            clock: self.setup.clock,
+            filters: self.setup.identity.filters.clone(),
+            look_ahead_max_bytes: self.options.look_ahead_max_bytes,
+        });
+        let mut scan = SliceScan::new(Arc::clone(&self.world.client), slice, scan_options);
+        let mut flow = Flow {
+            decoder: PageDecoder::new(),
+            sifter: Sifter::new(self.setup.clock),
+            counts: SliceCounts::default(),
+            unknown: BTreeMap::new(),
+        };
+        let mut interrupted = self.world.interrupted.clone();
+        loop {
+            let page = tokio::select! {
+                biased;
+                _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
+                page = scan.next_page() => page?,
+            };
+            let Some(page) = page else { break };
+            let sifted;
+            (flow, sifted) = self.take_page(flow, page).await?;
+            scan.observe(sifted.seen)?;
+            for (key, part) in partition::split(&sifted.rows)? {
+                writer.write(key, part).await?;
+            }
+            rejects.write(sifted.rejects).await?;
+        }
+        self.check_rejects(slice, &flow.counts)?;
+        self.check_closed(slice, scan.last_date_ms())?;
+        Ok(flow)
+    }
+
+    /// Decodes and sifts a page where it may take its time.
+    async fn take_page(&self, mut flow: Flow, page: Page) -> Result<(Flow, Sifted), JobError> {
+        let ingest = Ingest {
+            run: self.run.clone(),
+            received_ms: self.world.clock.now_ms(),
+            keep_raw: self.options.keep_raw,
+        };
+        let work = tokio::task::spawn_blocking(move || {
+            let decoded = flow
+                .decoder
+                .decode(&page.text[page.data.clone()], &ingest)?;
+            let sifted = flow.sifter.sift(&page, &decoded)?;
+            flow.counts.add(&sifted.counts);
+            for (path, count) in decoded.unknown {
+                *flow.unknown.entry(path).or_default() += count;
+            }
+            Ok((flow, sifted))
+        });
+        work.await
+            .unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))
+    }
+
+    fn check_rejects(&self, slice: Slice, counts: &SliceCounts) -> Result<(), JobError> {
+        let rejects: u64 = counts.rejects.values().sum();
+        if self.options.on_reject == OnReject::Keep || rejects == 0 {
+            return Ok(());
+        }
+        let reasons: Vec<String> = counts
+            .rejects
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        Err(JobError::Rejects {
+            slice,
+            rejects,
+            reasons: reasons.join(", "),
+        })
+    }
+
+    /// Makes sure by the service's own clock that nothing can be added to the slice any more: a
+    /// local clock that runs fast must not lose records.
+    fn check_closed(&self, slice: Slice, service_ms: Option<i64>) -> Result<(), JobError> {
+        let Some(service_ms) = service_ms else {
+            return Err(JobError::NoDate { slice });
+        };
+        // A date says the second, which may be all but over.
+        if service_ms + 999 - self.setup.settle_ms >= slice.until_ms() {
+            Ok(())
+        } else {
+            Err(JobError::NotClosed { slice, service_ms })
+        }
+    }
+}
