@@ -114,64 +114,36 @@ impl SliceTask {
                 return Err(error);
             }
         };
-        let files = match writer.finish().await {
+        let mut files = match writer.finish().await {
             Ok(files) => files,
             Err(error) => {
                 rejects.abort().await;
                 return Err(error.into());
             }
         };
-        let entries = files.iter().map(|file| file.entry.clone()).collect();
-        let commit = |rejects| {
-            Commit::new(
-                name.clone(),
+        let (entry, rejects) = match rejects.seal().await {
+            Ok(sealed) => sealed.unzip(),
+            Err(error) => {
+                for file in &mut files {
+                    file.abort().await;
+                }
+                return Err(error.into());
+            }
+        };
+        let prepared = Prepared {
+            commit: Commit::new(
+                name,
                 attempt.to_owned(),
                 self.run.clone(),
                 self.world.clock.now_ms(),
                 schema::activity().version,
-                entries,
-                rejects,
-                flow.counts.clone(),
-            )
+                files.iter().map(|file| file.entry.clone()).collect(),
+                entry,
+                flow.counts,
+            ),
+            files,
+            rejects,
         };
-        let prepared = match rejects.seal().await {
-            Ok(None) => Prepared {
-                commit: commit(None),
-                files,
-                rejects: None,
-            },
-            Ok(Some((entry, upload))) => Prepared {
-                commit: commit(Some(entry)),
-                files,
-                rejects: Some(upload),
-            },
-            Err(error) => {
-                Prepared {
-                    commit: commit(None),
-                    files,
-                    rejects: None,
-                }
-                .abort()
-                .await;
-                return Err(error.into());
-            }
-        };
-        let written: u64 = prepared.files.iter().map(|file| file.entry.rows).sum();
-        if !flow.counts.conserve() || written != flow.counts.rows {
-            let counts = &flow.counts;
-            let accounted = written
-                + counts.rejects.values().sum::<u64>()
-                + counts.repeats
-                + counts.outside_probe
-                - counts.copies;
-            let records = counts.records;
-            prepared.abort().await;
-            return Err(JobError::Conservation {
-                slice,
-                records,
-                accounted,
-            });
-        }
         let commit = prepared.commit.clone();
         let outcome = commit::commit(store, self.world.clock.as_ref(), prepared).await?;
         Ok(SliceDone {

@@ -101,18 +101,6 @@ pub enum JobError {
     /// Columns that do not fit together.
     #[error("pick the rows of a page")]
     Rows(#[from] arrow::error::ArrowError),
-    /// Records came in that are neither rows nor rejects nor repeats.
-    #[error(
-        "account for every record of slice {slice}: {records} came in, {accounted} went out; nothing of it is published"
-    )]
-    Conservation {
-        /// The slice.
-        slice: Slice,
-        /// Records in the service's answers.
-        records: u64,
-        /// Rows, rejects, repeats and the neighbour's.
-        accounted: u64,
-    },
     /// The service's own clock says that the slice is not closed.
     #[error(
         "commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; set this machine's clock, or run again later",
@@ -170,12 +158,11 @@ impl JobError {
                 ErrorKind::Service
             }
             Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
+            Self::Commit(CommitError::Conservation { .. }) => ErrorKind::Internal,
             Self::Commit(_) | Self::Store(_) => ErrorKind::Storage,
-            Self::Write(_)
-            | Self::Partition(_)
-            | Self::Rows(_)
-            | Self::Conservation { .. }
-            | Self::Died { .. } => ErrorKind::Internal,
+            Self::Write(_) | Self::Partition(_) | Self::Rows(_) | Self::Died { .. } => {
+                ErrorKind::Internal
+            }
             Self::Rejects { .. } => ErrorKind::Data,
             Self::Read(ReadError::Output(_)) => ErrorKind::Usage,
             Self::Read(_) => ErrorKind::Data,

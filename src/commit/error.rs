@@ -46,6 +46,18 @@ pub enum CommitError {
         /// How often it was created.
         tries: u32,
     },
+    /// Records that came in are in none of the places where they go.
+    #[error(
+        "account for every record of slice {slice}: {records} came in, {accounted} went out; nothing of it is published"
+    )]
+    Conservation {
+        /// The slice.
+        slice: String,
+        /// Records in the service's answers.
+        records: u64,
+        /// Rows, rejects, repeats and the neighbour's.
+        accounted: u64,
+    },
     /// The commit may or may not be there.
     #[error(
         "learn whether slice {slice} is committed after {tries} tries; run again, it will be found out"

@@ -4,7 +4,7 @@
 //!
 //! 1. The files of an attempt are written into invisible uploads and sealed (`write`). *After a
 //!    crash:* unfinished uploads; readers see nothing; they are swept once the slice is committed.
-//! 2. If the slice has a commit already the attempt is lost and its uploads are aborted. Else the
+//! 2. Conservation is checked. If the slice has a commit already the attempt is lost and its uploads are aborted. Else the
 //!    **attempt object** is put, which holds the whole commit to be. From here the owner deletes
 //!    nothing of its own until it has read a commit that names another attempt. *After a crash:*
 //!    an attempt object whose files are missing; the slice is scanned again.
@@ -63,6 +63,22 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Whether every record went somewhere, and every row is in a file.
+    fn check_conservation(&self) -> Result<(), CommitError> {
+        let Commit { slice, counts, .. } = &self.commit;
+        let written: u64 = self.files.iter().map(|file| file.entry.rows).sum();
+        if counts.conserve() && written == counts.rows {
+            return Ok(());
+        }
+        let rejects: u64 = counts.rejects.values().sum();
+        let found = written + rejects + counts.repeats + counts.outside_probe;
+        Err(CommitError::Conservation {
+            slice: slice.clone(),
+            records: counts.records,
+            accounted: found.saturating_sub(counts.copies),
+        })
+    }
+
     /// Gives the attempt up before it was recorded.
     pub async fn abort(mut self) {
         for file in &mut self.files {
@@ -93,6 +109,10 @@ pub async fn commit(
     clock: &dyn Clock,
     mut prepared: Prepared,
 ) -> Result<Outcome, CommitError> {
+    if let Err(error) = prepared.check_conservation() {
+        prepared.abort().await;
+        return Err(error);
+    }
     let slice = prepared.commit.slice.clone();
     if prepared.files.is_empty() && prepared.rejects.is_none() {
         return settle(store, clock, &prepared.commit).await;
@@ -253,3 +273,6 @@ async fn remove_unnamed(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
