@@ -111,13 +111,22 @@ struct Trouble {
     last: Instant,
     /// What the last failure was.
     what: String,
+    /// The one request that all of them answered, if they were answers to only one: a store may
+    /// always fail at it (Ceph does where an aborted upload is completed) and be well otherwise.
+    only: Option<String>,
 }
 
 impl Health {
-    /// Whether another request makes sense at `now`.
-    fn admit(&self, now: Instant) -> Result<(), GaveUp> {
+    /// Whether a request makes sense at `now`.
+    fn admit(&self, request: &str, now: Instant) -> Result<(), GaveUp> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Trouble { since, last, what }) = &*trouble else {
+        let Some(Trouble {
+            since,
+            last,
+            what,
+            only,
+        }) = &*trouble
+        else {
             return Ok(());
         };
         let silent = now.saturating_duration_since(*since);
@@ -125,24 +134,33 @@ impl Health {
             *trouble = None;
             return Ok(());
         }
-        if silent > GIVE_UP_AFTER {
+        let is_concerned = only.as_ref().is_none_or(|only| only == request);
+        if silent > GIVE_UP_AFTER && is_concerned {
             let last = what.clone();
             return Err(GaveUp { silent, last });
         }
         Ok(())
     }
 
-    /// A request that began at `began` got no good answer by `now`; true for the first of a row.
-    fn failed(&self, began: Instant, now: Instant, what: String) -> bool {
+    /// A request that began at `began` got no good answer by `now`, or, where `answered` names it,
+    /// a bad one; true for the first of a row.
+    fn failed(&self, answered: Option<&str>, began: Instant, now: Instant, what: String) -> bool {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = trouble.is_none();
-        let since = trouble.as_ref().map_or(began, |trouble| trouble.since);
+        let before = trouble.take();
+        let is_first = before.is_none();
+        let (since, only) = match before {
+            None => (began, answered.map(str::to_owned)),
+            Some(Trouble { since, only, .. }) => {
+                (since, only.filter(|only| Some(only.as_str()) == answered))
+            }
+        };
         *trouble = Some(Trouble {
             since,
             last: now,
             what,
+            only,
         });
-        first
+        is_first
     }
 
     fn answered(&self) {
@@ -158,8 +176,12 @@ struct Transport {
 }
 
 impl Transport {
-    fn failed(&self, began: Instant, what: &dyn std::fmt::Display) {
-        if self.health.failed(began, Instant::now(), what.to_string()) {
+    fn failed(&self, answered: Option<&str>, began: Instant, what: &dyn std::fmt::Display) {
+        let what = what.to_string();
+        if self
+            .health
+            .failed(answered, began, Instant::now(), what.clone())
+        {
             warn!(%what, "the store does not answer as it should");
         }
     }
@@ -231,18 +253,19 @@ impl HttpService for Transport {
             return self.ask_metadata(request).await;
         }
         let began = Instant::now();
-        self.health.admit(began).map_err(Self::refuse)?;
+        let name = format!("{} {}", request.method(), request.uri());
+        self.health.admit(&name, began).map_err(Self::refuse)?;
         let without_body = request.method() == Method::HEAD;
         let response = match self.inner.execute(request).await {
             Ok(response) => response,
             Err(error) => {
-                self.failed(began, &chain(&error));
+                self.failed(None, began, &chain(&error));
                 return Err(error);
             }
         };
         let status = response.status();
         if is_trouble(status) {
-            self.failed(began, &status);
+            self.failed(Some(&name), began, &status);
             return Ok(response);
         }
         self.health.answered();
@@ -298,29 +321,40 @@ mod tests {
     #[test]
     fn a_store_that_fails_all_the_time_is_given_up() {
         let (health, start) = (Health::default(), Instant::now());
-        assert!(health.failed(start, start + s(10), String::new()));
-        assert!(health.admit(start + s(11)).is_ok());
-        assert!(!health.failed(start + s(11), start + s(29), String::new()));
-        assert!(health.admit(start + s(30)).is_ok());
-        assert!(health.admit(start + s(31)).is_err());
+        assert!(health.failed(None, start, start + s(10), String::new()));
+        assert!(health.admit("GET /a", start + s(11)).is_ok());
+        assert!(!health.failed(None, start + s(11), start + s(29), String::new()));
+        assert!(health.admit("GET /a", start + s(30)).is_ok());
+        assert!(health.admit("GET /a", start + s(31)).is_err());
     }
 
     #[test]
     fn one_good_answer_makes_up_for_all_failures() {
         let (health, start) = (Health::default(), Instant::now());
-        health.failed(start, start + s(29), String::new());
+        health.failed(None, start, start + s(29), String::new());
         health.answered();
-        assert!(health.admit(start + s(31)).is_ok());
-        assert!(health.failed(start + s(31), start + s(32), String::new()));
-        assert!(health.admit(start + s(33)).is_ok());
+        assert!(health.admit("GET /a", start + s(31)).is_ok());
+        assert!(health.failed(None, start + s(31), start + s(32), String::new()));
+        assert!(health.admit("GET /a", start + s(33)).is_ok());
     }
 
     #[test]
     fn failures_of_long_ago_say_nothing() {
         let (health, start) = (Health::default(), Instant::now());
-        health.failed(start, start + s(1), String::new());
-        assert!(health.admit(start + s(40)).is_ok());
-        health.failed(start + s(40), start + s(41), String::new());
-        assert!(health.admit(start + s(42)).is_ok());
+        health.failed(None, start, start + s(1), String::new());
+        assert!(health.admit("GET /a", start + s(40)).is_ok());
+        health.failed(None, start + s(40), start + s(41), String::new());
+        assert!(health.admit("GET /a", start + s(42)).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_always_fails_at_one_request_is_asked_others() {
+        let (health, start) = (Health::default(), Instant::now());
+        health.failed(Some("POST /a"), start, start + s(29), String::new());
+        health.failed(Some("POST /a"), start, start + s(31), String::new());
+        assert!(health.admit("POST /a", start + s(32)).is_err());
+        assert!(health.admit("HEAD /a", start + s(32)).is_ok());
+        health.failed(Some("HEAD /a"), start + s(32), start + s(33), String::new());
+        assert!(health.admit("GET /a", start + s(34)).is_err());
     }
 }
