@@ -8,15 +8,15 @@ use tracing::info;
 use crate::commit::{self, Commit, Outcome, Prepared, SliceCounts};
 use crate::decode::{Ingest, PageDecoder};
 use crate::error::{ErrorKind, JobError};
-use crate::job::{JobOptions, OnReject, World};
 use crate::partition;
 use crate::rejects::RejectsWriter;
 use crate::scan::{Page, ScanOptions, SliceScan};
 use crate::schema;
-use crate::setup::Setup;
+use crate::setup::{JobOptions, OnReject, Setup};
 use crate::sift::{Sifted, Sifter};
 use crate::store::StoreErrorKind;
 use crate::window::Slice;
+use crate::world::World;
 use crate::write::{Provenance, SliceWriter};
 
 /// What every slice of a run needs.

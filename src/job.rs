@@ -3,12 +3,13 @@
 //! [`run`] always returns a report: a failed run still says what it committed. A slice that fails
 //! does not stop the others; refused credentials, a failing store and a signal do.
 
+pub use crate::setup::{JobOptions, LakeWish, OnReject};
+pub use crate::world::{Ids, World};
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
-use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info};
 
@@ -17,102 +18,10 @@ use crate::clock::Clock;
 use crate::commit::{self, Commit, Identity, Outcome, paths};
 use crate::error::{ErrorKind, JobError};
 use crate::plan::{Plan, watermark};
-use crate::progress::Progress;
 use crate::report::RunReport;
-use crate::scan::{ActivityClient, ClockField, ScanCounters};
 use crate::setup::Setup;
 use crate::store::Store;
-use crate::window::{Slice, SliceLength, format_time};
-use crate::write::WriteOptions;
-
-/// What to do with rejects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnReject {
-    /// Keep them beside the rows.
-    Keep,
-    /// Fail the slice.
-    Fail,
-}
-
-/// What a lake is to be. What is not given is the lake's own, or the default of a new one.
-#[derive(Debug, Clone)]
-pub struct LakeWish {
-    /// The service's host.
-    pub api_host: String,
-    /// The clock.
-    pub clock: Option<ClockField>,
-    /// What narrows the records.
-    pub filters: Option<Map<String, Value>>,
-    /// The length of a slice.
-    pub slice: Option<SliceLength>,
-}
-
-/// What a run of `scan` is to do. Plain values.
-#[derive(Debug, Clone)]
-pub struct JobOptions {
-    /// What the lake is to be.
-    pub wish: LakeWish,
-    /// The start of the window, in milliseconds since the epoch; else the lake's begin.
-    pub from_ms: Option<i64>,
-    /// The end of the window; else now.
-    pub until_ms: Option<i64>,
-    /// How far back a new lake begins without `from_ms`.
-    pub initial_ms: i64,
-    /// How long a slice settles; else the default of the lake's clock.
-    pub settle_ms: Option<i64>,
-    /// Slices in flight.
-    pub parallel: usize,
-    /// What to do with rejects.
-    pub on_reject: OnReject,
-    /// Whether the records' exact text is kept.
-    pub keep_raw: bool,
-    /// Whether only one run at a time ever writes to the lake.
-    pub single_writer: bool,
-    /// Answers above this are not fetched ahead, in bytes.
-    pub look_ahead_max_bytes: u64,
-    /// How files are written.
-    pub write: WriteOptions,
-}
-
-/// The handful of things that touch reality.
-pub struct World {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// The lake.
-    pub store: Store,
-    /// The service.
-    pub client: Arc<ActivityClient>,
-    /// What the client counts.
-    pub counters: Arc<ScanCounters>,
-    /// Becomes true when the run is to stop.
-    pub interrupted: watch::Receiver<bool>,
-    /// Ids of the run and of its attempts.
-    pub ids: Ids,
-    /// What a person watches.
-    pub progress: Progress,
-}
-
-/// Makes ids: of a run, of an attempt. Seeded in tests.
-#[derive(Debug)]
-pub struct Ids(Mutex<fastrand::Rng>);
-
-impl Ids {
-    /// Ids from a source of randomness.
-    pub fn new(random: fastrand::Rng) -> Self {
-        Self(Mutex::new(random))
-    }
-
-    /// Sixteen hexadecimal digits; no `-` in them.
-    pub(crate) fn next(&self) -> String {
-        format!(
-            "{:016x}",
-            self.0
-                .lock()
-                .expect("nothing panics while it draws")
-                .u64(..)
-        )
-    }
-}
+use crate::window::{Slice, format_time};
 
 /// Plans a run and prints nothing: no request is sent, and nothing is written.
 pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock) -> RunReport {
@@ -196,7 +105,7 @@ async fn run_slices(
     let store = &world.store;
     let found = Identity::load(store).await?;
     let setup = Setup::resolve(options, found, now_ms)?;
-    commit::check_names(store).await?;
+    let committed = commit::check_names(store).await?;
     let identity = setup
         .identity
         .clone()
@@ -205,7 +114,6 @@ async fn run_slices(
     // Another run may have made the lake a moment ago, and otherwise.
     let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);
     setup.describe(report);
-    let committed = commit::committed_slices(store).await?;
     let plan = setup.plan(options, now_ms, &committed);
     describe_plan(report, &plan);
     save(store, report).await?;

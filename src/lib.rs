@@ -24,7 +24,7 @@
 //! | [`commit`] | sealed files → visible and recorded, once; recovery | |
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
-//! | [`job`], [`setup`], [`attempt`] | the flow; the lake and the flags, one try at a slice | |
+//! | [`job`], [`attempt`], [`setup`], [`world`] | the flow; one try at a slice; what is asked of a run, and of which lake; what touches reality | |
 //! | [`report`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
@@ -40,6 +40,7 @@ pub mod job;
 
 mod attempt;
 mod setup;
+mod world;
 
 pub mod plan;
 pub mod window;

@@ -1,4 +1,5 @@
-//! The lake and the flags, brought together: what a lake is, and which slices of it a run scans.
+//! What is asked of a run, and the lake it is asked of, brought together: what the lake is, and which
+//! slices of it are scanned.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,12 +8,61 @@ use serde_json::{Map, Value};
 
 use crate::commit::{Identity, LakeSource};
 use crate::error::JobError;
-use crate::job::{JobOptions, LakeWish};
 use crate::plan::Plan;
 use crate::report::RunReport;
 use crate::scan::ClockField;
 use crate::schema;
 use crate::window::{SliceLength, TimeWindow};
+use crate::write::WriteOptions;
+
+/// What to do with rejects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReject {
+    /// Keep them beside the rows.
+    Keep,
+    /// Fail the slice.
+    Fail,
+}
+
+/// What a lake is to be. What is not given is the lake's own, or the default of a new one.
+#[derive(Debug, Clone)]
+pub struct LakeWish {
+    /// The service's host.
+    pub api_host: String,
+    /// The clock.
+    pub clock: Option<ClockField>,
+    /// What narrows the records.
+    pub filters: Option<Map<String, Value>>,
+    /// The length of a slice.
+    pub slice: Option<SliceLength>,
+}
+
+/// What a run of `scan` is to do. Plain values.
+#[derive(Debug, Clone)]
+pub struct JobOptions {
+    /// What the lake is to be.
+    pub wish: LakeWish,
+    /// The start of the window, in milliseconds since the epoch; else the lake's begin.
+    pub from_ms: Option<i64>,
+    /// The end of the window; else now.
+    pub until_ms: Option<i64>,
+    /// How far back a new lake begins without `from_ms`.
+    pub initial_ms: i64,
+    /// How long a slice settles; else the default of the lake's clock.
+    pub settle_ms: Option<i64>,
+    /// Slices in flight.
+    pub parallel: usize,
+    /// What to do with rejects.
+    pub on_reject: OnReject,
+    /// Whether the records' exact text is kept.
+    pub keep_raw: bool,
+    /// Whether only one run at a time ever writes to the lake.
+    pub single_writer: bool,
+    /// Answers above this are not fetched ahead, in bytes.
+    pub look_ahead_max_bytes: u64,
+    /// How files are written.
+    pub write: WriteOptions,
+}
 
 /// Minutes that a slice settles before it is scanned, by the clock of the lake: records are saved
 /// minutes after they happen, and become visible minutes after they are saved.
@@ -66,8 +116,8 @@ impl Setup {
                 identity.clock
             ))
         })?;
-        let minutes = u64::try_from(identity.slice_minutes).unwrap_or(0);
-        let length = SliceLength::try_new(Duration::from_secs(minutes.saturating_mul(60)))
+        let length = identity
+            .slice_length()
             .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
         if clock == ClockField::Created && identity.filters.contains_key("created")
             || clock == ClockField::Date && identity.filters.contains_key("date")

@@ -93,8 +93,8 @@ pub struct LakeStatus {
 /// Reads the status of a lake.
 pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
     let identity = load_identity(store).await?;
-    let minutes = u64::try_from(identity.slice_minutes).unwrap_or(0);
-    let length = SliceLength::try_new(std::time::Duration::from_secs(minutes.saturating_mul(60)))
+    let length = identity
+        .slice_length()
         .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
     let committed = commit::committed_slices(store).await?;
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();

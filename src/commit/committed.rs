@@ -23,31 +23,21 @@ const READS: usize = 16;
 /// An object there is empty or not named like a commit: whether its slice is committed cannot be
 /// known.
 pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitError> {
-    let mut slices = BTreeSet::new();
-    for object in store.list(&paths::commits()).await? {
-        let path = object.location;
-        match OwnObject::at(path.as_ref()) {
-            Some(OwnObject::Commit { .. }) if object.size == 0 => {
-                return Err(CommitError::Damaged {
-                    path,
-                    damage: Damage::Empty,
-                });
-            }
-            Some(OwnObject::Commit { slice }) => slices.insert(slice),
-            None if object.size == 0 && paths::is_folder(path.as_ref()) => continue,
-            _ => return Err(CommitError::Foreign { path }),
-        };
-    }
-    Ok(slices)
+    committed_below(store, &paths::commits()).await
 }
 
-/// Makes sure that nothing but this program's objects lies among the lake's own, and that none of
-/// those that decide is empty.
+/// The same, and makes sure that nothing but this program's objects lies among the lake's own, and
+/// that none of those that decide is empty.
 ///
 /// # Errors
 /// The first that is foreign or empty: what it means for the lake cannot be known.
-pub async fn check_names(store: &Store) -> Result<(), CommitError> {
-    for object in store.list(&Path::from(paths::FOLDER)).await? {
+pub async fn check_names(store: &Store) -> Result<BTreeSet<String>, CommitError> {
+    committed_below(store, &Path::from(paths::FOLDER)).await
+}
+
+async fn committed_below(store: &Store, folder: &Path) -> Result<BTreeSet<String>, CommitError> {
+    let mut slices = BTreeSet::new();
+    for object in store.list(folder).await? {
         let path = object.location;
         match OwnObject::at(path.as_ref()) {
             Some(OwnObject::Identity | OwnObject::Commit { .. } | OwnObject::Attempt { .. })
@@ -58,12 +48,15 @@ pub async fn check_names(store: &Store) -> Result<(), CommitError> {
                     damage: Damage::Empty,
                 });
             }
+            Some(OwnObject::Commit { slice }) => {
+                slices.insert(slice);
+            }
             Some(_) => {}
             None if object.size == 0 && paths::is_folder(path.as_ref()) => {}
             None => return Err(CommitError::Foreign { path }),
         }
     }
-    Ok(())
+    Ok(slices)
 }
 
 /// Reads the commits of slices, several at once, in no order; a slice without one is left out.

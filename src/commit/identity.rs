@@ -10,6 +10,7 @@ use super::sealed;
 use super::{CommitError, paths};
 use crate::clock::Clock;
 use crate::store::{Creation, Store};
+use crate::window::{SliceLength, SliceLengthError};
 
 const VERSION: u32 = 1;
 /// How often a lake is made that the store says is there, and is not.
@@ -90,6 +91,15 @@ impl Identity {
                 Err(damage) => Err(CommitError::Damaged { path, damage }),
             },
         }
+    }
+
+    /// The length of the lake's slices.
+    ///
+    /// # Errors
+    /// So many minutes are no slice: the lake is of another program, or was changed.
+    pub fn slice_length(&self) -> Result<SliceLength, SliceLengthError> {
+        let minutes = u64::try_from(self.slice_minutes).unwrap_or(0);
+        SliceLength::try_new(Duration::from_secs(minutes.saturating_mul(60)))
     }
 
     /// Reads the identity of a lake that should be there; `None` where there is no lake at all.

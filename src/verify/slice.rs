@@ -1,7 +1,6 @@
 //! One slice: what its commit names, and what the commit says of itself.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use object_store::path::Path;
 
@@ -33,8 +32,7 @@ impl Lake {
                 identity.clock
             ));
         }
-        let minutes = u64::try_from(identity.slice_minutes).unwrap_or(0);
-        let length = SliceLength::try_new(Duration::from_secs(minutes.saturating_mul(60))).ok();
+        let length = identity.slice_length().ok();
         if length.is_none() {
             flaws.push(format!(
                 "{} minutes are no length of a slice",

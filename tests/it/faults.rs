@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mdca_sim::{AboveCap, At, Change, Fault, PageLimits, Repeat, What};
+use mdca_sim::{At, Change, Fault, Repeat, What};
 
 use crate::support::scenario::{HOUR_MS, Scenario, assert_same, at, expect_conserved};
 
@@ -354,26 +354,6 @@ async fn bytes_that_stay_invalid_are_a_row_and_a_reject() {
     let line: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
     assert!(line["base64"].is_string(), "{line}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_takes_only_small_pages_is_asked_for_small_pages() {
-    for status in [400, 500] {
-        let (story, report) = small()
-            .options(|options| {
-                options.page_limits = PageLimits {
-                    cap: 500,
-                    above: AboveCap::Refuse(status),
-                    ..PageLimits::default()
-                };
-            })
-            .flags(&["--parallel", "1"])
-            .run()
-            .await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
-        assert!(report.page_limit_lowered);
-        story.expect_exact().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
