@@ -1,6 +1,5 @@
 //! One try at a slice: from the first page to the commit, or to nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracing::info;
@@ -15,6 +14,7 @@ use crate::schema;
 use crate::setup::{JobOptions, OnReject, Setup};
 use crate::sift::{Sifted, Sifter};
 use crate::store::StoreErrorKind;
+use crate::unknown::UnknownFields;
 use crate::window::Slice;
 use crate::world::World;
 use crate::write::{Provenance, SliceWriter};
@@ -32,7 +32,7 @@ pub(crate) struct SliceTask {
 pub(crate) struct SliceDone {
     pub(crate) outcome: Outcome,
     pub(crate) commit: Commit,
-    pub(crate) unknown: BTreeMap<String, u64>,
+    pub(crate) unknown: UnknownFields,
     /// What the store refused after the commit was there.
     pub(crate) trouble: Option<JobError>,
 }
@@ -42,18 +42,25 @@ struct Flow {
     decoder: PageDecoder,
     sifter: Sifter,
     counts: SliceCounts,
-    unknown: BTreeMap<String, u64>,
+    unknown: UnknownFields,
 }
 
 impl SliceTask {
     /// Scans a slice, writes its rows and commits them.
     pub(crate) async fn scan_and_commit(&self, slice: Slice) -> Result<SliceDone, JobError> {
         let attempt = self.world.ids.next();
-        match self.attempt(slice, &attempt).await {
+        let mut unknown = UnknownFields::default();
+        match self.attempt(slice, &attempt, &mut unknown).await {
+            Ok((outcome, commit)) => Ok(SliceDone {
+                outcome,
+                commit,
+                unknown,
+                trouble: None,
+            }),
             Err(error) if error.kind() == ErrorKind::Storage => {
-                self.judge(slice, &attempt, error).await
+                self.judge(slice, &attempt, error, unknown).await
             }
-            ended => ended,
+            Err(error) => Err(error),
         }
     }
 
@@ -64,6 +71,7 @@ impl SliceTask {
         slice: Slice,
         attempt: &str,
         error: JobError,
+        unknown: UnknownFields,
     ) -> Result<SliceDone, JobError> {
         let Ok(Some(commit)) = Commit::load(&self.world.store, &slice.to_string()).await else {
             return Err(error);
@@ -83,13 +91,18 @@ impl SliceTask {
                 Outcome::Lost
             },
             commit,
-            unknown: BTreeMap::new(),
+            unknown,
             trouble: (is_own || !is_swept).then_some(error),
         })
     }
 
-    /// One try at a slice.
-    async fn attempt(&self, slice: Slice, attempt: &str) -> Result<SliceDone, JobError> {
+    /// One try at a slice. What it met that the schema does not know is said however it ends.
+    async fn attempt(
+        &self,
+        slice: Slice,
+        attempt: &str,
+        unknown: &mut UnknownFields,
+    ) -> Result<(Outcome, Commit), JobError> {
         let name = slice.to_string();
         let store = &self.world.store;
         let mut writer = SliceWriter::new(
@@ -114,6 +127,7 @@ impl SliceTask {
                 return Err(error);
             }
         };
+        *unknown = flow.unknown;
         let mut files = match writer.finish().await {
             Ok(files) => files,
             Err(error) => {
@@ -146,12 +160,7 @@ impl SliceTask {
         };
         let commit = prepared.commit.clone();
         let outcome = commit::commit(store, self.world.clock.as_ref(), prepared).await?;
-        Ok(SliceDone {
-            outcome,
-            commit,
-            unknown: flow.unknown,
-            trouble: None,
-        })
+        Ok((outcome, commit))
     }
 
     /// Takes every page of a slice from the service to the writer.
@@ -171,7 +180,7 @@ impl SliceTask {
             decoder: PageDecoder::new(),
             sifter: Sifter::new(self.setup.clock),
             counts: SliceCounts::default(),
-            unknown: BTreeMap::new(),
+            unknown: UnknownFields::default(),
         };
         let mut interrupted = self.world.interrupted.clone();
         loop {
@@ -182,7 +191,7 @@ impl SliceTask {
             };
             let Some(page) = page else { break };
             let sifted;
-            (flow, sifted) = self.take_page(flow, page).await?;
+            (flow, sifted) = self.take_page(slice, flow, page).await?;
             scan.observe(sifted.seen)?;
             for (key, part) in partition::split(&sifted.rows)? {
                 writer.write(key, part).await?;
@@ -195,7 +204,12 @@ impl SliceTask {
     }
 
     /// Decodes and sifts a page where it may take its time.
-    async fn take_page(&self, mut flow: Flow, page: Page) -> Result<(Flow, Sifted), JobError> {
+    async fn take_page(
+        &self,
+        slice: Slice,
+        mut flow: Flow,
+        page: Page,
+    ) -> Result<(Flow, Sifted), JobError> {
         let ingest = Ingest {
             run: self.run.clone(),
             received_ms: self.world.clock.now_ms(),
@@ -208,7 +222,7 @@ impl SliceTask {
             let sifted = flow.sifter.sift(&page, &decoded)?;
             flow.counts.add(&sifted.counts);
             for (path, count) in decoded.unknown {
-                *flow.unknown.entry(path).or_default() += count;
+                flow.unknown.add(path, count, slice);
             }
             Ok((flow, sifted))
         });

@@ -12,7 +12,7 @@ use crate::write::WriteError;
 /// What the operator does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// A bug of this program.
+    /// A bug of this program, or a system that cannot run it.
     Internal,
     /// A flag, a variable or a file given by the user.
     Usage,
@@ -138,6 +138,15 @@ pub enum JobError {
     /// Something the user gave.
     #[error("{0}")]
     Usage(String),
+    /// The system refused what no run can do without.
+    #[error("{doing}")]
+    System {
+        /// What was asked of it.
+        doing: &'static str,
+        /// What it said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A task of this program died.
     #[error("scan slice {slice}: its task died; this is a bug")]
     Died {
@@ -160,9 +169,11 @@ impl JobError {
             Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
             Self::Commit(CommitError::Conservation { .. }) => ErrorKind::Internal,
             Self::Commit(_) | Self::Store(_) => ErrorKind::Storage,
-            Self::Write(_) | Self::Partition(_) | Self::Rows(_) | Self::Died { .. } => {
-                ErrorKind::Internal
-            }
+            Self::Write(_)
+            | Self::Partition(_)
+            | Self::Rows(_)
+            | Self::System { .. }
+            | Self::Died { .. } => ErrorKind::Internal,
             Self::Rejects { .. } => ErrorKind::Data,
             Self::Read(ReadError::Output(_)) => ErrorKind::Usage,
             Self::Read(_) => ErrorKind::Data,

@@ -195,7 +195,7 @@ async fn scan_all(
         };
         match result {
             Ok(done) => {
-                report.unknown(&slice, &done.unknown);
+                report.unknown.merge(done.unknown);
                 match done.outcome {
                     Outcome::Committed => {
                         report.slices.committed += 1;

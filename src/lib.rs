@@ -25,7 +25,7 @@
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
 //! | [`job`], [`attempt`], [`setup`], [`world`] | the flow; one try at a slice; what is asked of a run, and of which lake; what touches reality | |
-//! | [`report`], [`progress`] | what is said of it | |
+//! | [`report`], [`unknown`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
 //! | [`clock`], [`fingerprint`], [`error`] | time as an argument; when two records are the same; kinds of failure | the wall clock |
@@ -75,3 +75,4 @@ pub mod demo;
 pub mod clock;
 pub mod error;
 pub mod fingerprint;
+pub mod unknown;

@@ -74,14 +74,24 @@ fn main() -> ExitCode {
     };
     let interrupted = match listen(patience) {
         Ok(interrupted) => interrupted,
-        Err(error) => return complain(&JobError::Usage(format!("listen for signals: {error}"))),
+        Err(source) => {
+            return complain(&JobError::System {
+                doing: "listen for signals",
+                source,
+            });
+        }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return complain(&JobError::Usage(format!("start the runtime: {error}"))),
+        Err(source) => {
+            return complain(&JobError::System {
+                doing: "start the runtime",
+                source,
+            });
+        }
     };
     // In a task of its own: a panic becomes an error with its exit code.
     let ended = runtime.block_on(async { tokio::spawn(run(cli, interrupted)).await });
@@ -96,7 +106,7 @@ fn main() -> ExitCode {
 /// Has every block of 128 KiB and more come from the system and go back to it at once, and all
 /// others come from one arena. Left alone, glibc raises that bound to the size of a page of records,
 /// gives each thread an arena of its own, and keeps in each what pages leave behind: the peak is two
-/// to three times as high, and creeps up with the length of the window (`benches/memory.py`).
+/// to three times as high, and creeps up with the length of the window (`benches/scan.py`).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "there is no safe door to these settings")]
 fn give_memory_back() {

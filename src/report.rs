@@ -8,12 +8,9 @@ use serde::Serialize;
 use crate::commit::SliceCounts;
 use crate::error::{ErrorKind, JobError, chain};
 use crate::scan::ScanCounts;
+use crate::unknown::{UnknownField, UnknownFields};
 use crate::window::{Slice, TimeWindow, format_time};
 
-/// Paths counted one by one; beyond, keys of an open-ended object are lumped together.
-const MAX_UNKNOWN_PATHS: usize = 1_000;
-/// The name of that lump.
-const OTHER_PATHS: &str = "(others)";
 /// Unknown fields shown to people; the lake's record has all of them.
 const SHOWN_UNKNOWN: usize = 10;
 
@@ -69,17 +66,6 @@ pub struct SliceTally {
     pub failed: u64,
 }
 
-/// A path that the schema does not know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UnknownField {
-    /// The path in the record.
-    pub path: String,
-    /// Records that have it.
-    pub count: u64,
-    /// The first slice that had it.
-    pub first_slice: String,
-}
-
 /// The report of one run of `scan`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunReport {
@@ -131,8 +117,11 @@ pub struct RunReport {
     /// Records, rows, rejects and repeats of the committed slices.
     #[serde(flatten)]
     pub counts: SliceCounts,
-    /// Paths that the schema does not know.
+    /// Paths that the schema does not know, once the run has ended.
     pub unknown_fields: Vec<UnknownField>,
+    /// The same while it goes on.
+    #[serde(skip)]
+    pub unknown: UnknownFields,
     /// Files committed.
     pub files: u64,
     /// Bytes of answers, decompressed.
@@ -181,6 +170,7 @@ impl RunReport {
             page_limit_lowered: false,
             counts: SliceCounts::default(),
             unknown_fields: Vec::new(),
+            unknown: UnknownFields::default(),
             files: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -204,36 +194,6 @@ impl RunReport {
             advice: error.advice(),
             exit: kind,
         });
-    }
-
-    /// Adds up the keys of a slice's records that the schema does not know.
-    pub fn unknown(&mut self, slice: &Slice, keys: &BTreeMap<String, u64>) {
-        for (path, count) in keys {
-            let known = self
-                .unknown_fields
-                .iter()
-                .position(|field| field.path == *path);
-            let path = if known.is_some() || self.unknown_fields.len() < MAX_UNKNOWN_PATHS {
-                path.as_str()
-            } else {
-                OTHER_PATHS
-            };
-            match self
-                .unknown_fields
-                .iter_mut()
-                .find(|field| field.path == path)
-            {
-                Some(field) => {
-                    field.count += count;
-                    field.first_slice = field.first_slice.clone().min(slice.to_string());
-                }
-                None => self.unknown_fields.push(UnknownField {
-                    path: path.to_owned(),
-                    count: *count,
-                    first_slice: slice.to_string(),
-                }),
-            }
-        }
     }
 
     /// Ends the report: what scanning cost, how long it took, and the exit code.
@@ -267,8 +227,7 @@ impl RunReport {
             0.0
         };
         self.peak_memory_bytes = peak_memory_bytes;
-        self.unknown_fields
-            .sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.path.cmp(&b.path)));
+        self.unknown_fields = self.unknown.to_list();
         self.failures.sort_by(|a, b| a.slice.cmp(&b.slice));
         let worst = self
             .failures

@@ -4,10 +4,11 @@
 //!
 //! 1. The files of an attempt are written into invisible uploads and sealed (`write`). *After a
 //!    crash:* unfinished uploads; readers see nothing; they are swept once the slice is committed.
-//! 2. Conservation is checked. If the slice has a commit already the attempt is lost and its uploads are aborted. Else the
-//!    **attempt object** is put, which holds the whole commit to be. From here the owner deletes
-//!    nothing of its own until it has read a commit that names another attempt. *After a crash:*
-//!    an attempt object whose files are missing; the slice is scanned again.
+//! 2. Conservation is checked. If the slice has a commit already the attempt is lost and its
+//!    uploads are aborted. Else the **attempt object** is put, which holds the whole commit to be.
+//!    From here the owner deletes nothing of its own until it has read a commit that names another
+//!    attempt. *After a crash:* an attempt object whose files are missing; the slice is scanned
+//!    again.
 //! 3. The commit is looked for once more, then the rejects and each file are published: after the
 //!    attempt object, so that nothing is ever there that no attempt names. An error is an unknown
 //!    outcome: a file of the right size is there. *After a crash:* some whole files of an attempt

@@ -22,7 +22,8 @@ pub struct Recovered {
 /// says that their slice is this run's business.
 ///
 /// An attempt whose slice is committed is cleared away. One without a commit whose files are all
-/// there is adopted: they are made durable and its commit is made now. Any other is left until its slice is committed.
+/// there is adopted: they are made durable and its commit is made now. Any other is left until its
+/// slice is committed.
 pub async fn recover(
     store: &Store,
     clock: &dyn Clock,

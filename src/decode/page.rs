@@ -25,6 +25,10 @@ use super::unmapped::{Step, Unmapped};
 /// through a set beyond.
 const FEW_KEYS: usize = 16;
 
+/// The most records that a page may hold, which is the largest page limit that can be asked for:
+/// columns of many tiny records take far more memory than their text does.
+const MAX_RECORDS: usize = 100_000;
+
 /// The builders of one page.
 pub(super) struct Builders {
     pub(super) leaves: Vec<Leaf>,
@@ -296,7 +300,13 @@ impl<'de> Visitor<'de> for Page<'_, '_, 'de> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<(), A::Error> {
         self.0.pass(b'[')?;
         loop {
-            let first = self.0.pass_to_element(self.0.facts.records.len());
+            let records_read = self.0.facts.records.len();
+            if records_read > MAX_RECORDS {
+                return Err(A::Error::custom(format_args!(
+                    "more than {MAX_RECORDS} records"
+                )));
+            }
+            let first = self.0.pass_to_element(records_read);
             if records
                 .next_element_seed(OneRecord {
                     reader: &mut *self.0,

@@ -167,3 +167,18 @@ fn what_is_no_array_is_an_error() {
     }
     assert_eq!(decode(" [ ] ").batch.num_rows(), 0);
 }
+
+#[test]
+fn no_page_holds_more_records_than_can_be_asked_for() {
+    let ingest = Ingest {
+        run: "r".to_owned(),
+        received_ms: 1,
+        keep_raw: false,
+    };
+    let page = |records: usize| format!("[{}]", vec!["0"; records].join(","));
+    let largest = PageDecoder::new().decode(&page(100_000), &ingest).unwrap();
+    assert_eq!(largest.records.len(), 100_000);
+    let error = PageDecoder::new().decode(&page(100_001), &ingest);
+    let said = crate::error::chain(&error.unwrap_err());
+    assert!(said.contains("more than 100000 records"), "{said}");
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mdca_sim::{At, Fault, Kind, Total, What};
+use serde_json::Value;
 
 use crate::support::readers;
 use crate::support::scenario::{DAY_MS, HOUR_MS, Scenario, assert_same, at, expect_conserved};
@@ -225,6 +226,56 @@ async fn a_lake_by_date_holds_what_happened_in_its_window() {
     );
     let expected: Vec<String> = (0..90).map(|n| format!("a{n:02}")).collect();
     assert_same(&story.ids(), &expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_that_the_schema_does_not_know_are_counted_from_their_first_slice_on() {
+    let (story, report) = Scenario::hours(3).activities(300).run().await;
+    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    let records: Vec<(i64, Value)> = story
+        .truth()
+        .iter()
+        .map(|record| {
+            (
+                record.created_ms,
+                serde_json::from_str(&record.json).unwrap(),
+            )
+        })
+        .collect();
+    for field in &report.unknown_fields {
+        println!("{field:?}");
+    }
+    // What the simulated tenant adds to what is documented.
+    for key in ["sessionId", "riskHints", "policy.matched"] {
+        let with_key = || {
+            records
+                .iter()
+                .filter(|(_, record)| record.get(key).is_some())
+        };
+        let hour = |(created, _): &(i64, Value)| (created - at("2026-11-18")) / HOUR_MS;
+        let first = with_key().map(hour).min().unwrap();
+        let field = report
+            .unknown_fields
+            .iter()
+            .find(|field| field.path == key)
+            .unwrap();
+        assert_eq!(field.count, with_key().count() as u64, "{key}");
+        assert!(
+            field
+                .first_slice
+                .starts_with(&format!("20261118T{first:02}")),
+            "{key}: {}",
+            field.first_slice
+        );
+        assert!(report.to_text().contains(key));
+    }
+    // A field with a column is not among them.
+    assert!(
+        !report
+            .unknown_fields
+            .iter()
+            .any(|field| field.path == "_id")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,12 @@
 """Reads a lake with two readers that are not ours, DuckDB and pyarrow.
 
-rows.py LAKE            one JSON object: for each reader the rows as [id, event_date, timestamp in ms]
-                        LAKE may be s3://bucket/folder, with the variables of the program; DuckDB reads it
-                        where its extension httpfs is installed, else the list is null
-rows.py - --serve       the same for every line of stdin, which names a lake: one line of JSON each
-rows.py LAKE --watch    reads every visible file again and again until stdin closes; prints how often,
+rows.py serve           for every line of stdin, which names a lake, a line with a JSON object: for each reader
+                        the rows as [id, event_date, timestamp in ms]. A lake may be s3://bucket/folder, with the
+                        variables of the program; DuckDB reads it where its extension httpfs is installed, else
+                        the list is null
+rows.py watch LAKE      reads every visible file again and again until stdin closes; prints how often,
                         and every error of the reader
-rows.py LAKE --ddl      runs the DDL that stands on stdin, inserts the lake's rows by name, prints their count
+rows.py ddl LAKE        runs the DDL that stands on stdin, inserts the lake's rows by name, prints their count
 """
 
 import glob
@@ -91,6 +91,17 @@ def by_pyarrow(lake):
     return [[i, d, t // 1000] for i, d, t in zip(table["activity_id"].to_pylist(), days, times)]
 
 
+def serve():
+    duckdb.sql("SET enable_external_file_cache = false")
+    for line in sys.stdin:
+        lake = line.rstrip("\n")
+        try:
+            out = {"duckdb": by_duckdb(lake), "pyarrow": by_pyarrow(lake)}
+        except Exception as error:
+            out = {"error": repr(error)}
+        print(json.dumps(out), flush=True)
+
+
 def watch(lake):
     closed = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), closed.set()), daemon=True).start()
@@ -124,24 +135,11 @@ def ddl(lake):
 
 
 def main():
-    lake, mode = sys.argv[1], (sys.argv[2:] or [""])[0]
-    if mode == "--serve":
-        duckdb.sql("SET enable_external_file_cache = false")
-        for line in sys.stdin:
-            lake = line.rstrip("\n")
-            try:
-                out = {"duckdb": by_duckdb(lake), "pyarrow": by_pyarrow(lake)}
-            except Exception as error:
-                out = {"error": repr(error)}
-            print(json.dumps(out), flush=True)
-        return
-    if mode == "--watch":
-        out = watch(lake)
-    elif mode == "--ddl":
-        out = ddl(lake)
+    mode, *lake = sys.argv[1:]
+    if mode == "serve":
+        serve()
     else:
-        out = {"duckdb": by_duckdb(lake), "pyarrow": by_pyarrow(lake)}
-    json.dump(out, sys.stdout)
+        json.dump({"watch": watch, "ddl": ddl}[mode](*lake), sys.stdout)
 
 
 main()

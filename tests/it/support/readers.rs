@@ -1,5 +1,6 @@
 //! Reading a lake with somebody else's readers.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
+use tempfile::TempDir;
 
 /// A row as a reader sees it: id, partition, `timestamp` in milliseconds.
 pub(crate) type Row = (String, String, i64);
@@ -27,8 +29,40 @@ enum Answer {
     },
 }
 
-/// The readers in a process that stays: starting them takes longer than reading a small lake.
-static SERVING: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>> = Mutex::new(None);
+/// The variables with which the readers reach a lake; none for a disk.
+type Variables = Vec<(&'static str, String)>;
+
+/// The readers in processes that stay, by their variables: starting them takes longer than reading
+/// a small lake.
+static SERVING: Mutex<BTreeMap<Variables, Serving>> = Mutex::new(BTreeMap::new());
+
+/// Readers that wait for the next lake.
+struct Serving {
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    /// `DuckDB` keeps its extensions in the home folder.
+    _home: TempDir,
+}
+
+impl Serving {
+    fn start(variables: &Variables) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        #[expect(
+            clippy::zombie_processes,
+            reason = "the readers end with the tests, when their stdin does"
+        )]
+        let mut child = command("serve", None)
+            .envs(variables.iter().cloned())
+            .env("HOME", home.path())
+            .spawn()
+            .expect("run ./tests/run once: it makes the Python environment");
+        Self {
+            questions: child.stdin.take().unwrap(),
+            answers: BufReader::new(child.stdout.take().unwrap()),
+            _home: home,
+        }
+    }
+}
 
 /// The interpreter that has `DuckDB` and pyarrow; `./tests/run` makes it.
 fn python() -> PathBuf {
@@ -36,10 +70,10 @@ fn python() -> PathBuf {
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python"))
 }
 
-fn command(lake: &Path, mode: Option<&str>) -> Command {
+fn command(mode: &str, lake: Option<&Path>) -> Command {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/rows.py");
     let mut command = Command::new(python());
-    command.arg(script).arg(lake).args(mode);
+    command.arg(script).arg(mode).args(lake);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
@@ -59,45 +93,29 @@ fn run(mut command: Command, input: &str) -> Vec<u8> {
     output.stdout
 }
 
-fn ask(lake: &Path) -> Answer {
+fn ask(lake: &str, variables: Variables) -> Answer {
     // A test that failed inside left the readers in no known state: they are started again.
     let mut serving = SERVING.lock().unwrap_or_else(|poisoned| {
         let mut serving = poisoned.into_inner();
-        *serving = None;
+        serving.clear();
         SERVING.clear_poison();
         serving
     });
-    let (questions, answers) = serving.get_or_insert_with(|| {
-        #[expect(
-            clippy::zombie_processes,
-            reason = "the readers end with the tests, when their stdin does"
-        )]
-        let mut child = command(Path::new("-"), Some("--serve"))
-            .spawn()
-            .expect("run ./tests/run once: it makes the Python environment");
-        let answers = child.stdout.take().unwrap();
-        (child.stdin.take().unwrap(), BufReader::new(answers))
-    });
-    writeln!(questions, "{}", lake.display()).unwrap();
+    let readers = serving.entry(variables).or_insert_with_key(Serving::start);
+    writeln!(readers.questions, "{lake}").unwrap();
     let mut answer = String::new();
-    answers.read_line(&mut answer).unwrap();
+    readers.answers.read_line(&mut answer).unwrap();
     serde_json::from_str(&answer).expect("the readers answer in JSON")
 }
 
 /// All rows of a lake, sorted; `DuckDB` and pyarrow agree on them, and every row lies in its day.
 pub(crate) fn rows(lake: &Path) -> Vec<Row> {
-    agreed(ask(lake))
+    agreed(ask(lake.to_str().unwrap(), Variables::new()))
 }
 
 /// The same for a lake in object storage, with the program's own variables.
-pub(crate) fn remote_rows(lake: &str, variables: &[(&str, String)]) -> Vec<Row> {
-    let mut command = command(Path::new(lake), None);
-    // DuckDB keeps its extensions in the home folder.
-    let home = tempfile::tempdir().unwrap();
-    command
-        .envs(variables.iter().cloned())
-        .env("HOME", home.path());
-    agreed(serde_json::from_slice(&run(command, "")).unwrap())
+pub(crate) fn remote_rows(lake: &str, variables: Variables) -> Vec<Row> {
+    agreed(ask(lake, variables))
 }
 
 fn agreed(answer: Answer) -> Vec<Row> {
@@ -163,7 +181,7 @@ pub(crate) fn rewrite(file: &Path, harm: &str) {
 /// Runs the DDL in `DuckDB`, fills the table from the lake, and counts its rows.
 pub(crate) fn rows_through_ddl(lake: &Path, ddl: &str) -> u64 {
     let read: serde_json::Value =
-        serde_json::from_slice(&run(command(lake, Some("--ddl")), ddl)).unwrap();
+        serde_json::from_slice(&run(command("ddl", Some(lake)), ddl)).unwrap();
     read["rows"].as_u64().unwrap()
 }
 
@@ -172,7 +190,7 @@ pub(crate) struct Watcher(std::process::Child);
 
 impl Watcher {
     pub(crate) fn start(lake: &Path) -> Self {
-        let mut command = command(lake, Some("--watch"));
+        let mut command = command("watch", Some(lake));
         Self(
             command
                 .spawn()

@@ -1,6 +1,10 @@
 //! The simplest client that follows the documented scan loop.
 
+use std::sync::LazyLock;
+
 use mdca_sim::{DEFAULT_AUTHORIZATION, Sim};
+use reqwest::Client;
+use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -36,11 +40,22 @@ pub(crate) fn scan_body(clock: &str, range: std::ops::Range<i64>, limit: u64) ->
     })
 }
 
+/// One client for all tests, because making one reads the system's certificates. It keeps no
+/// connection: each test has a runtime of its own.
+pub(crate) fn client() -> &'static Client {
+    static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+        Client::builder()
+            .redirect(Policy::none())
+            .pool_max_idle_per_host(0)
+            .build()
+            .unwrap()
+    });
+    &CLIENT
+}
+
 pub(crate) async fn post(sim: &Sim, body: &Value) -> reqwest::Result<Reply> {
     send(
-        reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?
+        client()
             .post(format!("{}/api/v1/activities/", sim.url()))
             .header("Authorization", DEFAULT_AUTHORIZATION)
             .body(body.to_string()),

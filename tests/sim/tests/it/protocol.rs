@@ -11,7 +11,7 @@ use mdca_sim::{
 };
 use serde_json::{Value, json};
 
-use crate::client::{HOUR_MS, ids, post, scan, scan_body, scan_ids, send};
+use crate::client::{HOUR_MS, client, ids, post, scan, scan_body, scan_ids, send};
 
 const UNTIL: i64 = FROM + 24 * HOUR_MS;
 
@@ -313,7 +313,7 @@ async fn one_activity_is_answered_without_an_envelope() {
         .remove(3);
     let get = |id: String| {
         send(
-            reqwest::Client::new()
+            client()
                 .get(format!("{}/cas/api/v1/activities/{id}/", sim.url()))
                 .header("Authorization", DEFAULT_AUTHORIZATION),
         )
@@ -328,10 +328,9 @@ async fn one_activity_is_answered_without_an_envelope() {
 #[tokio::test]
 async fn other_paths_are_the_portals_page() {
     let sim = Sim::start(tenant(1, 0), settled()).await.unwrap();
-    let reply =
-        send(reqwest::Client::new().post(format!("{}/api/v1/activities_kusto/", sim.url())))
-            .await
-            .unwrap();
+    let reply = send(client().post(format!("{}/api/v1/activities_kusto/", sim.url())))
+        .await
+        .unwrap();
     assert_eq!(reply.status, 404);
     assert!(
         String::from_utf8(reply.bytes)
@@ -354,7 +353,7 @@ async fn credentials_are_whole_header_values_and_end() {
     };
     let sim = Sim::start(tenant(1, 0), options).await.unwrap();
     let status = async |header: &str| {
-        let request = reqwest::Client::new().post(format!("{}/api/v1/activities/", sim.url()));
+        let request = client().post(format!("{}/api/v1/activities/", sim.url()));
         send(request.header("Authorization", header))
             .await
             .unwrap()
@@ -479,7 +478,7 @@ async fn a_query_string_asks_as_a_body_does() {
         sim.url()
     );
     let reply = send(
-        reqwest::Client::new()
+        client()
             .get(url)
             .header("Authorization", DEFAULT_AUTHORIZATION),
     )

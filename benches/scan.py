@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""What whole scans take: the real program, and the simulated tenant in a process of its own.
+
+    python3 benches/scan.py memory                     peak memory, by how much is scanned
+    python3 benches/scan.py stores s3://BUCKET/FOLDER  time to a disk, and to an object store
+
+Every scan takes pages of the same size: what differs is the length of the window. The last one of
+`memory` scans as many records as the longest window in the hours of the shortest, so its pages are
+as large as the tenant makes them. `stores` scans the same tenant into fresh lakes on a disk and in
+the store by turns; the store's variables are the program's own (AWS_ENDPOINT, ...). Figures are the
+program's own report. Flags of `scan` may follow --.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Ten full pages in an hour-long slice would be one tenant's busy day; two are a common one.
+RECORDS_PER_DAY = 50_000
+
+
+def build():
+    subprocess.run(
+        ["cargo", "build", "--release", "-p", "mdca-lake", "-p", "mdca-sim"], cwd=ROOT, check=True
+    )
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+
+
+@contextlib.contextmanager
+def tenant(programs, records, days):
+    """A tenant with so many records in so many days; its URL."""
+    process = subprocess.Popen(
+        [
+            programs / "mdca-sim",
+            "--activities", str(records),
+            "--days", str(days),
+            "--requests-per-minute", "0",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def scan(programs, url, lake, days, flags):
+    """The report of a scan of all that the tenant has."""
+    done = subprocess.run(
+        [
+            programs / "mdca-lake", "scan",
+            "--api-url", url,
+            "--lake", lake,
+            "--from", f"{days + 1}d",
+            "--settle", "0s",
+            "--requests-per-minute", "0",
+            "--report", "json",
+            *flags,
+        ],
+        env={**os.environ, "MDCA_API_TOKEN": "sim-token"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode != 0:
+        sys.exit(f"the scan failed: {done.stdout}")
+    return json.loads(done.stdout)
+
+
+def memory(programs, asked):
+    runs = [(records, max(1, records // RECORDS_PER_DAY)) for records in asked.records]
+    runs.append((runs[-1][0], runs[0][1]))
+    first = None
+    print(f"{'records':>9} {'days':>5} {'pages':>6} {'JSON MB':>8} {'peak MiB':>9} {'ratio':>6} {'rows/s':>8}")
+    for records, days in runs:
+        with tempfile.TemporaryDirectory() as folder, tenant(programs, records, days) as url:
+            report = scan(programs, url, f"{folder}/lake", days, asked.flags)
+        peak_mib = report["peak_memory_bytes"] / 2**20
+        first = first or peak_mib
+        rows = report["rows"]
+        print(
+            f"{rows:>9} {days:>5} {report['pages']:>6} {report['bytes_in'] / 1e6:>8.0f}"
+            f" {peak_mib:>9.0f} {peak_mib / first:>6.2f} {rows / report['elapsed_s']:>8.0f}"
+        )
+
+
+def stores(programs, asked):
+    seconds = {"disk": [], "store": []}
+    print(f"{'lake':>6} {'s':>7} {'peak MiB':>9} {'files':>6}")
+    with tempfile.TemporaryDirectory() as folder, tenant(programs, asked.records, 1) as url:
+        for turn in range(asked.times):
+            for where in seconds:
+                name = f"bench-{secrets.token_hex(8)}"
+                lake = f"{folder}/{name}" if where == "disk" else f"{asked.store}/{name}"
+                report = scan(programs, url, lake, 1, asked.flags)
+                seconds[where].append(report["elapsed_s"])
+                peak_mib = report["peak_memory_bytes"] / 2**20
+                print(f"{where:>6} {report['elapsed_s']:>7.2f} {peak_mib:>9.0f} {report['files']:>6}")
+    ratios = [store / disk for disk, store in zip(seconds["disk"], seconds["store"])]
+    print(f"store / disk: {statistics.median(ratios):.2f} in the median, of {[f'{r:.2f}' for r in ratios]}")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    kinds = arguments.add_subparsers(required=True)
+    kind = kinds.add_parser("memory")
+    kind.set_defaults(bench=memory)
+    kind.add_argument("--records", type=int, nargs="+", default=[50_000, 400_000])
+    kind.add_argument("flags", nargs="*", help="flags of scan, after --")
+    kind = kinds.add_parser("stores")
+    kind.set_defaults(bench=stores)
+    kind.add_argument("store", metavar="s3://BUCKET/FOLDER")
+    kind.add_argument("--records", type=int, default=50_000)
+    kind.add_argument("--times", type=int, default=5)
+    kind.add_argument("flags", nargs="*", help="flags of scan, after --")
+    asked = arguments.parse_args()
+    asked.bench(build(), asked)
+
+
+if __name__ == "__main__":
+    main()
