@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use crate::commit::{self, Commit, Outcome, Prepared, SliceCounts};
@@ -46,11 +47,16 @@ struct Flow {
 }
 
 impl SliceTask {
-    /// Scans a slice, writes its rows and commits them.
-    pub(crate) async fn scan_and_commit(&self, slice: Slice) -> Result<SliceDone, JobError> {
+    /// Scans a slice, writes its rows and commits them. The turn to scan ends where only the commit
+    /// is missing.
+    pub(crate) async fn scan_and_commit(
+        &self,
+        slice: Slice,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<SliceDone, JobError> {
         let attempt = self.world.ids.next();
         let mut unknown = UnknownFields::default();
-        match self.attempt(slice, &attempt, &mut unknown).await {
+        match self.attempt(slice, turn, &attempt, &mut unknown).await {
             Ok((outcome, commit)) => Ok(SliceDone {
                 outcome,
                 commit,
@@ -100,6 +106,7 @@ impl SliceTask {
     async fn attempt(
         &self,
         slice: Slice,
+        turn: OwnedSemaphorePermit,
         attempt: &str,
         unknown: &mut UnknownFields,
     ) -> Result<(Outcome, Commit), JobError> {
@@ -158,6 +165,7 @@ impl SliceTask {
             files,
             rejects,
         };
+        drop(turn);
         let commit = prepared.commit.clone();
         let outcome = commit::commit(store, self.world.clock.as_ref(), prepared).await?;
         Ok((outcome, commit))

@@ -180,7 +180,7 @@ pub struct ScanWindowArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Slices in flight; they share the budget
+    /// Slices scanned at once; they share the budget
     #[arg(long, env = "MDCA_PARALLEL", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub parallel: u8,
     /// Memory for rows that wait and pages on their way

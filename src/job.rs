@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 use tracing::{error, info};
 
@@ -152,6 +153,9 @@ async fn run_slices(
 }
 
 /// Keeps a few slices in flight, oldest first, until all are done or the run has to stop.
+///
+/// So many are scanned at once as asked for; while they are, all but one of as many may wait for the
+/// store to commit them. With one at a time nothing happens beside it.
 async fn scan_all(
     options: &JobOptions,
     world: &Arc<World>,
@@ -166,23 +170,27 @@ async fn scan_all(
         options: Arc::new(options.clone()),
         run: report.run.clone(),
     };
+    let scanning = Arc::new(Semaphore::new(options.parallel));
+    let in_flight = 2 * options.parallel - 1;
     let mut waiting = slices.into_iter();
     let mut flying: BTreeMap<Id, Slice> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     let mut stop = false;
     loop {
-        while !stop && tasks.len() < options.parallel {
-            if *world.interrupted.borrow() {
-                stop = true;
-                break;
+        let may_begin = !stop && tasks.len() < in_flight && waiting.len() > 0;
+        let ended = tokio::select! {
+            biased;
+            Some(ended) = tasks.join_next_with_id() => ended,
+            Ok(turn) = Arc::clone(&scanning).acquire_owned(), if may_begin => {
+                stop = *world.interrupted.borrow();
+                if !stop && let Some(slice) = waiting.next() {
+                    let task = task.clone();
+                    let handle = tasks.spawn(async move { task.scan_and_commit(slice, turn).await });
+                    flying.insert(handle.id(), slice);
+                }
+                continue;
             }
-            let Some(slice) = waiting.next() else { break };
-            let task = task.clone();
-            let handle = tasks.spawn(async move { task.scan_and_commit(slice).await });
-            flying.insert(handle.id(), slice);
-        }
-        let Some(ended) = tasks.join_next_with_id().await else {
-            break;
+            else => break,
         };
         let id = match &ended {
             Ok((id, _)) => *id,

@@ -50,7 +50,7 @@ pub struct JobOptions {
     pub initial_ms: i64,
     /// How long a slice settles; else the default of the lake's clock.
     pub settle_ms: Option<i64>,
-    /// Slices in flight.
+    /// Slices scanned at once.
     pub parallel: usize,
     /// What to do with rejects.
     pub on_reject: OnReject,

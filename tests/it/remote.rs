@@ -412,7 +412,9 @@ fn a_gateway_that_is_killed_and_comes_back_is_waited_for() {
     let gateway = || {
         Command::new("radosgw")
             .args(["-c", &configuration, "-f", "-n", "client.rgw.a"])
-            .arg(format!("--rgw_frontends=beast endpoint=127.0.0.1:{port}"))
+            .arg(format!(
+                "--rgw_frontends=beast endpoint=127.0.0.1:{port} tcp_nodelay=1"
+            ))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

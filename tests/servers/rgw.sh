@@ -62,7 +62,7 @@ memstore device bytes = 2147483648
 osd memory target = 1073741824
 [client.rgw.a]
 rgw data = $D/rgw
-rgw frontends = beast endpoint=127.0.0.1:$port
+rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 rgw enable usage log = false
 rgw enable ops log = false
 rgw thread pool size = 64
