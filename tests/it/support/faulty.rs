@@ -254,15 +254,19 @@ impl Turns {
 }
 
 impl Waiting {
+    /// Gives turns as long as every run has somebody who waits: a run may have several slices in
+    /// flight, and the one whose turn it was may not come back.
     fn next(&mut self) {
-        let all_wait = |run: &usize| self.queue.iter().any(|(waiting, _)| waiting == run);
-        if self.queue.is_empty() || !self.alive.iter().all(all_wait) {
-            return;
+        while !self.queue.is_empty() && self.alive.iter().all(|run| self.waits(*run)) {
+            let chosen = self.random.usize(..self.queue.len());
+            let (_, turn) = self.queue.swap_remove(chosen);
+            // Who does not wait any more has died.
+            let _ = turn.send(());
         }
-        let chosen = self.random.usize(..self.queue.len());
-        let (_, turn) = self.queue.swap_remove(chosen);
-        // Who does not wait any more has died.
-        let _ = turn.send(());
+    }
+
+    fn waits(&self, run: usize) -> bool {
+        self.queue.iter().any(|(waiting, _)| *waiting == run)
     }
 }
 
