@@ -207,6 +207,9 @@ impl JobError {
                 Some("renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked")
             }
             Self::Scan(_) => Some("run again later; nothing is lost, a rerun resumes"),
+            Self::System { .. } => {
+                Some("raise the limit that this process has reached (ulimit -a)")
+            }
             _ => None,
         }
     }

@@ -154,8 +154,8 @@ async fn run_slices(
 
 /// Keeps a few slices in flight, oldest first, until all are done or the run has to stop.
 ///
-/// So many are scanned at once as asked for; while they are, all but one of as many may wait for the
-/// store to commit them. With one at a time nothing happens beside it.
+/// As many are scanned at once as asked for; beside them one less may wait for the store to commit
+/// it. With one at a time nothing goes on beside it, so that its steps have one order.
 async fn scan_all(
     options: &JobOptions,
     world: &Arc<World>,
