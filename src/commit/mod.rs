@@ -5,10 +5,10 @@
 //! 1. The files of an attempt are written into invisible uploads and sealed (`write`). *After a
 //!    crash:* unfinished uploads; readers see nothing; they are swept once the slice is committed.
 //! 2. Conservation is checked. If the slice has a commit already the attempt is lost and its
-//!    uploads are aborted. Else the **attempt object** is put, which holds the whole commit to be.
-//!    From here the owner deletes nothing of its own until it has read a commit that names another
-//!    attempt. *After a crash:* an attempt object whose files are missing; the slice is scanned
-//!    again.
+//!    uploads are aborted and swept. Else the **attempt object** is put, which holds the whole commit
+//!    to be. From here the owner deletes nothing of its own until it has read a commit that names
+//!    another attempt. *After a crash:* an attempt object whose files are missing; the slice is
+//!    scanned again.
 //! 3. The commit is looked for once more, then the rejects and each file are published: after the
 //!    attempt object, so that nothing is ever there that no attempt names. An error is an unknown
 //!    outcome: a file of the right size is there. *After a crash:* some whole files of an attempt
@@ -119,9 +119,10 @@ pub async fn commit(
         return settle(store, clock, &prepared.commit).await;
     }
     match record(store, &prepared.commit).await {
-        Ok(true) => {}
-        Ok(false) => {
+        Ok(None) => {}
+        Ok(Some(winner)) => {
             prepared.abort().await;
+            finish(store, &winner).await?;
             return Ok(Outcome::Lost);
         }
         Err(error) => {
@@ -174,14 +175,14 @@ async fn look_again(
     }
 }
 
-/// Step 2: false where the slice is committed already.
-async fn record(store: &Store, commit: &Commit) -> Result<bool, CommitError> {
-    if Commit::load(store, &commit.slice).await?.is_some() {
-        return Ok(false);
+/// Step 2, unless the slice has a commit already: then that one.
+async fn record(store: &Store, commit: &Commit) -> Result<Option<Commit>, CommitError> {
+    let winner = Commit::load(store, &commit.slice).await?;
+    if winner.is_none() {
+        let attempt = Attempt::new(commit.clone());
+        store.put(&attempt.path(), attempt.seal()).await?;
     }
-    let attempt = Attempt::new(commit.clone());
-    store.put(&attempt.path(), attempt.seal()).await?;
-    Ok(true)
+    Ok(winner)
 }
 
 /// Steps 4 and 5 for an attempt whose files are all there.
