@@ -182,9 +182,10 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
     if let Some(error) = error.downcast_ref::<object_store::client::HttpError>() {
         use object_store::client::HttpErrorKind;
         return match error.kind() {
-            HttpErrorKind::Connect | HttpErrorKind::Timeout | HttpErrorKind::Interrupted => {
-                Some(StoreErrorKind::Silent)
-            }
+            HttpErrorKind::Connect
+            | HttpErrorKind::Request
+            | HttpErrorKind::Timeout
+            | HttpErrorKind::Interrupted => Some(StoreErrorKind::Silent),
             _ => None,
         };
     }

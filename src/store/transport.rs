@@ -31,9 +31,11 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// Failures that lie this far back say nothing about the store of now. Longer than the longest
 /// pause between two tries.
 const FORGET_AFTER: Duration = Duration::from_secs(15);
-/// Retries of one operation by count: more than fit into the time by the pauses between them, so that
-/// a store that restarts within [`GIVE_UP_AFTER`] is waited for.
-const MAX_RETRIES: usize = 60;
+/// The shortest pause between two tries; pauses are drawn at random from this one up.
+const MIN_PAUSE: Duration = Duration::from_millis(200);
+/// Retries of one operation by count: more than fit into [`RETRY_WITHIN`] if every pause is the
+/// shortest, so that a store that restarts within [`GIVE_UP_AFTER`] is waited for.
+const MAX_RETRIES: usize = 250;
 /// The same by time. Longer than [`GIVE_UP_AFTER`], which says more of what happened: this is met only
 /// where other operations get good answers meanwhile.
 const RETRY_WITHIN: Duration = Duration::from_secs(45);
@@ -46,7 +48,7 @@ const MAX_BODY_CHARS: usize = 300;
 pub(super) fn retry() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(200),
+            init_backoff: MIN_PAUSE,
             max_backoff: Duration::from_secs(4),
             base: 2.0,
         },
@@ -313,6 +315,19 @@ fn is_metadata_service(uri: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// With sixty retries a run of short pauses was over before the store was given up, and the
+    /// error did not say what to do.
+    #[test]
+    fn short_pauses_do_not_use_up_the_retries_before_the_time() {
+        let RetryConfig {
+            backoff,
+            max_retries,
+            retry_timeout,
+        } = retry();
+        let shortest = backoff.init_backoff * u32::try_from(max_retries).unwrap();
+        assert!(shortest > retry_timeout && retry_timeout > GIVE_UP_AFTER);
+    }
 
     fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
