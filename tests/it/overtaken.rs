@@ -1,5 +1,7 @@
 //! Somebody else commits a slice while a run works on it: at every single call.
 
+use std::fs;
+
 use mdca_lake::report::RunReport;
 use serde_json::Value;
 
@@ -19,12 +21,15 @@ async fn story() -> Story {
 }
 
 /// A run of which somebody else is faster: their commit, of a slice without rows, is there before
-/// the call at this position.
+/// the call at this position, and the attempt object that they found is swept.
 async fn overtaken(story: &Story, at: usize) -> (RunReport, Vec<Call>) {
     let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
+    let attempts = story.lake().join(format!("_mdca/attempts/{SLICE}"));
     let gate = Gate::new(move |call| {
         if call.index == at && !commit.exists() {
             sealed::write(&commit, &sealed::commit(SLICE));
+            // Nobody may have recorded an attempt yet.
+            let _ = fs::remove_dir_all(&attempts);
         }
         Fate::Pass
     });
