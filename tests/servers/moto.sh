@@ -13,7 +13,7 @@ mkdir -p "$D"
 port=$("$venv/bin/python" "$here/free_ports.py" 1)
 endpoint=http://127.0.0.1:$port
 # The first four requests make the user; from then on signatures count.
-INITIAL_NO_AUTH_ACTION_COUNT=4 setsid "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" >"$D/log" 2>&1 </dev/null &
+INITIAL_NO_AUTH_ACTION_COUNT=4 setsid "$venv/bin/python" "$here/moto_server.py" "$port" >"$D/log" 2>&1 </dev/null &
 echo $! >"$D/pids"
 for try in $(seq 80); do
     curl -s -o /dev/null "$endpoint/moto-api/" && break
