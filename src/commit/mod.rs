@@ -206,7 +206,6 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
         }
         match Commit::load(store, &commit.slice).await {
             Ok(Some(winner)) if winner.attempt == commit.attempt => {
-                store.uploads().persist(&path).await?;
                 finish(store, &winner).await?;
                 return Ok(Outcome::Committed);
             }
@@ -234,6 +233,10 @@ async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, C
 
 /// Step 5: leaves nothing of a committed slice but what its commit names.
 async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
+    // Whoever made the commit may have died before it was durable, and what is removed now is
+    // needed without it.
+    let commit = paths::commit(&winner.slice);
+    store.uploads().persist(&commit).await?;
     let own = paths::attempt(&winner.slice, &winner.attempt);
     for object in store.list(&paths::attempts_at(&winner.slice)).await? {
         let is_folder = object.size == 0 && paths::is_folder(object.location.as_ref());

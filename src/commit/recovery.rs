@@ -49,9 +49,6 @@ pub async fn recover(
             continue;
         };
         if let Some(winner) = Commit::load(store, &slice).await? {
-            // Whoever made it may have died before it was durable, and what is removed now is
-            // needed without it.
-            store.uploads().persist(&paths::commit(&slice)).await?;
             finish(store, &winner).await?;
             recovered.finished += 1;
         } else if has_all_files(store, &attempt.commit).await? {

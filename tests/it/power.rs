@@ -138,25 +138,32 @@ impl Disk {
         }
     }
 
-    /// What a power cut leaves. What is not durable is there all the same where `lucky` says so.
-    fn cut(&self, lucky: &mut dyn FnMut() -> bool) -> Rest {
+    /// What a power cut leaves. What is not durable in a folder or a file is there all the same where
+    /// `lucky` says so of its path.
+    fn cut(&self, lucky: &mut dyn FnMut(&Path) -> bool) -> Rest {
         let mut rest = Rest::new();
         self.cut_below(0, &self.root, lucky, &mut rest);
         rest
     }
 
-    fn cut_below(&self, at: usize, path: &Path, lucky: &mut dyn FnMut() -> bool, rest: &mut Rest) {
+    fn cut_below(
+        &self,
+        at: usize,
+        path: &Path,
+        lucky: &mut dyn FnMut(&Path) -> bool,
+        rest: &mut Rest,
+    ) {
         match &self.nodes[at] {
             Node::File { synced, dirty } => {
                 let left = match synced {
-                    Some(bytes) if !dirty || lucky() => Left::Bytes(bytes.clone()),
+                    Some(bytes) if !dirty || lucky(path) => Left::Bytes(bytes.clone()),
                     _ => Left::Empty,
                 };
                 rest.insert(path.to_owned(), left);
             }
             Node::Folder { now, synced } => {
                 rest.insert(path.to_owned(), Left::Folder);
-                for (name, node) in if lucky() { now } else { synced } {
+                for (name, node) in if lucky(path) { now } else { synced } {
                     self.cut_below(*node, &path.join(name), lucky, rest);
                 }
             }
@@ -178,18 +185,21 @@ fn make(lake: &Lake<'_>, rest: &Rest, root: &Path) {
     }
 }
 
-/// A run whose calls on the disk are written down, and may end before one of them.
+/// No call is met by anything.
+const UNDISTURBED: (usize, &str) = (0, "");
+
+/// A run whose calls on the disk are written down, one of which may be met by something.
 fn watched_run(
     place: &Place,
     lake: &Lake<'_>,
-    killed_at: usize,
+    (at, what): (usize, &str),
 ) -> (Ended, Vec<DiskCall>, PathBuf) {
     let (log, kept) = (place.fresh("calls"), place.fresh("kept"));
     std::fs::create_dir(&kept).unwrap();
     let watched = BadDisk {
         calls: "create,write,fsync,rename,link,unlink,mkdir",
-        at: killed_at,
-        what: "kill",
+        at,
+        what,
         log: Some(&log),
         keep: Some(&kept),
         ..BadDisk::default()
@@ -209,7 +219,7 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
     let mut random = random();
     let place = Place::small();
     let first = place.lake();
-    let (ended, calls, kept) = watched_run(&place, &first, 0);
+    let (ended, calls, kept) = watched_run(&place, &first, UNDISTURBED);
     assert_eq!(ended.code(), Some(0), "{ended}");
     first.expect_exact("undisturbed");
 
@@ -218,8 +228,8 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
     let (mut cuts, mut commits) = (0, 0);
     for call in &calls {
         disk.play(call, &kept);
-        let mut rests = vec![disk.cut(&mut || false)];
-        rests.extend((0..often(1)).map(|_| disk.cut(&mut || random.bool())));
+        let mut rests = vec![disk.cut(&mut |_| false)];
+        rests.extend((0..often(1)).map(|_| disk.cut(&mut |_| random.bool())));
         for (number, rest) in rests.into_iter().enumerate() {
             if seen.contains(&rest) {
                 continue;
@@ -248,7 +258,7 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
     }
     // What the program has called done is durable without any further run.
     let lake = place.lake();
-    make(&lake, &disk.cut(&mut || false), first.path());
+    make(&lake, &disk.cut(&mut |_| false), first.path());
     assert_eq!(lake.commits(), first.commits());
     assert_same(&lake.exported_ids(), &place.expected_ids());
     let visible = |lake: &Lake<'_>| files_below(&lake.path().join("activities")).len();
@@ -260,53 +270,124 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
     assert!(cuts > 50, "{cuts}");
 }
 
-/// A run dies, the next one finishes its work, and then the power goes: what the dead had not yet
-/// made durable must not be what the second one builds on.
+/// The removals of finished work are durable, and what they rest on is not: the worst luck.
+fn only_removals_last(folder: &Path) -> bool {
+    let own = |name| folder.components().any(|part| part.as_os_str() == name);
+    own("attempts") || own("staging")
+}
+
+/// What is left has no file that a commit names otherwise.
+fn assert_whole(lake: &Lake<'_>, what: &str) {
+    let verified = lake.verify();
+    // What was removed may be there again, with the attempt that names it.
+    for finding in verified.report()["findings"].as_array().unwrap() {
+        assert_eq!(finding["what"], "foreign", "{what}: {verified}");
+    }
+}
+
+/// A run dies, the next one finishes its work, and in the middle of that or after it the power
+/// goes: what the dead had not yet made durable must not be what the second one builds on.
 #[test]
-fn a_power_cut_after_a_run_that_finished_the_work_of_a_dead_one_costs_nothing() {
+fn a_power_cut_after_or_in_a_run_that_finishes_the_work_of_a_dead_one_costs_nothing() {
     if shim().is_none() {
         return;
     }
     let mut random = random();
     let place = Place::small();
-    let (_, all, _) = watched_run(&place, &place.lake(), 0);
+    let (_, all, _) = watched_run(&place, &place.lake(), UNDISTURBED);
     let mut positions: Vec<usize> = (2..=all.len()).collect();
     random.shuffle(&mut positions);
-    positions.truncate(often(30));
-    let (mut played, mut adopted) = (0, 0);
+    positions.truncate(often(15));
+    // Where something is visible and not durable yet.
+    positions.extend(all.windows(2).filter_map(|two| {
+        let became_visible = ["link", "rename"].contains(&two[0].name.as_str());
+        (became_visible && two[1].name == "fsync").then_some(two[1].position)
+    }));
+    let (mut played, mut adopted, mut cuts) = (0, 0, 0);
     for at in positions {
         let lake = place.lake();
-        let (dead, mut calls, kept) = watched_run(&place, &lake, at);
+        let (dead, calls, kept) = watched_run(&place, &lake, (at, "kill"));
         assert_eq!(dead.code(), None, "{dead}");
         let mut disk = Disk::new(lake.path());
-        calls.drain(..).for_each(|call| disk.play(&call, &kept));
-        let there: Vec<PathBuf> = disk.cut(&mut || true).into_keys().collect();
+        calls.iter().for_each(|call| disk.play(call, &kept));
+        let there: Vec<PathBuf> = disk.cut(&mut |_| true).into_keys().collect();
         if !there.iter().all(|path| path.exists()) {
             // It died inside a call of another thread, whose outcome was not written down.
             continue;
         }
         let what = format!("killed before call {at}");
-        let (next, calls, kept) = watched_run(&place, &lake, 0);
+        let (next, calls, kept) = watched_run(&place, &lake, UNDISTURBED);
         assert_eq!(next.code(), Some(0), "{what}: {next}");
+        let mut last = Rest::new();
         for call in &calls {
             disk.play(call, &kept);
+            let left = disk.cut(&mut only_removals_last);
+            if call.name == "unlink" && left != last {
+                let what = format!("{what}, the power goes after {call:?}");
+                let rest = place.lake();
+                make(&rest, &left, lake.path());
+                rest.expect_mended(&what);
+                last = left;
+                cuts += 1;
+            }
         }
         adopted += next.slices("adopted");
-        for lucky in [false, true] {
+        for luck in 0..3 {
             let rest = place.lake();
-            let left = disk.cut(&mut || lucky && random.bool());
+            let left = disk.cut(&mut |folder| match luck {
+                0 => false,
+                1 => random.bool(),
+                _ => only_removals_last(folder),
+            });
             make(&rest, &left, lake.path());
-            // What was removed may be there again, with the attempt that names it.
-            let verified = rest.verify();
-            for finding in verified.report()["findings"].as_array().unwrap() {
-                assert_eq!(finding["what"], "foreign", "{what}: {verified}");
-            }
+            assert_whole(&rest, &what);
             assert_eq!(rest.commits(), 2, "{what}");
             assert_same(&rest.exported_ids(), &place.expected_ids());
             rest.expect_mended(&what);
         }
         played += 1;
     }
-    println!("{played} power cuts after a run that died and one that ended; {adopted} adopted");
+    println!("{played} runs that died and were followed by one that ended; {adopted} adopted");
+    println!(
+        "{cuts} power cuts in the second run, {} after it",
+        3 * played
+    );
     assert!(played > 15, "{played}");
+}
+
+/// An fsync fails, the run says so or goes on, and after it the power goes: what it called done is
+/// there.
+#[test]
+fn a_power_cut_after_a_run_whose_fsync_failed_costs_nothing_that_it_called_done() {
+    const EIO: &str = "fail 5";
+    if shim().is_none() {
+        return;
+    }
+    let place = Place::small();
+    let (_, all, _) = watched_run(&place, &place.lake(), UNDISTURBED);
+    let (mut failed, mut survived) = (0, 0);
+    for at in all.iter().filter(|call| call.name == "fsync") {
+        let what = format!("{at:?} fails");
+        let lake = place.lake();
+        let (ended, calls, kept) = watched_run(&place, &lake, (at.position, EIO));
+        let mut disk = Disk::new(lake.path());
+        calls.iter().for_each(|call| disk.play(call, &kept));
+        for only_removals in [false, true] {
+            let rest = place.lake();
+            let left = disk.cut(&mut |folder| only_removals && only_removals_last(folder));
+            make(&rest, &left, lake.path());
+            if ended.code() == Some(0) {
+                assert_whole(&rest, &what);
+                assert_eq!(rest.commits(), 2, "{what}");
+                assert_same(&rest.exported_ids(), &place.expected_ids());
+            }
+            rest.expect_mended(&what);
+        }
+        match ended.code() {
+            Some(0) => survived += 1,
+            _ => failed += 1,
+        }
+    }
+    println!("{survived} runs went on after an fsync that failed, {failed} said so");
+    assert!(survived > 0 && failed > 0);
 }
