@@ -1,3 +1,6 @@
+use async_trait::async_trait;
+use bytes::Bytes;
+
 use super::*;
 use crate::clock::SystemClock;
 
@@ -68,4 +71,75 @@ async fn rows_that_are_in_no_file_stop_the_commit() {
         })
     ));
     assert!(!is_committed);
+}
+
+/// An upload whose publishing fails and leaves some bytes all the same.
+struct Torn {
+    store: Store,
+    path: Path,
+    leaves: &'static str,
+}
+
+#[async_trait]
+impl Upload for Torn {
+    async fn write(&mut self, _bytes: Bytes) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn seal(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn publish(&mut self) -> Result<(), StoreError> {
+        let bytes = Bytes::from_static(self.leaves.as_bytes());
+        self.store.put(&self.path, bytes).await?;
+        let error = std::io::Error::other("no answer");
+        Err(StoreError::new("publish", self.path.to_string(), error))
+    }
+
+    async fn abort(&mut self) {}
+}
+
+#[tokio::test]
+async fn what_an_error_in_publishing_left_counts_by_its_size() {
+    const WHOLE: &str = "{\"reason\":\"invalid_json\"}\n";
+    for (leaves, is_whole) in [(WHOLE, true), (&WHOLE[..9], false), ("", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::make(folder.path().to_str().unwrap()).unwrap();
+        let slice = "20261119T1000Z-20261119T1100Z";
+        let path = Path::from(format!("_mdca/rejects/{slice}-k3v9.jsonl"));
+        let counts = SliceCounts {
+            records: 1,
+            rejects: [("invalid_json".to_owned(), 1)].into(),
+            ..SliceCounts::default()
+        };
+        let entry = RejectsEntry {
+            path: path.to_string(),
+            lines: 1,
+            bytes: WHOLE.len() as u64,
+            checksum: String::new(),
+        };
+        let prepared = Prepared {
+            commit: Commit::new(
+                slice.to_owned(),
+                "k3v9".to_owned(),
+                "run".to_owned(),
+                0,
+                1,
+                Vec::new(),
+                Some(entry),
+                counts,
+            ),
+            files: Vec::new(),
+            rejects: Some(Box::new(Torn {
+                store: store.clone(),
+                path,
+                leaves,
+            })),
+        };
+        let outcome = commit(&store, &SystemClock::new(), prepared).await;
+        assert_eq!(outcome.is_ok(), is_whole, "{leaves}: {outcome:?}");
+        let is_committed = Commit::load(&store, slice).await.unwrap().is_some();
+        assert_eq!(is_committed, is_whole, "{leaves}");
+    }
 }

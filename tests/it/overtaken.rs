@@ -1,9 +1,10 @@
-//! Somebody else commits a slice while a run works on it: at every single call.
+//! Somebody else is at work on the same lake: at every single call of a run.
 
-use std::fs;
-
+use mdca_lake::commit;
 use mdca_lake::report::RunReport;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use crate::support::faulty::{Call, Fate, Gate};
 use crate::support::scenario::{Scenario, Story};
@@ -13,28 +14,45 @@ const SLICE: &str = "20261118T0000Z-20261118T0100Z";
 
 /// One slice with rows of several days, so that there are several files to publish.
 async fn story() -> Story {
+    story_in(false).await
+}
+
+async fn story_in(bucket: bool) -> Story {
     Scenario::hours(1)
         .activities(30)
+        .in_bucket(bucket)
         .flags(&["--parallel", "1", "--requests-per-minute", "0"])
         .start()
         .await
 }
 
 /// A run of which somebody else is faster: their commit, of a slice without rows, is there before
-/// the call at this position, and the attempt object that they found is swept.
-async fn overtaken(story: &Story, at: usize) -> (RunReport, Vec<Call>) {
+/// the call at this position, and they have cleared up. At another position it may die; then there
+/// is no report.
+async fn overtaken(
+    story: &Story,
+    at: usize,
+    dies_at: Option<usize>,
+) -> (Option<RunReport>, Vec<Call>) {
     let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
-    let attempts = story.lake().join(format!("_mdca/attempts/{SLICE}"));
+    let store = story.store();
     let gate = Gate::new(move |call| {
         if call.index == at && !commit.exists() {
             sealed::write(&commit, &sealed::commit(SLICE));
-            // Nobody may have recorded an attempt yet.
-            let _ = fs::remove_dir_all(&attempts);
+            assert!(now(commit::clear_up(&store, SLICE)).unwrap());
         }
-        Fate::Pass
+        match dies_at {
+            Some(dies_at) if call.index >= dies_at => Fate::Die,
+            _ => Fate::Pass,
+        }
     });
-    let report = story.scan_on(story.guarded(&gate), 1, &[]).await;
+    let report = gate.live(story.scan_on(story.guarded(&gate), 1, &[])).await;
     (report, gate.calls())
+}
+
+/// Waits for something inside a call.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(future))
 }
 
 fn is_look(call: &Call) -> bool {
@@ -64,7 +82,8 @@ async fn who_is_overtaken_leaves_nothing_and_stops_at_the_next_look() {
     let began = place(&|call| call.verb == "begin");
     for at in began..calls.len() {
         let story = story().await;
-        let (report, calls) = overtaken(&story, at).await;
+        let (report, calls) = overtaken(&story, at, None).await;
+        let report = report.expect("nobody died");
         let lost = u64::from(at <= create);
         assert_eq!(
             (report.exit_code, report.slices.lost_attempts),
@@ -88,4 +107,99 @@ async fn who_is_overtaken_leaves_nothing_and_stops_at_the_next_look() {
         story.expect_clean().await;
     }
     println!("overtaken at {} positions", calls.len() - began);
+}
+
+/// Of one who was overtaken and died, nothing is left but what nobody names any more: the next run
+/// clears it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_overtaken_and_dies_is_cleared_away() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (_, calls) = overtaken(&story().await, usize::MAX, None).await;
+    let place = |what: &dyn Fn(&Call) -> bool| calls.iter().position(what).unwrap();
+    let began = place(&|call| call.verb == "begin");
+    let create = place(&|call| call.verb == "create" && call.path.contains("/commits/"));
+    let mut died = 0;
+    for at in began..=create {
+        for later in [1, 1 + random.usize(..8), 1 + random.usize(..30)] {
+            let story = story().await;
+            let (report, _) = overtaken(&story, at, Some(at + later)).await;
+            died += u32::from(report.is_none());
+            let next = story.scan(&[]).await;
+            let what = format!("overtaken at {at}, died {later} later");
+            assert_eq!(next.exit_code, 0, "{what}: {}", next.to_text());
+            assert_eq!(story.visible_ids().await, Vec::<String>::new(), "{what}");
+            story.expect_clean().await;
+        }
+    }
+    println!("{died} died after they were overtaken");
+    assert!(died > 0);
+}
+
+/// A run that begins looks after what others left. Of one that is still at work it takes nothing but
+/// an attempt that is whole, which it commits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_begins_spoils_nothing_of_one_that_is_at_work() {
+    for in_bucket in [false, true] {
+        let whole = story_in(in_bucket).await;
+        let gate = Gate::new(|_| Fate::Pass);
+        whole.scan_on(whole.guarded(&gate), 1, &[]).await;
+        let (calls, mut adopted) = (gate.calls().len(), 0);
+        for at in 0..calls {
+            let story = story_in(in_bucket).await;
+            let (store, clock) = (story.store(), story.clock.clone());
+            let (outcomes, outcome) = std::sync::mpsc::channel();
+            let gate = Gate::new(move |call| {
+                if call.index == at {
+                    let recovered = now(commit::recover(&store, &clock, |_| true));
+                    outcomes.send(recovered.unwrap()).unwrap();
+                }
+                Fate::Pass
+            });
+            let report = story.scan_on(story.guarded(&gate), 1, &[]).await;
+            assert_eq!(
+                (report.exit_code, report.slices.committed),
+                (0, 1),
+                "at {at}: {}",
+                report.to_text()
+            );
+            adopted += outcome.recv().unwrap().adopted.len();
+            assert_eq!(story.visible_ids().await, story.expected_ids(), "at {at}");
+            story.expect_clean().await;
+        }
+        println!("in a bucket: {in_bucket}; began at {calls} positions, adopted {adopted}");
+        assert!(adopted > 0);
+    }
+}
+
+/// Two that make a lake at once, and not the same: who comes second adds nothing to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_another_makes_otherwise_is_theirs() {
+    let whole = story().await;
+    let gate = Gate::new(|_| Fate::Pass);
+    whole.scan_on(whole.guarded(&gate), 1, &[]).await;
+    let calls = gate.calls();
+    let is_making = |call: &Call| call.verb == "create" && call.path == "_mdca/lake.json";
+    let made = calls.iter().position(is_making).unwrap();
+    let mut theirs = sealed::identity(0);
+    theirs["filters"] = json!({"service": {"eq": [20892]}});
+    for at in 0..=made {
+        let story = story().await;
+        let identity = story.lake().join("_mdca/lake.json");
+        let (path, value) = (identity.clone(), theirs.clone());
+        let gate = Gate::new(move |call| {
+            if call.index == at {
+                sealed::write(&path, &value);
+            }
+            Fate::Pass
+        });
+        let report = story.scan_on(story.guarded(&gate), 1, &[]).await;
+        assert_eq!(report.exit_code, 2, "at {at}: {}", report.to_text());
+        assert_eq!(sealed::read(&identity), theirs, "at {at}");
+        assert_eq!(story.sim.requests().len(), 0, "at {at}");
+        let below = story.lake().join("_mdca");
+        let made = ["commits", "attempts", "staging", "runs"].map(|name| below.join(name));
+        assert!(!made.iter().any(|folder| folder.exists()), "at {at}");
+    }
 }
