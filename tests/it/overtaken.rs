@@ -2,6 +2,7 @@
 
 use mdca_lake::commit;
 use mdca_lake::report::RunReport;
+use object_store::path::Path;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -34,11 +35,11 @@ async fn overtaken(
     at: usize,
     dies_at: Option<usize>,
 ) -> (Option<RunReport>, Vec<Call>) {
-    let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
     let store = story.store();
     let gate = Gate::new(move |call| {
-        if call.index == at && !commit.exists() {
-            sealed::write(&commit, &sealed::commit(SLICE));
+        if call.index == at {
+            let commit = sealed::seal(&sealed::commit(SLICE).to_string());
+            now(store.create(&commit_path(), commit.into())).unwrap();
             assert!(now(commit::clear_up(&store, SLICE)).unwrap());
         }
         match dies_at {
@@ -55,33 +56,54 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     block_in_place(|| Handle::current().block_on(future))
 }
 
+fn commit_path() -> Path {
+    Path::from(format!("_mdca/commits/{SLICE}.json"))
+}
+
 fn is_look(call: &Call) -> bool {
-    call.verb == "get" && call.path == format!("_mdca/commits/{SLICE}.json")
+    call.verb == "get" && call.path == commit_path().as_ref()
 }
 
 fn is_record(call: &Call) -> bool {
     call.verb == "put" && call.path.starts_with("_mdca/attempts/")
 }
 
+fn is_publish(call: &Call) -> bool {
+    match call.verb {
+        "publish" | "complete" => true,
+        "put" => call.path.starts_with("activities/"),
+        _ => false,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_overtaken_leaves_nothing_and_stops_at_the_next_look() {
-    let whole = story().await;
+async fn who_is_overtaken_leaves_nothing_and_stops_at_the_next_look_on_a_disk() {
+    overtaken_anywhere(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_overtaken_leaves_nothing_and_stops_at_the_next_look_in_object_storage() {
+    overtaken_anywhere(true).await;
+}
+
+async fn overtaken_anywhere(in_bucket: bool) {
+    let whole = story_in(in_bucket).await;
     let gate = Gate::new(|_| Fate::Pass);
     let report = whole.scan_on(whole.guarded(&gate), 1, &[]).await;
     assert_eq!((report.exit_code, report.slices.committed), (0, 1));
     let calls = gate.calls();
     let place = |what: &dyn Fn(&Call) -> bool| calls.iter().position(what).unwrap();
     let record = place(&is_record);
-    let publish = place(&|call| call.verb == "publish");
+    let publish = place(&is_publish);
     let create = place(&|call| call.verb == "create" && call.path.contains("/commits/"));
     // The looks of steps 2 and 3: the last before the attempt object, and before the first file.
     let look_before = |end: usize| calls[..end].iter().rposition(is_look).unwrap();
     let (first_look, second_look) = (look_before(record), look_before(publish));
     assert!(first_look < record && record < second_look && second_look < publish);
 
-    let began = place(&|call| call.verb == "begin");
+    let began = place(&|call| call.verb == "begin" || is_look(call));
     for at in began..calls.len() {
-        let story = story().await;
+        let story = story_in(in_bucket).await;
         let (report, calls) = overtaken(&story, at, None).await;
         let report = report.expect("nobody died");
         let lost = u64::from(at <= create);
@@ -92,14 +114,11 @@ async fn who_is_overtaken_leaves_nothing_and_stops_at_the_next_look() {
             report.to_text()
         );
         assert_eq!(calls.iter().any(is_record), at > first_look, "at {at}");
-        assert_eq!(
-            calls.iter().any(|call| call.verb == "publish"),
-            at > second_look,
-            "at {at}"
-        );
+        assert_eq!(calls.iter().any(is_publish), at > second_look, "at {at}");
         if lost > 0 {
             assert_eq!(story.visible_ids().await, Vec::<String>::new(), "at {at}");
-            let commit = sealed::read(&story.lake().join(format!("_mdca/commits/{SLICE}.json")));
+            let commit = story.store().get(&commit_path()).await.unwrap().unwrap();
+            let commit: Value = serde_json::from_slice(&commit).unwrap();
             assert_eq!(commit["files"], Value::Array(Vec::new()), "at {at}");
         } else {
             assert_eq!(story.visible_ids().await, story.expected_ids(), "at {at}");
