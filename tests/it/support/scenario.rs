@@ -265,6 +265,14 @@ impl Story {
         ids
     }
 
+    /// The same without one record, which a fault makes a reject.
+    pub(crate) fn expected_ids_but(&self, record: u64) -> Vec<String> {
+        let rejected = &self.truth()[usize::try_from(record).unwrap()].id;
+        let mut ids = self.expected_ids();
+        ids.retain(|id| Some(id) != rejected.as_ref());
+        ids
+    }
+
     /// The ids of the lake's rows, sorted.
     pub(crate) fn ids(&self) -> Vec<String> {
         readers::rows(&self.lake)
