@@ -41,12 +41,12 @@ async fn overtaken(
     at: usize,
     dies_at: Option<usize>,
 ) -> (Option<RunReport>, Vec<Call>) {
-    let store = story.store();
+    let lake = story.store();
     let gate = Gate::new(move |call| {
         if call.index == at {
             let commit = sealed::seal(&sealed::commit(SLICE).to_string());
-            now(store.create(&commit_path(), commit.into())).unwrap();
-            assert!(now(commit::clear_up(&store, SLICE)).unwrap());
+            now(lake.create(&commit_path(), commit.into())).unwrap();
+            assert!(now(commit::clear_up(&lake, SLICE)).unwrap());
         }
         match dies_at {
             Some(dies_at) if call.index >= dies_at => Fate::Die,
@@ -177,11 +177,11 @@ async fn a_run_that_begins_spoils_nothing_of_one_that_is_at_work() {
         let (calls, mut adopted) = (gate.calls().len(), 0);
         for at in 0..calls {
             let story = story_in(in_bucket).await;
-            let (store, clock) = (story.store(), story.clock.clone());
+            let (lake, clock) = (story.store(), story.clock.clone());
             let (outcomes, outcome) = std::sync::mpsc::channel();
             let gate = Gate::new(move |call| {
                 if call.index == at {
-                    let recovered = now(commit::recover(&store, &clock, |_| true));
+                    let recovered = now(commit::recover(&lake, &clock, |_| true));
                     outcomes.send(recovered.unwrap()).unwrap();
                 }
                 Fate::Pass

@@ -309,7 +309,9 @@ fn a_power_cut_after_or_in_a_run_that_finishes_the_work_of_a_dead_one_costs_noth
         let (dead, calls, kept) = watched_run(&place, &lake, (at, "kill"));
         assert_eq!(dead.code(), None, "{dead}");
         let mut disk = Disk::new(lake.path());
-        calls.iter().for_each(|call| disk.play(call, &kept));
+        for call in &calls {
+            disk.play(call, &kept);
+        }
         let there: Vec<PathBuf> = disk.cut(&mut |_| true).into_keys().collect();
         if !there.iter().all(|path| path.exists()) {
             // It died inside a call of another thread, whose outcome was not written down.
@@ -371,7 +373,9 @@ fn a_power_cut_after_a_run_whose_fsync_failed_costs_nothing_that_it_called_done(
         let lake = place.lake();
         let (ended, calls, kept) = watched_run(&place, &lake, (at.position, EIO));
         let mut disk = Disk::new(lake.path());
-        calls.iter().for_each(|call| disk.play(call, &kept));
+        for call in &calls {
+            disk.play(call, &kept);
+        }
         for only_removals in [false, true] {
             let rest = place.lake();
             let left = disk.cut(&mut |folder| only_removals && only_removals_last(folder));
