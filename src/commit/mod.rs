@@ -16,9 +16,10 @@
 //! 4. The commit is created, only if none is there. On an error or "exists" it is read back: this
 //!    attempt → committed; another → lost; none → tried again. *After a crash:* the commit is
 //!    there or it is not; the next run finishes step 5 or adopts the attempt.
-//! 5. The files of every other attempt at the slice that the commit does not name are removed,
-//!    then those attempt objects, then unfinished uploads, the own attempt object last. *After a
-//!    crash:* the next run does this step again.
+//! 5. The commit is made durable, and unfinished uploads of the slice are swept: what is not
+//!    published by now never will be. Then the files of every other attempt at the slice that the
+//!    commit does not name are removed, then those attempt objects, the own attempt object last.
+//!    *After a crash:* the next run does this step again.
 //!
 //! Unfinished work is swept only once its slice is committed: until then it may be somebody's who
 //! is still running. Nothing here scans or reads Parquet.
@@ -225,7 +226,12 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
 /// Clears away an attempt of our own after another won.
 async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, CommitError> {
     info!(slice = %own.slice, attempt = %own.attempt, winner = %winner.attempt, "another attempt won");
-    // Our attempt object may have been swept while a file of ours was still on its way.
+    // Our attempt object may have been swept while a file of ours was still on its way. Should that
+    // file not go away now, somebody has to know of it.
+    let attempt = Attempt::new(own.clone());
+    if let Err(error) = store.put(&attempt.path(), attempt.seal()).await {
+        warn!(slice = %own.slice, error = &error as &dyn std::error::Error, "the lost attempt is not recorded again");
+    }
     remove_unnamed(store, own, winner).await?;
     finish(store, winner).await?;
     Ok(Outcome::Lost)
@@ -237,6 +243,8 @@ async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
     // needed without it.
     let commit = paths::commit(&winner.slice);
     store.uploads().persist(&commit).await?;
+    // First of all: whoever lost and does not know it can publish nothing more that is to be removed.
+    store.uploads().sweep(&winner.slice).await?;
     let own = paths::attempt(&winner.slice, &winner.attempt);
     for object in store.list(&paths::attempts_at(&winner.slice)).await? {
         let is_folder = object.size == 0 && paths::is_folder(object.location.as_ref());
@@ -248,7 +256,6 @@ async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
             store.delete(&object.location).await?;
         }
     }
-    store.uploads().sweep(&winner.slice).await?;
     store.delete(&own).await?;
     store.uploads().tidy(&winner.slice).await;
     Ok(())
