@@ -150,11 +150,11 @@ async fn who_is_overtaken_and_dies_is_cleared_away() {
     for at in began..=create {
         for later in [1, 1 + random.usize(..8), 1 + random.usize(..30)] {
             let story = story().await;
-            let dies = move |call: &Call| match call.index {
+            let ends = move |call: &Call| match call.index {
                 index if index >= at + later => Fate::Die,
                 _ => Fate::Pass,
             };
-            let (report, _) = overtaken(&story, at, dies).await;
+            let (report, _) = overtaken(&story, at, ends).await;
             died += u32::from(report.is_none());
             let next = story.scan(&[]).await;
             let what = format!("overtaken at {at}, died {later} later");
