@@ -226,13 +226,13 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
 /// Clears away an attempt of our own after another won.
 async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, CommitError> {
     info!(slice = %own.slice, attempt = %own.attempt, winner = %winner.attempt, "another attempt won");
-    // Our attempt object may have been swept while a file of ours was still on its way. Should that
-    // file not go away now, somebody has to know of it.
+    // A file of ours may still have been on its way when our attempt object was swept. Recorded
+    // again, the attempt is cleared away with all others: now, or by the next run.
     let attempt = Attempt::new(own.clone());
     if let Err(error) = store.put(&attempt.path(), attempt.seal()).await {
         warn!(slice = %own.slice, error = &error as &dyn std::error::Error, "the lost attempt is not recorded again");
+        remove_unnamed(store, own, winner).await?;
     }
-    remove_unnamed(store, own, winner).await?;
     finish(store, winner).await?;
     Ok(Outcome::Lost)
 }

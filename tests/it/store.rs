@@ -195,6 +195,32 @@ async fn of_sixteen_writers_one_creates() {
     }
 }
 
+/// Ceph answers a removal of many objects at once with an error for one that somebody else is just
+/// writing or removing; that of a single object it lets pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_and_removes_one_object_at_once_is_content() {
+    const ROUNDS: usize = 12;
+    for Place { name, store, .. } in places() {
+        println!("{name}");
+        let path = Path::from("_mdca/attempts/slice/attempt.json");
+        for _ in 0..ROUNDS {
+            let all = (0..16).map(|n| {
+                let (store, path) = (store.clone(), path.clone());
+                tokio::spawn(async move {
+                    if n % 2 == 0 {
+                        store.put(&path, bytes(1000)).await?;
+                    }
+                    store.delete(&path).await
+                })
+            });
+            for done in join_all(all).await {
+                done.unwrap().unwrap();
+            }
+            assert_eq!(store.size(&path).await.unwrap(), None);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_of_any_size_is_invisible_until_it_is_published() {
     for place in places() {
