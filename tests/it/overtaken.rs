@@ -2,12 +2,14 @@
 
 use mdca_lake::commit;
 use mdca_lake::report::RunReport;
+use mdca_lake::store::{Store, Upload};
 use mdca_sim::{At, Fault, What};
 use object_store::path::Path;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
+use crate::support::bucket::SMALL_PARTS;
 use crate::support::faulty::{Call, Fate, Gate};
 use crate::support::scenario::{Scenario, Story};
 use crate::support::sealed;
@@ -201,6 +203,69 @@ async fn who_is_overtaken_and_cannot_clear_up_leaves_that_to_the_next_run() {
         println!("in a bucket: {in_bucket}; {tried} tried, {failed} could not clear up");
         assert!(failed > 0);
     }
+}
+
+/// A loser who does not know it yet shows a file between any two calls of somebody who clears up,
+/// and dies: whatever can still be shown is cleared away, or can not be shown any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_while_another_clears_up_is_cleared_away() {
+    for in_bucket in [false, true] {
+        let (mut at, mut shown) = (0, 0);
+        loop {
+            let story = story_in(in_bucket).await;
+            assert_eq!(story.scan(&[]).await.exit_code, 0);
+            let lake = story.store();
+            let (attempt, mut upload) = loser(&lake).await;
+            let (outcomes, outcome) = std::sync::mpsc::channel();
+            let gate = Gate::new(move |call| {
+                if call.index == at {
+                    outcomes.send(now(upload.publish()).is_ok()).unwrap();
+                }
+                Fate::Pass
+            });
+            assert!(
+                commit::clear_up(&story.guarded(&gate), SLICE)
+                    .await
+                    .unwrap()
+            );
+            let Ok(was_shown) = outcome.try_recv() else {
+                break;
+            };
+            let what = format!("in a bucket: {in_bucket}; {}", gate.calls()[at]);
+            assert_eq!(lake.size(&attempt).await.unwrap(), None, "{what}");
+            assert_eq!(
+                story.visible_ids().await,
+                story.expected_ids_but(REJECT),
+                "{what}"
+            );
+            story.expect_clean().await;
+            at += 1;
+            shown += u32::from(was_shown);
+        }
+        println!("in a bucket: {in_bucket}; at {at} calls, shown {shown} times");
+        assert!(0 < shown && (shown as usize) < at);
+    }
+}
+
+/// Another attempt at the committed slice, recorded, with its first file ready to be published.
+async fn loser(lake: &Store) -> (Path, Box<dyn Upload>) {
+    const ATTEMPT: &str = "00000000105e0000";
+    let committed = lake.get(&commit_path()).await.unwrap().unwrap();
+    let mut commit: Value = serde_json::from_slice(&committed).unwrap();
+    commit.as_object_mut().unwrap().remove("checksum").unwrap();
+    let winner = commit["attempt"].as_str().unwrap();
+    let commit: Value = serde_json::from_str(&commit.to_string().replace(winner, ATTEMPT)).unwrap();
+    let file = Path::from(commit["files"][0]["path"].as_str().unwrap());
+    let attempt = json!({"version": 1, "commit_path": commit_path().as_ref(), "commit": commit});
+    let path = Path::from(format!("_mdca/attempts/{SLICE}/{ATTEMPT}.json"));
+    let sealed = sealed::seal(&attempt.to_string());
+    lake.put(&path, sealed.into()).await.unwrap();
+
+    let begun = lake.uploads().begin(&file, SLICE, ATTEMPT).await;
+    let mut upload = begun.unwrap();
+    upload.write(vec![0; 2 * SMALL_PARTS].into()).await.unwrap();
+    upload.seal().await.unwrap();
+    (file, upload)
 }
 
 /// A run that begins looks after what others left. Of one that is still at work it takes nothing but
