@@ -314,6 +314,26 @@ async fn what_a_dead_process_was_uploading_is_swept_with_its_slice_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sixteen_who_sweep_one_slice_at_once_leave_nothing() {
+    for place in places().into_iter().filter(Place::sweeps) {
+        println!("{}", place.name);
+        for attempt in 0..4 {
+            let (_, mut upload) = place.begin(SLICE, &format!("dead{attempt}")).await;
+            upload.write(bytes(9 * MIB)).await.unwrap();
+        }
+        assert_eq!(place.unfinished().len(), 4);
+        let sweepers = (0..16).map(|_| {
+            let store = place.store.clone();
+            tokio::spawn(async move { store.uploads().sweep(SLICE).await })
+        });
+        for swept in join_all(sweepers).await {
+            swept.unwrap().unwrap();
+        }
+        assert_eq!(place.unfinished(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_was_swept_away_cannot_be_published() {
     for place in places().into_iter().filter(Place::sweeps) {
         println!("{}", place.name);
