@@ -69,8 +69,6 @@ rgw thread pool size = 64
 rgw gc max objs = 7
 rgw lifecycle max objs = 7
 rgw num rados handles = 1
-rgw bucket quota ttl = 1
-rgw user quota bucket sync interval = 1
 CONF
 
 C="-c $D/ceph.conf"
