@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::{self, Damage};
 use super::{CommitError, paths};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::write::FileEntry;
 
 const VERSION: u32 = 1;
@@ -186,21 +186,18 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(commit: Commit) -> Self {
-        let commit_path = paths::commit(&commit.slice).to_string();
-        Self {
+    /// Writes the attempt object of a commit that is to be made.
+    pub(super) async fn put(store: &Store, commit: &Commit) -> Result<(), StoreError> {
+        let attempt = Self {
             version: VERSION,
-            commit_path,
-            commit,
-        }
+            commit_path: paths::commit(&commit.slice).to_string(),
+            commit: commit.clone(),
+        };
+        store.put(&attempt.path(), sealed::seal(&attempt)).await
     }
 
-    pub(super) fn path(&self) -> Path {
+    fn path(&self) -> Path {
         paths::attempt(&self.commit.slice, &self.commit.attempt)
-    }
-
-    pub(super) fn seal(&self) -> Bytes {
-        sealed::seal(self)
     }
 
     /// Reads the attempt object at `path`; `None` where there is none (any more).

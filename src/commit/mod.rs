@@ -14,8 +14,9 @@
 //!    outcome: a file of the right size is there. *After a crash:* some whole files of an attempt
 //!    without a commit, or all of them: then the next run adopts the attempt.
 //! 4. The commit is created, only if none is there. On an error or "exists" it is read back: this
-//!    attempt → committed; another → lost; none → tried again. *After a crash:* the commit is
-//!    there or it is not; the next run finishes step 5 or adopts the attempt.
+//!    attempt → committed; another → lost; none → tried again. Who lost puts its attempt object
+//!    again, which may have been removed while files of it were still to show. *After a crash:* the
+//!    commit is there or it is not; the next run finishes step 5 or adopts the attempt.
 //! 5. The commit is made durable, and unfinished uploads of the slice are swept: what is not
 //!    published by now never will be. Then the files of every other attempt at the slice that the
 //!    commit does not name are removed, then those attempt objects, the own attempt object last.
@@ -180,8 +181,7 @@ async fn look_again(
 async fn record(store: &Store, commit: &Commit) -> Result<Option<Commit>, CommitError> {
     let winner = Commit::load(store, &commit.slice).await?;
     if winner.is_none() {
-        let attempt = Attempt::new(commit.clone());
-        store.put(&attempt.path(), attempt.seal()).await?;
+        Attempt::put(store, commit).await?;
     }
     Ok(winner)
 }
@@ -228,8 +228,7 @@ async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, C
     info!(slice = %own.slice, attempt = %own.attempt, winner = %winner.attempt, "another attempt won");
     // A file of ours may still have been on its way when our attempt object was swept. Recorded
     // again, the attempt is cleared away with all others: now, or by the next run.
-    let attempt = Attempt::new(own.clone());
-    if let Err(error) = store.put(&attempt.path(), attempt.seal()).await {
+    if let Err(error) = Attempt::put(store, own).await {
         warn!(slice = %own.slice, error = &error as &dyn std::error::Error, "the lost attempt is not recorded again");
         remove_unnamed(store, own, winner).await?;
     }
