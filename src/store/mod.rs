@@ -88,7 +88,8 @@ pub trait Upload: Send {
 pub enum Creation {
     /// The object is new and ours.
     Created,
-    /// An object of that name was there before; it is as it was.
+    /// An object of that name is there, as it was: somebody else's, or our own from a first try whose
+    /// answer was lost.
     Existed,
 }
 

@@ -1,5 +1,5 @@
-//! The one way that requests to object storage take: how long they may take, when the run gives up,
-//! and what of an answer is passed on.
+//! The one way that requests to object storage take: how long they may take, which are sent again,
+//! when the run gives up, and what of an answer is passed on.
 //!
 //! `object_store` retries each operation by itself. What it cannot know is that the operation
 //! before has failed as well: here a store that gives no good answer for [`GIVE_UP_AFTER`] is
@@ -221,6 +221,19 @@ impl Transport {
         answer
     }
 
+    /// Sends a request. The answer is whole if `object_store` would not ask again for what is missing:
+    /// that of a listing and of a POST. Objects it reads on from where an answer ended.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let is_read_here = request.method() == Method::POST || is_listing(&request);
+        let response = self.inner.execute(request).await?;
+        if !is_read_here {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let body = body.bytes().await?;
+        Ok(HttpResponse::from_parts(parts, body.into()))
+    }
+
     /// Reads why an answer is no success, and passes on what `object_store` knows to handle.
     async fn look_into(&self, response: HttpResponse) -> Result<HttpResponse, HttpError> {
         let (mut parts, body) = response.into_parts();
@@ -258,11 +271,11 @@ impl HttpService for Transport {
         let name = format!("{} {}", request.method(), request.uri());
         self.health.admit(&name, began).map_err(Self::refuse)?;
         let without_body = request.method() == Method::HEAD;
-        let response = match self.inner.execute(request).await {
+        let response = match self.send(request).await {
             Ok(response) => response,
             Err(error) => {
                 self.failed(None, began, &chain(&error));
-                return Err(error);
+                return Err(to_be_sent_again(error));
             }
         };
         let status = response.status();
@@ -275,6 +288,29 @@ impl HttpService for Transport {
             return Ok(response);
         }
         self.look_into(response).await
+    }
+}
+
+/// Whether a request lists objects, in the words of S3 and Google, and of Azure.
+fn is_listing(request: &HttpRequest) -> bool {
+    asks_for(request, "list-type=2") || asks_for(request, "comp=list")
+}
+
+/// Whether a request has this in its query.
+fn asks_for(request: &HttpRequest, what: &str) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|pair| pair == what)
+}
+
+/// Has `object_store` send a request again whose answer got lost, which it does by itself only where
+/// it knows that twice is no more than once. Here that is so of all: who creates reads back what is
+/// there, and what is removed already is no failure.
+fn to_be_sent_again(error: HttpError) -> HttpError {
+    match error.kind() {
+        HttpErrorKind::Timeout | HttpErrorKind::Interrupted => {
+            HttpError::new(HttpErrorKind::Request, error)
+        }
+        _ => error,
     }
 }
 

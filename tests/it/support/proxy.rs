@@ -25,8 +25,12 @@ pub(crate) enum Action {
     Break,
     /// The store does it, and the connection breaks instead of its answer.
     LoseAnswer,
+    /// The same as from a gateway that is killed: a reset tells that nobody is there any more.
+    Reset,
     /// The answer's last byte is missing.
     CutAnswer,
+    /// The answer's last byte never comes, and the connection stays open.
+    Stall,
     /// The store is left alone, and this is the answer: a status and an S3 code.
     Refuse(u16, &'static str),
     /// Nothing happens for a while.
@@ -38,6 +42,8 @@ type Plan = Box<dyn FnMut(&Head) -> Action + Send>;
 /// A proxy that lives as long as the test process.
 pub(crate) struct Proxy {
     address: SocketAddr,
+    /// The path of the endpoint, with its slash.
+    path: String,
     seen: Arc<Mutex<Vec<(Head, Action)>>>,
 }
 
@@ -47,7 +53,9 @@ impl Proxy {
         endpoint: &str,
         plan: impl FnMut(&Head) -> Action + Send + 'static,
     ) -> Self {
-        let upstream = endpoint.trim_start_matches("http://").to_owned();
+        let upstream = endpoint.trim_start_matches("http://");
+        let (upstream, path) = upstream.split_at(upstream.find('/').unwrap_or(upstream.len()));
+        let (upstream, path) = (upstream.to_owned(), path.to_owned());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let plan: Arc<Mutex<Plan>> = Arc::new(Mutex::new(Box::new(plan)));
@@ -60,11 +68,15 @@ impl Proxy {
                 std::thread::spawn(move || serve(client, &upstream, &plan, &log).ok());
             }
         });
-        Self { address, seen }
+        Self {
+            address,
+            path,
+            seen,
+        }
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}{}", self.address, self.path)
     }
 
     /// The requests that were not passed on as they were.
@@ -123,7 +135,7 @@ fn serve(
             );
         }
         Action::Hold(time) => std::thread::park_timeout(time),
-        Action::Pass | Action::LoseAnswer | Action::CutAnswer => {}
+        Action::Pass | Action::LoseAnswer | Action::Reset | Action::CutAnswer | Action::Stall => {}
     }
     // The upstream's name stays as the client signed it.
     let mut server = TcpStream::connect(upstream)?;
@@ -139,7 +151,13 @@ fn serve(
     server.read_to_end(&mut answer)?;
     match action {
         Action::LoseAnswer => Ok(()),
+        Action::Reset => socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)),
         Action::CutAnswer => client.write_all(&answer[..answer.len().saturating_sub(1)]),
+        Action::Stall => {
+            client.write_all(&answer[..answer.len().saturating_sub(1)])?;
+            // Until the client goes away.
+            client.read_exact(&mut [0])
+        }
         _ => client.write_all(&answer),
     }
 }
