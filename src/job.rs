@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::commit::{self, Commit, Identity, Outcome, paths};
 use crate::error::{ErrorKind, JobError};
 use crate::plan::{Plan, watermark};
-use crate::report::RunReport;
+use crate::report::{Cost, RunReport};
 use crate::setup::Setup;
 use crate::store::Store;
 use crate::window::{Slice, format_time};
@@ -49,7 +49,10 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
         }
         Err(error) => report.failed(None, &error),
     }
-    report.finish(crate::scan::ScanCounts::default(), 0.0, None);
+    report.finish(Cost {
+        store_retries: store.map(Store::retries).unwrap_or_default(),
+        ..Cost::default()
+    });
     if report.exit_code == 0 {
         report.status = "planned";
     }
@@ -73,20 +76,18 @@ pub async fn run(options: &JobOptions, mut world: World) -> RunReport {
     }
     world.progress.finish();
     let elapsed = world.clock.elapsed().saturating_sub(started);
-    report.finish(
-        world.counters.counts(),
-        elapsed.as_secs_f64(),
-        peak_memory_bytes(),
-    );
+    let cost = || Cost {
+        scanned: world.counters.counts(),
+        store_retries: world.store.retries(),
+        elapsed_s: elapsed.as_secs_f64(),
+        peak_memory_bytes: peak_memory_bytes(),
+    };
+    report.finish(cost());
     if report.window.is_some()
         && let Err(error) = save(&world.store, &report).await
     {
         report.failed(None, &error);
-        report.finish(
-            world.counters.counts(),
-            elapsed.as_secs_f64(),
-            peak_memory_bytes(),
-        );
+        report.finish(cost());
     }
     report
 }

@@ -66,6 +66,19 @@ pub struct SliceTally {
     pub failed: u64,
 }
 
+/// What a run cost.
+#[derive(Debug, Clone, Default)]
+pub struct Cost {
+    /// What scanning cost.
+    pub scanned: ScanCounts,
+    /// Requests to object storage that failed and were sent again, by cause.
+    pub store_retries: BTreeMap<String, u64>,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+    /// The most memory that the process held, in bytes, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
 /// The report of one run of `scan`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunReport {
@@ -102,6 +115,8 @@ pub struct RunReport {
     pub requests: u64,
     /// Requests sent again, by cause.
     pub retries: BTreeMap<String, u64>,
+    /// Requests to object storage that failed and were sent again, by cause.
+    pub store_retries: BTreeMap<String, u64>,
     /// Time waited for the budget, in milliseconds, over all slices.
     pub budget_wait_ms: u64,
     /// Ranges that were stuck and halved.
@@ -162,6 +177,7 @@ impl RunReport {
             slices: SliceTally::default(),
             requests: 0,
             retries: BTreeMap::new(),
+            store_retries: BTreeMap::new(),
             budget_wait_ms: 0,
             halvings: 0,
             probes: 0,
@@ -196,8 +212,14 @@ impl RunReport {
         });
     }
 
-    /// Ends the report: what scanning cost, how long it took, and the exit code.
-    pub fn finish(&mut self, scanned: ScanCounts, elapsed_s: f64, peak_memory_bytes: Option<u64>) {
+    /// Ends the report: what scanning and storing cost, how long it took, and the exit code.
+    pub fn finish(&mut self, cost: Cost) {
+        let Cost {
+            scanned,
+            store_retries,
+            elapsed_s,
+            peak_memory_bytes,
+        } = cost;
         let ScanCounts {
             requests,
             bytes,
@@ -218,6 +240,7 @@ impl RunReport {
         self.total_differs = total_differs;
         self.page_limit_lowered = limit_lowered > 0;
         self.retries = retries;
+        self.store_retries = store_retries;
         self.elapsed_s = elapsed_s;
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rows = self.counts.rows as f64;
@@ -299,6 +322,10 @@ impl RunReport {
             self.requests,
             in_brackets("retries", &self.retries)
         )?;
+        if !self.store_retries.is_empty() {
+            let again = in_brackets("retries", &self.store_retries);
+            writeln!(o, "store      {again}")?;
+        }
         let counts = &self.counts;
         writeln!(
             o,

@@ -61,11 +61,10 @@ pub(super) fn connect(
         Some(unfinished) => uploads.with_unfinished(unfinished),
         None => uploads,
     };
-    Ok(Store::new(
-        objects,
-        Arc::new(uploads),
-        location.shown.clone(),
-    ))
+    Ok(Store {
+        retries: connector.retries(),
+        ..Store::new(objects, Arc::new(uploads), location.shown.clone())
+    })
 }
 
 type Made = (Arc<dyn ObjectStore>, Option<Arc<dyn Unfinished>>);

@@ -18,6 +18,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use remote::{PART_BYTES, RemoteUploads};
 pub use unfinished::{Unfinished, UnfinishedError, UnfinishedUpload};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use connect::Settings;
 use location::Location;
+use transport::Retries;
 
 /// Begins uploads, and sweeps those that were left behind.
 #[async_trait]
@@ -100,6 +102,7 @@ pub struct Store {
     uploads: Arc<dyn Uploads>,
     location: String,
     single_writer: bool,
+    retries: Arc<Retries>,
 }
 
 impl Store {
@@ -154,6 +157,7 @@ impl Store {
             uploads,
             location,
             single_writer: false,
+            retries: Arc::default(),
         }
     }
 
@@ -170,6 +174,12 @@ impl Store {
     /// The lake's location, as messages name it. Holds no secret.
     pub fn location(&self) -> &str {
         &self.location
+    }
+
+    /// Requests to object storage that failed so that they are sent again, by cause: `http_503`,
+    /// `timeout`, `connect`, `cut`. None on a disk.
+    pub fn retries(&self) -> BTreeMap<String, u64> {
+        self.retries.counts()
     }
 
     /// The objects, for readers of Parquet files.

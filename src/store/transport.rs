@@ -5,6 +5,7 @@
 //! before has failed as well: here a store that gives no good answer for [`GIVE_UP_AFTER`] is
 //! given up for all operations at once, so that a run ends within a minute.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,11 +58,29 @@ pub(super) fn retry() -> RetryConfig {
     }
 }
 
+/// Requests that failed so that they are sent again, by cause.
+#[derive(Debug, Default)]
+pub(super) struct Retries(Mutex<BTreeMap<String, u64>>);
+
+impl Retries {
+    fn count(&self, cause: String) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(cause).or_default() += 1;
+    }
+
+    /// The counts now.
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.clone()
+    }
+}
+
 /// Makes clients that all report to one [`Health`].
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     provider: Provider,
     health: Arc<Health>,
+    retries: Arc<Retries>,
     /// The client made last: that of the store itself, after those for its credentials.
     last: Arc<Mutex<Option<HttpClient>>>,
 }
@@ -71,8 +90,14 @@ impl Connector {
         Self {
             provider,
             health: Arc::default(),
+            retries: Arc::default(),
             last: Arc::default(),
         }
+    }
+
+    /// What its clients send again.
+    pub(super) fn retries(&self) -> Arc<Retries> {
+        Arc::clone(&self.retries)
     }
 
     /// The client of the store, once it is built.
@@ -93,6 +118,7 @@ impl HttpConnector for Connector {
             inner: ReqwestConnector::default().connect(&options)?,
             provider: self.provider,
             health: Arc::clone(&self.health),
+            retries: Arc::clone(&self.retries),
         });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
@@ -175,6 +201,7 @@ struct Transport {
     inner: HttpClient,
     provider: Provider,
     health: Arc<Health>,
+    retries: Arc<Retries>,
 }
 
 impl Transport {
@@ -275,12 +302,14 @@ impl HttpService for Transport {
             Ok(response) => response,
             Err(error) => {
                 self.failed(None, began, &chain(&error));
+                self.retries.count(cause(&error).to_owned());
                 return Err(to_be_sent_again(error));
             }
         };
         let status = response.status();
         if is_trouble(status) {
             self.failed(Some(&name), began, &status);
+            self.retries.count(format!("http_{}", status.as_u16()));
             return Ok(response);
         }
         self.health.answered();
@@ -311,6 +340,15 @@ fn to_be_sent_again(error: HttpError) -> HttpError {
             HttpError::new(HttpErrorKind::Request, error)
         }
         _ => error,
+    }
+}
+
+/// The word under which a request without an answer is counted: those of the scan protocol.
+fn cause(error: &HttpError) -> &'static str {
+    match error.kind() {
+        HttpErrorKind::Timeout => "timeout",
+        HttpErrorKind::Connect => "connect",
+        _ => "cut",
     }
 }
 

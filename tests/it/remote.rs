@@ -356,10 +356,25 @@ fn a_store_that_fails_once_at_every_request_fails_no_run() {
             let direct = tale.server.endpoint.clone();
             let proxy = failing_once(&direct, move || fault);
             tale.server.endpoint = proxy.endpoint();
-            expect_code(&tale.scan().output().unwrap(), 0);
+            let output = tale.scan().output().unwrap();
+            expect_code(&output, 0);
             tale.server.endpoint = direct;
             tale.check();
-            println!("{fault:?}: {} requests disturbed", proxy.disturbed());
+            let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            println!(
+                "{fault:?}: {} requests disturbed, {}",
+                proxy.disturbed(),
+                report["store_retries"]
+            );
+            // What was sent after the report was made is not in it, and objects are read on unseen.
+            let cause = match fault {
+                Action::Refuse(..) => "http_503",
+                _ => "cut",
+            };
+            let counted = report["store_retries"][cause].as_u64().unwrap();
+            let is_seen = fault != Action::CutAnswer;
+            let disturbed = proxy.disturbed() as u64;
+            assert!(counted <= disturbed && (counted + 2 >= disturbed || !is_seen));
         }
     }
 }

@@ -16,8 +16,9 @@ use crate::support::sealed;
 
 /// Commits of a lake that is more than two years old, slice by hour.
 const COMMITS: i64 = 20_000;
-/// Nobody waits longer for a status. It takes a fraction of it; the rest is for slow machines.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A status or a verification may take this many times as long as reading every commit and parsing
+/// it: machines differ, the ratio hardly. Unoptimised, as here, it is about 6.
+const MAX_RATIO: f64 = 15.0;
 
 fn open(lake: &Path) -> Store {
     Store::open(lake.to_str().unwrap()).unwrap()
@@ -62,17 +63,15 @@ fn lake_of(lake: &Path, hours: impl IntoIterator<Item = i64>, with_files: bool) 
     }
 }
 
-/// The time that processors have worked for this process, to 10 ms, where the system tells.
-fn cpu_time() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks: u64 = stat
-        .rsplit(") ")
-        .next()
-        .into_iter()
-        .flat_map(|fields| fields.split(' ').skip(11).take(2))
-        .filter_map(|ticks| ticks.parse::<u64>().ok())
-        .sum();
-    Duration::from_millis(10 * ticks)
+/// How long the commits of a lake take if each is read and parsed and nothing else.
+fn plain_reading(lake: &Path) -> Duration {
+    let started = Instant::now();
+    for entry in fs::read_dir(lake.join("_mdca/commits")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let commit: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert!(commit["slice"].is_string());
+    }
+    started.elapsed()
 }
 
 fn report(lake: &Path, run: &str, report: &Value) {
@@ -94,7 +93,9 @@ async fn twenty_thousand_commits_are_read_while_somebody_waits() {
             (0..COMMITS).filter(|hour| hour % 1_000 != 500),
             with_files,
         );
-        let (started, cpu) = (Instant::now(), cpu_time());
+        // Before and after: what else the machine does just then may end in between.
+        let before = plain_reading(&lake);
+        let started = Instant::now();
         let took = if with_files {
             let status = status_of(&lake).await;
             let took = started.elapsed();
@@ -112,9 +113,9 @@ async fn twenty_thousand_commits_are_read_while_somebody_waits() {
             took
         };
         let what = if with_files { "status" } else { "verify" };
-        let cpu = cpu_time().saturating_sub(cpu);
-        println!("{what} of {COMMITS} commits took {took:?}, and {cpu:?} of processors");
-        assert!(took < PATIENCE, "{what} took {took:?}");
+        let plain = before.max(plain_reading(&lake));
+        println!("{what} of {COMMITS} commits took {took:?}, plain reading {plain:?}");
+        assert!(took < plain.mul_f64(MAX_RATIO));
     }
 }
 
