@@ -153,23 +153,7 @@ impl Json {
     }
 
     fn number(&mut self, value: i64) {
-        // By hand: the formatting machinery takes several times as long, and records are full of numbers.
-        let mut digits = [0_u8; 20];
-        let mut at = digits.len();
-        let mut left = value.unsigned_abs();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + u8::try_from(left % 10).expect("a digit is a byte");
-            left /= 10;
-            if left == 0 {
-                break;
-            }
-        }
-        if value < 0 {
-            self.out.push('-');
-        }
-        self.out
-            .push_str(std::str::from_utf8(&digits[at..]).expect("digits are ASCII"));
+        self.out.push_str(itoa::Buffer::new().format(value));
     }
 
     fn push(&mut self, arguments: std::fmt::Arguments<'_>) {
