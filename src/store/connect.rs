@@ -62,7 +62,7 @@ pub(super) fn connect(
         None => uploads,
     };
     Ok(Store {
-        retries: connector.retries(),
+        health: connector.health(),
         ..Store::new(objects, Arc::new(uploads), location.shown.clone())
     })
 }

@@ -8,6 +8,7 @@
 mod connect;
 mod disk;
 mod error;
+mod health;
 mod location;
 mod refusal;
 mod remote;
@@ -30,8 +31,8 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 use xxhash_rust::xxh3::Xxh3;
 
 use connect::Settings;
+use health::Health;
 use location::Location;
-use transport::Retries;
 
 /// Begins uploads, and sweeps those that were left behind.
 #[async_trait]
@@ -102,7 +103,7 @@ pub struct Store {
     uploads: Arc<dyn Uploads>,
     location: String,
     single_writer: bool,
-    retries: Arc<Retries>,
+    health: Arc<Health>,
 }
 
 impl Store {
@@ -157,7 +158,7 @@ impl Store {
             uploads,
             location,
             single_writer: false,
-            retries: Arc::default(),
+            health: Arc::default(),
         }
     }
 
@@ -179,7 +180,7 @@ impl Store {
     /// Requests to object storage that failed so that they are sent again, by cause: `http_503`,
     /// `timeout`, `connect`, `cut`. None on a disk.
     pub fn retries(&self) -> BTreeMap<String, u64> {
-        self.retries.counts()
+        self.health.retries()
     }
 
     /// The objects, for readers of Parquet files.

@@ -1,12 +1,8 @@
 //! The one way that requests to object storage take: how long they may take, which are sent again,
-//! when the run gives up, and what of an answer is passed on.
+//! and what of an answer is passed on.
 //!
-//! `object_store` retries each operation by itself. What it cannot know is that the operation
-//! before has failed as well: here a store that gives no good answer for [`GIVE_UP_AFTER`] is
-//! given up for all operations at once, so that a run ends within a minute.
+//! `object_store` retries each operation by itself. What it cannot know of the others, [`Health`] knows.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,25 +15,20 @@ use object_store::client::{
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use tracing::warn;
 
+use super::health::Health;
 use super::location::Provider;
-use super::refusal::{GaveUp, NoCredentials, Refusal};
+use super::refusal::{NoCredentials, Refusal};
 use crate::error::chain;
 
 /// A request has this long from its first byte to the head of its answer, a body this long between
 /// two pieces: a part of 8 MiB goes out in it at 3.4 Mbit/s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-/// No request is sent to a store that has given no good answer for this long. The last one that
-/// was sent may take [`ANSWER_WITHIN`] more.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
-/// Failures that lie this far back say nothing about the store of now. Longer than the longest
-/// pause between two tries.
-const FORGET_AFTER: Duration = Duration::from_secs(15);
 /// The shortest pause between two tries; pauses are drawn at random from this one up.
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 /// Retries of one operation by count: more than fit into [`RETRY_WITHIN`] if every pause is the
-/// shortest, so that a store that restarts within [`GIVE_UP_AFTER`] is waited for.
+/// shortest, so that a store that restarts before it is given up is waited for.
 const MAX_RETRIES: usize = 250;
-/// The same by time. Longer than [`GIVE_UP_AFTER`], which says more of what happened: this is met only
+/// The same by time. Longer than a store is given, which says more of what happened: this is met only
 /// where other operations get good answers meanwhile.
 const RETRY_WITHIN: Duration = Duration::from_secs(45);
 /// How often a metadata service is asked for credentials that it may not have.
@@ -58,29 +49,11 @@ pub(super) fn retry() -> RetryConfig {
     }
 }
 
-/// Requests that failed so that they are sent again, by cause.
-#[derive(Debug, Default)]
-pub(super) struct Retries(Mutex<BTreeMap<String, u64>>);
-
-impl Retries {
-    fn count(&self, cause: String) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry(cause).or_default() += 1;
-    }
-
-    /// The counts now.
-    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.clone()
-    }
-}
-
 /// Makes clients that all report to one [`Health`].
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     provider: Provider,
     health: Arc<Health>,
-    retries: Arc<Retries>,
     /// The client made last: that of the store itself, after those for its credentials.
     last: Arc<Mutex<Option<HttpClient>>>,
 }
@@ -90,14 +63,13 @@ impl Connector {
         Self {
             provider,
             health: Arc::default(),
-            retries: Arc::default(),
             last: Arc::default(),
         }
     }
 
-    /// What its clients send again.
-    pub(super) fn retries(&self) -> Arc<Retries> {
-        Arc::clone(&self.retries)
+    /// How the store answers its clients.
+    pub(super) fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
     }
 
     /// The client of the store, once it is built.
@@ -118,81 +90,9 @@ impl HttpConnector for Connector {
             inner: ReqwestConnector::default().connect(&options)?,
             provider: self.provider,
             health: Arc::clone(&self.health),
-            retries: Arc::clone(&self.retries),
         });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
-    }
-}
-
-/// How the store has answered lately.
-#[derive(Debug, Default)]
-struct Health {
-    trouble: Mutex<Option<Trouble>>,
-    metadata_failures: AtomicU64,
-}
-
-/// A row of failures without a good answer between them.
-#[derive(Debug)]
-struct Trouble {
-    since: Instant,
-    last: Instant,
-    /// What the last failure was.
-    what: String,
-    /// The one request that all of them answered, if they were answers to only one: a store may
-    /// always fail at it (Ceph does where an aborted upload is completed) and be well otherwise.
-    only: Option<String>,
-}
-
-impl Health {
-    /// Whether a request makes sense at `now`.
-    fn admit(&self, request: &str, now: Instant) -> Result<(), GaveUp> {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Trouble {
-            since,
-            last,
-            what,
-            only,
-        }) = &*trouble
-        else {
-            return Ok(());
-        };
-        let silent = now.saturating_duration_since(*since);
-        if now.saturating_duration_since(*last) > FORGET_AFTER {
-            *trouble = None;
-            return Ok(());
-        }
-        let is_concerned = only.as_ref().is_none_or(|only| only == request);
-        if silent > GIVE_UP_AFTER && is_concerned {
-            let last = what.clone();
-            return Err(GaveUp { silent, last });
-        }
-        Ok(())
-    }
-
-    /// A request that began at `began` got no good answer by `now`, or, where `answered` names it,
-    /// a bad one; true for the first of a row.
-    fn failed(&self, answered: Option<&str>, began: Instant, now: Instant, what: String) -> bool {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = trouble.take();
-        let is_first = before.is_none();
-        let (since, only) = match before {
-            None => (began, answered.map(str::to_owned)),
-            Some(Trouble { since, only, .. }) => {
-                (since, only.filter(|only| Some(only.as_str()) == answered))
-            }
-        };
-        *trouble = Some(Trouble {
-            since,
-            last: now,
-            what,
-            only,
-        });
-        is_first
-    }
-
-    fn answered(&self) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -201,7 +101,6 @@ struct Transport {
     inner: HttpClient,
     provider: Provider,
     health: Arc<Health>,
-    retries: Arc<Retries>,
 }
 
 impl Transport {
@@ -233,19 +132,33 @@ impl Transport {
                 provider: self.provider,
             }));
         }
-        if answer.is_err()
-            && self
-                .health
-                .metadata_failures
-                .fetch_add(1, Ordering::Relaxed)
-                + 1
-                >= METADATA_TRIES
-        {
+        if answer.is_err() && self.health.metadata_failed() >= METADATA_TRIES {
             return Err(Self::refuse(NoCredentials {
                 provider: self.provider,
             }));
         }
         answer
+    }
+
+    /// Counts a request whose answer got lost, and has `object_store` send it again. By itself it does
+    /// so only where it knows that twice is no more than once. Here that is so of all: who creates
+    /// reads back what is there, and what is removed already is no failure.
+    fn to_be_sent_again(&self, error: HttpError) -> HttpError {
+        let kind = error.kind();
+        // The words are those under which the scan protocol counts.
+        let cause = match kind {
+            HttpErrorKind::Timeout => "timeout",
+            HttpErrorKind::Connect => "connect",
+            HttpErrorKind::Request | HttpErrorKind::Interrupted => "cut",
+            _ => return error,
+        };
+        self.health.sent_again(cause.to_owned());
+        match kind {
+            HttpErrorKind::Timeout | HttpErrorKind::Interrupted => {
+                HttpError::new(HttpErrorKind::Request, error)
+            }
+            _ => error,
+        }
     }
 
     /// Sends a request. The answer is whole if `object_store` would not ask again for what is missing:
@@ -302,14 +215,13 @@ impl HttpService for Transport {
             Ok(response) => response,
             Err(error) => {
                 self.failed(None, began, &chain(&error));
-                self.retries.count(cause(&error).to_owned());
-                return Err(to_be_sent_again(error));
+                return Err(self.to_be_sent_again(error));
             }
         };
         let status = response.status();
         if is_trouble(status) {
             self.failed(Some(&name), began, &status);
-            self.retries.count(format!("http_{}", status.as_u16()));
+            self.health.sent_again(format!("http_{}", status.as_u16()));
             return Ok(response);
         }
         self.health.answered();
@@ -329,27 +241,6 @@ fn is_listing(request: &HttpRequest) -> bool {
 fn asks_for(request: &HttpRequest, what: &str) -> bool {
     let query = request.uri().query().unwrap_or_default();
     query.split('&').any(|pair| pair == what)
-}
-
-/// Has `object_store` send a request again whose answer got lost, which it does by itself only where
-/// it knows that twice is no more than once. Here that is so of all: who creates reads back what is
-/// there, and what is removed already is no failure.
-fn to_be_sent_again(error: HttpError) -> HttpError {
-    match error.kind() {
-        HttpErrorKind::Timeout | HttpErrorKind::Interrupted => {
-            HttpError::new(HttpErrorKind::Request, error)
-        }
-        _ => error,
-    }
-}
-
-/// The word under which a request without an answer is counted: those of the scan protocol.
-fn cause(error: &HttpError) -> &'static str {
-    match error.kind() {
-        HttpErrorKind::Timeout => "timeout",
-        HttpErrorKind::Connect => "connect",
-        _ => "cut",
-    }
 }
 
 /// Answers that another try may change.
@@ -388,6 +279,7 @@ fn is_metadata_service(uri: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::health::GIVE_UP_AFTER;
     use super::*;
 
     /// With sixty retries a run of short pauses was over before the store was given up, and the
@@ -401,49 +293,5 @@ mod tests {
         } = retry();
         let shortest = backoff.init_backoff * u32::try_from(max_retries).unwrap();
         assert!(shortest > retry_timeout && retry_timeout > GIVE_UP_AFTER);
-    }
-
-    fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_store_that_fails_all_the_time_is_given_up() {
-        let (health, start) = (Health::default(), Instant::now());
-        assert!(health.failed(None, start, start + s(10), String::new()));
-        assert!(health.admit("GET /a", start + s(11)).is_ok());
-        assert!(!health.failed(None, start + s(11), start + s(29), String::new()));
-        assert!(health.admit("GET /a", start + s(30)).is_ok());
-        assert!(health.admit("GET /a", start + s(31)).is_err());
-    }
-
-    #[test]
-    fn one_good_answer_makes_up_for_all_failures() {
-        let (health, start) = (Health::default(), Instant::now());
-        health.failed(None, start, start + s(29), String::new());
-        health.answered();
-        assert!(health.admit("GET /a", start + s(31)).is_ok());
-        assert!(health.failed(None, start + s(31), start + s(32), String::new()));
-        assert!(health.admit("GET /a", start + s(33)).is_ok());
-    }
-
-    #[test]
-    fn failures_of_long_ago_say_nothing() {
-        let (health, start) = (Health::default(), Instant::now());
-        health.failed(None, start, start + s(1), String::new());
-        assert!(health.admit("GET /a", start + s(40)).is_ok());
-        health.failed(None, start + s(40), start + s(41), String::new());
-        assert!(health.admit("GET /a", start + s(42)).is_ok());
-    }
-
-    #[test]
-    fn a_store_that_always_fails_at_one_request_is_asked_others() {
-        let (health, start) = (Health::default(), Instant::now());
-        health.failed(Some("POST /a"), start, start + s(29), String::new());
-        health.failed(Some("POST /a"), start, start + s(31), String::new());
-        assert!(health.admit("POST /a", start + s(32)).is_err());
-        assert!(health.admit("HEAD /a", start + s(32)).is_ok());
-        health.failed(Some("HEAD /a"), start + s(32), start + s(33), String::new());
-        assert!(health.admit("GET /a", start + s(34)).is_err());
     }
 }
