@@ -173,7 +173,7 @@ async fn scan(
     let Some(token) = config.token else {
         return Err(JobError::Usage("no API token".to_owned()));
     };
-    let store = Store::make(&config.lake)?;
+    let store = Store::make(&config.lake, store)?;
     let counters = Arc::new(ScanCounters::default());
     let budget = Budget::new(
         config.requests_per_minute,

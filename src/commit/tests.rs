@@ -7,7 +7,7 @@ use crate::clock::SystemClock;
 /// Commits a slice without files that has these counts.
 async fn commit_without_files(counts: SliceCounts) -> (Result<Outcome, CommitError>, bool) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::make(folder.path().to_str().unwrap()).unwrap();
+    let store = Store::make(folder.path().to_str().unwrap(), None).unwrap();
     let slice = "20261119T1000Z-20261119T1100Z".to_owned();
     let prepared = Prepared {
         commit: Commit::new(
@@ -105,7 +105,7 @@ async fn what_an_error_in_publishing_left_counts_by_its_size() {
     const WHOLE: &str = "{\"reason\":\"invalid_json\"}\n";
     for (leaves, is_whole) in [(WHOLE, true), (&WHOLE[..9], false), ("", false)] {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::make(folder.path().to_str().unwrap()).unwrap();
+        let store = Store::make(folder.path().to_str().unwrap(), None).unwrap();
         let slice = "20261119T1000Z-20261119T1100Z";
         let path = Path::from(format!("_mdca/rejects/{slice}-k3v9.jsonl"));
         let counts = SliceCounts {

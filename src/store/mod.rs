@@ -133,12 +133,13 @@ impl Store {
         }
     }
 
-    /// Opens the store at `location`, making the lake's folder where it is missing. A bucket is not
-    /// made.
-    pub fn make(location: &str) -> Result<Self, StoreError> {
-        match Location::parse(location)? {
-            Location::Disk(folder) => disk::make(&folder),
-            Location::Remote(remote) => connect::connect(&remote, Settings::Environment),
+    /// Opens the store at `location` for a run that writes, making the lake's folder where it is
+    /// missing. A bucket is not made: the store that [`Store::open_if_there`] `found` serves on.
+    pub fn make(location: &str, found: Option<Self>) -> Result<Self, StoreError> {
+        match (Location::parse(location)?, found) {
+            (Location::Disk(folder), _) => disk::make(&folder),
+            (Location::Remote(_), Some(found)) => Ok(found),
+            (Location::Remote(remote), None) => connect::connect(&remote, Settings::Environment),
         }
     }
 

@@ -73,7 +73,7 @@ fn places() -> Vec<Place> {
         },
         Place {
             name: "disk".to_owned(),
-            store: Store::make(folder.path().to_str().unwrap()).unwrap(),
+            store: Store::make(folder.path().to_str().unwrap(), None).unwrap(),
             kind: Kind::Disk(folder),
         },
     ];

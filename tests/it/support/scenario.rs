@@ -167,7 +167,7 @@ impl Story {
     pub(crate) fn store(&self) -> Store {
         match &self.bucket {
             Some(bucket) => bucket.store(SMALL_PARTS),
-            None => Store::make(self.lake.to_str().unwrap()).unwrap(),
+            None => Store::make(self.lake.to_str().unwrap(), None).unwrap(),
         }
     }
 
