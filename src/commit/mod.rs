@@ -15,8 +15,9 @@
 //!    without a commit, or all of them: then the next run adopts the attempt.
 //! 4. The commit is created, only if none is there. On an error or "exists" it is read back: this
 //!    attempt → committed; another → lost; none → tried again. Who lost puts its attempt object
-//!    again, which may have been removed while files of it were still to show. *After a crash:* the
-//!    commit is there or it is not; the next run finishes step 5 or adopts the attempt.
+//!    again, which may have been removed while files of it were still to show, and removes those
+//!    files itself. *After a crash:* the commit is there or it is not; the next run finishes step 5
+//!    or adopts the attempt.
 //! 5. The commit is made durable, and unfinished uploads of the slice are swept: what is not
 //!    published by now never will be. Then the files of every other attempt at the slice that the
 //!    commit does not name are removed, then those attempt objects, the own attempt object last.
@@ -227,11 +228,12 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
 async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, CommitError> {
     info!(slice = %own.slice, attempt = %own.attempt, winner = %winner.attempt, "another attempt won");
     // A file of ours may still have been on its way when our attempt object was swept. Recorded
-    // again, the attempt is cleared away with all others: now, or by the next run.
+    // again, it is cleared away by the next run should this one die.
     if let Err(error) = Attempt::put(store, own).await {
         warn!(slice = %own.slice, error = &error as &dyn std::error::Error, "the lost attempt is not recorded again");
-        remove_unnamed(store, own, winner).await?;
     }
+    // What was recorded may go again before it is listed: the winner looks for the files first.
+    remove_unnamed(store, own, winner).await?;
     finish(store, winner).await?;
     Ok(Outcome::Lost)
 }

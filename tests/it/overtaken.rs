@@ -211,6 +211,46 @@ async fn who_is_overtaken_and_cannot_clear_up_leaves_that_to_the_next_run() {
     }
 }
 
+/// Who wins may look for a loser's files before they show, and remove what names them after: at any
+/// call of the loser from the first file on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loser_whose_attempt_object_goes_away_clears_up_all_the_same() {
+    for in_bucket in [false, true] {
+        let (_, calls) = overtaken(&story_in(in_bucket).await, usize::MAX, |_| Fate::Pass).await;
+        let publish = calls.iter().position(is_publish).unwrap();
+        for at in publish.. {
+            let story = story_in(in_bucket).await;
+            let lake = story.store();
+            let gate = Gate::new(move |call| {
+                if call.index == publish {
+                    let commit = sealed::seal(&sealed::commit(SLICE).to_string());
+                    now(lake.create(&commit_path(), commit.into())).unwrap();
+                }
+                if call.index == at {
+                    for attempt in now(lake.list(&Path::from("_mdca/attempts"))).unwrap() {
+                        now(lake.delete(&attempt.location)).unwrap();
+                    }
+                }
+                Fate::Pass
+            });
+            let report = story.scan_on(story.guarded(&gate), 1, &[]).await;
+            let what = format!("in a bucket: {in_bucket}; at {at}");
+            assert_eq!(
+                (report.exit_code, report.slices.lost_attempts),
+                (0, 1),
+                "{what}: {}",
+                report.to_text()
+            );
+            assert_eq!(story.visible_ids().await, Vec::<String>::new(), "{what}");
+            story.expect_clean().await;
+            if at >= gate.calls().len() {
+                println!("in a bucket: {in_bucket}; at {} calls", at - publish);
+                break;
+            }
+        }
+    }
+}
+
 /// A loser who does not know it yet shows a file between any two calls of somebody who clears up,
 /// and dies: whatever can still be shown is cleared away, or can not be shown any more.
 #[tokio::test(flavor = "multi_thread")]
