@@ -46,14 +46,19 @@ async fn overtaken(
     let lake = story.store();
     let gate = Gate::new(move |call| {
         if call.index == at {
-            let commit = sealed::seal(&sealed::commit(SLICE).to_string());
-            now(lake.create(&commit_path(), commit.into())).unwrap();
+            they_commit(&lake);
             assert!(now(commit::clear_up(&lake, SLICE)).unwrap());
         }
         fate(call)
     });
     let report = gate.live(story.scan_on(story.guarded(&gate), 1, &[])).await;
     (report, gate.calls())
+}
+
+/// Commits the slice for somebody else, without rows.
+fn they_commit(lake: &Store) {
+    let commit = sealed::seal(&sealed::commit(SLICE).to_string());
+    now(lake.create(&commit_path(), commit.into())).unwrap();
 }
 
 /// Waits for something inside a call.
@@ -223,8 +228,7 @@ async fn a_loser_whose_attempt_object_goes_away_clears_up_all_the_same() {
             let lake = story.store();
             let gate = Gate::new(move |call| {
                 if call.index == publish {
-                    let commit = sealed::seal(&sealed::commit(SLICE).to_string());
-                    now(lake.create(&commit_path(), commit.into())).unwrap();
+                    they_commit(&lake);
                 }
                 if call.index == at {
                     for attempt in now(lake.list(&Path::from("_mdca/attempts"))).unwrap() {

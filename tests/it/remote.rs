@@ -426,7 +426,7 @@ fn a_fault_at_any_request_is_said_or_survived_and_the_next_run_completes_the_lak
     }
 }
 
-/// The first try of each listing, and of each object that is read, stops in mid-answer and stays so.
+/// The first answer to a listing, and the first with an object, stop short of their end and stay so.
 #[test]
 fn an_answer_that_stalls_is_asked_for_again() {
     for server in up(&[Server::Moto]) {
