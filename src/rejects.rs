@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use object_store::path::Path;
-use xxhash_rust::xxh3::Xxh3;
 
+use crate::checksum::Checksum;
 use crate::commit::{RejectsEntry, paths};
 use crate::store::{Store, StoreError, Upload};
 
@@ -16,7 +16,7 @@ pub struct RejectsWriter {
     upload: Option<Box<dyn Upload>>,
     lines: u64,
     bytes: u64,
-    checksum: Xxh3,
+    checksum: Checksum,
 }
 
 impl RejectsWriter {
@@ -30,7 +30,7 @@ impl RejectsWriter {
             upload: None,
             lines: 0,
             bytes: 0,
-            checksum: Xxh3::new(),
+            checksum: Checksum::default(),
         }
     }
 
@@ -68,7 +68,7 @@ impl RejectsWriter {
             path: self.path.to_string(),
             lines: self.lines,
             bytes: self.bytes,
-            checksum: format!("xxh3:{:032x}", self.checksum.digest128()),
+            checksum: self.checksum.text(),
         };
         Ok(Some((entry, upload)))
     }

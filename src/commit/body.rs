@@ -84,7 +84,7 @@ pub struct RejectsEntry {
     pub lines: u64,
     /// Its size.
     pub bytes: u64,
-    /// `xxh3:` and the XXH3-128 of its bytes.
+    /// `sha256:` and the SHA-256 of its bytes.
     pub checksum: String,
 }
 

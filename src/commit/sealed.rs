@@ -2,12 +2,12 @@
 //!
 //! A sealed object is one line of JSON whose last member is the checksum of everything before it.
 
+use crate::checksum::Checksum;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
-const MEMBER: &str = ",\"checksum\":\"xxh3:";
+const MEMBER: &str = ",\"checksum\":\"";
 const TAIL: &str = "\"}\n";
 
 /// Why the bytes of an object are not what was written.
@@ -46,8 +46,7 @@ pub enum Damage {
 pub(super) fn seal(content: &impl Serialize) -> Bytes {
     let mut text = serde_json::to_string(content).expect("own types serialise to JSON");
     text.pop();
-    let checksum = xxh3_128(text.as_bytes());
-    let checksum = format!("{checksum:032x}");
+    let checksum = Checksum::of(text.as_bytes());
     [text.as_str(), MEMBER, &checksum, TAIL].concat().into()
 }
 
@@ -61,7 +60,7 @@ pub(super) fn open<T: DeserializeOwned>(bytes: &[u8], known: u32) -> Result<T, D
         .strip_suffix(TAIL)
         .and_then(|rest| rest.rsplit_once(MEMBER))
         .ok_or(Damage::Unsealed)?;
-    if format!("{:032x}", xxh3_128(body.as_bytes())) != checksum {
+    if Checksum::of(body.as_bytes()) != checksum {
         return Err(Damage::Checksum);
     }
     let whole = format!("{body}}}");

@@ -28,8 +28,8 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
-use xxhash_rust::xxh3::Xxh3;
 
+use crate::checksum::Checksum;
 use connect::Settings;
 use health::Health;
 use location::Location;
@@ -213,17 +213,17 @@ impl Store {
         }
     }
 
-    /// The size of an object in bytes, and `xxh3:` with the XXH3-128 of all of them; `None` where
+    /// The size of an object in bytes, and `sha256:` with the SHA-256 of all of them; `None` where
     /// there is none.
     pub async fn checksum(&self, path: &Path) -> Result<Option<(u64, String)>, StoreError> {
         let read = async {
             let mut chunks = self.objects.get(path).await?.into_stream();
-            let (mut bytes, mut hash) = (0, Xxh3::new());
+            let (mut bytes, mut checksum) = (0, Checksum::default());
             while let Some(chunk) = chunks.try_next().await? {
                 bytes += chunk.len() as u64;
-                hash.update(&chunk);
+                checksum.update(&chunk);
             }
-            Ok((bytes, format!("xxh3:{:032x}", hash.digest128())))
+            Ok((bytes, checksum.text()))
         };
         match read.await {
             Ok(found) => Ok(Some(found)),

@@ -6,12 +6,12 @@ use object_store::path::Path;
 use parquet::file::metadata::{KeyValue, RowGroupMetaData};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
-use xxhash_rust::xxh3::Xxh3;
 
 use super::error::{Cause, WriteError};
 use super::options::Provenance;
 use super::properties::TIMESTAMP;
 use super::row_group::{Encoder, Span};
+use crate::checksum::Checksum;
 use crate::partition::PartitionKey;
 use crate::store::{StoreError, Upload};
 
@@ -25,7 +25,7 @@ pub struct FileEntry {
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
-    /// XXH3-128 of all its bytes: `xxh3:` and 32 hexadecimal digits.
+    /// SHA-256 of all its bytes: `sha256:` and 64 hexadecimal digits.
     pub checksum: String,
     /// The earliest `timestamp`, in milliseconds since the epoch.
     pub timestamp_min_ms: i64,
@@ -68,7 +68,7 @@ pub(super) struct OpenFile {
     upload: Box<dyn Upload>,
     /// Away while it encodes on another thread.
     encoder: Option<Encoder>,
-    checksum: Xxh3,
+    checksum: Checksum,
     bytes: u64,
     rows: u64,
     timestamp: Option<Span>,
@@ -90,7 +90,7 @@ impl OpenFile {
             path,
             upload,
             encoder: Some(encoder),
-            checksum: Xxh3::new(),
+            checksum: Checksum::default(),
             bytes: 0,
             rows: 0,
             timestamp: None,
@@ -172,7 +172,7 @@ impl OpenFile {
             path: self.path.to_string(),
             rows: self.rows,
             bytes: self.bytes,
-            checksum: format!("xxh3:{:032x}", self.checksum.digest128()),
+            checksum: self.checksum.text(),
             timestamp_min_ms: ms(timestamp.min_us),
             timestamp_max_ms: ms(timestamp.max_us),
             created_min_ms: self.created.map(|created| ms(created.min_us)),

@@ -19,7 +19,6 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::printer::print_schema;
 use proptest::prelude::*;
 use tempfile::TempDir;
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
 use crate::partition::split;
@@ -361,7 +360,7 @@ async fn an_entry_says_what_is_in_its_file() {
             path: entries[0].path.clone(),
             rows: 3,
             bytes: bytes.len() as u64,
-            checksum: format!("xxh3:{:032x}", xxh3_128(&bytes)),
+            checksum: crate::checksum::Checksum::of(&bytes),
             timestamp_min_ms: start_ms + 3,
             timestamp_max_ms: start_ms + 9,
             // Row 5 has no `created`.

@@ -402,6 +402,30 @@ fn cover_up(file: &Path, commit: PathBuf, index: usize) {
     });
 }
 
+/// One kind for files, rejects and the seals of own objects; every byte counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_checksum_of_a_lake_is_the_sha_256_of_the_bytes() {
+    let story = story().await;
+    let lake = story.lake();
+    let mut checked = 0;
+    for path in files_below(&lake.join("_mdca/commits")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let (body, seal) = text.rsplit_once(",\"checksum\":").unwrap();
+        assert_eq!(
+            seal,
+            format!("\"{}\"}}\n", sealed::checksum(body.as_bytes()))
+        );
+        let commit = sealed::read(&path);
+        let files = commit["files"].as_array().unwrap().iter();
+        for entry in files.chain(commit["rejects"].is_object().then(|| &commit["rejects"])) {
+            let bytes = fs::read(lake.join(entry["path"].as_str().unwrap())).unwrap();
+            assert_eq!(entry["checksum"], sealed::checksum(&bytes).as_str());
+            checked += 1;
+        }
+    }
+    assert!(checked > 4, "files and rejects: {checked}");
+}
+
 /// Files that were written anew and whose commits fit them: only the rows tell.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_deep_look_finds_what_fits_its_checksum() {

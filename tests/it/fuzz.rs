@@ -408,12 +408,12 @@ fn full_commit(slice: &str) -> Value {
     let mut commit = sealed::commit(slice);
     commit["files"] = json!([{
         "path": format!("activities/event_date=2026-11-19/{slice}-0123456789abcdef-0.parquet"),
-        "rows": 7, "bytes": 1_000, "checksum": "xxh3:00000000000000000000000000000000",
+        "rows": 7, "bytes": 1_000, "checksum": sealed::checksum(b""),
         "timestamp_min_ms": 0, "timestamp_max_ms": 1, "created_min_ms": null, "created_max_ms": null,
     }]);
     commit["rejects"] = json!({
         "path": format!("_mdca/rejects/{slice}-0123456789abcdef.jsonl"), "lines": 1, "bytes": 10,
-        "checksum": "xxh3:00000000000000000000000000000000",
+        "checksum": sealed::checksum(b""),
     });
     commit["counts"]["records"] = 8.into();
     commit["counts"]["rows"] = 7.into();

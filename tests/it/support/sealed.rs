@@ -4,11 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::xxh3_128;
+use sha2::{Digest, Sha256};
 
-/// `xxh3:` and the XXH3-128 of bytes.
+/// `sha256:` and the SHA-256 of bytes.
 pub(crate) fn checksum(bytes: &[u8]) -> String {
-    format!("xxh3:{:032x}", xxh3_128(bytes))
+    let digest = Sha256::digest(bytes);
+    let digits: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{}", digits.concat())
 }
 
 /// An object's text: its members in this order, then the checksum of all that stands before it.
