@@ -9,11 +9,11 @@ use object_store::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commit::{self, Identity, paths};
+use crate::commit::{self, Identity, caps, paths};
 use crate::error::JobError;
 use crate::plan::watermark;
 use crate::report::ReportWindow;
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 use crate::window::{Slice, SliceLength, TimeWindow, format_time, parse_time};
 use crate::write::FileEntry;
 
@@ -269,7 +269,12 @@ impl Reports {
         let rest = self.0.len().saturating_sub(count);
         let newest_first = self.0.split_off(rest).into_iter().rev();
         let reports: Vec<Option<Bytes>> = stream::iter(newest_first)
-            .map(|path| async move { store.get(&path).await })
+            .map(|path| async move {
+                match store.get(&path, caps::REPORT_BYTES).await {
+                    Err(error) if error.kind() == StoreErrorKind::Unfit => Ok(None),
+                    read => read,
+                }
+            })
             .buffered(READS)
             .try_collect()
             .await?;

@@ -7,7 +7,7 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{self, Damage};
-use super::{CommitError, paths};
+use super::{CommitError, caps, paths};
 use crate::store::{Store, StoreError};
 use crate::write::FileEntry;
 
@@ -140,7 +140,7 @@ impl Commit {
     /// Reads the commit of a slice; `None` where it has none.
     pub async fn load(store: &Store, slice: &str) -> Result<Option<Self>, CommitError> {
         let path = paths::commit(slice);
-        let Some(bytes) = store.get(&path).await? else {
+        let Some(bytes) = sealed::read(store, &path, caps::COMMIT_BYTES).await? else {
             return Ok(None);
         };
         match Self::parse(&bytes, slice) {
@@ -202,7 +202,7 @@ impl Attempt {
 
     /// Reads the attempt object at `path`; `None` where there is none (any more).
     pub async fn load(store: &Store, path: &Path) -> Result<Option<Self>, CommitError> {
-        let Some(bytes) = store.get(path).await? else {
+        let Some(bytes) = sealed::read(store, path, caps::ATTEMPT_BYTES).await? else {
             return Ok(None);
         };
         let attempt: Result<Self, Damage> = sealed::open(&bytes, VERSION);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::sealed;
-use super::{CommitError, paths};
+use super::{CommitError, caps, paths};
 use crate::clock::Clock;
 use crate::store::{Creation, Store};
 use crate::window::{SliceLength, SliceLengthError};
@@ -84,7 +84,7 @@ impl Identity {
     /// Reads the identity of a lake; `None` where there is no lake yet.
     pub async fn load(store: &Store) -> Result<Option<Self>, CommitError> {
         let path = paths::identity();
-        match store.get(&path).await? {
+        match sealed::read(store, &path, caps::IDENTITY_BYTES).await? {
             None => Ok(None),
             Some(bytes) => match sealed::open(&bytes, VERSION) {
                 Ok(identity) => Ok(Some(identity)),
@@ -159,7 +159,7 @@ impl Identity {
     /// more, so that even a store that overwrites leaves the lake as it was.
     pub async fn check_create_only(store: &Store) -> Result<(), CommitError> {
         let path = paths::identity();
-        let Some(bytes) = store.get(&path).await? else {
+        let Some(bytes) = sealed::read(store, &path, caps::IDENTITY_BYTES).await? else {
             return Ok(());
         };
         match store.create(&path, bytes).await? {

@@ -27,6 +27,7 @@
 //! is still running. Nothing here scans or reads Parquet.
 
 mod body;
+pub mod caps;
 mod committed;
 mod error;
 mod identity;

@@ -2,10 +2,14 @@
 //!
 //! A sealed object is one line of JSON whose last member is the checksum of everything before it.
 
-use crate::checksum::Checksum;
 use bytes::Bytes;
+use object_store::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use super::CommitError;
+use crate::checksum::Checksum;
+use crate::store::{Store, StoreError, StoreErrorKind};
 
 const MEMBER: &str = ",\"checksum\":\"";
 const TAIL: &str = "\"}\n";
@@ -37,9 +41,30 @@ pub enum Damage {
     /// It says something else than it should.
     #[error("it does not say what it should")]
     Content(#[source] serde_json::Error),
+    /// It is no object that is read.
+    #[error("it is not what belongs there")]
+    Unfit(#[source] StoreError),
     /// It names another place or slice than the one where it lies.
     #[error("it belongs elsewhere: it names {0}")]
     Place(String),
+}
+
+/// Reads the bytes of an object of at most so many; `None` where there is none.
+pub(super) async fn read(
+    store: &Store,
+    path: &Path,
+    most_bytes: u64,
+) -> Result<Option<Bytes>, CommitError> {
+    store.get(path, most_bytes).await.map_err(|error| {
+        if error.kind() == StoreErrorKind::Unfit {
+            CommitError::Damaged {
+                path: path.clone(),
+                damage: Damage::Unfit(error),
+            }
+        } else {
+            error.into()
+        }
+    })
 }
 
 /// Writes an object that serialises to JSON with at least one member.

@@ -40,6 +40,8 @@ pub enum StoreErrorKind {
     Denied,
     /// Something that was there is gone.
     Missing,
+    /// What lies there is none of a lake's objects: too large, or on a disk no file at all.
+    Unfit,
     /// The store does not know how to create only.
     CreateOnly,
     /// The store does not answer.
@@ -52,6 +54,13 @@ pub enum StoreErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct BadLocation(pub(super) String);
+
+/// What lies where an object should be is none that a lake has.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("it has {bytes} bytes, and what belongs there has {most_bytes} at most")]
+    TooLarge { bytes: u64, most_bytes: u64 },
+}
 
 /// Settings from the environment that do not make a client.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +162,9 @@ impl StoreError {
             (StoreErrorKind::Denied, None) => {
                 "let this user write to the lake (or mount it writable) and run again"
             }
+            (StoreErrorKind::Unfit, _) => {
+                "move it away; if it stands where one of the lake's own objects was, restore that from a copy"
+            }
             (StoreErrorKind::CreateOnly, _) => {
                 "the store cannot create an object only where none is, so two runs could undo each other: use another store, or --single-writer if only one run at a time ever writes"
             }
@@ -169,6 +181,9 @@ impl StoreError {
 fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
     if error.is::<BadLocation>() {
         return Some(StoreErrorKind::Location);
+    }
+    if error.is::<Unfit>() {
+        return Some(StoreErrorKind::Unfit);
     }
     if let Some(refusal) = error.downcast_ref::<Refusal>() {
         return Some(refusal.kind());

@@ -195,10 +195,24 @@ impl Store {
     }
 
     /// Reads a whole small object; `None` where there is none.
-    pub async fn get(&self, path: &Path) -> Result<Option<Bytes>, StoreError> {
-        let read = async { self.objects.get(path).await?.bytes().await };
+    ///
+    /// # Errors
+    /// It has more than `most_bytes`; then nothing of it is read.
+    pub async fn get(&self, path: &Path, most_bytes: u64) -> Result<Option<Bytes>, StoreError> {
+        let read = async {
+            let found = self.objects.get(path).await?;
+            if found.meta.size > most_bytes {
+                return Ok(Err(found.meta.size));
+            }
+            found.bytes().await.map(Ok)
+        };
         match read.await {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(Ok(bytes)) => Ok(Some(bytes)),
+            Ok(Err(bytes)) => {
+                let too_large = error::Unfit::TooLarge { bytes, most_bytes };
+                let object = format!("{}/{path}", self.location);
+                Err(StoreError::new("read", object, too_large))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.error("read", path, error)),
         }

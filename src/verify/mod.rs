@@ -20,11 +20,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commit::paths::{self, OwnObject};
-use crate::commit::{self, Attempt, Commit, CommitError, Identity};
+use crate::commit::{self, Attempt, Commit, CommitError, Identity, caps};
 use crate::error::{ErrorKind, JobError, chain};
 use crate::partition::PartitionKey;
 use crate::status::no_lake;
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 use crate::write::{self, FileName};
 use slice::{Lake, SliceCheck};
 
@@ -210,7 +210,8 @@ impl Verification {
                 Some(OwnObject::Attempt { .. }) => listed.attempts.push(path),
                 Some(OwnObject::Rejects { slice }) => listed.rejects.push((path, slice)),
                 Some(OwnObject::Run { run }) => {
-                    if object.size == 0 || depth == Depth::Rows {
+                    if object.size == 0 || object.size > caps::REPORT_BYTES || depth == Depth::Rows
+                    {
                         self.read_run(store, &path, &run).await?;
                     }
                 }
@@ -227,8 +228,14 @@ impl Verification {
 
     /// A report carries no checksum: it is whole if it is JSON and of its run.
     async fn read_run(&mut self, store: &Store, path: &Path, run: &str) -> Result<(), JobError> {
-        let Some(bytes) = store.get(path).await? else {
-            return Ok(());
+        let bytes = match store.get(path, caps::REPORT_BYTES).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == StoreErrorKind::Unfit => {
+                self.find(path, FindingKind::Damaged, chain(&error));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
         };
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(_) if !bytes.ends_with(b"\n") => {

@@ -127,7 +127,12 @@ async fn overtaken_anywhere(in_bucket: bool) {
         assert_eq!(calls.iter().any(is_publish), at > second_look, "at {at}");
         if lost > 0 {
             assert_eq!(story.visible_ids().await, Vec::<String>::new(), "at {at}");
-            let commit = story.store().get(&commit_path()).await.unwrap().unwrap();
+            let commit = story
+                .store()
+                .get(&commit_path(), u64::MAX)
+                .await
+                .unwrap()
+                .unwrap();
             let commit: Value = serde_json::from_slice(&commit).unwrap();
             assert_eq!(commit["files"], Value::Array(Vec::new()), "at {at}");
         } else {
@@ -203,7 +208,12 @@ async fn who_is_overtaken_and_cannot_clear_up_leaves_that_to_the_next_run() {
                 let next = story.scan(&[]).await;
                 assert_eq!(next.exit_code, 0, "{what}: {}", next.to_text());
                 let visible = story.visible_ids().await.len();
-                let committed = story.store().get(&commit_path()).await.unwrap().unwrap();
+                let committed = story
+                    .store()
+                    .get(&commit_path(), u64::MAX)
+                    .await
+                    .unwrap()
+                    .unwrap();
                 let committed: Value = serde_json::from_slice(&committed).unwrap();
                 assert_eq!(committed["counts"]["rows"], visible, "{what}");
                 story.expect_clean().await;
@@ -300,7 +310,7 @@ async fn what_is_shown_while_another_clears_up_is_cleared_away() {
 /// Another attempt at the committed slice, recorded, with its first file ready to be published.
 async fn loser(lake: &Store) -> (Path, Box<dyn Upload>) {
     const ATTEMPT: &str = "00000000105e0000";
-    let committed = lake.get(&commit_path()).await.unwrap().unwrap();
+    let committed = lake.get(&commit_path(), u64::MAX).await.unwrap().unwrap();
     let mut commit: Value = serde_json::from_slice(&committed).unwrap();
     commit.as_object_mut().unwrap().remove("checksum").unwrap();
     let winner = commit["attempt"].as_str().unwrap();

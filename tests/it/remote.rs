@@ -111,7 +111,11 @@ impl Tale {
             for object in store.list(&Path::from("activities")).await.unwrap() {
                 let path = folder.path().join(object.location.as_ref());
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                let bytes = store.get(&object.location).await.unwrap().unwrap();
+                let bytes = store
+                    .get(&object.location, u64::MAX)
+                    .await
+                    .unwrap()
+                    .unwrap();
                 std::fs::write(path, bytes).unwrap();
             }
         });

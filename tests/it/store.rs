@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use mdca_lake::clock::Clock;
 use mdca_lake::commit::{CommitError, Identity, LakeSource};
+use mdca_lake::error::chain;
 use mdca_lake::store::{Creation, PART_BYTES, Store, StoreErrorKind, Upload};
 use object_store::path::Path;
 use serde_json::Map;
@@ -20,6 +21,8 @@ use crate::support::servers::{Reached, Server};
 const SLICE: &str = "20261119T1000Z-20261119T1100Z";
 const OTHER: &str = "20261119T1100Z-20261119T1200Z";
 const MIB: usize = 1024 * 1024;
+/// More than any object here has.
+const MOST: u64 = 64 * 1024 * 1024;
 
 /// An empty lake somewhere.
 struct Place {
@@ -108,7 +111,7 @@ async fn small_objects_are_put_read_listed_and_deleted() {
         println!("{name}");
         let folder = Path::from("_mdca/runs");
         let path = Path::from("_mdca/runs/20261119T1000Z=1 é.json");
-        assert_eq!(store.get(&path).await.unwrap(), None);
+        assert_eq!(store.get(&path, MOST).await.unwrap(), None);
         assert_eq!(store.size(&path).await.unwrap(), None);
         assert_eq!(store.checksum(&path).await.unwrap(), None);
         assert_eq!(store.list(&folder).await.unwrap(), []);
@@ -116,14 +119,14 @@ async fn small_objects_are_put_read_listed_and_deleted() {
 
         store.put(&path, bytes(10)).await.unwrap();
         store.put(&path, bytes(11)).await.unwrap();
-        assert_eq!(store.get(&path).await.unwrap(), Some(bytes(11)));
+        assert_eq!(store.get(&path, MOST).await.unwrap(), Some(bytes(11)));
         assert_eq!(store.size(&path).await.unwrap(), Some(11));
         let (size, checksum) = store.checksum(&path).await.unwrap().unwrap();
         assert_eq!((size, checksum.len()), (11, "sha256:".len() + 64));
 
         let beside = Path::from("_mdca/runs-not/x.json");
         store.put(&beside, bytes(0)).await.unwrap();
-        assert_eq!(store.get(&beside).await.unwrap(), Some(bytes(0)));
+        assert_eq!(store.get(&beside, MOST).await.unwrap(), Some(bytes(0)));
         let first = Path::from("_mdca/runs/20261119T0900Z/deep.json");
         store.put(&first, bytes(1)).await.unwrap();
         let listed: Vec<Path> = store
@@ -139,7 +142,7 @@ async fn small_objects_are_put_read_listed_and_deleted() {
             store.delete(path).await.unwrap();
         }
         assert_eq!(store.list(&folder).await.unwrap(), []);
-        assert_eq!(store.get(&path).await.unwrap(), None);
+        assert_eq!(store.get(&path, MOST).await.unwrap(), None);
     }
 }
 
@@ -188,7 +191,10 @@ async fn of_sixteen_writers_one_creates() {
             let won = |outcome: &Creation| *outcome == Creation::Created;
             assert_eq!(outcomes.iter().filter(|outcome| won(outcome)).count(), 1);
             let winner = outcomes.iter().position(won).unwrap();
-            assert_eq!(store.get(&path).await.unwrap(), Some(bytes(100 + winner)));
+            assert_eq!(
+                store.get(&path, MOST).await.unwrap(),
+                Some(bytes(100 + winner))
+            );
             let late = store.create(&path, bytes(1)).await.unwrap();
             assert_eq!(late, Creation::Existed);
         }
@@ -243,11 +249,29 @@ async fn an_upload_of_any_size_is_invisible_until_it_is_published() {
             upload.publish().await.unwrap();
             assert_eq!(store.size(&path).await.unwrap(), Some(size as u64));
             assert!(
-                store.get(&path).await.unwrap() == Some(whole),
+                store.get(&path, MOST).await.unwrap() == Some(whole),
                 "other bytes"
             );
         }
         assert_eq!(place.unfinished(), Vec::<String>::new(), "{}", place.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_read_only_if_it_is_as_small_as_asked() {
+    for Place { name, store, .. } in places() {
+        println!("{name}");
+        let path = Path::from("_mdca/lake.json");
+        store.put(&path, bytes(1_000)).await.unwrap();
+        assert_eq!(store.get(&path, 1_000).await.unwrap(), Some(bytes(1_000)));
+        let error = store.get(&path, 999).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unfit);
+        let said = chain(&error);
+        assert!(
+            said.contains("has 1000 bytes") && said.contains("999 at most"),
+            "{said}"
+        );
+        assert!(said.contains("_mdca/lake.json"), "{said}");
     }
 }
 
@@ -405,6 +429,6 @@ async fn a_single_writer_creates_once_in_any_store() {
             store.create(&path, bytes(2)).await.unwrap(),
             Creation::Existed
         );
-        assert_eq!(store.get(&path).await.unwrap(), Some(bytes(1)));
+        assert_eq!(store.get(&path, MOST).await.unwrap(), Some(bytes(1)));
     }
 }

@@ -1,0 +1,14 @@
+//! The most bytes with which an object below `_mdca/` is read: whoever may write into a lake must not
+//! decide how much memory its readers need. What is larger is damage, and is not read.
+
+const MIB: u64 = 1024 * 1024;
+
+/// `lake.json`: little but the filters, which are typed by hand.
+pub const IDENTITY_BYTES: u64 = MIB;
+/// A commit: some 400 bytes for each of its files, of which an hour has tens; here is room for
+/// 160,000.
+pub const COMMIT_BYTES: u64 = 64 * MIB;
+/// An attempt: its commit, and a line around it.
+pub const ATTEMPT_BYTES: u64 = COMMIT_BYTES + MIB;
+/// A run's report: some 300 bytes for each slice that failed, and the unknown fields.
+pub const REPORT_BYTES: u64 = 16 * MIB;
