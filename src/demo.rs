@@ -10,6 +10,7 @@ use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 use crate::cli::{Cli, Command};
 use crate::config::{Environment, ScanConfig};
 use crate::error::JobError;
+use crate::plain_text::one_line;
 use crate::window::format_time;
 
 /// The simulated tenant's days.
@@ -102,14 +103,16 @@ impl DemoTenant {
 pub fn epilogue(lake: &str) -> Result<String, JobError> {
     let failed = |error: std::fmt::Error| JobError::Usage(error.to_string());
     let mut out = String::new();
-    writeln!(out, "\n{lake}").map_err(failed)?;
+    writeln!(out, "\n{}", one_line(lake)).map_err(failed)?;
     for folder in ["activities", "_mdca"] {
         writeln!(out, "├── {folder}/").map_err(failed)?;
         for (name, entries) in children(&Path::new(lake).join(folder)) {
+            let name = one_line(&name);
             let inside = entries.map_or(String::new(), |n| format!("/   {n} entries"));
             writeln!(out, "│   ├── {name}{inside}").map_err(failed)?;
         }
     }
+    let lake = one_line(lake);
     let files = format!("read_parquet('{lake}/activities/**/*.parquet', hive_partitioning = true)");
     writeln!(
         out,

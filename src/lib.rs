@@ -28,7 +28,7 @@
 //! | [`report`], [`unknown`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
-//! | [`clock`], [`checksum`], [`fingerprint`], [`error`] | time as an argument; the bytes of an object; when two records are the same; kinds of failure | the wall clock |
+//! | [`clock`], [`checksum`], [`fingerprint`], [`plain_text`], [`error`] | time as an argument; the bytes of an object; when two records are the same; text from outside on its way to a terminal; kinds of failure | the wall clock |
 //!
 //! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
 //! reaches a log line; no type that holds a secret can be printed; crash safety never relies on a
@@ -76,4 +76,5 @@ pub mod checksum;
 pub mod clock;
 pub mod error;
 pub mod fingerprint;
+pub mod plain_text;
 pub mod unknown;

@@ -1,6 +1,7 @@
 //! The command: parses, resolves, runs, prints the report, ends with its exit code.
 
-use std::io::{self, IsTerminal, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use mdca_lake::config::{self, Environment, ScanConfig};
 use mdca_lake::demo;
 use mdca_lake::error::{ErrorKind, JobError, chain};
 use mdca_lake::job::{self, Ids, World};
+use mdca_lake::plain_text::{PlainText, json_text, one_line};
 use mdca_lake::progress::Progress;
 use mdca_lake::read::{self, ExportFile};
 use mdca_lake::report::RunReport;
@@ -320,13 +322,36 @@ fn start_logs(output: &OutputArgs) {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
+    let format = output.log_format;
     let logs = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_writer(move || LogLine(format))
+        // Colours are escapes like those that a hostile text would send.
+        .with_ansi(false)
         .with_max_level(level);
-    match output.log_format {
+    match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
+    }
+}
+
+/// Takes one event of the log, which comes in one piece, to stderr: a line that steers no terminal,
+/// whatever its values are.
+struct LogLine(LogFormat);
+
+impl Write for LogLine {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let line = match self.0 {
+            LogFormat::Text => one_line(text),
+            LogFormat::Json => json_text(text),
+        };
+        io::stderr().write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
@@ -342,11 +367,13 @@ fn print(finished: &Finished) -> ExitCode {
 
 /// Says on stderr what went wrong, and what to do about it.
 fn complain(error: &JobError) -> ExitCode {
-    let mut text = format!("error: {}\n", chain(error));
+    let mut text = PlainText::new();
+    // A text takes anything.
+    let _ = writeln!(text, "error: {}", chain(error));
     if let Some(advice) = error.advice() {
-        text = format!("{text}       {advice}\n");
+        let _ = writeln!(text, "       {advice}");
     }
     // There is nowhere left to report a failure of stderr to.
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(text.into_string().as_bytes());
     ExitCode::from(error.kind().exit_code())
 }

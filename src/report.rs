@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::commit::SliceCounts;
 use crate::error::{ErrorKind, JobError, chain};
+use crate::plain_text::{PlainText, json_line};
 use crate::scan::ScanCounts;
 use crate::unknown::{UnknownField, UnknownFields};
 use crate::window::{Slice, TimeWindow, format_time};
@@ -267,16 +268,16 @@ impl RunReport {
 
     /// The report as one line of JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a report serialises to JSON") + "\n"
+        json_line(self)
     }
 
     /// The report for people.
     pub fn to_text(&self) -> String {
-        self.text().expect("a String takes any text")
+        self.text().expect("a text takes anything").into_string()
     }
 
-    fn text(&self) -> Result<String, std::fmt::Error> {
-        let mut out = String::new();
+    fn text(&self) -> Result<PlainText, std::fmt::Error> {
+        let mut out = PlainText::new();
         let o = &mut out;
         writeln!(
             o,

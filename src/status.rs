@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::commit::{self, Identity, caps, paths};
 use crate::error::JobError;
+use crate::plain_text::{PlainText, json_line};
 use crate::plan::watermark;
 use crate::report::ReportWindow;
 use crate::store::{Store, StoreErrorKind};
@@ -358,16 +359,16 @@ impl RunView {
 impl LakeStatus {
     /// The status as one line of JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a status serialises to JSON") + "\n"
+        json_line(self)
     }
 
     /// The status for people.
     pub fn to_text(&self) -> String {
-        self.text().expect("a String takes any text")
+        self.text().expect("a text takes anything").into_string()
     }
 
-    fn text(&self) -> Result<String, std::fmt::Error> {
-        let mut out = String::new();
+    fn text(&self) -> Result<PlainText, std::fmt::Error> {
+        let mut out = PlainText::new();
         let o = &mut out;
         writeln!(
             o,

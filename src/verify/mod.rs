@@ -23,6 +23,7 @@ use crate::commit::paths::{self, OwnObject};
 use crate::commit::{self, Attempt, Commit, CommitError, Identity, caps};
 use crate::error::{ErrorKind, JobError, chain};
 use crate::partition::PartitionKey;
+use crate::plain_text::{PlainText, json_line};
 use crate::status::no_lake;
 use crate::store::{Store, StoreErrorKind};
 use crate::write::{self, FileName};
@@ -363,16 +364,16 @@ impl Verification {
 
     /// The verification as one line of JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a verification serialises to JSON") + "\n"
+        json_line(self)
     }
 
     /// The verification for people.
     pub fn to_text(&self) -> String {
-        self.text().expect("a String takes any text")
+        self.text().expect("a text takes anything").into_string()
     }
 
-    fn text(&self) -> Result<String, std::fmt::Error> {
-        let mut out = String::new();
+    fn text(&self) -> Result<PlainText, std::fmt::Error> {
+        let mut out = PlainText::new();
         let o = &mut out;
         writeln!(o, "lake        {}", self.lake)?;
         writeln!(

@@ -8,5 +8,6 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod readers;
 pub(crate) mod scenario;
+pub(crate) mod script;
 pub(crate) mod sealed;
 pub(crate) mod servers;
