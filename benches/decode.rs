@@ -131,10 +131,10 @@ fn decode(criterion: &mut Criterion) {
                 received_ms: 0,
                 keep_raw: false,
             };
-            let mut decoder = PageDecoder::new();
+            let mut decoder = PageDecoder::new(usize::MAX);
             bencher.iter(|| {
                 decoder
-                    .decode(black_box(&array), &ingest)
+                    .decode(black_box(&array), None, &ingest)
                     .expect("a page")
                     .batch
                     .num_rows()

@@ -6,16 +6,16 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use crate::commit::{self, Commit, Outcome, Prepared, SliceCounts};
-use crate::decode::{Ingest, PageDecoder};
+use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::{ErrorKind, JobError};
+use crate::oddities::Oddities;
 use crate::partition;
 use crate::rejects::RejectsWriter;
-use crate::scan::{Page, ScanOptions, SliceScan};
+use crate::scan::{Page, PageSeen, ScanOptions, SliceScan};
 use crate::schema;
 use crate::setup::{JobOptions, OnReject, Setup};
 use crate::sift::{Sifted, Sifter};
 use crate::store::StoreErrorKind;
-use crate::unknown::UnknownFields;
 use crate::window::Slice;
 use crate::world::World;
 use crate::write::{Provenance, SliceWriter};
@@ -33,7 +33,7 @@ pub(crate) struct SliceTask {
 pub(crate) struct SliceDone {
     pub(crate) outcome: Outcome,
     pub(crate) commit: Commit,
-    pub(crate) unknown: UnknownFields,
+    pub(crate) oddities: Oddities,
     /// What the store refused after the commit was there.
     pub(crate) trouble: Option<JobError>,
 }
@@ -43,7 +43,7 @@ struct Flow {
     decoder: PageDecoder,
     sifter: Sifter,
     counts: SliceCounts,
-    unknown: UnknownFields,
+    oddities: Oddities,
 }
 
 impl SliceTask {
@@ -55,16 +55,16 @@ impl SliceTask {
         turn: OwnedSemaphorePermit,
     ) -> Result<SliceDone, JobError> {
         let attempt = self.world.ids.next();
-        let mut unknown = UnknownFields::default();
-        match self.attempt(slice, turn, &attempt, &mut unknown).await {
+        let mut oddities = Oddities::default();
+        match self.attempt(slice, turn, &attempt, &mut oddities).await {
             Ok((outcome, commit)) => Ok(SliceDone {
                 outcome,
                 commit,
-                unknown,
+                oddities,
                 trouble: None,
             }),
             Err(error) if error.kind() == ErrorKind::Storage => {
-                self.judge(slice, &attempt, error, unknown).await
+                self.judge(slice, &attempt, error, oddities).await
             }
             Err(error) => Err(error),
         }
@@ -77,7 +77,7 @@ impl SliceTask {
         slice: Slice,
         attempt: &str,
         error: JobError,
-        unknown: UnknownFields,
+        oddities: Oddities,
     ) -> Result<SliceDone, JobError> {
         let Ok(Some(commit)) = Commit::load(&self.world.store, &slice.to_string()).await else {
             return Err(error);
@@ -97,7 +97,7 @@ impl SliceTask {
                 Outcome::Lost
             },
             commit,
-            unknown,
+            oddities,
             trouble: (is_own || !is_swept).then_some(error),
         })
     }
@@ -108,7 +108,7 @@ impl SliceTask {
         slice: Slice,
         turn: OwnedSemaphorePermit,
         attempt: &str,
-        unknown: &mut UnknownFields,
+        oddities: &mut Oddities,
     ) -> Result<(Outcome, Commit), JobError> {
         let name = slice.to_string();
         let store = &self.world.store;
@@ -134,7 +134,7 @@ impl SliceTask {
                 return Err(error);
             }
         };
-        *unknown = flow.unknown;
+        *oddities = flow.oddities;
         let mut files = match writer.finish().await {
             Ok(files) => files,
             Err(error) => {
@@ -185,10 +185,10 @@ impl SliceTask {
         });
         let mut scan = SliceScan::new(Arc::clone(&self.world.client), slice, scan_options);
         let mut flow = Flow {
-            decoder: PageDecoder::new(),
+            decoder: PageDecoder::new(self.options.max_batch_bytes),
             sifter: Sifter::new(self.setup.clock),
             counts: SliceCounts::default(),
-            unknown: UnknownFields::default(),
+            oddities: Oddities::default(),
         };
         let mut interrupted = self.world.interrupted.clone();
         loop {
@@ -198,41 +198,54 @@ impl SliceTask {
                 page = scan.next_page() => page?,
             };
             let Some(page) = page else { break };
-            let sifted;
-            (flow, sifted) = self.take_page(slice, flow, page).await?;
-            scan.observe(sifted.seen)?;
-            for (key, part) in partition::split(&sifted.rows)? {
-                writer.write(key, part).await?;
+            let page = Arc::new(page);
+            let mut seen = PageSeen::default();
+            let mut from = None;
+            loop {
+                let sifted;
+                (flow, sifted, from) = self.take_piece(slice, flow, &page, from).await?;
+                seen.add(sifted.seen);
+                for (key, part) in partition::split(&sifted.rows)? {
+                    writer.write(key, part).await?;
+                }
+                rejects.write(sifted.rejects).await?;
+                if from.is_none() {
+                    break;
+                }
             }
-            rejects.write(sifted.rejects).await?;
+            scan.observe(seen)?;
         }
         self.check_rejects(slice, &flow.counts)?;
         self.check_closed(slice, scan.last_date_ms())?;
         Ok(flow)
     }
 
-    /// Decodes and sifts a page where it may take its time.
-    async fn take_page(
+    /// Decodes and sifts a piece of a page where it may take its time; says where the next begins.
+    async fn take_piece(
         &self,
         slice: Slice,
         mut flow: Flow,
-        page: Page,
-    ) -> Result<(Flow, Sifted), JobError> {
+        page: &Arc<Page>,
+        from: Option<Position>,
+    ) -> Result<(Flow, Sifted, Option<Position>), JobError> {
         let ingest = Ingest {
             run: self.run.clone(),
             received_ms: self.world.clock.now_ms(),
             keep_raw: self.options.keep_raw,
         };
+        let page = Arc::clone(page);
         let work = tokio::task::spawn_blocking(move || {
-            let decoded = flow
-                .decoder
-                .decode(&page.text[page.data.clone()], &ingest)?;
-            let sifted = flow.sifter.sift(&page, &decoded)?;
+            let array = &page.text[page.data.clone()];
+            let piece = flow.decoder.decode(array, from, &ingest)?;
+            let sifted = flow.sifter.sift(&page, &piece)?;
             flow.counts.add(&sifted.counts);
-            for (path, count) in decoded.unknown {
-                flow.unknown.add(path, count, slice);
+            for (path, count) in piece.unknown {
+                flow.oddities.unknown.add(path, count, slice);
             }
-            Ok((flow, sifted))
+            for (path, count) in piece.odd {
+                flow.oddities.odd.add(path, count, slice);
+            }
+            Ok((flow, sifted, piece.next))
         });
         work.await
             .unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))

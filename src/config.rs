@@ -191,6 +191,7 @@ impl ScanConfig {
                 keep_raw,
                 single_writer,
                 look_ahead_max_bytes: memory_bytes / 8,
+                max_batch_bytes: usize::try_from(memory_bytes / 8).unwrap_or(usize::MAX),
                 write: WriteOptions {
                     compression,
                     max_file_bytes: max_file_bytes.as_u64(),

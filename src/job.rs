@@ -204,7 +204,7 @@ async fn scan_all(
         };
         match result {
             Ok(done) => {
-                report.unknown.merge(done.unknown);
+                report.oddities.merge(done.oddities);
                 match done.outcome {
                     Outcome::Committed => {
                         report.slices.committed += 1;

@@ -25,10 +25,10 @@
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
 //! | [`job`], [`attempt`], [`setup`], [`world`] | the flow; one try at a slice; what is asked of a run, and of which lake; what touches reality | |
-//! | [`report`], [`unknown`], [`progress`] | what is said of it | |
+//! | [`report`], [`oddities`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
-//! | [`clock`], [`checksum`], [`fingerprint`], [`plain_text`], [`error`] | time as an argument; the bytes of an object; when two records are the same; text from outside on its way to a terminal; kinds of failure | the wall clock |
+//! | [`clock`], [`checksum`], [`fingerprint`], [`outline`], [`plain_text`], [`error`] | time as an argument; the bytes of an object; when two records are the same; where they lie; text from outside on its way to a terminal; kinds of failure | the wall clock |
 //!
 //! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
 //! reaches a log line; no type that holds a secret can be printed; crash safety never relies on a
@@ -76,5 +76,6 @@ pub mod checksum;
 pub mod clock;
 pub mod error;
 pub mod fingerprint;
+pub mod oddities;
+pub mod outline;
 pub mod plain_text;
-pub mod unknown;

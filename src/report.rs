@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::commit::SliceCounts;
 use crate::error::{ErrorKind, JobError, chain};
+use crate::oddities::{Oddities, PathCount};
 use crate::plain_text::{PlainText, json_line};
 use crate::scan::ScanCounts;
-use crate::unknown::{UnknownField, UnknownFields};
 use crate::window::{Slice, TimeWindow, format_time};
 
-/// Unknown fields shown to people; the lake's record has all of them.
-const SHOWN_UNKNOWN: usize = 10;
+/// Paths shown to people, of each kind; the lake's record has all of them.
+const SHOWN_PATHS: usize = 10;
 
 /// A window as times to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -134,10 +134,12 @@ pub struct RunReport {
     #[serde(flatten)]
     pub counts: SliceCounts,
     /// Paths that the schema does not know, once the run has ended.
-    pub unknown_fields: Vec<UnknownField>,
-    /// The same while it goes on.
+    pub unknown_fields: Vec<PathCount>,
+    /// Paths whose values were of another form than the schema expects, once the run has ended.
+    pub odd_values: Vec<PathCount>,
+    /// Both while it goes on.
     #[serde(skip)]
-    pub unknown: UnknownFields,
+    pub oddities: Oddities,
     /// Files committed.
     pub files: u64,
     /// Bytes of answers, decompressed.
@@ -187,7 +189,8 @@ impl RunReport {
             page_limit_lowered: false,
             counts: SliceCounts::default(),
             unknown_fields: Vec::new(),
-            unknown: UnknownFields::default(),
+            odd_values: Vec::new(),
+            oddities: Oddities::default(),
             files: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -251,7 +254,8 @@ impl RunReport {
             0.0
         };
         self.peak_memory_bytes = peak_memory_bytes;
-        self.unknown_fields = self.unknown.to_list();
+        self.unknown_fields = self.oddities.unknown.to_list();
+        self.odd_values = self.oddities.odd.to_list();
         self.failures.sort_by(|a, b| a.slice.cmp(&b.slice));
         let worst = self
             .failures
@@ -350,20 +354,8 @@ impl RunReport {
             "files       {} with {} bytes, from {} bytes of JSON",
             self.files, self.bytes_out, self.bytes_in
         )?;
-        for field in self.unknown_fields.iter().take(SHOWN_UNKNOWN) {
-            writeln!(
-                o,
-                "unknown     {} ({} times, first in {})",
-                field.path, field.count, field.first_slice
-            )?;
-        }
-        if self.unknown_fields.len() > SHOWN_UNKNOWN {
-            writeln!(
-                o,
-                "            and {} more",
-                self.unknown_fields.len() - SHOWN_UNKNOWN
-            )?;
-        }
+        write_paths(o, "unknown", &self.unknown_fields)?;
+        write_paths(o, "odd", &self.odd_values)?;
         if let Some(watermark) = &self.watermark {
             writeln!(o, "watermark   {watermark}")?;
         }
@@ -387,6 +379,20 @@ impl RunReport {
         }
         Ok(out)
     }
+}
+
+fn write_paths(o: &mut PlainText, word: &str, paths: &[PathCount]) -> std::fmt::Result {
+    for path in paths.iter().take(SHOWN_PATHS) {
+        writeln!(
+            o,
+            "{word:<11} {} ({} times, first in {})",
+            path.path, path.count, path.first_slice
+        )?;
+    }
+    if paths.len() > SHOWN_PATHS {
+        writeln!(o, "            and {} more", paths.len() - SHOWN_PATHS)?;
+    }
+    Ok(())
 }
 
 fn in_brackets(what: &str, counts: &BTreeMap<String, u64>) -> String {

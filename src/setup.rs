@@ -60,6 +60,8 @@ pub struct JobOptions {
     pub single_writer: bool,
     /// Answers above this are not fetched ahead, in bytes.
     pub look_ahead_max_bytes: u64,
+    /// A page whose columns would take more is decoded in pieces, in bytes.
+    pub max_batch_bytes: usize,
     /// How files are written.
     pub write: WriteOptions,
 }

@@ -13,10 +13,10 @@ use arrow::error::ArrowError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::commit::SliceCounts;
-use crate::decode::{DecodedPage, Record, RejectReason};
+use crate::decode::{Flaw, Piece, Record, RejectReason};
 use crate::fingerprint::fingerprint;
 use crate::scan::{ClockField, Page, PageSeen, Place};
 use crate::schema;
@@ -30,7 +30,7 @@ pub struct Sifter {
     ids: HashSet<u64>,
 }
 
-/// A page, sifted.
+/// A piece of a page, sifted.
 pub struct Sifted {
     /// The rows, in the page's order.
     pub rows: RecordBatch,
@@ -52,8 +52,8 @@ impl Sifter {
         }
     }
 
-    /// Sends every record of a page its way.
-    pub fn sift(&mut self, page: &Page, decoded: &DecodedPage) -> Result<Sifted, ArrowError> {
+    /// Sends every record of a piece of a page its way.
+    pub fn sift(&mut self, page: &Page, decoded: &Piece) -> Result<Sifted, ArrowError> {
         let array = &page.text[page.data.clone()];
         let ids = Arc::clone(
             decoded
@@ -63,7 +63,7 @@ impl Sifter {
         );
         let ids = ids.as_string::<i32>();
         let mut counts = SliceCounts {
-            pages: 1,
+            pages: u64::from(decoded.first_record == 0),
             ..SliceCounts::default()
         };
         let mut seen = PageSeen {
@@ -75,13 +75,12 @@ impl Sifter {
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
             counts.records += 1;
-            let text = &array[record.range.clone()];
-            let is_new = self.seen.insert(fingerprint(text));
+            let is_new = self.seen.insert(fingerprint_of(array, record));
             seen.new += u64::from(is_new);
             let place = page.place(self.clock_ms(record));
             seen.inside += u64::from(place != Place::Outside);
             let mut reject = |reason: RejectReason, place: &str| {
-                let line = reject_line(page, record, index, reason, place);
+                let line = reject_line(page, record, decoded.first_record + index, reason, place);
                 rejects.push_str(&line);
                 rejects.push('\n');
                 *counts
@@ -138,6 +137,18 @@ impl Sifter {
             ClockField::Created => record.created_ms,
             ClockField::Date => record.timestamp_ms,
         }
+    }
+}
+
+/// What tells a record from others: its JSON or, where it is none, its text.
+fn fingerprint_of(array: &str, record: &Record) -> u128 {
+    let text = &array[record.range.clone()];
+    match &record.flaw {
+        Some(Flaw {
+            reason: RejectReason::NotJson | RejectReason::TooLarge,
+            ..
+        }) => xxh3_128(text.as_bytes()),
+        _ => fingerprint(text),
     }
 }
 

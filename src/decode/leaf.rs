@@ -7,30 +7,38 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::DataType;
+use chrono::DateTime;
 use serde_json::value::RawValue;
 
 use super::{number, text};
+use crate::outline::has_more_elements_than;
 use crate::schema::{Column, Kind, element_field};
 use crate::window::MAX_TIME_MS;
+
+/// A list with more elements is not taken apart: its column is null and its text goes to `unmapped`.
+/// Columns of many tiny elements take far more memory than their text does.
+pub(super) const MAX_ELEMENTS: usize = 1 << 16;
 
 /// What a column made of a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fit<'t> {
     /// The column gives it back.
     Exact,
-    /// The whole token belongs in `unmapped`.
-    Inexact,
+    /// The whole token belongs in `unmapped`, although it is of the kind that is expected.
+    SameKind,
+    /// The whole token belongs in `unmapped`: the service has another form for it than the schema.
+    Odd,
     /// These elements of the list do, by their index.
     Elements(Vec<(usize, &'t str)>),
 }
 
 impl Fit<'_> {
     fn of(exact: bool) -> Self {
-        if exact { Self::Exact } else { Self::Inexact }
+        if exact { Self::Exact } else { Self::Odd }
     }
 }
 
@@ -123,7 +131,6 @@ impl Leaf {
 
     /// The values appended since the last [`Leaf::finish`].
     pub(super) fn len(&self) -> usize {
-        use arrow::array::ArrayBuilder;
         match self {
             Self::String(leaf) => leaf.builder.len(),
             Self::Int64(builder) => builder.len(),
@@ -132,6 +139,14 @@ impl Leaf {
             Self::Time(leaf) => leaf.builder.len(),
             Self::StringList(builder) => builder.len(),
             Self::Json(builder) => builder.len(),
+        }
+    }
+
+    /// What the elements of lists take in the column beside their text, in bytes.
+    pub(super) fn elements_bytes(&self) -> usize {
+        match self {
+            Self::StringList(builder) => 5 * builder.values_ref().len(),
+            _ => 0,
         }
     }
 
@@ -190,7 +205,12 @@ impl Leaf {
             Self::Double { builder, printed } => {
                 let value = read_double(token);
                 builder.append_option(value);
-                Fit::of(value.is_some_and(|value| prints_as(value, token, printed)))
+                match value {
+                    Some(value) if prints_as(value, token, printed) => Fit::Exact,
+                    // `34` and `34.50` are numbers like any other.
+                    Some(_) => Fit::SameKind,
+                    None => Fit::Odd,
+                }
             }
             Self::Time(leaf) => {
                 let (value, exact) = read_time(token);
@@ -253,6 +273,13 @@ fn read_integer(token: &str) -> (Option<i64>, bool) {
     (value, false)
 }
 
+/// The time that a string token says in RFC 3339, in milliseconds.
+fn rfc3339_in_string(token: &str) -> Option<i64> {
+    let text = text::decoded(token)?;
+    let time = DateTime::parse_from_rfc3339(&text).ok()?;
+    Some(time.timestamp_millis())
+}
+
 /// A time in whole milliseconds, rounded down; times that Parquet's readers disagree on are none.
 fn read_time(token: &str) -> (Option<i64>, bool) {
     let usable = |time_ms: &i64| (0..=MAX_TIME_MS).contains(time_ms);
@@ -261,7 +288,8 @@ fn read_time(token: &str) -> (Option<i64>, bool) {
     }
     let time_ms = number::floor(token)
         .map(|(time_ms, _)| time_ms)
-        .or_else(|| digits_in_string(token));
+        .or_else(|| digits_in_string(token))
+        .or_else(|| rfc3339_in_string(token));
     (time_ms.filter(usable), false)
 }
 
@@ -299,7 +327,11 @@ fn append_list<'t>(builder: &mut ListBuilder<StringBuilder>, token: &'t str) -> 
             }
             None => builder.append_null(),
         }
-        return Fit::Inexact;
+        return Fit::Odd;
+    }
+    if has_more_elements_than(token, MAX_ELEMENTS) {
+        builder.append_null();
+        return Fit::Odd;
     }
     let elements: Vec<&'t RawValue> =
         serde_json::from_str(token).expect("a token of a list was parsed as one before");

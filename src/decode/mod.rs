@@ -1,8 +1,9 @@
 //! The text of a page becomes a record batch, with nothing lost.
 //!
-//! What comes in is the text of a page's `data` array. What goes out is a [`DecodedPage`]: a batch
-//! with one row for every record, and for every record where its text lies, its clocks and
-//! whether it can be a row. A column holds a value exactly when writing it back gives the same
+//! What comes in is the text of a page's `data` array. What goes out are [`Piece`]s, as a rule one a
+//! page: a batch with one row for every record, and for every record where its text lies, its clocks
+//! and whether it can be a row. A page whose columns would take more than their share of memory is
+//! decoded in several. A column holds a value exactly when writing it back gives the same
 //! token; every other token, and every key that the schema does not know, goes verbatim to the
 //! column `unmapped`, which mirrors the record's nesting.
 //!
@@ -29,8 +30,9 @@ use arrow::array::{
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
+use crate::outline::{Broken, Elements, skip_space};
 use crate::schema::{self, ActivitySchema, element_field};
-use page::{Builders, Guesses, ListBuilder, PageFacts};
+use page::{Builders, Guesses, ListBuilder};
 use tree::{Output, Tree};
 
 /// What a run adds to every row.
@@ -57,15 +59,28 @@ pub struct Record {
     pub flaw: Option<Flaw>,
 }
 
-/// A page as columns.
+/// Where the decoding of a page goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    elements: Elements,
+    records: usize,
+}
+
+/// Records of a page that follow each other, as columns.
 #[derive(Debug)]
-pub struct DecodedPage {
+pub struct Piece {
     /// One row for every record, in the page's order. Rows of flawed records are to be masked.
     pub batch: RecordBatch,
     /// The records, in the same order.
     pub records: Vec<Record>,
+    /// The position in the page of the first of them.
+    pub first_record: usize,
     /// Paths that the schema does not know, with how often they were met.
     pub unknown: Vec<(String, u64)>,
+    /// Paths whose values were of another form than the schema expects, with how often.
+    pub odd: Vec<(String, u64)>,
+    /// Where the next piece begins, if the page has more.
+    pub next: Option<Position>,
 }
 
 /// Why a page could not be decoded at all.
@@ -73,7 +88,7 @@ pub struct DecodedPage {
 pub enum DecodeError {
     /// The text is not a JSON array.
     #[error("read the page's `data` as a JSON array")]
-    Syntax(#[source] serde_json::Error),
+    Syntax(#[source] Broken),
     /// The columns did not fit together.
     #[error("put the page's columns together")]
     Batch(#[source] ArrowError),
@@ -85,11 +100,12 @@ pub struct PageDecoder {
     arrow: SchemaRef,
     tree: Arc<Tree>,
     guesses: Guesses,
+    max_batch_bytes: usize,
 }
 
 impl PageDecoder {
-    /// A decoder for the schema of activities.
-    pub fn new() -> Self {
+    /// A decoder for the schema of activities whose batches end where they reach `max_batch_bytes`.
+    pub fn new(max_batch_bytes: usize) -> Self {
         let schema = schema::activity();
         let tree = Tree::compile(schema);
         let guesses = Guesses::new(&tree);
@@ -98,40 +114,72 @@ impl PageDecoder {
             arrow: schema.arrow(),
             tree: Arc::new(tree),
             guesses,
+            max_batch_bytes,
         }
     }
 
-    /// Decodes the text of a `data` array.
+    /// Decodes the text of a `data` array from a position, or from its beginning.
     ///
     /// # Errors
     /// The text is no JSON array. A single odd record is no error: it has a [`Flaw`].
-    pub fn decode(&mut self, array: &str, ingest: &Ingest) -> Result<DecodedPage, DecodeError> {
+    pub fn decode(
+        &mut self,
+        array: &str,
+        from: Option<Position>,
+        ingest: &Ingest,
+    ) -> Result<Piece, DecodeError> {
         let mut builders = Builders {
             leaves: self.tree.builders(),
             lists: self.tree.lists.iter().map(|_| ListBuilder::new()).collect(),
             unmapped: StringBuilder::new(),
         };
-        let PageFacts { records, unknown } =
-            page::read(&self.tree, &mut builders, &mut self.guesses, array)
-                .map_err(DecodeError::Syntax)?;
+        let Position {
+            mut elements,
+            records: first_record,
+        } = match from {
+            Some(position) => position,
+            None => Position {
+                elements: Elements::of(array, 0).map_err(DecodeError::Syntax)?,
+                records: 0,
+            },
+        };
+        let (facts, ended) = page::read(
+            &self.tree,
+            &mut builders,
+            &mut self.guesses,
+            array,
+            &mut elements,
+            self.max_batch_bytes,
+        )
+        .map_err(DecodeError::Syntax)?;
+        let records = facts.records;
+        let behind = elements.position();
+        if ended && skip_space(array.as_bytes(), behind) < array.len() {
+            return Err(DecodeError::Syntax(Broken { at: behind }));
+        }
         let columns = self.columns(&mut builders, &records, array, ingest);
         let batch = columns
             .and_then(|columns| RecordBatch::try_new(Arc::clone(&self.arrow), columns))
             .map_err(DecodeError::Batch)?;
-        let unknown = self
-            .tree
-            .nodes
-            .iter()
-            .zip(unknown)
-            .flat_map(|(node, keys)| {
-                keys.into_iter().map(|(key, count)| {
-                    let dot = if node.path.is_empty() { "" } else { "." };
-                    (format!("{}{dot}{key}", node.path), count)
-                })
-            });
-        Ok(DecodedPage {
+        let nodes = &self.tree.nodes;
+        let unknown = nodes.iter().zip(facts.unknown).flat_map(|(node, keys)| {
+            keys.into_iter().map(|(key, count)| {
+                let dot = if node.path.is_empty() { "" } else { "." };
+                (format!("{}{dot}{key}", node.path), count)
+            })
+        });
+        let odd = nodes.iter().zip(facts.odd).filter(|(_, count)| *count > 0);
+        Ok(Piece {
             batch,
+            first_record,
             unknown: unknown.collect(),
+            odd: odd
+                .map(|(node, count)| (node.path.clone(), count))
+                .collect(),
+            next: (!ended).then_some(Position {
+                elements,
+                records: first_record + records.len(),
+            }),
             records,
         })
     }
@@ -168,12 +216,6 @@ impl PageDecoder {
             outline.present.finish(),
         )?;
         Ok(Arc::new(list))
-    }
-}
-
-impl Default for PageDecoder {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -1,10 +1,12 @@
-//! One pass over the text of a page: every record straight into the builders.
+//! One pass over the records of a page: each straight into the builders.
 //!
-//! `serde_json` reads and validates; a cursor follows it through the text. Every leaf is taken as a
+//! The outline says where a record lies. `serde_json` reads and validates it; a cursor follows
+//! through the text. Every leaf is taken as a
 //! `RawValue`, a slice of the text, so its end says where the cursor stands; from there the next
 //! byte tells an object from anything else before serde is asked to read one. Thus no value of
 //! the wrong type can break a page, and the text of every record and of every odd value is at
-//! hand without a second pass.
+//! hand without a second pass. A record that is no JSON has a row all the same, of what was read up
+//! to there, and a flaw.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,18 +18,20 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use super::Record;
-use super::leaf::{Fit, Leaf};
+use super::leaf::{Fit, Leaf, MAX_ELEMENTS};
 use super::reject::{Flaw, RejectReason};
 use super::tree::{Expects, ListId, Node, NodeId, ROOT, Tree};
 use super::unmapped::{Step, Unmapped};
+use crate::oddities::{MAX_PATHS, OTHER_PATHS};
+use crate::outline::{Broken, Elements, has_more_elements_than};
 
 /// Keys of one object that the schema does not know are compared one by one up to here, and
 /// through a set beyond.
 const FEW_KEYS: usize = 16;
 
-/// The most records that a page may hold, which is the largest page limit that can be asked for:
-/// columns of many tiny records take far more memory than their text does.
-const MAX_RECORDS: usize = 100_000;
+/// A record above this has no row: its columns, `unmapped` with the positions of lists included,
+/// could be too large for Arrow's offsets of 31 bits.
+const MAX_RECORD_BYTES: usize = 256 * 1024 * 1024;
 
 /// The builders of one page.
 pub(super) struct Builders {
@@ -41,6 +45,8 @@ pub(super) struct ListBuilder {
     pub(super) lengths: OffsetBufferBuilder<i32>,
     pub(super) present: NullBufferBuilder,
     pub(super) items_present: NullBufferBuilder,
+    /// Items of the lists that have ended.
+    items_ended: usize,
 }
 
 impl ListBuilder {
@@ -49,11 +55,13 @@ impl ListBuilder {
             lengths: OffsetBufferBuilder::new(0),
             present: NullBufferBuilder::new(0),
             items_present: NullBufferBuilder::new(0),
+            items_ended: 0,
         }
     }
 
     fn append(&mut self, items: usize, present: bool) {
         self.lengths.push_length(items);
+        self.items_ended += items;
         self.present.append(present);
     }
 }
@@ -75,39 +83,51 @@ impl Guesses {
     }
 }
 
-/// Reads the text of a `data` array into the builders.
+/// Reads records of a `data` array into the builders, until the columns hold `max_bytes` or the array
+/// ends; the value is whether it does.
 pub(super) fn read(
     tree: &Tree,
     builders: &mut Builders,
     guesses: &mut Guesses,
     array: &str,
-) -> Result<PageFacts, serde_json::Error> {
+    elements: &mut Elements,
+    max_bytes: usize,
+) -> Result<(PageFacts, bool), Broken> {
     let mut reader = Reader {
         tree,
         builders,
         guesses,
         text: array,
         cursor: 0,
+        record_end: 0,
         stamp: 0,
         seen: vec![0; tree.nodes.len()],
         unmapped: Unmapped::default(),
         flaw: None,
         facts: PageFacts {
             records: Vec::new(),
-            unknown: vec![HashMap::new(); tree.nodes.len()],
+            unknown: vec![KeyCounts::default(); tree.nodes.len()],
+            odd: vec![0; tree.nodes.len()],
         },
     };
-    let mut json = serde_json::Deserializer::from_str(array);
-    Page(&mut reader).deserialize(&mut json)?;
-    json.end()?;
-    Ok(reader.facts)
+    let mut bytes = 0;
+    while let Some(range) = elements.next(array)? {
+        bytes += range.len();
+        reader.read_record(range);
+        if bytes + reader.columns_bytes() >= max_bytes {
+            return Ok((reader.facts, false));
+        }
+    }
+    Ok((reader.facts, true))
 }
 
-/// What a page held beside the columns.
+/// What records held beside the columns.
 pub(super) struct PageFacts {
     pub(super) records: Vec<Record>,
     /// For every node of the tree, the keys below it that the schema does not know.
-    pub(super) unknown: Vec<HashMap<String, u64>>,
+    pub(super) unknown: Vec<KeyCounts>,
+    /// For every node of the tree, how many of its values were of another form.
+    pub(super) odd: Vec<u64>,
 }
 
 struct Reader<'p, 'de> {
@@ -116,6 +136,8 @@ struct Reader<'p, 'de> {
     guesses: &'p mut Guesses,
     text: &'de str,
     cursor: usize,
+    /// Where the text of the record ends that is being read.
+    record_end: usize,
     /// Numbers the objects of the page, so that a child knows whether it was seen in this one.
     stamp: u32,
     seen: Vec<u32>,
@@ -151,6 +173,11 @@ impl<'p, 'de> Reader<'p, 'de> {
             self.cursor += 1;
         }
         self.peek()
+    }
+
+    /// Whether the list that the cursor stands before has too many elements to be taken apart.
+    fn list_is_too_long(&self) -> bool {
+        has_more_elements_than(&self.text[self.cursor..self.record_end], MAX_ELEMENTS)
     }
 
     /// Moves the cursor to the end of a slice of the text.
@@ -209,12 +236,84 @@ impl<'p, 'de> Reader<'p, 'de> {
         Some(*guess)
     }
 
+    /// Reads the record that lies there.
+    fn read_record(&mut self, range: Range<usize>) {
+        self.cursor = range.start;
+        self.record_end = range.end;
+        if range.len() > MAX_RECORD_BYTES {
+            self.flawed(RejectReason::TooLarge, "");
+        } else if let Err(flaw) = self.read_json(&self.text[range.clone()]) {
+            self.close_lists();
+            self.flaw = Some(flaw);
+        }
+        self.end_record(range);
+    }
+
+    /// Reads a record, or says where it is no JSON.
+    fn read_json(&mut self, record: &'de str) -> Result<(), Flaw> {
+        let mut json = serde_json::Deserializer::from_str(record);
+        let read = if record.starts_with('{') {
+            let object = Object {
+                reader: &mut *self,
+                node: ROOT,
+            };
+            object.deserialize(&mut json).map(|_| ())
+        } else {
+            self.flawed(RejectReason::NotAnObject, "");
+            self.take_raw(&mut json).map(|_| ())
+        };
+        read.and_then(|()| json.end()).map_err(|_| Flaw {
+            reason: RejectReason::NotJson,
+            place: self.unmapped.place(""),
+        })
+    }
+
+    /// Ends a list whose record broke off in the middle of it.
+    fn close_lists(&mut self) {
+        for list in 0..self.builders.lists.len() {
+            let items = self.builders.lists[list].items_present.len();
+            let leaves = &self.tree.lists[list].leaves;
+            if leaves
+                .iter()
+                .any(|leaf| self.builders.leaves[*leaf].len() > items)
+            {
+                self.end_item(list, true);
+            }
+            let builder = &mut self.builders.lists[list];
+            let open = builder.items_present.len() - builder.items_ended;
+            if open > 0 {
+                builder.append(open, true);
+            }
+        }
+    }
+
+    /// What the columns take beside the records' own text, in bytes.
+    fn columns_bytes(&self) -> usize {
+        let records = self.facts.records.len() * self.tree.record_bytes;
+        let items: usize = (self.builders.lists.iter().zip(&self.tree.lists))
+            .map(|(builder, list)| builder.items_present.len() * list.item_bytes)
+            .sum();
+        let elements: usize = self.builders.leaves.iter().map(Leaf::elements_bytes).sum();
+        records + items + elements + self.builders.unmapped.values_slice().len()
+    }
+
+    /// Takes note of a value of another form than the schema expects. A null is none: it says the
+    /// same as an absent value.
+    fn odd(&mut self, node: NodeId, token: &str) {
+        self.facts.odd[node] += u64::from(token != "null");
+    }
+
     /// Puts a token into its leaf, and what the leaf cannot hold into `unmapped`.
-    fn fill(&mut self, leaf: usize, key: &'p str, token: &'de str) {
+    fn fill(&mut self, node: NodeId, leaf: usize, key: &'p str, token: &'de str) {
         match self.builders.leaves[leaf].append(token) {
             Fit::Exact => {}
-            Fit::Inexact => self.unmapped.write(Step::Key(key), token),
+            Fit::SameKind => self.unmapped.write(Step::Key(key), token),
+            Fit::Odd => {
+                self.odd(node, token);
+                self.unmapped.write(Step::Key(key), token);
+            }
             Fit::Elements(elements) => {
+                self.facts.odd[node] += elements.len() as u64;
                 self.unmapped.enter(Step::Key(key));
                 for (index, element) in elements {
                     self.unmapped.write(Step::Index(index), element);
@@ -235,7 +334,7 @@ impl<'p, 'de> Reader<'p, 'de> {
     }
 
     /// Gives every column its value in the record just read.
-    fn end_record(&mut self, start: usize) {
+    fn end_record(&mut self, range: Range<usize>) {
         let records = self.facts.records.len() + 1;
         for leaf in &self.tree.record_leaves {
             pad(&mut self.builders.leaves[*leaf], records);
@@ -262,7 +361,6 @@ impl<'p, 'de> Reader<'p, 'de> {
             (true, None) => missing(RejectReason::NoTimestamp, "timestamp"),
             (true, Some(_)) => None,
         });
-        let range: Range<usize> = start..self.cursor;
         self.facts.records.push(Record {
             range,
             timestamp_ms,
@@ -276,73 +374,6 @@ impl<'p, 'de> Reader<'p, 'de> {
 fn pad(leaf: &mut Leaf, len: usize) {
     if leaf.len() < len {
         leaf.append_null();
-    }
-}
-
-/// The `data` array.
-struct Page<'r, 'p, 'de>(&'r mut Reader<'p, 'de>);
-
-impl<'de> DeserializeSeed<'de> for Page<'_, '_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Page<'_, '_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of records")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<(), A::Error> {
-        self.0.pass(b'[')?;
-        loop {
-            let records_read = self.0.facts.records.len();
-            if records_read > MAX_RECORDS {
-                return Err(A::Error::custom(format_args!(
-                    "more than {MAX_RECORDS} records"
-                )));
-            }
-            let first = self.0.pass_to_element(records_read);
-            if records
-                .next_element_seed(OneRecord {
-                    reader: &mut *self.0,
-                    first,
-                })?
-                .is_none()
-            {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// One element of the `data` array.
-struct OneRecord<'r, 'p, 'de> {
-    reader: &'r mut Reader<'p, 'de>,
-    first: Option<u8>,
-}
-
-impl<'de> DeserializeSeed<'de> for OneRecord<'_, '_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let start = self.reader.cursor;
-        if self.first == Some(b'{') {
-            Object {
-                reader: &mut *self.reader,
-                node: ROOT,
-            }
-            .deserialize(deserializer)?;
-        } else {
-            self.reader.take_raw(deserializer)?;
-            self.reader.flawed(RejectReason::NotAnObject, "");
-        }
-        self.reader.end_record(start);
-        Ok(())
     }
 }
 
@@ -389,7 +420,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
                 match std::str::from_utf8(bytes) {
                     Ok(key) if own_keys.insert(key) => {
                         reader.unmapped.write_unknown(key, token);
-                        count(&mut reader.facts.unknown[node], key);
+                        reader.facts.unknown[node].add(key);
                     }
                     Ok(key) => reader.flawed(RejectReason::DuplicateKey, key),
                     Err(_) => reader.flawed(RejectReason::UndecodableKey, ""),
@@ -408,7 +439,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             match expects {
                 Expects::Leaf(leaf) => {
                     let token = members.next_value_seed(Raw(&mut *reader))?;
-                    reader.fill(*leaf, key, token);
+                    reader.fill(child, *leaf, key, token);
                 }
                 Expects::Object(_) if first == Some(b'{') => {
                     reader.unmapped.enter(Step::Key(key));
@@ -422,7 +453,9 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
                         reader.unmapped.write(Step::Key(key), "{}");
                     }
                 }
-                Expects::List { list, item } if first == Some(b'[') => {
+                Expects::List { list, item }
+                    if first == Some(b'[') && !reader.list_is_too_long() =>
+                {
                     reader.unmapped.enter(Step::Key(key));
                     members.next_value_seed(ObjectList {
                         reader: &mut *reader,
@@ -433,6 +466,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
                 }
                 Expects::Object(_) | Expects::List { .. } => {
                     let token = members.next_value_seed(Raw(&mut *reader))?;
+                    reader.odd(child, token);
                     reader.unmapped.write(Step::Key(key), token);
                 }
             }
@@ -519,6 +553,7 @@ impl<'de> DeserializeSeed<'de> for Item<'_, '_, 'de> {
             reader.unmapped.leave();
         } else {
             let token = reader.take_raw(deserializer)?;
+            reader.odd(node, token);
             if token != "null" {
                 reader.unmapped.write(Step::Index(index), token);
             }
@@ -605,11 +640,26 @@ impl OwnKeys {
     }
 }
 
-fn count(keys: &mut HashMap<String, u64>, key: &str) {
-    match keys.get_mut(key) {
-        Some(count) => *count += 1,
-        None => {
-            keys.insert(key.to_owned(), 1);
+/// How often keys were met that the schema does not know: bounded, as the report is.
+#[derive(Debug, Default, Clone)]
+pub(super) struct KeyCounts(HashMap<String, u64>);
+
+impl KeyCounts {
+    fn add(&mut self, key: &str) {
+        if let Some(count) = self.0.get_mut(key) {
+            *count += 1;
+            return;
         }
+        let key = if self.0.len() < MAX_PATHS {
+            key
+        } else {
+            OTHER_PATHS
+        };
+        *self.0.entry(key.to_owned()).or_default() += 1;
+    }
+
+    /// The keys and their counts.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = (String, u64)> {
+        self.0.into_iter()
     }
 }

@@ -5,6 +5,10 @@ use std::fmt;
 /// Why a record is a reject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectReason {
+    /// It is not valid JSON, but its end can be told.
+    NotJson,
+    /// It is too large for columns.
+    TooLarge,
     /// It is not a JSON object.
     NotAnObject,
     /// It has no `_id` that is a non-empty string.
@@ -25,6 +29,8 @@ impl RejectReason {
     /// The word for reports and rejects files.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::NotJson => "not_json",
+            Self::TooLarge => "too_large",
             Self::NotAnObject => "not_an_object",
             Self::NoId => "no_id",
             Self::NoTimestamp => "no_timestamp",

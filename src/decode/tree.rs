@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::Record;
 use super::leaf::Leaf;
 use crate::schema::{ACTIVITY_ID, ActivitySchema, CREATED, Column, Kind, Source, TIMESTAMP};
 
@@ -44,6 +45,8 @@ pub(super) struct ListPlan {
     pub(super) column: usize,
     /// The builders of the members, in order.
     pub(super) leaves: Vec<LeafId>,
+    /// What an item takes in the columns beside its text, in bytes.
+    pub(super) item_bytes: usize,
 }
 
 /// The compiled schema.
@@ -55,6 +58,8 @@ pub(super) struct Tree {
     pub(super) record_leaves: Vec<LeafId>,
     pub(super) lists: Vec<ListPlan>,
     pub(super) outputs: Vec<Output>,
+    /// What a record takes in the columns beside its text, in bytes.
+    pub(super) record_bytes: usize,
     pub(super) id_leaf: LeafId,
     pub(super) timestamp_leaf: LeafId,
     pub(super) created_leaf: LeafId,
@@ -77,6 +82,7 @@ impl Tree {
             record_leaves: Vec::new(),
             lists: Vec::new(),
             outputs: Vec::new(),
+            record_bytes: size_of::<Record>(),
             id_leaf: 0,
             timestamp_leaf: 0,
             created_leaf: 0,
@@ -98,6 +104,7 @@ impl Tree {
                 (Source::Decode | Source::Ingest, _) => Output::Page(column.name.clone()),
             };
             tree.outputs.push(output);
+            tree.record_bytes += value_bytes(column);
         }
         tree
     }
@@ -132,6 +139,7 @@ impl Tree {
         self.lists.push(ListPlan {
             column: position,
             leaves,
+            item_bytes: 1 + column.items.iter().map(value_bytes).sum::<usize>(),
         });
         self.add_path(ROOT, &column.path, Expects::List { list, item });
         list
@@ -181,5 +189,15 @@ impl Tree {
             Expects::Object(children) => children.get(key).copied(),
             Expects::Leaf(_) | Expects::List { .. } => None,
         }
+    }
+}
+
+/// What a value of a column takes beside its text, in bytes: the value or its offset, and its share of
+/// the bits for null.
+fn value_bytes(column: &Column) -> usize {
+    1 + match column.kind {
+        Kind::Bool => 0,
+        Kind::Int64 | Kind::Double | Kind::Time => 8,
+        Kind::String | Kind::Json | Kind::StringList | Kind::ObjectList => 4,
     }
 }

@@ -5,6 +5,11 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::outline::{Broken, Elements, skip_space, string_end, value_end};
+
+/// What some write before UTF-8; JSON has no place for it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// An answer, cut open; the records stay text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Envelope {
@@ -22,8 +27,7 @@ pub(super) struct Envelope {
 
 #[derive(Deserialize)]
 struct Members<'a> {
-    #[serde(borrow)]
-    data: &'a RawValue,
+    data: Cut,
     #[serde(rename = "hasNext")]
     has_next: bool,
     #[serde(borrow, rename = "nextQueryFilters")]
@@ -32,18 +36,28 @@ struct Members<'a> {
     total: Option<&'a RawValue>,
 }
 
+/// What stands for the records while the rest of the answer is read.
+#[derive(Deserialize)]
+struct Cut([(); 0]);
+
 impl Envelope {
-    /// Cuts an answer open, or says what is wrong with it.
+    /// Cuts an answer open, or says what is wrong with it. A record that is no JSON is not: it
+    /// costs itself alone, as long as its end can be told.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let first = text.trim_start().chars().next();
-        match first {
+        let start = text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len();
+        match text[start..].trim_start().chars().next() {
             Some('{') => {}
             Some('<') => return Err("it is HTML".to_owned()),
             None => return Err("it is empty".to_owned()),
             Some(_) => return Err("it is not a JSON object".to_owned()),
         }
+        let data = data_range(text, start).map_err(|broken| broken_at(text, broken))?;
+        let Some(data) = data else {
+            return Err("`data` is missing or not an array".to_owned());
+        };
+        let rest = [&text[start..data.start], "[]", &text[data.end..]].concat();
         // The category and the place, never the text around it.
-        let members: Members<'_> = serde_json::from_str(text).map_err(|error| {
+        let members: Members<'_> = serde_json::from_str(&rest).map_err(|error| {
             let what = match error.classify() {
                 serde_json::error::Category::Eof => "it ends too early",
                 serde_json::error::Category::Data => {
@@ -52,19 +66,15 @@ impl Envelope {
                 _ => "it is not JSON",
             };
             format!(
-                "{what}, at byte {} of line {}",
+                "{what}, at byte {} of line {}, its records left out",
                 error.column(),
                 error.line()
             )
         })?;
-        let data = members.data.get();
-        if !data.starts_with('[') {
-            return Err("`data` is not an array".to_owned());
-        }
-        let start = data.as_ptr() as usize - text.as_ptr() as usize;
+        let Cut([]) = members.data;
         Ok(Self {
-            data: start..start + data.len(),
-            is_empty: data[1..data.len() - 1].trim().is_empty(),
+            is_empty: text[data.start + 1..data.end - 1].trim().is_empty(),
+            data,
             has_next: members.has_next,
             next: members.next.map(|next| next.get().to_owned()),
             total: members.total.and_then(|total| total.get().parse().ok()),
@@ -77,6 +87,45 @@ impl Envelope {
         let is_damaged = |next: &mut String| next.contains(char::REPLACEMENT_CHARACTER);
         if self.next.take_if(is_damaged).is_some() {
             self.has_next = true;
+        }
+    }
+}
+
+fn broken_at(text: &str, Broken { at }: Broken) -> String {
+    if at >= text.len() {
+        format!("it ends too early, at byte {at}")
+    } else {
+        format!("it is not JSON, at byte {at}")
+    }
+}
+
+/// Where the array `data` lies in the object that opens behind `start`, if it has one.
+fn data_range(text: &str, start: usize) -> Result<Option<Range<usize>>, Broken> {
+    let bytes = text.as_bytes();
+    let mut at = skip_space(bytes, start) + 1;
+    loop {
+        at = skip_space(bytes, at);
+        if bytes.get(at) != Some(&b'"') {
+            return Ok(None);
+        }
+        let key = at;
+        at = string_end(bytes, at).ok_or(Broken { at: bytes.len() })?;
+        let is_data = &text[key..at] == "\"data\"";
+        at = skip_space(bytes, at);
+        if bytes.get(at) != Some(&b':') {
+            return Err(Broken { at });
+        }
+        at = skip_space(bytes, at + 1);
+        if is_data {
+            let Ok(mut records) = Elements::of(text, at) else {
+                return Ok(None);
+            };
+            while records.next(text)?.is_some() {}
+            return Ok(Some(at..records.position()));
+        }
+        at = skip_space(bytes, value_end(bytes, at)?);
+        if bytes.get(at) == Some(&b',') {
+            at += 1;
         }
     }
 }
@@ -105,6 +154,25 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_is_no_json_does_not_break_the_answer() {
+        let records =
+            "[{\"a\":NaN},{\"b\":01,\"c\":\"\u{1}\n\"},{\"d\":\"\\x\"} , -Infinity,{\"e\" 1}]";
+        let text =
+            format!("{{\"hasNext\":true,\"data\":{records},\"nextQueryFilters\":{{\"x\":1}}}}");
+        let envelope = Envelope::parse(&text).unwrap();
+        assert_eq!(&text[envelope.data], records);
+        assert_eq!(envelope.next.as_deref(), Some("{\"x\":1}"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let text = "\u{feff} {\"data\":[7],\"hasNext\":false}";
+        let envelope = Envelope::parse(text).unwrap();
+        assert_eq!(&text[envelope.data], "[7]");
+        assert_eq!(Envelope::parse("\u{feff}").unwrap_err(), "it is empty");
+    }
+
+    #[test]
     fn anything_else_is_malformed() {
         for text in [
             "",
@@ -123,6 +191,13 @@ mod tests {
             r#"{"data":[],"hasNext":false"#,
             r#"{"data":[}],"hasNext":false}"#,
             r#"{"data":[],"hasNext":false}x"#,
+            r#"{"data":[{"a":1}{"b":2}],"hasNext":false}"#,
+            r#"{"data":[1,,2],"hasNext":false}"#,
+            r#"{"data":[{"a":"b}],"hasNext":false}"#,
+            r#"{"data":[{"a":1]}],"hasNext":false}"#,
+            r#"{"data":[],"hasNext":false,"total":NaN}"#,
+            r#"{"total":NaN,"data":[],"hasNext":false}"#,
+            "{\"data\":[],\u{feff}\"hasNext\":false}",
         ] {
             assert!(Envelope::parse(text).is_err(), "{text}");
         }

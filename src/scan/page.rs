@@ -33,7 +33,7 @@ pub enum Place {
 }
 
 /// What the caller saw in a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PageSeen {
     /// Records in it.
     pub records: u64,
@@ -41,6 +41,15 @@ pub struct PageSeen {
     pub inside: u64,
     /// Records not met before in the slice.
     pub new: u64,
+}
+
+impl PageSeen {
+    /// Adds what was seen in another piece of the page.
+    pub fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.inside += other.inside;
+        self.new += other.new;
+    }
 }
 
 impl Page {

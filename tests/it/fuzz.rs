@@ -4,6 +4,7 @@
 //! get past the first check. `MDCA_FUZZ_CASES` sets how many of each are tried, `MDCA_FUZZ_SEED`
 //! which; both are printed.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use mdca_lake::cli::{Cli, Command};
 use mdca_lake::commit::paths::{self, OwnObject};
 use mdca_lake::commit::{self, Attempt, Commit, Identity};
 use mdca_lake::config::{Environment, ScanConfig};
-use mdca_lake::decode::{Ingest, PageDecoder};
+use mdca_lake::decode::{Ingest, PageDecoder, RejectReason};
 use mdca_lake::fingerprint::fingerprint;
 use mdca_lake::partition::{self, PartitionKey};
 use mdca_lake::read::RecordRestorer;
@@ -28,9 +29,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::support::scenario::Scenario;
+use crate::support::scenario::{Scenario, Story, expect_conserved};
 use crate::support::sealed;
 
 /// No single input takes longer, on the slowest machine.
@@ -179,13 +181,19 @@ fn ingest() -> Ingest {
 /// Decodes the text of a page's records; what can be decoded has a row for every record, and each
 /// row goes to a part and can be restored.
 fn decode(text: &str) {
-    let Ok(page) = PageDecoder::new().decode(text, &ingest()) else {
+    let Ok(page) = PageDecoder::new(usize::MAX).decode(text, None, &ingest()) else {
         return;
     };
     assert_eq!(page.batch.num_rows(), page.records.len());
     let restorer = RecordRestorer::new(schema::activity(), &page.batch).unwrap();
+    if let Ok(served) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        let texts = page
+            .records
+            .iter()
+            .map(|record| &text[record.range.clone()]);
+        assert!(texts.eq(served.iter().map(|record| record.get())), "{text}");
+    }
     for (row, record) in page.records.iter().enumerate() {
-        fingerprint(&text[record.range.clone()]);
         if record.flaw.is_none() {
             let mut back = String::new();
             restorer.restore(row, &mut back);
@@ -209,6 +217,82 @@ fn any_text_is_a_page_of_records_or_refused() {
     try_all(1, &mutated(pages.to_vec()), |bytes| {
         decode(&String::from_utf8_lossy(&bytes));
     });
+}
+
+/// A record between two others, changed: these are rows as if they had come alone. What is one JSON
+/// value is no `not_json`, and what is none is no row.
+#[test]
+fn a_changed_record_costs_only_itself() {
+    let records = mdca_sim::generator::records(9, 40);
+    let one = proptest::sample::select(records.clone());
+    let alone = |record: &str| {
+        let array = format!("[{record}]");
+        PageDecoder::new(usize::MAX)
+            .decode(&array, None, &ingest())
+            .unwrap()
+            .batch
+    };
+    try_all(
+        1,
+        &(one, changes(), 0..20_usize),
+        |(record, changes, at)| {
+            let changed = apply(record.as_bytes(), &changes);
+            let changed = String::from_utf8_lossy(&changed);
+            let array = format!("[{},{changed},{}]", records[at], records[at + 1]);
+            let Ok(page) = PageDecoder::new(usize::MAX).decode(&array, None, &ingest()) else {
+                let valid = serde_json::from_str::<&RawValue>(&changed);
+                assert!(valid.is_err(), "refused, although it is JSON: {changed}");
+                return;
+            };
+            if page.records.len() != 3 || array[page.records[1].range.clone()] != *changed.trim() {
+                return;
+            }
+            assert_eq!(page.batch.slice(0, 1), alone(&records[at]), "{changed}");
+            assert_eq!(page.batch.slice(2, 1), alone(&records[at + 1]), "{changed}");
+            let flaw = page.records[1].flaw.as_ref().map(|flaw| flaw.reason);
+            let is_json = serde_json::from_str::<&RawValue>(&changed).is_ok();
+            assert_eq!(flaw != Some(RejectReason::NotJson), is_json, "{changed}");
+        },
+    );
+}
+
+/// Lists at the paths where the schema has some, from none to more elements than are taken apart.
+#[test]
+fn known_lists_of_any_length_are_given_back() {
+    let paths: [&[&str]; 5] = [
+        &["mainInfo", "eventObjects"],
+        &["mainInfo", "eventObjects", "0", "tags"],
+        &["user", "userTags"],
+        &["location", "ipTags"],
+        &["classifications"],
+    ];
+    let elements = [
+        "1",
+        "null",
+        "\"\"",
+        "\"x\"",
+        "{}",
+        "[]",
+        "{\"role\":1}",
+        "{\"tags\":[7]}",
+    ];
+    let few = [0, 1, 63, 64, 65].map(|length| (length, elements.as_slice()));
+    let many = [65_535, 65_536, 65_537, 100_000].map(|length| (length, &elements[1..2]));
+    for path in paths {
+        for (length, elements) in few.into_iter().chain(many) {
+            for element in elements {
+                let list = format!("[{}]", vec![*element; length].join(","));
+                let value = path.iter().rev().fold(list, |inner, key| match *key {
+                    "0" => format!("[{inner}]"),
+                    key => format!("{{\"{key}\":{inner}}}"),
+                });
+                let record = format!("{{\"_id\":\"a\",\"timestamp\":1,{}", &value[1..]);
+                let started = Instant::now();
+                decode(&format!("[{record},{record},{{}}]"));
+                assert!(started.elapsed() < PATIENCE, "{path:?} of {length}");
+            }
+        }
+    }
 }
 
 /// Deep and wide texts of 200 KB: time and stack do not depend on the shape.
@@ -503,8 +587,33 @@ fn whatever_a_sealed_object_says_it_is_read_or_refused() {
     });
 }
 
+/// Every row is, as JSON, a record of the tenant or an object in the changed answer.
+fn expect_only_what_was_served(story: &Story, answer: &[u8]) {
+    let answer = String::from_utf8_lossy(answer);
+    let mut served: HashSet<u128> = story
+        .truth()
+        .iter()
+        .map(|record| fingerprint(&record.json))
+        .collect();
+    for (at, _) in answer.match_indices('{') {
+        let mut values = serde_json::Deserializer::from_str(&answer[at..]).into_iter::<&RawValue>();
+        if let Some(Ok(object)) = values.next() {
+            served.insert(fingerprint(object.get()));
+        }
+    }
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+        .args(["export", "--lake"])
+        .arg(story.lake())
+        .output()
+        .unwrap();
+    for row in String::from_utf8(output.stdout).unwrap().lines() {
+        assert!(served.contains(&fingerprint(row)), "nobody served {row}");
+    }
+}
+
 /// Answers of the service that are changed on their way, through the whole program: it ends, within
-/// a bounded number of requests, with an exit code that says what happened, and the lake is whole.
+/// a bounded number of requests, with an exit code that says what happened, the lake is whole, and
+/// holds nothing that was not served.
 #[test]
 fn whatever_the_service_answers_the_lake_stays_whole() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -525,7 +634,7 @@ fn whatever_the_service_answers_the_lake_stays_whole() {
                 let answer = What::Answer(Canned {
                     status: 200,
                     content_type: "application/json".to_owned(),
-                    body: String::from_utf8_lossy(&bytes).into_owned(),
+                    body: bytes.clone(),
                     headers: vec![],
                 });
                 let fault = Fault::new(At::Page(page), answer);
@@ -543,8 +652,10 @@ fn whatever_the_service_answers_the_lake_stays_whole() {
                     "{} requests",
                     story.sim.requests().len()
                 );
+                expect_conserved(&report);
                 if report.slices.committed > 0 || report.slices.failed > 0 {
                     story.expect_clean().await;
+                    expect_only_what_was_served(&story, &bytes);
                 }
             });
         },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mdca_lake::decode::{DecodedPage, Ingest, PageDecoder};
+use mdca_lake::decode::{Ingest, PageDecoder, Piece};
 use mdca_lake::read::RecordRestorer;
 use mdca_lake::schema;
 use parquet::arrow::ArrowWriter;
@@ -12,14 +12,14 @@ use proptest::prelude::*;
 use crate::support::json;
 use crate::support::scenario::Scenario;
 
-fn decode(records: &[String]) -> DecodedPage {
+fn decode(records: &[String]) -> Piece {
     let ingest = Ingest {
         run: "r".to_owned(),
         received_ms: 1,
         keep_raw: false,
     };
-    PageDecoder::new()
-        .decode(&format!("[{}]", records.join(" ,\n")), &ingest)
+    PageDecoder::new(usize::MAX)
+        .decode(&format!("[{}]", records.join(" ,\n")), None, &ingest)
         .unwrap()
 }
 

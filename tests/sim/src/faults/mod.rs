@@ -243,7 +243,7 @@ pub enum Change {
 pub struct Canned {
     pub status: u16,
     pub content_type: String,
-    pub body: String,
+    pub body: Vec<u8>,
     pub headers: Vec<(String, String)>,
 }
 
@@ -357,7 +357,7 @@ impl Canned {
         Self {
             status,
             content_type: content_type.to_owned(),
-            body,
+            body: body.into_bytes(),
             headers: Vec::new(),
         }
     }

@@ -54,11 +54,7 @@ impl Answer {
     }
 
     pub(crate) fn canned(canned: &Canned) -> Self {
-        let mut answer = Self::new(
-            canned.status,
-            &canned.content_type,
-            canned.body.clone().into_bytes(),
-        );
+        let mut answer = Self::new(canned.status, &canned.content_type, canned.body.clone());
         answer.headers.clone_from(&canned.headers);
         answer
     }

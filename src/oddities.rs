@@ -1,4 +1,4 @@
-//! Keys of records that the schema does not know, counted by path.
+//! What records hold that the schema does not expect, counted by path.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,44 @@ use serde::Serialize;
 use crate::window::Slice;
 
 /// Paths counted one by one; beyond, they are counted together.
-const MAX_PATHS: usize = 1_000;
+pub const MAX_PATHS: usize = 1_000;
 /// The name of that lump.
-const OTHER_PATHS: &str = "(others)";
+pub const OTHER_PATHS: &str = "(others)";
 
-/// A path that the schema does not know.
+/// How often a path was met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UnknownField {
-    /// The path in the record.
+pub struct PathCount {
+    /// The path in the record; elements of a list as `[]`.
     pub path: String,
-    /// Records that have it.
+    /// How often it was met.
     pub count: u64,
     /// The first slice that had it.
     pub first_slice: String,
 }
 
+/// What a run met that the schema does not expect.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// Keys that the schema does not know.
+    pub unknown: PathCounts,
+    /// Values of another form than the schema expects.
+    pub odd: PathCounts,
+}
+
+impl Oddities {
+    /// Adds all that another counted.
+    pub fn merge(&mut self, other: Self) {
+        self.unknown.merge(other.unknown);
+        self.odd.merge(other.odd);
+    }
+}
+
 /// Counts by path. Bounded: an object whose keys are ids has a new path for every record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UnknownFields(BTreeMap<String, (u64, Slice)>);
+pub struct PathCounts(BTreeMap<String, (u64, Slice)>);
 
-impl UnknownFields {
-    /// Counts `count` more records of a slice that have the path.
+impl PathCounts {
+    /// Counts a path of a slice `count` times more.
     pub fn add(&mut self, path: String, count: u64, slice: Slice) {
         let path = if self.0.len() < MAX_PATHS || self.0.contains_key(&path) {
             path
@@ -47,18 +64,18 @@ impl UnknownFields {
     }
 
     /// The paths, the most frequent first.
-    pub fn to_list(&self) -> Vec<UnknownField> {
-        let mut fields: Vec<UnknownField> = self
+    pub fn to_list(&self) -> Vec<PathCount> {
+        let mut paths: Vec<PathCount> = self
             .0
             .iter()
-            .map(|(path, (count, first))| UnknownField {
+            .map(|(path, (count, first))| PathCount {
                 path: path.clone(),
                 count: *count,
                 first_slice: first.to_string(),
             })
             .collect();
-        fields.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.path.cmp(&b.path)));
-        fields
+        paths.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.path.cmp(&b.path)));
+        paths
     }
 }
 
@@ -73,21 +90,21 @@ mod tests {
             "20260101T0100Z-20260101T0200Z",
         ]
         .map(|name| name.parse().unwrap());
-        let mut one = UnknownFields::default();
-        let mut other = UnknownFields::default();
+        let mut one = PathCounts::default();
+        let mut other = PathCounts::default();
         for id in 0..5_000 {
             one.add(format!("map.{id}"), 1, late);
             other.add(format!("map.{id}"), 1, early);
         }
         one.merge(other);
-        let fields = one.to_list();
-        assert_eq!(fields.len(), MAX_PATHS + 1);
-        assert_eq!(fields.iter().map(|field| field.count).sum::<u64>(), 10_000);
-        assert_eq!(fields[0].path, OTHER_PATHS);
+        let paths = one.to_list();
+        assert_eq!(paths.len(), MAX_PATHS + 1);
+        assert_eq!(paths.iter().map(|path| path.count).sum::<u64>(), 10_000);
+        assert_eq!(paths[0].path, OTHER_PATHS);
         assert!(
-            fields
+            paths
                 .iter()
-                .all(|field| field.first_slice == early.to_string())
+                .all(|path| path.first_slice == early.to_string())
         );
     }
 }

@@ -1,0 +1,245 @@
+//! Where the elements of a JSON array lie, without asking that each of them is valid.
+//!
+//! Only quotes and brackets are looked at, so an element with a `NaN` or a raw control character
+//! in it costs itself and not the array: its end can be told all the same. An element of which that
+//! cannot be said (a bracket of the other kind, a string without an end) breaks the array.
+
+use std::ops::Range;
+
+/// The outline of an array is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is no JSON array, at byte {at}")]
+pub struct Broken {
+    /// Where, in bytes from the beginning of the text.
+    pub at: usize,
+}
+
+/// Goes over the elements of an array. Copy it to come back to where it stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Elements {
+    at: usize,
+    first: bool,
+}
+
+impl Elements {
+    /// Begins before the first element of the array that opens at `start`.
+    ///
+    /// # Errors
+    /// Nothing opens there.
+    pub fn of(text: &str, start: usize) -> Result<Self, Broken> {
+        let at = skip_space(text.as_bytes(), start);
+        if text.as_bytes().get(at) != Some(&b'[') {
+            return Err(Broken { at });
+        }
+        Ok(Self {
+            at: at + 1,
+            first: true,
+        })
+    }
+
+    /// Where the next element lies; `None` behind the last, with the array passed over.
+    ///
+    /// # Errors
+    /// The array does not go on as one, or its element has no end.
+    pub fn next(&mut self, text: &str) -> Result<Option<Range<usize>>, Broken> {
+        let bytes = text.as_bytes();
+        let mut at = skip_space(bytes, self.at);
+        match bytes.get(at) {
+            Some(b']') => {
+                self.at = at + 1;
+                return Ok(None);
+            }
+            Some(b',') if !self.first => at = skip_space(bytes, at + 1),
+            Some(_) if self.first => {}
+            _ => return Err(Broken { at }),
+        }
+        let end = element_end(bytes, at)?;
+        self.at = end;
+        self.first = false;
+        Ok(Some(at..end))
+    }
+
+    /// Where it stands: behind the element given last, or behind the array.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+}
+
+/// Whether the array at the beginning of `text` has more than `bound` elements.
+pub fn has_more_elements_than(text: &str, bound: usize) -> bool {
+    // An element takes a byte, and so does what comes before it.
+    if text.len() / 2 <= bound {
+        return false;
+    }
+    let Ok(mut elements) = Elements::of(text, 0) else {
+        return false;
+    };
+    for _ in 0..bound {
+        if !matches!(elements.next(text), Ok(Some(_))) {
+            return false;
+        }
+    }
+    matches!(elements.next(text), Ok(Some(_)))
+}
+
+/// The position of the first byte from `at` that is no white space.
+pub fn skip_space(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let space = rest
+        .iter()
+        .take_while(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t'))
+        .count();
+    at + space
+}
+
+/// The position behind the closing quote of the string that opens at `start`.
+pub fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// The position behind the element that begins at `start`.
+fn element_end(bytes: &[u8], start: usize) -> Result<usize, Broken> {
+    match bytes.get(start) {
+        Some(b'{' | b'[') => container_end(bytes, start),
+        Some(b'"') => string_end(bytes, start).ok_or(Broken { at: bytes.len() }),
+        _ => scalar_end(bytes, start),
+    }
+}
+
+/// The position behind the value of an object's member that begins at `start`.
+///
+/// # Errors
+/// Its end cannot be told.
+pub fn value_end(bytes: &[u8], start: usize) -> Result<usize, Broken> {
+    if let Some(b'{' | b'[' | b'"') = bytes.get(start) {
+        return element_end(bytes, start);
+    }
+    let rest = bytes.get(start..).unwrap_or_default();
+    let end = rest.iter().position(|b| matches!(b, b',' | b'}'));
+    end.map(|length| start + length)
+        .ok_or(Broken { at: bytes.len() })
+}
+
+fn container_end(bytes: &[u8], start: usize) -> Result<usize, Broken> {
+    let mut open = Vec::new();
+    let mut at = start;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(bytes, at).ok_or(Broken { at: bytes.len() })?;
+                continue;
+            }
+            b'{' => open.push(b'}'),
+            b'[' => open.push(b']'),
+            b'}' | b']' => {
+                if open.pop() != Some(*byte) {
+                    return Err(Broken { at });
+                }
+                if open.is_empty() {
+                    return Ok(at + 1);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Err(Broken { at })
+}
+
+/// A number, a word, or what stands in the place of one: up to the next mark of the array.
+fn scalar_end(bytes: &[u8], start: usize) -> Result<usize, Broken> {
+    let rest = bytes.get(start..).unwrap_or_default();
+    let is_mark = |b: &u8| matches!(b, b',' | b']' | b'}' | b'{' | b'[' | b'"' | b':');
+    let length = rest.iter().position(is_mark).unwrap_or(rest.len());
+    let end = start + rest[..length].trim_ascii_end().len();
+    match rest.get(length) {
+        Some(b',' | b']') if end > start => Ok(end),
+        _ => Err(Broken { at: start + length }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn elements(text: &str) -> Result<Vec<&str>, Broken> {
+        let mut elements = Elements::of(text, 0)?;
+        let mut found = Vec::new();
+        while let Some(range) = elements.next(text)? {
+            found.push(&text[range]);
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn elements_that_are_no_json_have_an_end() {
+        let text =
+            " [ {\"a\":NaN , \"b\":\"\u{1}]\"},[01] , -Infinity\n,\"\\\"\", 1 2,{\"a\" 1}] rest";
+        assert_eq!(
+            elements(text).unwrap(),
+            [
+                "{\"a\":NaN , \"b\":\"\u{1}]\"}",
+                "[01]",
+                "-Infinity",
+                "\"\\\"\"",
+                "1 2",
+                "{\"a\" 1}"
+            ]
+        );
+        assert_eq!(elements("[ ]").unwrap(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_broken_outline_is_no_array() {
+        for text in [
+            "",
+            "{}",
+            "[",
+            "[{}",
+            "[{]}]",
+            "[\"]",
+            "[,]",
+            "[1,]",
+            "[1,,2]",
+            "[{}{}]",
+            "[1 \"x\"]",
+            "[\"\\\"]",
+            "[\"\\",
+        ] {
+            assert!(elements(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn elements_are_counted_up_to_a_bound() {
+        assert!(has_more_elements_than("[1,2,[3,4]]x", 2));
+        assert!(!has_more_elements_than("[1,2,[3,4]]x", 3));
+        assert!(!has_more_elements_than("[]                    ", 0));
+        assert!(!has_more_elements_than("{                    }", 0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_elements_of_valid_arrays_are_those_that_serde_finds(values in proptest::collection::vec(
+            prop_oneof![
+                "[0-9]{1,3}".prop_map(|digits| format!("1{digits}")),
+                ".{0,6}".prop_map(|text| serde_json::to_string(&text).expect("a string")),
+                Just("{\"]\" : [ {} ]}".to_owned()),
+                Just("null".to_owned()),
+            ], 0..6), space in "[ \n\t]{0,2}") {
+            let text = format!("{space}[{space}{}{space}]", values.join(&format!("{space},{space}")));
+            let raw: Vec<&serde_json::value::RawValue> = serde_json::from_str(&text).expect("an array");
+            let raw: Vec<&str> = raw.into_iter().map(serde_json::value::RawValue::get).collect();
+            prop_assert_eq!(elements(&text).expect("an array"), raw);
+        }
+    }
+}
