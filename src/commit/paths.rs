@@ -101,6 +101,8 @@ pub enum OwnObject {
         /// The run.
         run: String,
     },
+    /// An object on its way, on a disk. Its put has not ended, or never will.
+    Put,
     /// A file on its way, on a disk.
     Staged {
         /// The slice.
@@ -137,6 +139,11 @@ impl OwnObject {
                 is_run_id(run).then(|| Self::Run {
                     run: run.to_owned(),
                 })
+            }
+            "staging" if !name.contains('/') => {
+                let (_, n) = name.rsplit_once('#')?;
+                let is_number = !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+                is_number.then_some(Self::Put)
             }
             "staging" => {
                 let (slice, rest) = name.split_once('/')?;
@@ -211,6 +218,10 @@ mod tests {
         ] {
             assert_eq!(OwnObject::at(path.as_ref()), Some(object), "{path}");
         }
+        assert_eq!(
+            OwnObject::at("_mdca/staging/_mdca!lake.json#12"),
+            Some(OwnObject::Put)
+        );
         let converted = "c-0123456789abcdef0123456789abcdef";
         assert_eq!(
             OwnObject::at(rejects(converted, ATTEMPT).as_ref()),
@@ -241,6 +252,9 @@ mod tests {
             "_mdca/runs/20261121X071800Z-0a1b2c3d.json",
             "_mdca/staging/20261119T1000Z-20261119T1100Z/0123456789abcdef/f.parquet",
             "_mdca/staging/x",
+            "_mdca/staging/x#",
+            "_mdca/staging/x#1a",
+            "_mdca/staging/20261119T1000Z-20261119T1100Z/x#1",
             "activities/x",
             "_mdca",
             "",

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use super::disk::DISK;
 use super::location::Provider;
 use super::refusal::{GaveUp, NoCredentials, Refusal};
 
@@ -60,6 +61,17 @@ pub(super) struct BadLocation(pub(super) String);
 pub(super) enum Unfit {
     #[error("it has {bytes} bytes, and what belongs there has {most_bytes} at most")]
     TooLarge { bytes: u64, most_bytes: u64 },
+    #[error("it is {is}, not a file")]
+    NotAFile { is: &'static str },
+    #[error("{path} is {is}, not a folder; inside a lake no link is followed")]
+    NotAFolder { path: String, is: &'static str },
+}
+
+/// A disk that cannot do what two runs at once rest on.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing can be created only once on this disk: it refuses {refused}")]
+pub(super) struct CannotCreate {
+    pub(super) refused: String,
 }
 
 /// Settings from the environment that do not make a client.
@@ -96,7 +108,13 @@ impl StoreError {
         if let Some(none) = find::<NoCredentials>(&source) {
             return Self::new(action, object, none.clone());
         }
-        Self::new(action, object, source)
+        match source {
+            object_store::Error::Generic {
+                store: DISK,
+                source,
+            } => Self::new(action, object, source),
+            source => Self::new(action, object, source),
+        }
     }
 
     /// What the operator can act on, found in the chain of causes.
@@ -185,6 +203,9 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
     if error.is::<Unfit>() {
         return Some(StoreErrorKind::Unfit);
     }
+    if error.is::<CannotCreate>() {
+        return Some(StoreErrorKind::CreateOnly);
+    }
     if let Some(refusal) = error.downcast_ref::<Refusal>() {
         return Some(refusal.kind());
     }
@@ -214,7 +235,12 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
             _ => None,
         };
     }
-    match error.downcast_ref::<io::Error>()?.kind() {
+    let error = error.downcast_ref::<io::Error>()?;
+    // Its own `source` passes over the error that it was made of.
+    if let Some(kind) = error.get_ref().and_then(|inner| kind_of(inner)) {
+        return Some(kind);
+    }
+    match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             Some(StoreErrorKind::Full)
         }

@@ -60,6 +60,12 @@ pub trait Uploads: Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// What lies in the lake and can be no object: links, pipes, names that no object has. Only a
+    /// disk has such.
+    async fn strangers(&self) -> Result<Vec<Stranger>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Removes the folders that a committed slice no longer needs, where a store has folders.
     /// What cannot be removed is no harm.
     async fn tidy(&self, slice: &str);
@@ -84,6 +90,15 @@ pub trait Upload: Send {
     /// Gives the upload up and removes what it holds; what cannot be removed is left to
     /// [`Uploads::sweep`].
     async fn abort(&mut self);
+}
+
+/// Something in a lake that is no object. It is neither read nor followed nor removed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stranger {
+    /// Where, as far as its name can be shown.
+    pub path: String,
+    /// What it is.
+    pub is: String,
 }
 
 /// What a create-only put found.
@@ -218,12 +233,15 @@ impl Store {
         }
     }
 
-    /// The size of an object in bytes; `None` where there is none.
+    /// The size of an object in bytes; `None` where there is none, or on a disk no regular file.
     pub async fn size(&self, path: &Path) -> Result<Option<u64>, StoreError> {
         match self.objects.head(path).await {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.error("look at", path, error)),
+            Err(error) => match self.error("look at", path, error) {
+                error if error.kind() == StoreErrorKind::Unfit => Ok(None),
+                error => Err(error),
+            },
         }
     }
 

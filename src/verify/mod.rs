@@ -204,7 +204,7 @@ impl Verification {
         for object in store.list(&Path::from(paths::FOLDER)).await? {
             let path = object.location;
             match OwnObject::at(path.as_ref()) {
-                Some(OwnObject::Identity | OwnObject::Staged { .. }) => {}
+                Some(OwnObject::Identity | OwnObject::Staged { .. } | OwnObject::Put) => {}
                 Some(OwnObject::Commit { slice }) => {
                     listed.commits.insert(slice);
                 }

@@ -13,6 +13,8 @@
  *                kill     SIGKILL, before the call is made
  *                hang     the call never returns
  *   SHIM_THEN    kill K   the K-th call after the one that was met is killed
+ *   SHIM_LACKS   what the disk does not know at all, such as "link,foldersync": "link" and "renameat2"
+ *                (a rename that replaces nothing) and "foldersync" are refused
  *   SHIM_LOG     every call that counts is appended to this file before it is made: its number, the
  *                call, the path, and where it has one the second path, with tabs between them
  *   SHIM_KEEP    a folder for what a power cut could not take: after every fsync of a file its bytes
@@ -41,7 +43,7 @@ static const char *root, *calls, *action;
 static size_t root_length;
 static long at, then_after;
 static int onwards, number, log_file = -1;
-static const char *keep;
+static const char *keep, *lacking;
 static atomic_long count;
 /* The number of the call that this thread is in; 0 where it does not count. */
 static _Thread_local long current;
@@ -53,6 +55,7 @@ __attribute__((constructor)) static void begin(void) {
     root_length = root ? strlen(root) : 0;
     calls = getenv("SHIM_CALLS");
     keep = getenv("SHIM_KEEP");
+    lacking = getenv("SHIM_LACKS");
     action = getenv("SHIM_DO");
     at = position ? strtol(position, &end, 10) : 0;
     onwards = position && *end == '+';
@@ -170,6 +173,25 @@ static enum fate meet(const char *call, int folder, const char *path, const char
     return PASS;
 }
 
+/* What this disk does not know at all it refuses wherever it is asked. */
+static int lacks(const char *what) {
+    const char *found = *what && lacking ? strstr(lacking, what) : 0;
+    return found && (found == lacking || found[-1] == ',') && (!found[strlen(what)] || found[strlen(what)] == ',');
+}
+
+#define REFUSE(what, error)                                                                               \
+    do {                                                                                                  \
+        if (lacks(what)) {                                                                                \
+            errno = error;                                                                                \
+            return -1;                                                                                    \
+        }                                                                                                 \
+    } while (0)
+
+static int is_folder(int file) {
+    struct stat about;
+    return !fstat(file, &about) && S_ISDIR(about.st_mode);
+}
+
 /* Calls the real function `name`, unless the fate is another. */
 #define PASS_ON(type, bad, call, folder, path, name, signature, ...) PASS_ON_TO(type, bad, call, folder, path, "", name, signature, __VA_ARGS__)
 #define PASS_ON_TO(type, bad, call, folder, path, second, name, signature, ...)                                      \
@@ -229,8 +251,14 @@ ssize_t read(int file, void *to, size_t size) {
 ssize_t write(int file, const void *from, size_t size) {
     PASS_ON(ssize_t, -1, "write", file, 0, "write", (int, const void *, size_t), file, from, size);
 }
-int fsync(int file) { PASS_ON(int, -1, "fsync", file, 0, "fsync", (int), file); }
+int fsync(int file) {
+    REFUSE(is_folder(file) ? "foldersync" : "", EINVAL);
+    PASS_ON(int, -1, "fsync", file, 0, "fsync", (int), file);
+}
 int fdatasync(int file) { PASS_ON(int, -1, "fsync", file, 0, "fdatasync", (int), file); }
+int mkdirat(int folder, const char *path, mode_t mode) {
+    PASS_ON(int, -1, "mkdir", folder, path, "mkdirat", (int, const char *, mode_t), folder, path, mode);
+}
 int mkdir(const char *path, mode_t mode) {
     PASS_ON(int, -1, "mkdir", AT_FDCWD, path, "mkdir", (const char *, mode_t), path, mode);
 }
@@ -239,13 +267,31 @@ int unlink(const char *path) { PASS_ON(int, -1, "unlink", AT_FDCWD, path, "unlin
 int unlinkat(int folder, const char *path, int flags) {
     PASS_ON(int, -1, "unlink", folder, path, "unlinkat", (int, const char *, int), folder, path, flags);
 }
+int renameat(int from_folder, const char *from, int to_folder, const char *to) {
+    char full[PATH_MAX];
+    resolve(to_folder, to, full, sizeof full);
+    PASS_ON_TO(int, -1, "rename", from_folder, from, full, "renameat", (int, const char *, int, const char *),
+            from_folder, from, to_folder, to);
+}
+/* Only ever asked to replace nothing: it makes a name as a link does. */
+int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags) {
+    char full[PATH_MAX];
+    REFUSE("renameat2", EINVAL);
+    resolve(to_folder, to, full, sizeof full);
+    PASS_ON_TO(int, -1, "rename", from_folder, from, full, "renameat2", (int, const char *, int, const char *, unsigned),
+            from_folder, from, to_folder, to, flags);
+}
 int rename(const char *from, const char *to) {
     PASS_ON_TO(int, -1, "rename", AT_FDCWD, from, to, "rename", (const char *, const char *), from, to);
 }
 int link(const char *from, const char *to) {
+    REFUSE("link", EPERM);
     PASS_ON_TO(int, -1, "link", AT_FDCWD, from, to, "link", (const char *, const char *), from, to);
 }
 int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags) {
-    PASS_ON_TO(int, -1, "link", from_folder, from, to, "linkat", (int, const char *, int, const char *, int),
+    char full[PATH_MAX];
+    REFUSE("link", EPERM);
+    resolve(to_folder, to, full, sizeof full);
+    PASS_ON_TO(int, -1, "link", from_folder, from, full, "linkat", (int, const char *, int, const char *, int),
             from_folder, from, to_folder, to, flags);
 }
