@@ -2,12 +2,16 @@
 //!
 //! Nothing else looks at the environment, but for clap's own `env` on flags.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::num::NonZeroU32;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
+use tracing::warn;
 
 use crate::cli::{LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs};
 use crate::error::JobError;
@@ -264,7 +268,7 @@ fn to_ms(flag: &str, duration: Duration) -> Result<i64, ConfigError> {
 fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken, ConfigError> {
     let (text, place) = match (file, variable) {
         (Some(file), _) => {
-            let text = std::fs::read_to_string(file)
+            let text = read_secret(file)
                 .map_err(|error| wrong(format!("--token-file {}: {error}", file.display())))?;
             (
                 SecretString::from(text),
@@ -279,6 +283,19 @@ fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken
         }
     };
     ApiToken::try_new(&text).map_err(|error| wrong(format!("{place}: {error}")))
+}
+
+/// Reads a file that nobody but its owner should be able to read. One that everybody can is warned
+/// of.
+fn read_secret(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let found = file.metadata()?;
+    if found.is_file() && found.mode() & 0o004 != 0 {
+        warn!(file = %path.display(), "every user of this machine can read the token: take that right away (chmod o-r)");
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Reads `--filters` and adds `--service`.

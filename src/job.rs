@@ -107,7 +107,7 @@ async fn run_slices(
     let store = &world.store;
     let found = Identity::load(store).await?;
     let setup = Setup::resolve(options, found, now_ms)?;
-    let committed = commit::check_names(store).await?;
+    let committed = commit::committed_slices(store).await?;
     let identity = setup
         .identity
         .clone()

@@ -9,7 +9,8 @@ use object_store::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commit::{self, Identity, caps, paths};
+use crate::commit::paths::{self, OwnObject};
+use crate::commit::{self, Identity, caps};
 use crate::error::JobError;
 use crate::plain_text::{PlainText, json_line};
 use crate::plan::watermark;
@@ -260,9 +261,10 @@ struct Reports(Vec<Path>);
 impl Reports {
     async fn list(store: &Store) -> Result<Self, JobError> {
         let listed = store.list(&paths::runs()).await?;
-        Ok(Self(
-            listed.into_iter().map(|object| object.location).collect(),
-        ))
+        let paths = listed.into_iter().map(|object| object.location);
+        let reports = paths
+            .filter(|path| matches!(OwnObject::at(path.as_ref()), Some(OwnObject::Run { .. })));
+        Ok(Self(reports.collect()))
     }
 
     /// Reads so many more, the newest first. What cannot be read is left out: `verify` names it.

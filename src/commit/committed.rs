@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use futures::{Stream, StreamExt, stream};
-use object_store::path::Path;
 
 use super::paths::OwnObject;
-use super::{Commit, CommitError, Damage, paths};
+use super::{Commit, CommitError, paths};
 use crate::store::Store;
 
 /// Commits that one task reads.
@@ -17,44 +16,22 @@ const CHUNKS: usize = 4;
 /// tens of milliseconds, and with 64 on their way 20,000 commits take seconds.
 const READS: usize = 16;
 
-/// The slices that have a commit, by the names of the objects: a lake has tens of thousands.
+/// The slices that have a commit, by the names of the objects: a lake has tens of thousands. Other
+/// names are nobody's business here; `verify` names them.
 ///
 /// # Errors
-/// An object there is empty or not named like a commit: whether its slice is committed cannot be
-/// known.
+/// A commit is empty, or on a disk no file: whether its slice is committed cannot be known.
 pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitError> {
-    committed_below(store, &paths::commits()).await
-}
-
-/// The same, and makes sure that nothing but this program's objects lies among the lake's own, and
-/// that none of those that decide is empty.
-///
-/// # Errors
-/// The first that is foreign or empty: what it means for the lake cannot be known.
-pub async fn check_names(store: &Store) -> Result<BTreeSet<String>, CommitError> {
-    committed_below(store, &Path::from(paths::FOLDER)).await
-}
-
-async fn committed_below(store: &Store, folder: &Path) -> Result<BTreeSet<String>, CommitError> {
     let mut slices = BTreeSet::new();
-    for object in store.list(folder).await? {
-        let path = object.location;
-        match OwnObject::at(path.as_ref()) {
-            Some(OwnObject::Identity | OwnObject::Commit { .. } | OwnObject::Attempt { .. })
-                if object.size == 0 =>
-            {
-                return Err(CommitError::Damaged {
-                    path,
-                    damage: Damage::Empty,
-                });
-            }
-            Some(OwnObject::Commit { slice }) => {
-                slices.insert(slice);
-            }
-            Some(_) => {}
-            None if object.size == 0 && paths::is_folder(path.as_ref()) => {}
-            None => return Err(CommitError::Foreign { path }),
+    for object in store.list(&paths::commits()).await? {
+        let Some(OwnObject::Commit { slice }) = OwnObject::at(object.location.as_ref()) else {
+            continue;
+        };
+        if object.size == 0 {
+            // Damage, of whatever kind, or just now on its way.
+            Commit::load(store, &slice).await?;
         }
+        slices.insert(slice);
     }
     Ok(slices)
 }

@@ -20,14 +20,6 @@ pub enum CommitError {
         #[source]
         damage: Damage,
     },
-    /// Something lies among the lake's own objects that this program does not put there.
-    #[error(
-        "read {path}: it is not named like an object of the lake, so it is neither used nor touched; move it away"
-    )]
-    Foreign {
-        /// Where it lies.
-        path: Path,
-    },
     /// There are commits, and nothing says what lake they are of.
     #[error(
         "read {path}: it is missing although slices are committed; restore it from a copy, for a new one could contradict them"

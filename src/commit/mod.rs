@@ -36,7 +36,7 @@ mod recovery;
 mod sealed;
 
 pub use body::{Attempt, Commit, RejectsEntry, SliceCounts};
-pub use committed::{check_names, committed_slices, load_commits};
+pub use committed::{committed_slices, load_commits};
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
 pub use recovery::{Recovered, recover};
@@ -46,6 +46,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use object_store::path::Path;
+use paths::OwnObject;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
@@ -249,8 +250,11 @@ async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
     store.uploads().sweep(&winner.slice).await?;
     let own = paths::attempt(&winner.slice, &winner.attempt);
     for object in store.list(&paths::attempts_at(&winner.slice)).await? {
-        let is_folder = object.size == 0 && paths::is_folder(object.location.as_ref());
-        if object.location == own || is_folder {
+        let is_attempt = matches!(
+            OwnObject::at(object.location.as_ref()),
+            Some(OwnObject::Attempt { .. })
+        );
+        if object.location == own || !is_attempt {
             continue;
         }
         if let Some(attempt) = Attempt::load(store, &object.location).await? {

@@ -76,6 +76,19 @@ pub fn is_folder(path: &str) -> bool {
     }
 }
 
+/// Whether a path is of a file that systems drop wherever they look: no command reads it.
+pub fn is_dropped_by_a_system(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_named = [".DS_Store", "Thumbs.db", "desktop.ini"]
+        .iter()
+        .any(|dropped| name.eq_ignore_ascii_case(dropped));
+    // What ends in `.parquet` is read by whoever reads the lake by a pattern.
+    let is_kind = [".nfs", "._"]
+        .iter()
+        .any(|dropped| name.starts_with(dropped));
+    is_named || is_kind && !name.ends_with(".parquet")
+}
+
 /// What an object below `_mdca/` is, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OwnObject {
@@ -233,6 +246,22 @@ mod tests {
             OwnObject::at(run("20261121T071800Z-0a1b2c3d").as_ref()),
             Some(OwnObject::Run { .. })
         ));
+    }
+
+    #[test]
+    fn what_systems_drop_is_told_from_what_readers_would_read() {
+        for (path, dropped) in [
+            ("activities/event_date=2026-11-19/.DS_Store", true),
+            ("_mdca/commits/._20261119T1000Z-20261119T1100Z.json", true),
+            ("_mdca/.nfs00000000", true),
+            ("THUMBS.DB", true),
+            ("activities/Desktop.ini", true),
+            ("activities/event_date=2026-11-19/._a.parquet", false),
+            ("_mdca/DS_Store", false),
+            ("_mdca/.DS_Store.json", false),
+        ] {
+            assert_eq!(is_dropped_by_a_system(path), dropped, "{path}");
+        }
     }
 
     #[test]

@@ -31,14 +31,8 @@ pub async fn recover(
 ) -> Result<Recovered, CommitError> {
     let mut recovered = Recovered::default();
     for object in store.list(&paths::attempts()).await? {
-        let slice = match OwnObject::at(object.location.as_ref()) {
-            Some(OwnObject::Attempt { slice }) => slice,
-            _ if object.size == 0 && paths::is_folder(object.location.as_ref()) => continue,
-            _ => {
-                return Err(CommitError::Foreign {
-                    path: object.location,
-                });
-            }
+        let Some(OwnObject::Attempt { slice }) = OwnObject::at(object.location.as_ref()) else {
+            continue;
         };
         if !in_window(&slice) {
             debug!(path = %object.location, "left alone: not of this run's window");

@@ -245,17 +245,25 @@ impl Store {
         }
     }
 
-    /// The size of an object in bytes, and `sha256:` with the SHA-256 of all of them; `None` where
-    /// there is none.
-    pub async fn checksum(&self, path: &Path) -> Result<Option<(u64, String)>, StoreError> {
+    /// The size of an object in bytes; where it is the one expected, also `sha256:` with the SHA-256
+    /// of all of them. `None` where there is no object.
+    pub async fn checksum(
+        &self,
+        path: &Path,
+        expected_bytes: u64,
+    ) -> Result<Option<(u64, Option<String>)>, StoreError> {
         let read = async {
-            let mut chunks = self.objects.get(path).await?.into_stream();
-            let (mut bytes, mut checksum) = (0, Checksum::default());
+            let found = self.objects.get(path).await?;
+            let bytes = found.meta.size;
+            if bytes != expected_bytes {
+                return Ok((bytes, None));
+            }
+            let mut chunks = found.into_stream();
+            let mut checksum = Checksum::default();
             while let Some(chunk) = chunks.try_next().await? {
-                bytes += chunk.len() as u64;
                 checksum.update(&chunk);
             }
-            Ok((bytes, checksum.text()))
+            Ok((bytes, Some(checksum.text())))
         };
         match read.await {
             Ok(found) => Ok(Some(found)),

@@ -84,11 +84,17 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn new(path: &Path, what: FindingKind, detail: String) -> Self {
+        Self::named(path.to_string(), what, detail)
+    }
+
+    /// The same for what has a name that no object can have.
+    pub(super) fn named(path: String, what: FindingKind, detail: String) -> Self {
+        let remedy = what.remedy(&path);
         Self {
-            path: path.to_string(),
+            path,
             what,
             detail,
-            remedy: what.remedy(path.as_ref()),
+            remedy,
         }
     }
 }

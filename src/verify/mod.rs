@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use serde::Serialize;
@@ -25,10 +26,12 @@ use crate::error::{ErrorKind, JobError, chain};
 use crate::partition::PartitionKey;
 use crate::plain_text::{PlainText, json_line};
 use crate::status::no_lake;
-use crate::store::{Store, StoreErrorKind};
+use crate::store::{Store, StoreErrorKind, Stranger};
 use crate::write::{self, FileName};
 use slice::{Lake, SliceCheck};
 
+/// A put that is older was not ended by whoever began it.
+const DEAD_AFTER: TimeDelta = TimeDelta::hours(1);
 /// Slices looked at at once; reading and hashing are work for more than one core.
 const SLICES: usize = 4;
 
@@ -71,6 +74,11 @@ pub struct Verification {
     pub unfinished: Vec<String>,
     /// What was removed: files that no commit names, and slices whose unfinished uploads were.
     pub swept: Vec<String>,
+    /// Puts into a disk that died at least an hour before the last object of the lake's own was
+    /// written; no damage.
+    pub dead_puts: Vec<String>,
+    /// Files that a system has dropped in the lake; no command reads them, and they are no damage.
+    pub ignored: Vec<String>,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
 }
@@ -129,6 +137,9 @@ pub async fn verify(store: &Store, depth: Depth, sweep: Sweep) -> Result<Verific
             .await?;
     }
     done.judge_unfinished(store, &named, sweep).await?;
+    done.judge_puts(store, &listed.puts, listed.newest, sweep)
+        .await?;
+    done.name_strangers(store).await?;
     done.findings.sort();
     done.findings.dedup();
     Ok(done)
@@ -144,6 +155,10 @@ struct Names {
     files: Vec<(Path, String)>,
     /// Rejects and their slices.
     rejects: Vec<(Path, String)>,
+    /// Objects on their way, and when they were last written.
+    puts: Vec<(Path, DateTime<Utc>)>,
+    /// When the newest of the lake's own objects was written, by the store's clock.
+    newest: Option<DateTime<Utc>>,
 }
 
 /// What the commits, and the attempts that wait, name.
@@ -194,6 +209,9 @@ impl Verification {
                     listed.files.push((path, name.slice));
                 }
                 _ if object.size == 0 && is_folder_of_files(&path) => {}
+                _ if paths::is_dropped_by_a_system(path.as_ref()) => {
+                    self.ignored.push(path.to_string());
+                }
                 _ => self.find(
                     &path,
                     FindingKind::Foreign,
@@ -203,8 +221,10 @@ impl Verification {
         }
         for object in store.list(&Path::from(paths::FOLDER)).await? {
             let path = object.location;
+            listed.newest = listed.newest.max(Some(object.last_modified));
             match OwnObject::at(path.as_ref()) {
-                Some(OwnObject::Identity | OwnObject::Staged { .. } | OwnObject::Put) => {}
+                Some(OwnObject::Identity | OwnObject::Staged { .. }) => {}
+                Some(OwnObject::Put) => listed.puts.push((path, object.last_modified)),
                 Some(OwnObject::Commit { slice }) => {
                     listed.commits.insert(slice);
                 }
@@ -217,6 +237,9 @@ impl Verification {
                     }
                 }
                 None if object.size == 0 && paths::is_folder(path.as_ref()) => {}
+                None if paths::is_dropped_by_a_system(path.as_ref()) => {
+                    self.ignored.push(path.to_string());
+                }
                 None => self.find(
                     &path,
                     FindingKind::Foreign,
@@ -225,6 +248,51 @@ impl Verification {
             }
         }
         Ok(listed)
+    }
+
+    /// Puts that have not ended. The young ones may be somebody's who is at work.
+    async fn judge_puts(
+        &mut self,
+        store: &Store,
+        puts: &[(Path, DateTime<Utc>)],
+        newest: Option<DateTime<Utc>>,
+        sweep: Sweep,
+    ) -> Result<(), JobError> {
+        for (path, written) in puts {
+            if newest.is_none_or(|newest| newest - *written < DEAD_AFTER) {
+                continue;
+            }
+            match sweep {
+                Sweep::Never => self.dead_puts.push(path.to_string()),
+                Sweep::Unnamed => {
+                    store.delete(path).await?;
+                    self.swept.push(path.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is no object and was not found to be wrong so far.
+    async fn name_strangers(&mut self, store: &Store) -> Result<(), JobError> {
+        for Stranger { path, is } in store.uploads().strangers().await? {
+            let is_it = |finding: &Finding| finding.path == path;
+            // That its name is odd is the least of it.
+            let is_odd = |finding: &Finding| finding.what == FindingKind::Foreign;
+            self.findings
+                .retain(|finding| !is_it(finding) || !is_odd(finding));
+            if self.findings.iter().any(is_it) {
+                continue;
+            }
+            let is_own = OwnObject::at(&path).is_some() || FileName::parse(&path).is_some();
+            let what = if is_own {
+                FindingKind::Damaged
+            } else {
+                FindingKind::Foreign
+            };
+            self.findings.push(Finding::named(path, what, is));
+        }
+        Ok(())
     }
 
     /// A report carries no checksum: it is whole if it is JSON and of its run.
@@ -400,6 +468,18 @@ impl Verification {
             writeln!(
                 o,
                 "unfinished  uploads of {slice}, which is committed: the next scan of it or verify --sweep removes them"
+            )?;
+        }
+        for path in &self.dead_puts {
+            writeln!(
+                o,
+                "unfinished  {path}, which nobody writes any more: verify --sweep removes it"
+            )?;
+        }
+        for path in &self.ignored {
+            writeln!(
+                o,
+                "ignored     {path}: dropped there by a system; no command reads it"
             )?;
         }
         for what in &self.swept {

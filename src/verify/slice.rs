@@ -6,10 +6,10 @@ use object_store::path::Path;
 
 use super::{Depth, Finding, FindingKind, deep};
 use crate::commit::{Commit, Identity, LakeSource, paths};
-use crate::error::JobError;
+use crate::error::{JobError, chain};
 use crate::scan::ClockField;
 use crate::schema::{self, CREATED, TIMESTAMP};
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 use crate::window::{Slice, SliceLength, TimeWindow};
 use crate::write::FileName;
 
@@ -127,24 +127,28 @@ pub(super) async fn check(
         .map(|file| (&file.path, file.bytes, &file.checksum));
     for (path, bytes, checksum) in files.chain(rejects) {
         let path = Path::from(path.as_str());
-        let (what, detail) = match store.checksum(&path).await? {
-            None => (
+        let (what, detail) = match store.checksum(&path, bytes).await {
+            Ok(None) => (
                 FindingKind::Missing,
                 format!("slice {} is committed with it", commit.slice),
             ),
-            Some((found, _)) if found != bytes => (
+            Ok(Some((found, None))) => (
                 FindingKind::Truncated,
                 format!("it has {found} bytes, and was committed with {bytes}"),
             ),
-            Some((_, found)) if found != *checksum => (
+            Ok(Some((_, Some(found)))) if found != *checksum => (
                 FindingKind::Changed,
                 format!("its checksum is {found}, and was {checksum}"),
             ),
-            Some((found, _)) => {
+            Ok(Some(_)) => {
                 check.files += 1;
-                check.bytes += found;
+                check.bytes += bytes;
                 continue;
             }
+            Err(error) if error.kind() == StoreErrorKind::Unfit => {
+                (FindingKind::Damaged, chain(&error))
+            }
+            Err(error) => return Err(error.into()),
         };
         check.findings.push(Finding::new(&path, what, detail));
     }

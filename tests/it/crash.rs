@@ -55,7 +55,13 @@ fn killed_at_any_moment_the_next_run_completes_the_lake() {
     let mut watcher = Some(Watcher::start(&lake));
     let mut reads = 0;
     let mut killed = 0;
-    for kill in 0..KILLS {
+    let mut runs = 0;
+    while killed < KILLS {
+        runs += 1;
+        assert!(
+            runs <= 3 * KILLS,
+            "{killed} of {runs} runs lived to be killed"
+        );
         let mut child = command(&lake_text, &url).spawn().unwrap();
         let die_at = Instant::now() + Duration::from_micros(random.u64(0..900_000));
         let mut ended = false;
@@ -73,13 +79,11 @@ fn killed_at_any_moment_the_next_run_completes_the_lake() {
             std::fs::remove_dir_all(&lake).unwrap();
             watcher = Some(Watcher::start(&lake));
         }
-        assert!(kill < KILLS);
     }
     assert!(command(&lake_text, &url).status().unwrap().success());
     reads += watcher.take().unwrap().stop();
     check(&lake, &sim, from_ms, until_ms);
-    println!("killed {killed} times; everything visible was read {reads} times meanwhile");
-    assert!(killed >= KILLS / 2, "the runs end too soon to be killed");
+    println!("killed {killed} of {runs} runs; everything visible was read {reads} times meanwhile");
 }
 
 fn check(lake: &std::path::Path, sim: &Sim, from_ms: i64, until_ms: i64) {

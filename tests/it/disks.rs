@@ -109,6 +109,70 @@ fn a_call_that_fails_is_said_and_the_next_run_completes_the_lake() {
     println!("{tried} calls failed; {survived} runs went on all the same");
 }
 
+/// Disks of other kinds: no hard links, no rename that replaces nothing, no way to sync a folder.
+#[test]
+fn a_disk_that_knows_less_holds_a_lake_as_well() {
+    if shim().is_none() {
+        return;
+    }
+    let place = Place::small();
+    for lacks in [
+        "link",
+        "link,foldersync",
+        "link,renameat2",
+        "link,renameat2,foldersync",
+    ] {
+        let lake = place.lake();
+        let poor = BadDisk {
+            lacks,
+            ..BadDisk::default()
+        };
+        let ended = place.run(&mut lake.scan_on(&poor));
+        assert_eq!(ended.code(), Some(0), "{lacks}: {ended}");
+        let said = ended.stderr.matches("cannot sync a folder").count();
+        assert_eq!(
+            said,
+            usize::from(lacks.contains("sync")),
+            "{lacks}: {ended}"
+        );
+        lake.expect_exact(lacks);
+        // What exists is not created again there: the next run looks for that, and a commit that is
+        // there wins.
+        let ended = place.run(&mut lake.scan_on(&poor));
+        assert_eq!(ended.code(), Some(0), "{lacks}: {ended}");
+        lake.expect_exact(lacks);
+    }
+}
+
+#[test]
+fn a_disk_that_can_create_nothing_only_once_is_refused_with_the_reason() {
+    if shim().is_none() {
+        return;
+    }
+    let place = Place::small();
+    let poor = BadDisk {
+        lacks: "link,renameat2,claim",
+        ..BadDisk::default()
+    };
+    let lake = place.lake();
+    let ended = place.run(&mut lake.scan_on(&poor));
+    expect_storage(&lake, &ended, "nothing is created only once");
+    let said = ended.text();
+    for words in [
+        "can be created only once on this disk",
+        "hard links (",
+        "a rename that replaces nothing (",
+        "--single-writer",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(lake.commits(), 0);
+    // Whoever writes alone needs no such thing.
+    let ended = place.run(lake.scan_on(&poor).arg("--single-writer"));
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    lake.expect_exact("written by one alone");
+}
+
 /// From some call on nothing works any more, as on a disk that is full or gone.
 #[test]
 fn a_disk_that_fails_for_good_ends_the_run_in_time() {
@@ -253,8 +317,7 @@ fn a_read_only_lake_can_be_read_and_a_scan_says_why_it_cannot_go_on() {
         return;
     };
     let lake = place.lake_at(mount.0.join("lake"));
-    let half = ["--until", "2026-10-02T00:00:00Z"];
-    let ended = place.run(&mut with_until(&lake, half[1]));
+    let ended = place.run(&mut lake.scan_until("2026-10-02T00:00:00Z"));
     assert_eq!(ended.code(), Some(0), "{ended}");
     mount.remount("ro");
     for command in ["status", "verify", "export"] {
@@ -276,24 +339,6 @@ fn a_read_only_lake_can_be_read_and_a_scan_says_why_it_cannot_go_on() {
     // Everything is committed: there is nothing to do but to say so, which needs no writing either.
     let ended = place.run(lake.scan().arg("--dry-run"));
     assert_eq!(ended.code(), Some(0), "{ended}");
-}
-
-/// A scan of the first part of the window.
-fn with_until(lake: &Lake<'_>, until: &str) -> Command {
-    let scan = lake.scan();
-    let mut command = Command::new(scan.get_program());
-    let mut args = scan.get_args();
-    while let Some(arg) = args.next() {
-        command.arg(arg);
-        if arg == "--until" {
-            args.next();
-            command.arg(until);
-        }
-    }
-    for (name, value) in scan.get_envs() {
-        command.env(name, value.unwrap());
-    }
-    command
 }
 
 /// Another user than the lake's, where this one may become another; else this one, for whom

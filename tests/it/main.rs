@@ -16,6 +16,7 @@ mod faults; // every fault of the service
 mod flow; // the main job against a tenant that behaves
 mod fuzz; // whatever comes in, nothing panics and nothing hangs
 mod hostile; // what hostile texts do: in records, answers, stores and lakes
+mod hostile_lakes; // a lake in which somebody else has put things
 mod lossless; // whatever comes in can be given back
 mod overtaken; // somebody else commits a slice in the middle of a run
 mod power; // power cuts: what was not made durable is gone

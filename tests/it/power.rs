@@ -188,6 +188,16 @@ fn make(lake: &Lake<'_>, rest: &Rest, root: &Path) {
 /// No call is met by anything.
 const UNDISTURBED: (usize, &str) = (0, "");
 
+/// Writes down the calls that change a disk.
+fn watch<'p>(log: &'p Path, kept: &'p Path) -> BadDisk<'p> {
+    BadDisk {
+        calls: "create,write,fsync,rename,link,unlink,mkdir",
+        log: Some(log),
+        keep: Some(kept),
+        ..BadDisk::default()
+    }
+}
+
 /// A run whose calls on the disk are written down, one of which may be met by something.
 fn watched_run(
     place: &Place,
@@ -197,12 +207,9 @@ fn watched_run(
     let (log, kept) = (place.fresh("calls"), place.fresh("kept"));
     std::fs::create_dir(&kept).unwrap();
     let watched = BadDisk {
-        calls: "create,write,fsync,rename,link,unlink,mkdir",
         at,
         what,
-        log: Some(&log),
-        keep: Some(&kept),
-        ..BadDisk::default()
+        ..watch(&log, &kept)
     };
     let ended = place.run(lake.scan_on(&watched).args(["--parallel", "1"]));
     let mut calls = calls_in(&log);
@@ -355,6 +362,58 @@ fn a_power_cut_after_or_in_a_run_that_finishes_the_work_of_a_dead_one_costs_noth
         3 * played
     );
     assert!(played > 15, "{played}");
+}
+
+/// Another run makes a folder and sleeps before it is durable. What this one then publishes there is
+/// durable all the same.
+#[test]
+fn a_power_cut_costs_nothing_that_lies_in_a_folder_another_run_has_just_made() {
+    if shim().is_none() {
+        return;
+    }
+    let place = Place::small();
+    let (_, all, _) = watched_run(&place, &place.lake(), UNDISTURBED);
+    let made = all.iter().filter(|call| call.name == "mkdir");
+    let (mut asleep, mut days) = (0, 0);
+    for made in made {
+        let lake = place.lake();
+        let (log, kept) = (place.fresh("calls"), place.fresh("kept"));
+        std::fs::create_dir(&kept).unwrap();
+        let watched = BadDisk {
+            at: made.position + 1,
+            what: "stop",
+            ..watch(&log, &kept)
+        };
+        let mut first = place.start(lake.scan_on(&watched).args(["--parallel", "1"]));
+        if !first.stops() {
+            continue;
+        }
+        let mut calls = calls_in(&log);
+        calls.retain(|call| call.done);
+        let (next, others, others_kept) = watched_run(&place, &lake, UNDISTURBED);
+        let what = format!("another sleeps after {made:?}");
+        assert_eq!(next.code(), Some(0), "{what}: {next}");
+        let mut disk = Disk::new(lake.path());
+        for call in &calls {
+            disk.play(call, &kept);
+        }
+        for call in &others {
+            disk.play(call, &others_kept);
+        }
+        drop(first);
+        for only_removals in [false, true] {
+            let rest = place.lake();
+            let left = disk.cut(&mut |folder| only_removals && only_removals_last(folder));
+            make(&rest, &left, lake.path());
+            assert_whole(&rest, &what);
+            assert_eq!(rest.commits(), 2, "{what}");
+            assert_same(&rest.exported_ids(), &place.expected_ids());
+        }
+        asleep += 1;
+        days += u32::from(made.path.to_str().unwrap().contains("event_date="));
+    }
+    println!("{asleep} times another run slept after it had made a folder, {days} times a day's");
+    assert!(asleep > 5 && days > 1);
 }
 
 /// An fsync fails, the run says so or goes on, and after it the power goes: what it called done is

@@ -113,7 +113,7 @@ async fn small_objects_are_put_read_listed_and_deleted() {
         let path = Path::from("_mdca/runs/20261119T1000Z=1 é.json");
         assert_eq!(store.get(&path, MOST).await.unwrap(), None);
         assert_eq!(store.size(&path).await.unwrap(), None);
-        assert_eq!(store.checksum(&path).await.unwrap(), None);
+        assert_eq!(store.checksum(&path, 11).await.unwrap(), None);
         assert_eq!(store.list(&folder).await.unwrap(), []);
         store.delete(&path).await.unwrap();
 
@@ -121,8 +121,12 @@ async fn small_objects_are_put_read_listed_and_deleted() {
         store.put(&path, bytes(11)).await.unwrap();
         assert_eq!(store.get(&path, MOST).await.unwrap(), Some(bytes(11)));
         assert_eq!(store.size(&path).await.unwrap(), Some(11));
-        let (size, checksum) = store.checksum(&path).await.unwrap().unwrap();
-        assert_eq!((size, checksum.len()), (11, "sha256:".len() + 64));
+        let (size, checksum) = store.checksum(&path, 11).await.unwrap().unwrap();
+        let length = checksum.map(|checksum| checksum.len());
+        assert_eq!((size, length), (11, Some("sha256:".len() + 64)));
+        // Of another size it is not read.
+        let other = store.checksum(&path, 12).await.unwrap();
+        assert_eq!(other, Some((11, None)));
 
         let beside = Path::from("_mdca/runs-not/x.json");
         store.put(&beside, bytes(0)).await.unwrap();

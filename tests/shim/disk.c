@@ -14,7 +14,8 @@
  *                hang     the call never returns
  *   SHIM_THEN    kill K   the K-th call after the one that was met is killed
  *   SHIM_LACKS   what the disk does not know at all, such as "link,foldersync": "link" and "renameat2"
- *                (a rename that replaces nothing) and "foldersync" are refused
+ *                (a rename that replaces nothing), "foldersync" and "claim" (the creation of a file
+ *                that ends in .json) are refused
  *   SHIM_LOG     every call that counts is appended to this file before it is made: its number, the
  *                call, the path, and where it has one the second path, with tabs between them
  *   SHIM_KEEP    a folder for what a power cut could not take: after every fsync of a file its bytes
@@ -187,6 +188,12 @@ static int lacks(const char *what) {
         }                                                                                                 \
     } while (0)
 
+/* Files on their way have other names. */
+static int is_object(const char *path) {
+    size_t length = strlen(path);
+    return length > 5 && !strcmp(path + length - 5, ".json");
+}
+
 static int is_folder(int file) {
     struct stat about;
     return !fstat(file, &about) && S_ISDIR(about.st_mode);
@@ -238,6 +245,7 @@ OPEN(open64)
         va_start(more, flags);                                                                            \
         mode = mode_of(flags, more);                                                                      \
         va_end(more);                                                                                     \
+        REFUSE(flags & O_EXCL && is_object(path) ? "claim" : "", EPERM);                                  \
         PASS_ON(int, -1, opening(flags), folder, path, #name, (int, const char *, int, ...), folder, path, flags, mode); \
     }
 OPEN_AT(openat)

@@ -252,10 +252,11 @@ fn look_below(tree: &Tree, folder: &str, mut look: impl FnMut(&str, &Entry)) -> 
     Ok(())
 }
 
-/// Only a regular file with a name that an object can have is one.
+/// A link or a pipe with the name of an object is listed like one: who reads it is told what it is,
+/// and it is not taken for missing.
 fn as_object(path: &str, entry: &Entry) -> Option<ObjectMeta> {
-    let is_file = entry.file_type() == FileType::RegularFile && entry.is_name;
-    let location = Path::parse(path).ok().filter(|_| is_file)?;
+    let is_one = entry.file_type() != FileType::Directory && entry.is_name;
+    let location = Path::parse(path).ok().filter(|_| is_one)?;
     Some(meta_of(location, &entry.stat))
 }
 

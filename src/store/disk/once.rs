@@ -80,3 +80,52 @@ fn by_claim(from: &Place, to: &Place) -> io::Result<()> {
     }
     renamed
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::store::disk::tree::Tree;
+
+    /// Each way that this machine's disk knows, on its own: of sixteen at once one succeeds, and what
+    /// is there is whole.
+    #[test]
+    fn in_each_way_one_of_sixteen_names_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::open(folder.path().canonicalize().unwrap()).unwrap();
+        for first in 0..WAYS.len() {
+            let (once, all_there) = (Once::default(), Barrier::new(16));
+            once.way.store(first, Ordering::Relaxed);
+            let target = format!("target-{first}");
+            let name = |writer: usize| {
+                let from = tree.made_place(&format!("{first}-{writer}")).unwrap();
+                let bytes = vec![u8::try_from(writer).unwrap(); 9_999];
+                from.create().unwrap().write_all(&bytes).unwrap();
+                let to = tree.place(&target).unwrap();
+                all_there.wait();
+                once.name(&from, &to).unwrap()
+            };
+            let winners: Vec<usize> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..16)
+                    .map(|writer| {
+                        let name = &name;
+                        scope.spawn(move || name(writer))
+                    })
+                    .collect();
+                let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+                (0..16)
+                    .zip(ended)
+                    .filter_map(|(writer, won)| won.then_some(writer))
+                    .collect()
+            });
+            let [winner] = winners.as_slice() else {
+                panic!("{first}: {winners:?}");
+            };
+            let bytes = std::fs::read(folder.path().join(&target)).unwrap();
+            let same = bytes.iter().all(|byte| usize::from(*byte) == *winner);
+            assert!(same && bytes.len() == 9_999, "{first}");
+        }
+    }
+}

@@ -71,8 +71,8 @@ impl Uploads for DiskUploads {
         let slice = slice.to_owned();
         self.work("sweep", STAGING.to_owned(), move |tree, staging| {
             tree.remove_folder(&format!("{staging}/{slice}"))?;
-            for (name, of) in left_in(tree, staging)? {
-                if of.as_deref() == Some(slice.as_str()) {
+            for name in puts_in(tree, staging)? {
+                if slice_of_put(&name) == Some(slice.as_str()) {
                     let place = tree.place(&format!("{staging}/{name}"))?;
                     ignore_missing(place.remove_file())?;
                 }
@@ -84,11 +84,11 @@ impl Uploads for DiskUploads {
 
     async fn leftovers(&self) -> Result<Vec<String>, StoreError> {
         self.work("list", STAGING.to_owned(), |tree, staging| {
-            let mut slices: Vec<String> = left_in(tree, staging)?
-                .into_iter()
-                .filter_map(|(_, slice)| slice)
-                .collect();
+            let mut slices = folders_in(tree, staging)?;
             slices.extend(folders_in(tree, "_mdca/attempts")?);
+            let puts = puts_in(tree, staging)?;
+            let of_slices = puts.iter().filter_map(|name| slice_of_put(name));
+            slices.extend(of_slices.map(str::to_owned));
             slices.sort();
             slices.dedup();
             Ok(slices)
@@ -116,23 +116,6 @@ impl Uploads for DiskUploads {
     }
 }
 
-/// What waits below `staging/`, and of which slice it is: the folders of slices, and what was put of
-/// their commits and attempts when somebody died.
-fn left_in(tree: &Tree, staging: &str) -> io::Result<Vec<(String, Option<String>)>> {
-    let entries = match tree.entries(staging) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let left = entries.into_iter().map(|entry| {
-        let slice = match entry.file_type() {
-            FileType::Directory => Some(entry.name.clone()),
-            _ => slice_of_put(&entry.name).map(str::to_owned),
-        };
-        (entry.name, slice)
-    });
-    Ok(left.collect())
-}
-
 /// The slice in the name of an object that was on its way: `_mdca!commits!<slice>.json#1`.
 fn slice_of_put(name: &str) -> Option<&str> {
     let mut parts = name.strip_prefix("_mdca!")?.split('!');
@@ -143,15 +126,23 @@ fn slice_of_put(name: &str) -> Option<&str> {
     }
 }
 
+/// The names of the folders in a folder; none where it is missing.
 fn folders_in(tree: &Tree, path: &str) -> io::Result<Vec<String>> {
+    names_in(tree, path, |found| found == FileType::Directory)
+}
+
+/// The names of the objects that are on their way, or were when somebody died.
+fn puts_in(tree: &Tree, staging: &str) -> io::Result<Vec<String>> {
+    names_in(tree, staging, |found| found != FileType::Directory)
+}
+
+fn names_in(tree: &Tree, path: &str, which: fn(FileType) -> bool) -> io::Result<Vec<String>> {
     let entries = match tree.entries(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let folders = entries
-        .into_iter()
-        .filter(|entry| entry.file_type() == FileType::Directory);
-    Ok(folders.map(|entry| entry.name).collect())
+    let entries = entries.into_iter().filter(|entry| which(entry.file_type()));
+    Ok(entries.map(|entry| entry.name).collect())
 }
 
 struct DiskUpload {

@@ -170,8 +170,18 @@ impl Lake<'_> {
         command
     }
 
+    /// A `scan` of the first part of the place's window.
+    pub(crate) fn scan_until(&self, until: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
+        self.scan_range(&mut command, self.place.range_ms.start..at(until));
+        command
+    }
+
     fn scan_args(&self, command: &mut Command) {
-        let Range { start, end } = self.place.range_ms;
+        self.scan_range(command, self.place.range_ms.clone());
+    }
+
+    fn scan_range(&self, command: &mut Command, Range { start, end }: Range<i64>) {
         command
             .args(["scan", "--api-url", &self.place.sim.url(), "--lake"])
             .arg(&self.path)
@@ -431,6 +441,8 @@ pub(crate) struct BadDisk<'a> {
     pub(crate) log: Option<&'a Path>,
     /// Where the bytes go that a power cut could not take.
     pub(crate) keep: Option<&'a Path>,
+    /// What the disk does not know at all.
+    pub(crate) lacks: &'a str,
 }
 
 impl BadDisk<'_> {
@@ -443,12 +455,14 @@ impl BadDisk<'_> {
             then_killed,
             log,
             keep,
+            lacks,
         } = *self;
         command
             .env("LD_PRELOAD", shim().expect("the story asked for the shim"))
             .env("SHIM_ROOT", lake)
             .env("SHIM_AT", format!("{at}{}", if onwards { "+" } else { "" }))
-            .env("SHIM_DO", what);
+            .env("SHIM_DO", what)
+            .env("SHIM_LACKS", lacks);
         if !calls.is_empty() {
             command.env("SHIM_CALLS", calls);
         }
