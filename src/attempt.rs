@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
+use crate::clocks::BothClocks;
 use crate::commit::{self, Commit, Outcome, Prepared, SliceCounts};
 use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::{ErrorKind, JobError};
 use crate::oddities::Oddities;
 use crate::partition;
 use crate::rejects::RejectsWriter;
-use crate::scan::{Page, PageSeen, ScanOptions, SliceScan};
+use crate::scan::{Page, PageSeen, SliceScan};
 use crate::schema;
 use crate::setup::{JobOptions, OnReject, Setup};
 use crate::sift::{Sifted, Sifter};
@@ -178,11 +179,7 @@ impl SliceTask {
         writer: &mut SliceWriter,
         rejects: &mut RejectsWriter,
     ) -> Result<Flow, JobError> {
-        let scan_options = Arc::new(ScanOptions {
-            clock: self.setup.clock,
-            filters: self.setup.identity.filters.clone(),
-            look_ahead_max_bytes: self.options.look_ahead_max_bytes,
-        });
+        let scan_options = Arc::new(self.setup.scan_options(&self.options));
         let mut scan = SliceScan::new(Arc::clone(&self.world.client), slice, scan_options);
         let mut flow = Flow {
             decoder: PageDecoder::new(self.options.max_batch_bytes),
@@ -278,7 +275,12 @@ impl SliceTask {
         if service_ms + 999 - self.setup.settle_ms >= slice.until_ms() {
             Ok(())
         } else {
-            Err(JobError::NotClosed { slice, service_ms })
+            let local_ms = self.world.clock.now_ms();
+            let clocks = BothClocks {
+                local_ms,
+                service_ms,
+            };
+            Err(JobError::NotClosed { slice, clocks })
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Kinds of failure, by what the operator does next, and their exit codes.
 
+use crate::clocks::BothClocks;
 use crate::commit::CommitError;
 use crate::decode::DecodeError;
 use crate::partition::PartitionError;
@@ -103,15 +104,27 @@ pub enum JobError {
     Rows(#[from] arrow::error::ArrowError),
     /// The service's own clock says that the slice is not closed.
     #[error(
-        "commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; set this machine's clock, or run again later",
-        format_time(*.service_ms)
+        "commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; {}",
+        format_time(.clocks.service_ms), .clocks.difference()
     )]
     NotClosed {
         /// The slice.
         slice: Slice,
-        /// The `Date` of the service's last answer.
-        service_ms: i64,
+        /// The clocks after the service's last answer.
+        clocks: BothClocks,
     },
+    /// The clocks differ so much that no lake is made by them.
+    #[error(
+        "make the lake: by the service's clock it is {} now, and {}",
+        format_time(.clocks.service_ms), .clocks.difference()
+    )]
+    ClocksDiffer {
+        /// The clocks after the service's first answer.
+        clocks: BothClocks,
+    },
+    /// The service finds fault with the first request of a new lake.
+    #[error("make the lake: the service refuses what it is to hold")]
+    FirstRefused(#[source] ScanError),
     /// The service's last answer had no date.
     #[error(
         "commit slice {slice}: the service's last answer has no Date header, so nothing says that the slice is closed; check what stands between this machine and the service"
@@ -163,9 +176,11 @@ impl JobError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Scan(error) if error.is_sign_in() => ErrorKind::SignIn,
-            Self::Scan(_) | Self::Decode(_) | Self::NotClosed { .. } | Self::NoDate { .. } => {
-                ErrorKind::Service
-            }
+            Self::Scan(_)
+            | Self::Decode(_)
+            | Self::NotClosed { .. }
+            | Self::ClocksDiffer { .. }
+            | Self::NoDate { .. } => ErrorKind::Service,
             Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
             Self::Commit(CommitError::Conservation { .. }) => ErrorKind::Internal,
             Self::Commit(_) | Self::Store(_) => ErrorKind::Storage,
@@ -178,7 +193,7 @@ impl JobError {
             Self::Read(ReadError::Output(_)) => ErrorKind::Usage,
             Self::Read(_) => ErrorKind::Data,
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::Usage(_) => ErrorKind::Usage,
+            Self::Usage(_) | Self::FirstRefused(_) => ErrorKind::Usage,
         }
     }
 
@@ -207,6 +222,12 @@ impl JobError {
                 Some("renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked")
             }
             Self::Scan(_) => Some("run again later; nothing is lost, a rerun resumes"),
+            Self::NotClosed { .. } | Self::ClocksDiffer { .. } => {
+                Some("set this machine's clock, and run again")
+            }
+            Self::FirstRefused(_) => {
+                Some("check --filters, --service and --api-url; nothing was made")
+            }
             Self::System { .. } => {
                 Some("raise the limit that this process has reached (ulimit -a)")
             }

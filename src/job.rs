@@ -3,6 +3,7 @@
 //! [`run`] always returns a report: a failed run still says what it committed. A slice that fails
 //! does not stop the others; refused credentials, a failing store and a signal do.
 
+pub use crate::first_request::{Asking, FirstAnswer};
 pub use crate::setup::{JobOptions, LakeWish, OnReject};
 pub use crate::world::{Ids, World};
 
@@ -16,6 +17,7 @@ use tracing::{error, info};
 
 use crate::attempt::SliceTask;
 use crate::clock::Clock;
+use crate::clocks::BothClocks;
 use crate::commit::{self, Commit, Identity, Outcome, paths};
 use crate::error::{ErrorKind, JobError};
 use crate::plan::{Plan, watermark};
@@ -59,8 +61,37 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
     report
 }
 
-/// Scans and commits every closed slice of the window that has no commit.
-pub async fn run(options: &JobOptions, mut world: World) -> RunReport {
+/// Asks what a new lake asks before it is made, and makes nothing.
+///
+/// # Errors
+/// The report of a run that ends here.
+pub async fn ask_first(
+    options: &JobOptions,
+    asking: Asking<'_>,
+) -> Result<FirstAnswer, Box<RunReport>> {
+    let started_ms = asking.clock.now_ms();
+    let counters = asking.counters;
+    let asked = async {
+        let setup = Setup::resolve(options, None, started_ms)?;
+        let plan = setup.plan(options, started_ms, &BTreeSet::new());
+        asking.ask(options, &setup, &plan).await
+    };
+    asked.await.map_err(|error| {
+        let run = String::from("(not begun)");
+        let mut report = RunReport::begin(run, String::from("(new)"), started_ms);
+        report.api_host.clone_from(&options.wish.api_host);
+        report.failed(None, &error);
+        report.finish(Cost {
+            scanned: counters.counts(),
+            ..Cost::default()
+        });
+        Box::new(report)
+    })
+}
+
+/// Scans and commits every closed slice of the window that has no commit. What the service answered
+/// already, for a lake that is new, it is not asked again.
+pub async fn run(options: &JobOptions, mut world: World, first: Option<FirstAnswer>) -> RunReport {
     if options.single_writer {
         world.store = world.store.for_single_writer();
     }
@@ -70,7 +101,7 @@ pub async fn run(options: &JobOptions, mut world: World) -> RunReport {
     let run = format!("{stamp}-{}", &world.ids.next()[..8]);
     let mut report = RunReport::begin(run.clone(), world.store.location().to_owned(), started_ms);
     let world = Arc::new(world);
-    if let Err(error) = run_slices(options, &world, &mut report, started_ms).await {
+    if let Err(error) = run_slices(options, &world, &mut report, first).await {
         error!(error = %crate::error::chain(&error), "the run stops");
         report.failed(None, &error);
     }
@@ -102,12 +133,22 @@ async fn run_slices(
     options: &JobOptions,
     world: &Arc<World>,
     report: &mut RunReport,
-    now_ms: i64,
+    first: Option<FirstAnswer>,
 ) -> Result<(), JobError> {
     let store = &world.store;
+    let now_ms = world.clock.now_ms();
     let found = Identity::load(store).await?;
+    let is_new = found.is_none();
     let setup = Setup::resolve(options, found, now_ms)?;
     let committed = commit::committed_slices(store).await?;
+    if is_new {
+        let plan = setup.plan(options, now_ms, &committed);
+        let first = match first {
+            Some(first) => first,
+            None => Asking::in_world(world).ask(options, &setup, &plan).await?,
+        };
+        report.notes.extend(first.note);
+    }
     let identity = setup
         .identity
         .clone()
@@ -177,6 +218,7 @@ async fn scan_all(
     let mut flying: BTreeMap<Id, Slice> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     let mut stop = false;
+    let mut not_closed: Option<(Slice, BothClocks)> = None;
     loop {
         let may_begin = !stop && tasks.len() < in_flight && waiting.len() > 0;
         let ended = tokio::select! {
@@ -219,6 +261,12 @@ async fn scan_all(
                     report.failed(None, &error);
                 }
             }
+            Err(JobError::NotClosed { slice, clocks }) => {
+                stop = true;
+                if not_closed.is_none_or(|(first, _)| slice < first) {
+                    not_closed = Some((slice, clocks));
+                }
+            }
             Err(error) => {
                 stop |= error.kind().stops_the_run();
                 if error.kind() == ErrorKind::Interrupted {
@@ -229,6 +277,9 @@ async fn scan_all(
             }
         }
         world.progress.slice_done(report.counts.rows);
+    }
+    if let Some((slice, clocks)) = not_closed {
+        report.plan_ended(slice, clocks);
     }
     if *world.interrupted.borrow() {
         Err(JobError::Interrupted)

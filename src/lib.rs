@@ -25,6 +25,7 @@
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
 //! | [`job`], [`attempt`], [`setup`], [`world`] | the flow; one try at a slice; what is asked of a run, and of which lake; what touches reality | |
+//! | [`first_request`], [`clocks`] | what a new lake asks before it is made; whether the clocks agree | |
 //! | [`report`], [`oddities`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
@@ -39,6 +40,8 @@
 pub mod job;
 
 mod attempt;
+mod clocks;
+mod first_request;
 mod setup;
 mod world;
 

@@ -18,7 +18,7 @@ use mdca_lake::config::{self, Environment, ScanConfig};
 #[cfg(feature = "demo")]
 use mdca_lake::demo;
 use mdca_lake::error::{ErrorKind, JobError, chain};
-use mdca_lake::job::{self, Ids, World};
+use mdca_lake::job::{self, Asking, Ids, World};
 use mdca_lake::plain_text::{PlainText, json_text, one_line};
 use mdca_lake::progress::Progress;
 use mdca_lake::read::{self, ExportFile};
@@ -175,7 +175,6 @@ async fn scan(
     let Some(token) = config.token else {
         return Err(JobError::Usage("no API token".to_owned()));
     };
-    let store = Store::make(&config.lake, store)?;
     let counters = Arc::new(ScanCounters::default());
     let budget = Budget::new(
         config.requests_per_minute,
@@ -189,9 +188,24 @@ async fn scan(
         Arc::clone(&clock),
         Arc::clone(&counters),
     )?;
+    // A folder that is not there is made only once the service has answered.
+    let first = if store.is_some() {
+        None
+    } else {
+        let asking = Asking {
+            clock: clock.as_ref(),
+            client: &client,
+            counters: &counters,
+            interrupted: interrupted.clone(),
+        };
+        match job::ask_first(&config.job, asking).await {
+            Ok(first) => Some(first),
+            Err(report) => return Ok(*report),
+        }
+    };
     let world = World {
         clock: Arc::clone(&clock),
-        store,
+        store: Store::make(&config.lake, store)?,
         client: Arc::new(client),
         counters,
         interrupted,
@@ -201,7 +215,7 @@ async fn scan(
             ProgressMode::Never => Progress::never(),
         },
     };
-    Ok(job::run(&config.job, world).await)
+    Ok(job::run(&config.job, world, first).await)
 }
 
 /// Runs the main job against a simulated tenant, and says how to look at what it made.

@@ -10,7 +10,7 @@ use crate::commit::{Identity, LakeSource};
 use crate::error::JobError;
 use crate::plan::Plan;
 use crate::report::RunReport;
-use crate::scan::ClockField;
+use crate::scan::{ClockField, ScanOptions};
 use crate::schema;
 use crate::window::{SliceLength, TimeWindow};
 use crate::write::WriteOptions;
@@ -155,6 +155,15 @@ impl Setup {
             self.settle_ms,
             committed,
         )
+    }
+
+    /// How its slices are asked for.
+    pub(crate) fn scan_options(&self, options: &JobOptions) -> ScanOptions {
+        ScanOptions {
+            clock: self.clock,
+            filters: self.identity.filters.clone(),
+            look_ahead_max_bytes: options.look_ahead_max_bytes,
+        }
     }
 
     /// Says in the report what lake it is.

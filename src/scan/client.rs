@@ -35,7 +35,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// cannot hold a run for ever: the largest page by default needs 220 KB a second.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
 /// The page limit that every tenant takes (page "Investigate activities using the API").
-const SAFE_LIMIT: u32 = 500;
+pub(super) const SAFE_LIMIT: u32 = 500;
 /// So many 500s in a row on a first page are taken as a limit that the tenant does not take; fewer
 /// where half of the attempts are fewer.
 const ERRORS_BEFORE_SAFE_LIMIT: u32 = 3;
@@ -79,6 +79,8 @@ pub(super) struct PageRequest {
     pub(super) page: u32,
     /// Whether it begins a range: only then can the limit be in question.
     pub(super) first: bool,
+    /// Another limit than the run's; only for a question that is no page of a slice.
+    pub(super) limit: Option<u32>,
     pub(super) filters: String,
     pub(super) options: Arc<ScanOptions>,
 }
@@ -179,7 +181,9 @@ impl ActivityClient {
         let enough_errors = ERRORS_BEFORE_SAFE_LIMIT.min((self.options.max_attempts / 2).max(1));
         let mut trial = Trial::Possible;
         loop {
-            let kept = self.limit.load(Ordering::Relaxed);
+            let kept = request
+                .limit
+                .unwrap_or_else(|| self.limit.load(Ordering::Relaxed));
             let on_trial = matches!(trial, Trial::Running(_));
             let limit = if on_trial { SAFE_LIMIT.min(kept) } else { kept };
             self.budget.take().await;

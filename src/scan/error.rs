@@ -94,6 +94,21 @@ pub enum ScanError {
 }
 
 impl ScanError {
+    /// Whether another range may be answered though this one was not: the service gave answers, and
+    /// none was good.
+    pub fn may_be_the_range(&self) -> bool {
+        match self {
+            Self::PageTooLarge { .. } => true,
+            Self::Exhausted { last, .. } => !last.is_connect(),
+            _ => false,
+        }
+    }
+
+    /// Whether the service found fault with the request itself.
+    pub fn is_bad_request(&self) -> bool {
+        matches!(self, Self::Refused { status: 400, .. })
+    }
+
     /// Whether the service refused the credentials.
     pub fn is_sign_in(&self) -> bool {
         matches!(self, Self::Unauthorized { .. } | Self::Forbidden { .. })
@@ -129,6 +144,11 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// Whether the service was not even reached.
+    fn is_connect(&self) -> bool {
+        matches!(self, Self::Transport { source, .. } if source.is_connect())
+    }
+
     /// The word under which a retry is counted.
     pub(super) fn cause(&self) -> &'static str {
         match self {

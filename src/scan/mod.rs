@@ -19,6 +19,7 @@
 //! Records are not looked at here. The caller says of every page what it saw in it
 //! ([`SliceScan::observe`]).
 
+mod ask;
 mod auth;
 mod budget;
 mod client;
@@ -32,6 +33,7 @@ mod slice_scan;
 mod tests;
 mod url;
 
+pub use ask::Asked;
 pub use auth::{ApiToken, Authorize, TokenError};
 pub use budget::Budget;
 pub use client::{ActivityClient, ClientOptions};

@@ -203,6 +203,7 @@ impl SliceScan {
             slice: self.slice,
             page: self.pages,
             first,
+            limit: None,
             filters,
             options: Arc::clone(&self.options),
         }

@@ -13,6 +13,7 @@ mod damage; // what verify finds
 mod disks; // full, broken, read-only and hanging disks under a real process
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
 mod faults; // every fault of the service
+mod first_request; // what a new lake asks before it is made
 mod flow; // the main job against a tenant that behaves
 mod fuzz; // whatever comes in, nothing panics and nothing hangs
 mod hostile; // what hostile texts do: in records, answers, stores and lakes

@@ -182,10 +182,20 @@ impl Lake<'_> {
     }
 
     fn scan_range(&self, command: &mut Command, Range { start, end }: Range<i64>) {
+        self.window_free_args(command);
+        command.args(["--from", &format_time(start), "--until", &format_time(end)]);
+    }
+
+    /// A `scan` that says no window, through another program.
+    pub(crate) fn scan_without_window(&self, command: &mut Command) {
+        command.arg(PROGRAM);
+        self.window_free_args(command);
+    }
+
+    fn window_free_args(&self, command: &mut Command) {
         command
             .args(["scan", "--api-url", &self.place.sim.url(), "--lake"])
             .arg(&self.path)
-            .args(["--from", &format_time(start), "--until", &format_time(end)])
             .args(["--report", "json"])
             .env("MDCA_REQUESTS_PER_MINUTE", "0")
             .env("MDCA_API_TOKEN", "sim-token");

@@ -9,7 +9,7 @@ use clap::Parser;
 use mdca_lake::cli::{Cli, Command};
 use mdca_lake::clock::Clock;
 use mdca_lake::config::{Environment, ScanConfig};
-use mdca_lake::job::{self, Ids, World};
+use mdca_lake::job::{self, FirstAnswer, Ids, World};
 use mdca_lake::progress::Progress;
 use mdca_lake::report::RunReport;
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
@@ -41,6 +41,7 @@ pub(crate) struct Scenario {
     now_ms: i64,
     flags: Vec<String>,
     in_bucket: bool,
+    asks_first: bool,
 }
 
 impl Scenario {
@@ -64,12 +65,20 @@ impl Scenario {
             now_ms: until_ms + DAY_MS,
             flags: Vec::new(),
             in_bucket: false,
+            asks_first: false,
         }
     }
 
     /// Whether the lake is in object storage, in memory; else it is on a disk.
     pub(crate) fn in_bucket(mut self, in_bucket: bool) -> Self {
         self.in_bucket = in_bucket;
+        self
+    }
+
+    /// A run that makes the lake sends its first request too. Other stories are of what comes after
+    /// it, and count requests without it.
+    pub(crate) fn asks_first(mut self) -> Self {
+        self.asks_first = true;
         self
     }
 
@@ -135,6 +144,7 @@ impl Scenario {
             from_ms: self.from_ms,
             until_ms: self.until_ms,
             flags: self.flags,
+            first: (!self.asks_first).then_some(FirstAnswer { note: None }),
         }
     }
 
@@ -156,6 +166,7 @@ pub(crate) struct Story {
     from_ms: i64,
     until_ms: i64,
     flags: Vec<String>,
+    first: Option<FirstAnswer>,
 }
 
 impl Story {
@@ -244,7 +255,7 @@ impl Story {
             ids: Ids::new(fastrand::Rng::with_seed(seed)),
             progress: Progress::never(),
         };
-        job::run(&config.job, world).await
+        job::run(&config.job, world, self.first.clone()).await
     }
 
     /// What the service holds of the window, by `created`.
