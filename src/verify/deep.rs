@@ -89,6 +89,9 @@ pub(super) async fn check_rows(
     Ok(findings)
 }
 
+/// What is kept of a line of rejects: more than any record takes, and no more than memory has.
+const LINE_BYTES: usize = 256 * 1024 * 1024;
+
 /// What is read of a line of rejects.
 #[derive(Deserialize)]
 struct Reject {
@@ -123,11 +126,11 @@ async fn check_rejects(
     while let Some(chunk) = chunks.try_next().await.map_err(failed)? {
         let mut rest = chunk.as_ref();
         while let Some(at) = memchr::memchr(b'\n', rest) {
-            line.extend_from_slice(&rest[..at]);
+            extend(&mut line, &rest[..at], LINE_BYTES);
             end(&mut line);
             rest = &rest[at + 1..];
         }
-        line.extend_from_slice(rest);
+        extend(&mut line, rest, LINE_BYTES);
     }
     if !line.is_empty() {
         end(&mut line);
@@ -146,4 +149,24 @@ async fn check_rejects(
         flaws.push("its reasons are not those that its commit counts".to_owned());
     }
     Ok(flaws)
+}
+
+/// Adds to a line, up to so many bytes. One that is cut there is no reject.
+fn extend(line: &mut Vec<u8>, piece: &[u8], most_bytes: usize) {
+    let room = most_bytes.saturating_sub(line.len());
+    line.extend_from_slice(&piece[..piece.len().min(room)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_takes_no_more_memory_than_it_may() {
+        let mut line = Vec::new();
+        for piece in ["abc", "", "defg", "hi"] {
+            extend(&mut line, piece.as_bytes(), 5);
+        }
+        assert_eq!(line, b"abcde");
+    }
 }

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use tracing::warn;
 
 use super::STAGING;
@@ -62,7 +62,7 @@ impl Place {
     /// Makes a file that is to be written; nothing must have the name.
     pub(super) fn create(&self) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
-        let file = rustix::fs::openat(&self.folder, &self.name, flags, NEW_FILE)?;
+        let file = open_at(&self.folder, &self.name, flags, NEW_FILE)?;
         Ok(File::from(file))
     }
 
@@ -189,7 +189,7 @@ impl Tree {
     pub(super) fn open_file(&self, path: &str) -> io::Result<File> {
         let Place { folder, name } = self.place(path)?;
         let flags = OFlags::RDONLY | FILE;
-        let file = match rustix::fs::openat(&folder, &name, flags, Mode::empty()) {
+        let file = match open_at(&folder, &name, flags, Mode::empty()) {
             Err(Errno::LOOP | Errno::MLINK | Errno::NXIO) => {
                 return Err(not_a_file(stat(&folder, &name)?));
             }
@@ -268,10 +268,13 @@ impl Tree {
 
     fn sync_folder(&self, folder: BorrowedFd<'_>) -> io::Result<()> {
         let flags = OFlags::RDONLY | FOLDER;
-        let synced = match rustix::fs::openat(folder, ".", flags, Mode::empty()) {
+        let synced = match open_at(folder, ".", flags, Mode::empty()) {
             // Who may make a folder somewhere may still not be allowed to look there.
             Err(Errno::ACCESS) => return Ok(()),
-            opened => rustix::fs::fsync(opened?),
+            opened => {
+                let folder = opened?;
+                retry_on_intr(|| rustix::fs::fsync(&folder))
+            }
         };
         let outcome = synced.map_err(io::Error::from);
         if let Err(error) = &outcome
@@ -286,12 +289,17 @@ impl Tree {
     }
 }
 
+/// A network disk may be interrupted in it by a signal.
+fn open_at(folder: impl AsFd, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    retry_on_intr(|| rustix::fs::openat(&folder, name, flags, mode))
+}
+
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 
 fn open_folder(above: BorrowedFd<'_>, name: &str, path: &str) -> io::Result<OwnedFd> {
-    match rustix::fs::openat(above, name, PASS | FOLDER, Mode::empty()) {
+    match open_at(above, name, PASS | FOLDER, Mode::empty()) {
         Err(Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => {
             let is = kind(stat(above, name)?);
             let path = path.to_owned();
@@ -343,7 +351,7 @@ pub(super) fn kind_of(found: FileType) -> &'static str {
 
 fn entries(folder: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    let folder = rustix::fs::openat(folder, ".", OFlags::RDONLY | FOLDER, Mode::empty())?;
+    let folder = open_at(folder, ".", OFlags::RDONLY | FOLDER, Mode::empty())?;
     let mut names = Dir::new(folder)?;
     while let Some(entry) = names.next() {
         let entry = entry?;
