@@ -60,6 +60,8 @@ pub(super) enum Leaf {
 pub(super) struct StringLeaf {
     builder: StringBuilder,
     required: bool,
+    /// An empty text would say that the id is repeated.
+    copy_of_id: bool,
     last_bytes: usize,
 }
 
@@ -105,6 +107,7 @@ impl Leaf {
             Kind::String => Self::String(StringLeaf {
                 builder: StringBuilder::new(),
                 required,
+                copy_of_id: column.copy_of_id,
                 last_bytes: 0,
             }),
             Kind::Int64 => Self::Int64(Int64Builder::new()),
@@ -185,6 +188,8 @@ impl Leaf {
             }
             Self::String(leaf) => {
                 let (text, exact) = read_text(token);
+                let text = text.filter(|text| !(leaf.copy_of_id && text.is_empty()));
+                let exact = exact && text.is_some();
                 match text {
                     // A key that is a number is no key: it would not be the same one as a string.
                     Some(text) if exact || !leaf.required => leaf.append(&text),

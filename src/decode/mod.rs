@@ -24,14 +24,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ListArray, RecordBatch, StringArray, StringBuilder, StructArray,
+    ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StringBuilder, StructArray,
     TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
 use crate::outline::{Broken, Elements, skip_space};
-use crate::schema::{self, ActivitySchema, element_field};
+use crate::schema::{self, ACTIVITY_ID, ActivitySchema, element_field};
 use page::{Builders, Guesses, ListBuilder};
 use tree::{Output, Tree};
 
@@ -101,6 +101,8 @@ pub struct PageDecoder {
     tree: Arc<Tree>,
     guesses: Guesses,
     max_batch_bytes: usize,
+    /// Position of the id's column.
+    id_column: usize,
 }
 
 impl PageDecoder {
@@ -115,6 +117,7 @@ impl PageDecoder {
             tree: Arc::new(tree),
             guesses,
             max_batch_bytes,
+            id_column: schema.index_of(ACTIVITY_ID).expect("activities have an id"),
         }
     }
 
@@ -196,7 +199,19 @@ impl PageDecoder {
             Output::List(list) => self.finish_list(builders, *list),
             Output::Page(name) => Ok(page_column(name, builders, records, array, ingest)),
         };
-        self.tree.outputs.iter().map(column).collect()
+        let mut columns: Vec<ArrayRef> = self
+            .tree
+            .outputs
+            .iter()
+            .map(column)
+            .collect::<Result<_, _>>()?;
+        let ids = Arc::clone(&columns[self.id_column]);
+        for (column, array) in self.schema.columns.iter().zip(&mut columns) {
+            if column.copy_of_id {
+                *array = without_copies(array, &ids);
+            }
+        }
+        Ok(columns)
     }
 
     fn finish_list(&self, builders: &mut Builders, list: usize) -> Result<ArrayRef, ArrowError> {
@@ -217,6 +232,17 @@ impl PageDecoder {
         )?;
         Ok(Arc::new(list))
     }
+}
+
+/// The texts of a column, empty where they repeat the id.
+fn without_copies(column: &ArrayRef, ids: &ArrayRef) -> ArrayRef {
+    let texts = column.as_string::<i32>().iter();
+    let texts = texts.zip(ids.as_string::<i32>());
+    Arc::new(
+        texts
+            .map(|(text, id)| if text == id { text.map(|_| "") } else { text })
+            .collect::<StringArray>(),
+    )
 }
 
 /// A column that is not read from the records.

@@ -16,8 +16,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 
-/// The column that decides.
-const TIMESTAMP: &str = "timestamp";
+use crate::schema::TIMESTAMP;
 
 /// Why a batch could not be split. The decoder promises that none of the first three happens.
 #[derive(Debug, thiserror::Error)]

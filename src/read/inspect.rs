@@ -26,7 +26,7 @@ use crate::fingerprint::fingerprint;
 use crate::schema::{self, ACTIVITY_ID, CREATED, TIMESTAMP};
 use crate::store::Store;
 use crate::window::TimeWindow;
-use crate::write::{self, FileEntry};
+use crate::write::{self, FileEntry, INDEXED_ROWS};
 
 /// Rows decoded at a time.
 const BATCH_ROWS: usize = 1_024;
@@ -115,7 +115,8 @@ async fn decode(
         let mut builder =
             ParquetRecordBatchStreamBuilder::new_with_metadata(reader.clone(), metadata.clone());
         let mut blooms = Vec::new();
-        for name in write::LOOKED_UP {
+        let indexed = usize::try_from(group.num_rows()).is_ok_and(|rows| rows >= INDEXED_ROWS);
+        for name in schema::activity().looked_up() {
             let Some(column) = position(columns, name) else {
                 continue;
             };
@@ -124,7 +125,10 @@ async fn decode(
                 .await?
             {
                 Some(bloom) => blooms.push((name, bloom, Tally::default())),
-                None => flaws.push(format!("row group {index} has no bloom filter for {name}")),
+                None if indexed => {
+                    flaws.push(format!("row group {index} has no bloom filter for {name}"));
+                }
+                None => {}
             }
         }
         let mut stream = builder

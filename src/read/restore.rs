@@ -6,6 +6,7 @@
 //! depth of a record costs nothing.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use arrow::array::{
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::schema::{ActivitySchema, Column, Kind, Source, UNMAPPED};
+use crate::schema::{ACTIVITY_ID, ActivitySchema, Column, Kind, Source, UNMAPPED};
 
 /// Restores the records of one batch.
 pub struct RecordRestorer {
@@ -34,6 +35,8 @@ struct Member {
 enum Content {
     Object(Vec<Member>),
     Text(StringArray),
+    /// Empty texts stand for the id.
+    CopyOfId(StringArray, StringArray),
     Json(StringArray),
     Int64(Int64Array),
     Bool(BooleanArray),
@@ -47,6 +50,7 @@ impl RecordRestorer {
     /// Takes a batch apart; `None` where its columns are not those of the schema. Columns that an
     /// older file does not have yet are absent.
     pub fn new(schema: &ActivitySchema, batch: &RecordBatch) -> Option<Self> {
+        let text = |name| batch.column_by_name(name)?.as_string_opt::<i32>().cloned();
         let mut members = Vec::new();
         for column in schema
             .columns
@@ -54,17 +58,19 @@ impl RecordRestorer {
             .filter(|column| column.source == Source::Record)
         {
             if let Some(array) = batch.column_by_name(&column.name) {
-                insert(&mut members, &column.path, Content::new(column, array)?);
+                let content = if column.copy_of_id {
+                    Content::CopyOfId(array.as_string_opt()?.clone(), text(ACTIVITY_ID)?)
+                } else {
+                    Content::new(column, array)?
+                };
+                insert(&mut members, &column.path, content);
             }
         }
-        let unmapped = batch
-            .column_by_name(UNMAPPED)?
-            .as_string_opt::<i32>()?
-            .clone();
+        let unmapped = text(UNMAPPED)?;
         Some(Self { members, unmapped })
     }
 
-    /// Appends the record of a row, as JSON in one line unless it had line breaks of its own.
+    /// Appends the record of a row, as JSON in one line.
     pub fn restore(&self, row: usize, out: &mut String) {
         let overlay = if self.unmapped.is_valid(row) {
             self.unmapped.value(row)
@@ -136,7 +142,7 @@ impl Content {
     fn is_present(&self, row: usize) -> bool {
         match self {
             Self::Object(members) => members.iter().any(|member| member.content.is_present(row)),
-            Self::Text(array) | Self::Json(array) => array.is_valid(row),
+            Self::Text(array) | Self::CopyOfId(array, _) | Self::Json(array) => array.is_valid(row),
             Self::Int64(array) => array.is_valid(row),
             Self::Bool(array) => array.is_valid(row),
             Self::Double(array) => array.is_valid(row),
@@ -150,7 +156,14 @@ impl Content {
         match self {
             Self::Object(members) => write_object(members, row, overlay, out),
             Self::Text(array) => push_string(out, array.value(row)),
-            Self::Json(array) => out.push_str(array.value(row)),
+            Self::CopyOfId(array, ids) => push_string(
+                out,
+                match array.value(row) {
+                    "" => ids.value(row),
+                    text => text,
+                },
+            ),
+            Self::Json(array) => push_json(out, array.value(row)),
             Self::Int64(array) => push(out, array.value(row)),
             Self::Bool(array) => push(out, array.value(row)),
             Self::Double(array) => push_double(out, array.value(row)),
@@ -196,14 +209,14 @@ fn write_object(members: &[Member], row: usize, overlay: &Overlay<'_>, out: &mut
             None => content.write(row, &Overlay::default(), out),
             Some(text) => match Overlay::of_object(text).filter(|_| content.merges(row)) {
                 Some(overlay) => content.write(row, &overlay, out),
-                None => out.push_str(text),
+                None => push_json(out, text),
             },
         }
     }
     for (key, text) in &overlay.0 {
         if !members.iter().any(|member| member.key == *key) {
             push_key(out, key);
-            out.push_str(text);
+            push_json(out, text);
         }
     }
     out.push('}');
@@ -221,23 +234,19 @@ fn write_list(
     let offsets = list.value_offsets();
     let position = |at: usize| usize::try_from(offsets[at]).expect("offsets are not negative");
     let is_object_list = list.values().as_struct_opt().is_some();
+    let over = overlay.by_index();
     out.push('[');
     for (index, item) in (position(row)..position(row + 1)).enumerate() {
         if index > 0 {
             out.push(',');
         }
-        let over = if overlay.0.is_empty() {
-            None
-        } else {
-            overlay.get(&index.to_string())
-        };
-        match over {
+        match over.get(&index) {
             None => write_item(item, &Overlay::default(), out),
             Some(text) => {
                 let merges = is_object_list && list.values().is_valid(item);
                 match Overlay::of_object(text).filter(|_| merges) {
                     Some(overlay) => write_item(item, &overlay, out),
-                    None => out.push_str(text),
+                    None => push_json(out, text),
                 }
             }
         }
@@ -263,6 +272,18 @@ impl<'t> Overlay<'t> {
             .iter()
             .find(|(own, _)| own == key)
             .map(|(_, text)| *text)
+    }
+
+    /// The texts by position in a list. A list is asked for each of its elements, and may have tens
+    /// of thousands.
+    fn by_index(&self) -> HashMap<usize, &'t str> {
+        let mut texts = HashMap::with_capacity(self.0.len());
+        for (key, text) in &self.0 {
+            if let Ok(index) = key.parse() {
+                texts.entry(index).or_insert(*text);
+            }
+        }
+        texts
     }
 }
 
@@ -299,6 +320,18 @@ fn push_key(out: &mut String, key: &str) {
     }
     push_string(out, key);
     out.push(':');
+}
+
+/// Appends the text of a JSON value on one line: a raw line end in it can only be white space, for
+/// strings have theirs escaped.
+fn push_json(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        out.push(' ');
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
 }
 
 fn push(out: &mut String, value: impl fmt::Display) {

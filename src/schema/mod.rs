@@ -30,9 +30,13 @@ pub const INGESTED_AT: &str = "ingested_at";
 /// Name of the column with the record's exact text.
 pub const RAW: &str = "raw";
 
-/// The key of the field metadata that marks columns of JSON text. They are plain strings to
-/// Parquet: its JSON annotation reads slower in `DuckDB` and not at all elsewhere.
+/// The key of the field metadata that marks columns of JSON text, with the value `json`. They are
+/// plain strings to Parquet: its JSON annotation reads slower in `DuckDB` and not at all elsewhere.
 pub const KIND_KEY: &str = "mdca.kind";
+/// The key of the field metadata that marks columns with [`Column::looked_up`].
+pub const LOOKED_UP_KEY: &str = "mdca.looked_up";
+/// The key of the field metadata that marks columns with [`Column::unique`].
+pub const UNIQUE_KEY: &str = "mdca.unique";
 
 /// The kinds of column there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -87,6 +91,19 @@ pub struct Column {
     /// Whether the column can be null.
     #[serde(default = "nullable")]
     pub nullable: bool,
+    /// Whether investigations look for single values in it, which minimum and maximum cannot
+    /// answer: it gets bloom filters. Not on columns of few values, whose dictionary answers
+    /// already, and not inside of lists, where no reader uses them.
+    #[serde(default)]
+    pub looked_up: bool,
+    /// Whether its values are (nearly) all different: a dictionary would be built and thrown away.
+    #[serde(default)]
+    pub unique: bool,
+    /// Whether the value repeats the record's id in all known records. Where it does, the column
+    /// holds an empty text: 64 hexadecimal digits once more would be a twentieth of a file. An
+    /// empty text of the record's own goes to [`UNMAPPED`].
+    #[serde(default)]
+    pub copy_of_id: bool,
     /// One sentence.
     pub doc: String,
     /// The members of an [`Kind::ObjectList`], in order.
@@ -101,12 +118,17 @@ fn nullable() -> bool {
 impl Column {
     /// The column as an Arrow field.
     pub fn field(&self) -> Field {
-        let field = Field::new(&self.name, self.data_type(), self.nullable);
-        if self.kind == Kind::Json {
-            field.with_metadata(HashMap::from([(KIND_KEY.to_owned(), "json".to_owned())]))
-        } else {
-            field
-        }
+        let marks = [
+            (KIND_KEY, "json", self.kind == Kind::Json),
+            (LOOKED_UP_KEY, "true", self.looked_up),
+            (UNIQUE_KEY, "true", self.unique),
+        ];
+        let metadata: HashMap<String, String> = marks
+            .into_iter()
+            .filter(|&(_, _, applies)| applies)
+            .map(|(key, value, _)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Field::new(&self.name, self.data_type(), self.nullable).with_metadata(metadata)
     }
 
     /// The column's type in Arrow.
@@ -154,6 +176,14 @@ impl ActivitySchema {
     pub fn arrow(&self) -> SchemaRef {
         let fields: Fields = self.columns.iter().map(Column::field).collect();
         Arc::new(arrow::datatypes::Schema::new(fields))
+    }
+
+    /// Names of the columns in which investigations look for single values.
+    pub fn looked_up(&self) -> impl Iterator<Item = &str> {
+        self.columns
+            .iter()
+            .filter(|column| column.looked_up)
+            .map(|column| column.name.as_str())
     }
 
     /// The position of a column.

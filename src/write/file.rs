@@ -1,6 +1,5 @@
 //! One file: from its first row group to sealed and waiting to be published.
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 use object_store::path::Path;
 use parquet::file::metadata::{KeyValue, RowGroupMetaData};
@@ -9,10 +8,11 @@ use tokio::task::spawn_blocking;
 
 use super::error::{Cause, WriteError};
 use super::options::Provenance;
-use super::properties::TIMESTAMP;
+use super::part::Part;
 use super::row_group::{Encoder, Span};
 use crate::checksum::Checksum;
 use crate::partition::PartitionKey;
+use crate::schema::TIMESTAMP;
 use crate::store::{StoreError, Upload};
 
 /// What a commit says about a file.
@@ -104,11 +104,11 @@ impl OpenFile {
         self.bytes
     }
 
-    /// Appends rows, given in the order of their arrival, as one row group.
-    pub(super) async fn append(&mut self, batches: Vec<RecordBatch>) -> Result<(), WriteError> {
+    /// Appends the rows of a part as one row group.
+    pub(super) async fn append(&mut self, part: Part) -> Result<(), WriteError> {
         let mut encoder = self.take_encoder()?;
         let (encoder, group) = encode(&self.path, move || {
-            let group = encoder.row_group(batches)?;
+            let group = encoder.row_group(part)?;
             Ok((encoder, group))
         })
         .await?;

@@ -29,7 +29,7 @@ pub use error::WriteError;
 pub use file::{FileEntry, FinishedFile};
 pub use naming::{FOLDER, FileName};
 pub use options::{CompressionLevel, ParseCompressionError, Provenance, WriteOptions};
-pub use properties::{LOOKED_UP, message_type};
+pub use properties::{INDEXED_ROWS, message_type};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -227,7 +227,7 @@ impl SliceWriter {
         let Some(file) = self.files.get_mut(&key) else {
             return Ok(());
         };
-        file.append(part.into_batches()).await?;
+        file.append(part).await?;
         self.row_groups += 1;
         file.last_written = self.row_groups;
         if file.bytes() >= self.options.max_file_bytes {

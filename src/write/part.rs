@@ -8,7 +8,7 @@ use arrow::array::{Array, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::error::ArrowError;
 
-use super::properties::{ROW_GROUP_BYTES, ROW_GROUP_ROWS};
+use super::properties::{INDEXED_BYTES, INDEXED_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
 
 /// Memory that a batch may hold beyond twice its bytes before its rows are copied. Twice, because
 /// buffers that grew by doubling are no reason to copy a page; the rest because each of some
@@ -61,6 +61,11 @@ impl Part {
     /// Says whether the row group is full.
     pub(super) fn is_full(&self) -> bool {
         self.rows >= ROW_GROUP_ROWS || self.bytes >= ROW_GROUP_BYTES
+    }
+
+    /// Says whether bloom filters and a page index are worth their bytes.
+    pub(super) fn gains_from_indexes(&self) -> bool {
+        self.rows >= INDEXED_ROWS || self.bytes >= INDEXED_BYTES
     }
 
     /// The memory that the rows hold, in bytes.

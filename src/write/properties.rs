@@ -1,13 +1,13 @@
 //! How columns lie in a file: every setting of the Parquet writer, each with its reason.
 //!
 //! "Readers" are `DuckDB`, Spark from 3.2, Trino, Athena and pyarrow: what one of them cannot read is
-//! not written. Columns are named here and nowhere else in the stage; a name that the schema lacks
-//! is ignored.
+//! not written. What a column is like (looked up by value, unique, JSON text) its Arrow field says,
+//! in the metadata that the schema gives it; by name only the two clocks and `raw` are known here.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
@@ -19,11 +19,7 @@ use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
 use super::error::Cause;
 use super::error::WriteError;
 use super::options::CompressionLevel;
-
-/// The time that decides on the part, and by which row groups are sorted.
-pub(super) const TIMESTAMP: &str = "timestamp";
-/// The time of saving. Files say its range, a row group is not sorted by it.
-pub(super) const CREATED: &str = "created";
+use crate::schema::{CREATED, KIND_KEY, LOOKED_UP_KEY, RAW, TIMESTAMP, UNIQUE_KEY};
 
 /// Rows at which a row group closes. Scans do not care between 16 K and 200 K rows; a look-up by
 /// id reads one row group beside the bloom filters, so smaller is better for it, and below 16 K
@@ -45,41 +41,18 @@ const DICTIONARY_BYTES: usize = 1024 * 1024;
 /// False answers of a bloom filter. 1 % costs 1.2 bytes for each distinct value.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
-/// Columns that investigations look up by a single value, which minimum and maximum cannot answer.
-/// None on columns of few values: their dictionary answers already. None inside of lists: no reader
-/// uses them there.
-pub const LOOKED_UP: [&str; 4] = [
-    "activity_id",
-    "user_name",
-    "device_client_ip",
-    "resolved_actor_id",
-];
+/// Rows from which a row group is *indexed*: it has bloom filters, a page index, and statistics of
+/// every column. With fewer they save less than a request: the columns themselves are read as
+/// quickly, and have one page. In an hour of a small tenant they would be a fifth of the file.
+pub const INDEXED_ROWS: usize = 4_096;
 
-/// Columns whose values are (nearly) all different: a dictionary would be built and thrown away.
-const UNIQUE: [&str; 6] = [
-    "activity_id",
-    "uid",
-    "collected",
-    "raw_data_json",
-    "unmapped",
-    "raw",
-];
+/// Arrow bytes from which a row group is indexed whatever its rows: where those are wide, a column
+/// has several pages, and one of them is wanted.
+pub(super) const INDEXED_BYTES: usize = ROW_GROUP_BYTES / 4;
 
-/// Columns of JSON text. Nobody asks for texts between two others, so minimum and maximum would
-/// only be weight in the footer.
-const JSON_TEXT: [&str; 8] = [
-    "collected",
-    "description_metadata",
-    "entity_data",
-    "event_routing",
-    "lograbber_service",
-    "raw_data_json",
-    "unmapped",
-    "raw",
-];
-
-/// The exact bytes of the record, where they are kept.
-const RAW: &str = "raw";
+/// Arrow bytes of a column of a row group below which it is written as it is: a dictionary (27
+/// bytes) and zstd's frames (9 each) cost more than they save.
+pub(super) const BARE_BYTES: usize = 96;
 
 /// What all files of a schema share.
 #[derive(Debug)]
@@ -90,6 +63,8 @@ pub(super) struct Layout {
     pub(super) root: TypePtr,
     /// The settings.
     pub(super) properties: WriterPropertiesPtr,
+    /// The same without dictionary and compression, for columns below [`BARE_BYTES`].
+    pub(super) bare: WriterPropertiesPtr,
     /// Position of `timestamp` in the schema of the batches.
     pub(super) timestamp: usize,
     /// Position of `created`, where there is one.
@@ -119,12 +94,11 @@ impl Layout {
         let columns = ArrowSchemaConverter::new()
             .with_coerce_types(true)
             .convert(&schema)?;
-        let mut properties = properties(&columns, compression)?;
-        // Arrow's own schema in the footer gives Arrow readers back the metadata of the fields
-        // (which string holds JSON); other readers pass over it.
-        add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
+        // No copy of Arrow's own schema in the footer: 9 KB a file for what the types say already.
+        let properties = properties(&schema, &columns, compression)?;
         Ok(Self {
             root: columns.root_schema_ptr(),
+            bare: Arc::new(bare(&schema, &properties)),
             properties: Arc::new(properties),
             timestamp,
             created,
@@ -133,7 +107,14 @@ impl Layout {
     }
 }
 
+/// Whether single values or times are sought in a column.
+pub(super) fn is_sought(field: &Field) -> bool {
+    [TIMESTAMP, CREATED].contains(&field.name().as_str())
+        || field.metadata().contains_key(LOOKED_UP_KEY)
+}
+
 fn properties(
+    schema: &Schema,
     columns: &SchemaDescriptor,
     compression: CompressionLevel,
 ) -> Result<WriterProperties, ParquetError> {
@@ -156,27 +137,45 @@ fn properties(
         .set_sorting_columns(sorting(columns));
     // `created_by` stays the library's: readers switch their work-arounds by it.
 
-    for name in LOOKED_UP {
-        let column = ColumnPath::from(name);
-        builder = builder
-            .set_column_bloom_filter_enabled(column.clone(), true)
-            .set_column_bloom_filter_fpp(column.clone(), BLOOM_FALSE_POSITIVES)
-            // Sized for a full row group of distinct values; the writer folds it down to what the
-            // row group really holds.
-            .set_column_bloom_filter_max_ndv(column, ROW_GROUP_ROWS as u64);
-    }
-    for name in UNIQUE {
-        builder = builder.set_column_dictionary_enabled(ColumnPath::from(name), false);
-    }
-    for name in JSON_TEXT {
-        builder =
-            builder.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::None);
+    for field in schema.fields() {
+        let column = ColumnPath::from(field.name().as_str());
+        let is = |key: &str| field.metadata().contains_key(key);
+        if is(LOOKED_UP_KEY) {
+            builder = builder
+                .set_column_bloom_filter_enabled(column.clone(), true)
+                .set_column_bloom_filter_fpp(column.clone(), BLOOM_FALSE_POSITIVES)
+                // Sized for a full row group of distinct values; the writer folds it down to what
+                // the row group really holds.
+                .set_column_bloom_filter_max_ndv(column.clone(), ROW_GROUP_ROWS as u64);
+        }
+        if is(UNIQUE_KEY) {
+            builder = builder.set_column_dictionary_enabled(column.clone(), false);
+        }
+        if is(KIND_KEY) {
+            // Nobody asks for JSON texts between two others: minimum and maximum would only be
+            // weight in the footer.
+            builder = builder.set_column_statistics_enabled(column, EnabledStatistics::None);
+        }
     }
     builder = builder.set_column_compression(
         ColumnPath::from(RAW),
         zstd(compression.max(CompressionLevel::RAW))?,
     );
     Ok(builder.build())
+}
+
+/// The settings without dictionary and compression.
+fn bare(schema: &Schema, properties: &WriterProperties) -> WriterProperties {
+    let mut builder = properties
+        .clone()
+        .into_builder()
+        .set_dictionary_enabled(false)
+        .set_compression(Compression::UNCOMPRESSED);
+    for field in schema.fields() {
+        let column = ColumnPath::from(field.name().as_str());
+        builder = builder.set_column_compression(column, Compression::UNCOMPRESSED);
+    }
+    builder.build()
 }
 
 /// The order of rows in every row group: by `timestamp`, which is never null, the earliest first.
@@ -214,7 +213,6 @@ pub fn message_type(schema: SchemaRef) -> Result<String, WriteError> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{Field, Schema};
     use parquet::schema::printer::print_schema;
 
     use super::*;
@@ -264,10 +262,9 @@ mod tests {
     #[test]
     fn raw_is_never_compressed_less_than_the_rest() {
         let raw = |level: &str| {
-            let columns = ArrowSchemaConverter::new()
-                .convert(&Schema::empty())
-                .unwrap();
-            properties(&columns, level.parse().unwrap())
+            let schema = Schema::empty();
+            let columns = ArrowSchemaConverter::new().convert(&schema).unwrap();
+            properties(&schema, &columns, level.parse().unwrap())
                 .unwrap()
                 .compression(&ColumnPath::from(RAW))
         };

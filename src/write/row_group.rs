@@ -10,12 +10,14 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::interleave;
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
-use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::error::Cause;
-use super::properties::Layout;
+use super::part::Part;
+use super::properties::{BARE_BYTES, Layout, is_sought};
 
 /// The earliest and the latest of some times, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,28 +69,32 @@ pub(super) struct Encoder {
     layout: Arc<Layout>,
     file: SerializedFileWriter<Vec<u8>>,
     columns: ArrowRowGroupWriterFactory,
+    bare_columns: ArrowRowGroupWriterFactory,
     row_groups: usize,
 }
 
 impl Encoder {
     /// Begins a file.
     pub(super) fn new(layout: Arc<Layout>) -> Result<Self, Cause> {
-        let file = SerializedFileWriter::new(
-            Vec::new(),
-            Arc::clone(&layout.root),
-            Arc::clone(&layout.properties),
-        )?;
-        let columns = ArrowRowGroupWriterFactory::new(&file, Arc::clone(&layout.schema));
+        let begin = |properties| {
+            SerializedFileWriter::new(Vec::new(), Arc::clone(&layout.root), Arc::clone(properties))
+        };
+        let columns = |file: &_| ArrowRowGroupWriterFactory::new(file, Arc::clone(&layout.schema));
+        let file = begin(&layout.properties)?;
         Ok(Self {
+            columns: columns(&file),
+            // Settings are a file's, so the bare ones come from a file that is never written.
+            bare_columns: columns(&begin(&layout.bare)?),
             layout,
             file,
-            columns,
             row_groups: 0,
         })
     }
 
-    /// Encodes rows, given in the order of their arrival, as the file's next row group.
-    pub(super) fn row_group(&mut self, batches: Vec<RecordBatch>) -> Result<RowGroup, Cause> {
+    /// Encodes the rows of a part as the file's next row group.
+    pub(super) fn row_group(&mut self, part: Part) -> Result<RowGroup, Cause> {
+        let indexed = part.gains_from_indexes();
+        let batches = part.into_batches();
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let timestamp = Span::of(times(&batches, self.layout.timestamp).flatten());
         let created = self
@@ -97,25 +103,26 @@ impl Encoder {
             .and_then(|created| Span::of(times(&batches, created).flatten()));
         let order = order(&batches, self.layout.timestamp);
 
-        // The writers of all columns are made at once, but what is large in them (zstd's tables,
-        // dictionary, pages) comes with the first value and goes with `close`.
-        let mut writers = self
-            .columns
-            .create_column_writers(self.row_groups)?
-            .into_iter();
+        let mut writers = self.writers()?;
         let mut row_group = self.file.next_row_group()?;
         for (field, column) in self.layout.schema.fields().iter().zip(transpose(batches)) {
+            let is_bare = is_bare(&column)?;
             let column = arrange(column, order.as_deref())?;
             let mut leaves = Vec::with_capacity(column.len());
             for array in &column {
                 leaves.push(compute_leaves(field, array)?.into_iter());
             }
             let leaf_count = leaves.first().map_or(0, ExactSizeIterator::len);
-            for mut writer in writers.by_ref().take(leaf_count) {
+            for [usual, bare] in writers.by_ref().take(leaf_count) {
+                let mut writer = if is_bare { bare } else { usual };
                 for leaf in leaves.iter_mut().filter_map(Iterator::next) {
                     writer.write(&leaf)?;
                 }
-                writer.close()?.append_to_row_group(&mut row_group)?;
+                let mut chunk = writer.close()?;
+                if !indexed {
+                    strip(chunk.close_mut(), is_sought(field))?;
+                }
+                chunk.append_to_row_group(&mut row_group)?;
             }
         }
         row_group.close()?;
@@ -126,6 +133,15 @@ impl Encoder {
             timestamp,
             created,
         })
+    }
+
+    /// Two writers for each leaf, the usual one and the bare one. All are made at once, but what is
+    /// large in them (zstd's tables, dictionary, pages) comes with the first value and goes with
+    /// `close`.
+    fn writers(&self) -> Result<impl Iterator<Item = [ArrowColumnWriter; 2]> + use<>, Cause> {
+        let usual = self.columns.create_column_writers(self.row_groups)?;
+        let bare = self.bare_columns.create_column_writers(self.row_groups)?;
+        Ok(usual.into_iter().zip(bare).map(<[_; 2]>::from))
     }
 
     /// Ends the file: the bytes of its footer, and what the footer says.
@@ -144,6 +160,38 @@ impl Encoder {
         self.file.flush()?;
         Ok(Bytes::from(std::mem::take(self.file.inner_mut())))
     }
+}
+
+/// Whether a column has so few bytes that it is written as it is.
+fn is_bare(column: &[ArrayRef]) -> Result<bool, Cause> {
+    let mut bytes = 0;
+    for array in column {
+        if array.null_count() < array.len() {
+            bytes += array.to_data().get_slice_memory_size()?;
+        }
+    }
+    Ok(bytes < BARE_BYTES)
+}
+
+/// Takes from a column of a small row group what only a large one gains from. Minimum and maximum
+/// stay where they are sought.
+fn strip(column: &mut ColumnCloseResult, is_sought: bool) -> Result<(), Cause> {
+    column.bloom_filter = None;
+    column.column_index = None;
+    column.offset_index = None;
+    let mut metadata = column
+        .metadata
+        .clone()
+        .into_builder()
+        .clear_page_encoding_stats()
+        .set_definition_level_histogram(None)
+        .set_repetition_level_histogram(None)
+        .set_unencoded_byte_array_data_bytes(None);
+    if !is_sought {
+        metadata = metadata.clear_statistics();
+    }
+    column.metadata = metadata.build()?;
+    Ok(())
 }
 
 /// The times in a column of every batch; none where it is no column of times.

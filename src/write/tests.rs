@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::partition::split;
+use crate::schema::{KIND_KEY, LOOKED_UP_KEY, UNIQUE_KEY};
 
 const DAY_US: i64 = 86_400_000_000;
 const SLICE: &str = "20261119T1000Z-20261119T1100Z";
@@ -38,16 +39,34 @@ fn object_fields() -> Fields {
     ])
 }
 
-/// One column of each kind that the real schema has, and each name that the layout knows.
+/// The mark that the schema puts on columns of a sort.
+fn marked(field: Field, keys: &[&str]) -> Field {
+    field.with_metadata(
+        keys.iter()
+            .map(|&key| (key.to_owned(), "true".to_owned()))
+            .collect::<BTreeMap<String, String>>(),
+    )
+}
+
+/// One column of each kind that the real schema has, and each mark that the layout knows.
 fn schema() -> SchemaRef {
     let list = |item: DataType| DataType::List(Arc::new(Field::new("element", item, true)));
     Arc::new(Schema::new(vec![
-        Field::new("activity_id", DataType::Utf8, false),
+        marked(
+            Field::new("activity_id", DataType::Utf8, false),
+            &[LOOKED_UP_KEY, UNIQUE_KEY],
+        ),
         Field::new("timestamp", time(), false),
         Field::new("created", time(), true),
-        Field::new("uid", DataType::Utf8, true),
-        Field::new("user_name", DataType::Utf8, true),
-        Field::new("device_client_ip", DataType::Utf8, true),
+        marked(Field::new("uid", DataType::Utf8, true), &[UNIQUE_KEY]),
+        marked(
+            Field::new("user_name", DataType::Utf8, true),
+            &[LOOKED_UP_KEY],
+        ),
+        marked(
+            Field::new("device_client_ip", DataType::Utf8, true),
+            &[LOOKED_UP_KEY],
+        ),
         Field::new("app_id", DataType::Int64, true),
         Field::new("location_latitude", DataType::Float64, true),
         Field::new("resolved_actor_resolved", DataType::Boolean, true),
@@ -57,8 +76,14 @@ fn schema() -> SchemaRef {
             list(DataType::Struct(object_fields())),
             true,
         ),
-        Field::new("raw_data_json", DataType::Utf8, true),
-        Field::new("raw", DataType::Utf8, true),
+        marked(
+            Field::new("raw_data_json", DataType::Utf8, true),
+            &[KIND_KEY, UNIQUE_KEY],
+        ),
+        marked(
+            Field::new("raw", DataType::Utf8, true),
+            &[KIND_KEY, UNIQUE_KEY],
+        ),
     ]))
 }
 
@@ -230,7 +255,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 fn footer(lake: &TempDir, entry: &FileEntry) -> ParquetMetaData {
     ParquetMetaDataReader::new()
-        .with_page_index_policy(PageIndexPolicy::Required)
+        .with_page_index_policy(PageIndexPolicy::Optional)
         .parse_and_finish(&File::open(lake.path().join(&entry.path)).unwrap())
         .unwrap()
 }
@@ -387,7 +412,6 @@ async fn a_footer_says_where_its_rows_come_from() {
         .key_value_metadata()
         .unwrap()
         .iter()
-        .filter(|pair| pair.key != "ARROW:schema")
         .map(|pair| (pair.key.as_str(), pair.value.as_deref().unwrap()))
         .collect();
     let entry = &entries[0];
@@ -430,7 +454,7 @@ async fn a_footer_says_where_its_rows_come_from() {
 #[tokio::test]
 async fn columns_are_laid_out_as_readers_like_them() {
     let lake = TempDir::new().unwrap();
-    let entries = write_and_publish(writer(&lake), &shuffled(20_000, 0, 3_000)).await;
+    let entries = write_and_publish(writer(&lake), &shuffled(20_000, 0, 4_096)).await;
     let footer = footer(&lake, &entries[0]);
 
     for chunk in footer.row_group(0).columns() {
@@ -481,6 +505,55 @@ async fn columns_are_laid_out_as_readers_like_them() {
             nulls_first: false
         }])
     );
+}
+
+#[tokio::test]
+async fn a_small_row_group_has_no_indexes_and_statistics_only_where_values_are_sought() {
+    let lake = TempDir::new().unwrap();
+    let entries = write_and_publish(writer(&lake), &shuffled(20_000, 0, 4_095)).await;
+    let sought = [
+        "activity_id",
+        "timestamp",
+        "created",
+        "user_name",
+        "device_client_ip",
+    ];
+    let footer = footer(&lake, &entries[0]);
+    for chunk in footer.row_group(0).columns() {
+        let name = chunk.column_path().string();
+        assert_eq!(chunk.bloom_filter_offset(), None, "{name}");
+        assert_eq!(chunk.offset_index_offset(), None, "{name}");
+        assert_eq!(chunk.column_index_offset(), None, "{name}");
+        let is_sought = sought.contains(&name.as_str());
+        assert_eq!(chunk.statistics().is_some(), is_sought, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn wide_rows_are_indexed_however_few() {
+    let lake = TempDir::new().unwrap();
+    let mut columns = batch(&shuffled(20_000, 0, 3)).columns().to_vec();
+    let wide = schema().index_of("raw_data_json").unwrap();
+    columns[wide] = Arc::new(StringArray::from(vec!["x".repeat(4 * 1024 * 1024); 3]));
+    let mut writer = writer(&lake);
+    let wide = RecordBatch::try_new(schema(), columns).unwrap();
+    writer.write(key(20_000), wide).await.unwrap();
+    let entries = publish(writer.finish().await.unwrap()).await;
+    let footer = footer(&lake, &entries[0]);
+    let ids = column(&footer, "activity_id");
+    assert!(ids.bloom_filter_offset().is_some() && ids.offset_index_offset().is_some());
+}
+
+#[tokio::test]
+async fn a_column_of_a_few_bytes_is_written_as_it_is() {
+    let lake = TempDir::new().unwrap();
+    for (rows, bare) in [(1, true), (200, false)] {
+        let entries = write_and_publish(writer(&lake), &shuffled(20_000, 0, rows)).await;
+        let footer = footer(&lake, &entries[0]);
+        let apps = column(&footer, "app_id");
+        assert_eq!(apps.compression() == Compression::UNCOMPRESSED, bare);
+        assert_eq!(apps.dictionary_page_offset().is_none(), bare);
+    }
 }
 
 #[tokio::test]

@@ -432,7 +432,6 @@ async fn only_a_deep_look_finds_what_fits_its_checksum() {
     let story = story().await;
     let folder = tempfile::tempdir().unwrap();
     let harms = [
-        ("rewritten", "has no bloom filter for activity_id"),
         ("unsorted", "not sorted by timestamp"),
         ("duplicate", "the slice has the same record already: 1 rows"),
         ("wrong_day", "outside the folder's day: 1 rows"),
@@ -449,7 +448,6 @@ async fn only_a_deep_look_finds_what_fits_its_checksum() {
             "its footer says 20200101T0000Z-20200101T0100Z as mdca.slice",
         ),
         ("unsealed_order", "does not declare that it is sorted"),
-        ("bloom", "lacks the activity_id of"),
         ("no_parquet", "cannot be decoded"),
         ("commit_times", "and its commit says"),
         ("changed_repeats", "records met again with other JSON"),
@@ -462,7 +460,6 @@ async fn only_a_deep_look_finds_what_fits_its_checksum() {
         let (file, commit, index) = biggest_file(&lake);
         let mut named = file.clone();
         match harm {
-            "bloom" => empty_bloom(&file),
             "no_parquet" => {
                 let mut bytes = fs::read(&file).unwrap();
                 let end = bytes.len() - 40;
@@ -505,6 +502,38 @@ async fn only_a_deep_look_finds_what_fits_its_checksum() {
             "{harm} {named}: {}",
             deep.to_text()
         );
+    }
+}
+
+/// Only large row groups have them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deep_look_finds_a_bloom_filter_that_is_missing_or_wrong() {
+    let (story, report) = Scenario::hours(1).activities(6_000).run().await;
+    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    let folder = tempfile::tempdir().unwrap();
+    let harms: [(&str, fn(&Path), Option<&str>); 3] = [
+        ("none", |_| {}, None),
+        (
+            "rewritten",
+            |file| readers::rewrite(file, "rewritten"),
+            Some("has no bloom filter for activity_id"),
+        ),
+        ("emptied", empty_bloom, Some("lacks the activity_id of")),
+    ];
+    for (name, harm, message) in harms {
+        let lake = folder.path().join(name);
+        copy(story.lake(), &lake);
+        let (file, commit, index) = biggest_file(&lake);
+        harm(&file);
+        cover_up(&file, commit, index);
+        let deep = look(&lake, Depth::Rows, Sweep::Never).await;
+        let found = |message| {
+            deep.findings
+                .iter()
+                .any(|finding| finding.detail.contains(message))
+        };
+        assert_eq!(deep.findings.is_empty(), message.is_none(), "{name}");
+        assert!(message.is_none_or(found), "{name}: {}", deep.to_text());
     }
 }
 

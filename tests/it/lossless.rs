@@ -1,8 +1,11 @@
 //! Whatever comes in can be given back: decode, Parquet, export.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use arrow::array::AsArray;
 use mdca_lake::decode::{Ingest, PageDecoder, Piece};
+use mdca_lake::fingerprint::fingerprint;
 use mdca_lake::read::RecordRestorer;
 use mdca_lake::schema;
 use parquet::arrow::ArrowWriter;
@@ -63,6 +66,7 @@ fn expect_same(record: &str, restored: &Result<String, String>) {
         json::parse(restored),
         "\n  {record}\n  {restored}"
     );
+    assert!(!restored.contains(['\n', '\r']), "one line: {restored}");
 }
 
 /// Values that are odd somewhere.
@@ -112,6 +116,8 @@ const ODD: &[&str] = &[
     "{\"0\":{}}",
     "{\"a.b\":1,\"A.b\":null}",
     " [ 1 , {\"k\" : [ ] } ] ",
+    "{\n  \"k\": [\r\n    5,\r    \"\\n\"\n  ]\n}",
+    "[\n  \"x\",\r\n  5,\n  {\n}\n]",
     "{\"userName\":null,\"UserName\":\"x\"}",
     "{\"name\":{},\"tags\":\"x\",\"extra\":[]}",
     "[{\"tags\":[1,\"x\",null],\"role\":\"4\",\"x\":{}},7,null,{}]",
@@ -251,6 +257,57 @@ fn each_mapped_path_takes_each_odd_value() {
     }
     println!("tried {tried} records");
     assert!(tried > 4_000);
+}
+
+#[test]
+fn a_uid_that_repeats_the_id_is_an_empty_text_and_comes_back() {
+    let cases = [
+        (r#","uid":"id-1""#, Some("")),
+        (r#","uid":"\u0069d-1""#, Some("")),
+        (r#","uid":"other""#, Some("other")),
+        (r#","uid":"""#, None),
+        (r#","uid":5"#, Some("5")),
+        (r#","uid":null"#, None),
+        ("", None),
+    ];
+    let records: Vec<String> = cases
+        .iter()
+        .map(|(uid, _)| format!(r#"{{"_id":"id-1","timestamp":1595096313000{uid}}}"#))
+        .collect();
+    let page = decode(&records);
+    let column = page.batch.column_by_name("uid").unwrap();
+    let found: Vec<Option<&str>> = column.as_string::<i32>().iter().collect();
+    assert_eq!(found, cases.map(|(_, held)| held));
+    for (record, restored) in records.iter().zip(there_and_back(&records)) {
+        expect_same(record, &restored);
+    }
+}
+
+/// A list of integers where text is due: none of it fits the column, all of it is in `unmapped`.
+#[test]
+fn the_time_to_restore_a_list_grows_with_its_length_and_not_with_its_square() {
+    let quickest = |length: usize| {
+        let integers: Vec<String> = (0..length).map(|n| n.to_string()).collect();
+        let list = integers.join(",");
+        let record =
+            format!(r#"{{"_id":"x","timestamp":1595096313000,"classifications":[{list}]}}"#);
+        let page = decode(std::slice::from_ref(&record));
+        let restorer = RecordRestorer::new(schema::activity(), &page.batch).unwrap();
+        let restore = |_| {
+            let began = Instant::now();
+            let mut text = String::new();
+            restorer.restore(0, &mut text);
+            assert_eq!(fingerprint(&text), fingerprint(&record));
+            began.elapsed()
+        };
+        (0..5).map(restore).min().unwrap()
+    };
+    let (short, long) = (quickest(20_000), quickest(80_000));
+    println!("20,000 in {short:?}, 80,000 in {long:?}");
+    assert!(
+        long < 9 * short,
+        "linear is 4, a square 16: {short:?}, {long:?}"
+    );
 }
 
 /// Puts a text at a dotted path, making what is missing on the way.

@@ -15,6 +15,7 @@ mod failpoints; // a run that dies, or meets an error, at every single call on t
 mod faults; // every fault of the service
 mod first_request; // what a new lake asks before it is made
 mod flow; // the main job against a tenant that behaves
+mod format; // what files are like, whoever reads them
 mod fuzz; // whatever comes in, nothing panics and nothing hangs
 mod hostile; // what hostile texts do: in records, answers, stores and lakes
 mod hostile_lakes; // a lake in which somebody else has put things

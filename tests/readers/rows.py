@@ -7,6 +7,7 @@ rows.py serve           for every line of stdin, which names a lake, a line with
 rows.py watch LAKE      reads every visible file again and again until stdin closes; prints how often,
                         and every error of the reader
 rows.py ddl LAKE        runs the DDL that stands on stdin, inserts the lake's rows by name, prints their count
+rows.py types FILE      prints the columns of a file as [name, type to DuckDB, type to pyarrow]
 """
 
 import glob
@@ -19,6 +20,7 @@ import duckdb
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs
+import pyarrow.parquet as pq
 
 
 def files(lake):
@@ -134,12 +136,20 @@ def ddl(lake):
     return {"rows": con.execute("SELECT count(*) FROM activities").fetchone()[0]}
 
 
+def types(file):
+    by_duckdb = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{file}', hive_partitioning = false)").fetchall()
+    by_pyarrow = pq.read_schema(file)
+    if [name for name, *_ in by_duckdb] != by_pyarrow.names:
+        raise ValueError("the readers see different columns")
+    return [[name, kind, str(by_pyarrow.field(name).type)] for name, kind, *_ in by_duckdb]
+
+
 def main():
     mode, *lake = sys.argv[1:]
     if mode == "serve":
         serve()
     else:
-        json.dump({"watch": watch, "ddl": ddl}[mode](*lake), sys.stdout)
+        json.dump({"watch": watch, "ddl": ddl, "types": types}[mode](*lake), sys.stdout)
 
 
 main()

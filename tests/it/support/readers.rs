@@ -185,6 +185,11 @@ pub(crate) fn rows_through_ddl(lake: &Path, ddl: &str) -> u64 {
     read["rows"].as_u64().unwrap()
 }
 
+/// The columns of a file: name, type to `DuckDB`, type to pyarrow.
+pub(crate) fn types(file: &Path) -> Vec<(String, String, String)> {
+    serde_json::from_slice(&run(command("types", Some(file)), "")).unwrap()
+}
+
 /// Somebody who reads every visible file again and again.
 pub(crate) struct Watcher(std::process::Child);
 
