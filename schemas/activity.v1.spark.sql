@@ -6,7 +6,7 @@ CREATE TABLE activities (
   `timestamp_raw` TIMESTAMP COMMENT '`timestamp` before the service adjusted it.',
   `created_raw` TIMESTAMP COMMENT '`created` before the service adjusted it.',
   `instantiation_raw` TIMESTAMP COMMENT '`instantiation` before the service adjusted it.',
-  `uid` STRING COMMENT 'Copy of the primary key.',
+  `uid` STRING COMMENT 'Copy of the primary key; empty where it is the same, as in all known records.',
   `tenant_id` BIGINT COMMENT 'Number of the tenant inside the service.',
   `aad_tenant_id` STRING COMMENT 'Entra tenant, a GUID.',
   `app_id` BIGINT COMMENT 'App in which the activity happened.',
