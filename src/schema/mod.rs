@@ -76,6 +76,10 @@ pub enum Source {
 /// One column, or one member of the objects in a list.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and a member of the file"
+)]
 pub struct Column {
     /// The name: lower snake case, unique when case-folded.
     pub name: String,
