@@ -27,6 +27,8 @@ pub const TOKEN_VARIABLE: &str = "MDCA_API_TOKEN";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Clients have seen answers after two minutes; one that sends nothing for longer is dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(150);
+/// What an answer may take whatever its size; beyond that it has to come on.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 /// The largest page that positions in Arrow's text columns reach with room to spare.
 const MAX_PAGE_BYTES: u64 = 1024 * 1024 * 1024;
 /// Less than this does not hold one row group and one page.
@@ -209,6 +211,7 @@ impl ScanConfig {
                 max_attempts,
                 connect_timeout: CONNECT_TIMEOUT,
                 read_timeout: READ_TIMEOUT,
+                answer_timeout: ANSWER_TIMEOUT,
             },
             requests_per_minute: NonZeroU32::new(requests_per_minute),
             token,

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::client::{ActivityClient, PageRequest, SAFE_LIMIT};
+use super::client::{ActivityClient, Care, PageRequest};
 use super::error::ScanError;
 use super::request::ScanOptions;
+use super::tries::SAFE_LIMIT;
 use crate::window::Slice;
 
 /// What the service answered to a question.
@@ -38,6 +39,7 @@ impl ActivityClient {
             page: 0,
             first: true,
             limit: Some(limit),
+            care: Care::Full,
             filters: options.filters(range.window()),
             options: Arc::clone(options),
         };

@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::DateTime;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::auth::Authorize;
 use super::budget::Budget;
 use super::counters::ScanCounters;
-use super::envelope::Envelope;
+use super::envelope::{Envelope, Malformed, begins_as_page};
 use super::error::{RequestError, ScanError};
 use super::page::Damage;
 use super::request::ScanOptions;
+use super::tries::{Failure, Patience, SAFE_LIMIT, Step, Tries, Unreadable, Wait, Why};
 use super::url::ApiUrl;
 use crate::clock::Clock;
 use crate::window::Slice;
@@ -31,14 +33,9 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 const THROTTLED_DELAY: Duration = Duration::from_secs(60);
 /// The longest pause that a 429 may name; the same bound as other clients'.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// The longest that one answer may take in all, so that a service that sends a byte now and then
-/// cannot hold a run for ever: the largest page by default needs 220 KB a second.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
-/// The page limit that every tenant takes (page "Investigate activities using the API").
-pub(super) const SAFE_LIMIT: u32 = 500;
-/// So many 500s in a row on a first page are taken as a limit that the tenant does not take; fewer
-/// where half of the attempts are fewer.
-const ERRORS_BEFORE_SAFE_LIMIT: u32 = 3;
+/// An answer that comes faster than this may go on for as long as it likes; a service that sends a
+/// byte now and then cannot hold a run for ever.
+const SLOWEST_BYTES_PER_S: u64 = 16 * 1024;
 /// As much of an error's body is read as says what it is.
 const MAX_ERROR_BYTES: u64 = 64 * 1024;
 /// As much of it is shown.
@@ -59,6 +56,8 @@ pub struct ClientOptions {
     pub connect_timeout: Duration,
     /// How long the service may send nothing.
     pub read_timeout: Duration,
+    /// How long a body may take, beside a second for each 16 KiB that have come.
+    pub answer_timeout: Duration,
 }
 
 /// Sends requests to the service, one at a time for each caller.
@@ -81,6 +80,8 @@ pub(super) struct PageRequest {
     pub(super) first: bool,
     /// Another limit than the run's; only for a question that is no page of a slice.
     pub(super) limit: Option<u32>,
+    /// How often it may be answered badly, where that is less often than any failure is taken.
+    pub(super) max_bad: Option<u32>,
     pub(super) filters: String,
     pub(super) options: Arc<ScanOptions>,
 }
@@ -95,32 +96,37 @@ pub(super) struct Answer {
     pub(super) date_ms: Option<i64>,
 }
 
-/// Whether a first page is asked for with the smaller limit.
-enum Trial {
-    /// Not yet.
-    Possible,
-    /// Now; with what the service said to the larger one, if that was final.
-    Running(Option<ScanError>),
-    /// The smaller limit was no better.
-    Over,
+/// Why a request came to nothing.
+#[derive(Debug)]
+pub(super) enum FetchError {
+    /// Of the slice, or of all of them.
+    Scan(ScanError),
+    /// Of this page, as far as can be told: the service may be well.
+    Unreadable(UnreadablePage),
 }
 
-/// How one attempt ended, if not with an answer.
-enum Failure {
-    /// It may succeed the next time; with a pause if the service asked for one.
-    Passing(RequestError, Option<Duration>),
-    /// The answer's bytes are no UTF-8.
-    InvalidUtf8 {
-        text: String,
-        damage: Damage,
-        date_ms: Option<i64>,
-    },
-    /// The service does not know the credentials.
-    Unauthorized(ScanError),
-    /// The service finds fault with the request.
-    BadRequest(ScanError),
-    /// Nothing will change it.
-    Final(ScanError),
+/// A page that cannot be had.
+#[derive(Debug)]
+pub(super) struct UnreadablePage {
+    pub(super) error: ScanError,
+    /// What came of it.
+    #[expect(dead_code, reason = "holes will keep it")]
+    pub(super) body: Vec<u8>,
+}
+
+impl From<ScanError> for FetchError {
+    fn from(error: ScanError) -> Self {
+        Self::Scan(error)
+    }
+}
+
+impl From<FetchError> for ScanError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Scan(error) => error,
+            FetchError::Unreadable(UnreadablePage { error, .. }) => error,
+        }
+    }
 }
 
 impl ActivityClient {
@@ -138,7 +144,6 @@ impl ActivityClient {
             .redirect(Policy::none())
             .connect_timeout(options.connect_timeout)
             .read_timeout(options.read_timeout)
-            .timeout(REQUEST_TIMEOUT)
             .gzip(true);
         if options.api_url.is_plain() {
             // A proxy would be given the token readable; plain requests stay in this machine, and
@@ -165,125 +170,78 @@ impl ActivityClient {
     }
 
     /// Gets a page, trying again as the policy allows.
-    pub(super) async fn fetch(&self, request: &PageRequest) -> Result<Answer, ScanError> {
+    pub(super) async fn fetch(&self, request: &PageRequest) -> Result<Answer, FetchError> {
         let started = self.clock.elapsed();
-        let mut delays = ExponentialBuilder::default()
-            .with_min_delay(MIN_DELAY)
-            .with_max_delay(MAX_DELAY)
-            .with_factor(2.0)
-            .with_jitter()
-            .without_max_times()
-            .build();
-        let mut attempts = 0;
-        let mut renewed = false;
-        let mut invalid_utf8 = false;
-        let mut server_errors = 0;
-        let enough_errors = ERRORS_BEFORE_SAFE_LIMIT.min((self.options.max_attempts / 2).max(1));
-        let mut trial = Trial::Possible;
+        let mut delays = delays();
+        let kept = || self.limit.load(Ordering::Relaxed);
+        let may_lower = request.first && request.limit.is_none() && kept() > SAFE_LIMIT;
+        let max_tries = self.options.max_attempts;
+        let patience = Patience {
+            max_tries,
+            max_bad: request.max_bad.unwrap_or(max_tries).min(max_tries),
+        };
+        let mut tries = Tries::new(patience, may_lower);
+        let exhausted = |attempts, last| ScanError::Exhausted {
+            slice: request.slice,
+            page: request.page,
+            attempts,
+            elapsed: self.clock.elapsed().saturating_sub(started),
+            last,
+        };
         loop {
-            let kept = request
-                .limit
-                .unwrap_or_else(|| self.limit.load(Ordering::Relaxed));
-            let on_trial = matches!(trial, Trial::Running(_));
-            let limit = if on_trial { SAFE_LIMIT.min(kept) } else { kept };
+            let limit = request.limit.unwrap_or_else(kept);
+            let is_lowered = tries.is_lowered();
+            let limit = if is_lowered {
+                SAFE_LIMIT.min(limit)
+            } else {
+                limit
+            };
             self.budget.take().await;
-            attempts += 1;
-            let failure = match self.attempt(request, limit).await {
-                Ok(answer) => {
-                    if on_trial {
+            let outcome = self.attempt(request, limit).await;
+            match tries.next(outcome) {
+                Step::Take(answer) => {
+                    if is_lowered {
                         self.keep_safe_limit(request);
                     }
                     return Ok(answer);
                 }
-                Err(failure) => failure,
-            };
-            let may_lower = request.first && matches!(trial, Trial::Possible) && kept > SAFE_LIMIT;
-            let (last, pause) = match failure {
-                Failure::Final(error) => return Err(error),
-                Failure::Unauthorized(error) => {
-                    if renewed || !self.auth.renew().await? {
-                        return Err(error);
+                Step::Again => {}
+                Step::Renew(error) => {
+                    if !self.auth.renew().await? {
+                        return Err(error.into());
                     }
-                    renewed = true;
-                    continue;
                 }
-                Failure::BadRequest(error) if may_lower => {
-                    trial = Trial::Running(Some(error));
-                    continue;
+                Step::Wait(wait) => {
+                    // The jitter comes on top of a delay, so the bound is set again.
+                    let delay = delays.next().unwrap_or(MAX_DELAY).min(MAX_DELAY);
+                    self.wait(request, tries.count(), &wait, delay).await;
                 }
-                Failure::BadRequest(error) => {
-                    return Err(match trial {
-                        Trial::Running(Some(original)) => original,
-                        _ => error,
-                    });
-                }
-                Failure::InvalidUtf8 {
-                    text,
-                    damage,
-                    date_ms,
-                } if invalid_utf8 => match Envelope::parse(&text) {
-                    Ok(mut envelope) => {
-                        envelope.distrust_continuation();
-                        if on_trial {
-                            self.keep_safe_limit(request);
-                        }
-                        return Ok(Answer {
-                            text,
-                            damage: Some(damage),
-                            envelope,
-                            date_ms,
-                        });
-                    }
-                    Err(reason) => (RequestError::Malformed { reason }, None),
-                },
-                Failure::InvalidUtf8 { .. } => {
-                    invalid_utf8 = true;
-                    (
-                        RequestError::Malformed {
-                            reason: "its bytes are no UTF-8".to_owned(),
-                        },
-                        None,
-                    )
-                }
-                Failure::Passing(last, pause) => (last, pause),
-            };
-            let is_500 = matches!(last, RequestError::Status { status: 500, .. });
-            let gives_up = attempts >= self.options.max_attempts;
-            if on_trial && (is_500 || gives_up) {
-                // The smaller limit is no better: what was said to the other one counts, and if
-                // that was nothing final, it has the remaining attempts.
-                if let Trial::Running(Some(original)) = std::mem::replace(&mut trial, Trial::Over) {
-                    return Err(original);
+                Step::Fail(error) => return Err(error.into()),
+                Step::GiveUp(last) => return Err(exhausted(tries.count(), last).into()),
+                Step::Unreadable(Unreadable { why, body }) => {
+                    let error = match why {
+                        Why::Tried(last) => exhausted(tries.count(), last),
+                        Why::Said(error) => error,
+                    };
+                    return Err(FetchError::Unreadable(UnreadablePage { error, body }));
                 }
             }
-            if gives_up {
-                let elapsed = self.clock.elapsed().saturating_sub(started);
-                let PageRequest { slice, page, .. } = request;
-                return Err(ScanError::Exhausted {
-                    slice: *slice,
-                    page: *page,
-                    attempts,
-                    elapsed,
-                    last,
-                });
-            }
-            self.counters.retry(last.cause());
-            server_errors = if is_500 { server_errors + 1 } else { 0 };
-            if may_lower && server_errors >= enough_errors {
-                trial = Trial::Running(None);
-            }
-            // The jitter comes on top of a delay, so the bound is set again.
-            let delay = || delays.next().unwrap_or(MAX_DELAY).min(MAX_DELAY);
-            let wait = pause.unwrap_or_else(delay);
-            warn!(
-                slice = %request.slice, page = request.page, attempts, cause = last.cause(),
-                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "trying again"
-            );
-            if pause.is_some() {
-                self.budget.pause(wait).await;
-            } else {
-                self.clock.sleep(wait).await;
-            }
+        }
+    }
+
+    /// Waits before a request is sent again: all of the run, if the service asked for a pause.
+    async fn wait(&self, request: &PageRequest, tries: u32, wait: &Wait, delay: Duration) {
+        let Wait { cause, pause } = *wait;
+        self.counters.retry(cause);
+        let length = pause.unwrap_or(delay);
+        warn!(
+            slice = %request.slice, page = request.page, tries, cause,
+            wait_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX), "trying again"
+        );
+        if pause.is_some() {
+            self.budget.pause(length).await;
+        } else {
+            self.clock.sleep(length).await;
         }
     }
 
@@ -313,34 +271,53 @@ impl ActivityClient {
         if !status.is_success() {
             return Err(self.refusal(status, response).await);
         }
-        let body = match read_body(response, self.options.max_page_bytes).await {
-            Ok(Body::Whole(body)) => body,
-            Ok(Body::Cut(_)) => {
-                return Err(Failure::Final(ScanError::PageTooLarge {
+        let body = match self.read_body(response, self.options.max_page_bytes).await {
+            Ok(body) => body,
+            Err(Unread::TooLong(body)) => {
+                let error = ScanError::PageTooLarge {
                     slice: request.slice,
                     page: request.page,
                     max_bytes: self.options.max_page_bytes,
-                }));
+                };
+                return Err(Failure::TooLarge { error, body });
             }
-            Err(error) => return Err(passing(error)),
+            Err(Unread::Cut { error, body }) => return Err(cut(error, body)),
         };
         self.counters.received(body.len());
         let (text, damage) = Damage::decode(body);
-        if let Some(damage) = damage {
-            return Err(Failure::InvalidUtf8 {
-                text,
-                damage,
-                date_ms,
-            });
+        let is_damaged = damage.is_some();
+        let answer = read_answer(text, damage, date_ms);
+        if is_damaged {
+            return Err(Failure::InvalidUtf8(Box::new(answer)));
         }
-        match Envelope::parse(&text) {
-            Ok(envelope) => Ok(Answer {
-                text,
-                damage: None,
-                envelope,
-                date_ms,
-            }),
-            Err(reason) => Err(Failure::Passing(RequestError::Malformed { reason }, None)),
+        answer
+    }
+
+    /// Reads a body up to a bound of decompressed bytes. It may take its time as long as it comes.
+    async fn read_body(&self, mut response: Response, max_bytes: u64) -> Result<Vec<u8>, Unread> {
+        let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+        // What the service announces is a hint, and no reason to allocate more than the bound.
+        let announced = response
+            .content_length()
+            .and_then(|bytes| usize::try_from(bytes).ok());
+        let mut body = Vec::with_capacity(announced.unwrap_or(0).min(max_bytes));
+        let begun = Instant::now();
+        loop {
+            let in_all = self.options.answer_timeout + time_for(body.len());
+            let error = match timeout_at(begun + in_all, response.chunk()).await {
+                Ok(Ok(Some(chunk))) if chunk.len() <= max_bytes - body.len() => {
+                    body.extend_from_slice(&chunk);
+                    continue;
+                }
+                Ok(Ok(Some(_))) => return Err(Unread::TooLong(body)),
+                Ok(Ok(None)) => return Ok(body),
+                Ok(Err(error)) => RequestError::transport(error),
+                Err(_) => RequestError::Slow {
+                    bytes: body.len(),
+                    seconds: in_all.as_secs(),
+                },
+            };
+            return Err(Unread::Cut { error, body });
         }
     }
 
@@ -361,10 +338,10 @@ impl ActivityClient {
                 .to_owned();
             return Failure::Final(ScanError::Redirected { host, target });
         }
-        let detail = match read_body(response, MAX_ERROR_BYTES).await {
+        let detail = match self.read_body(response, MAX_ERROR_BYTES).await {
             // Redacted before it is cut short, lest the beginning of a token is left.
-            Ok(Body::Whole(body) | Body::Cut(body)) => shorten(&self.auth.redact(&detail(&body))),
-            Err(_) => "no reason was given".to_owned(),
+            Ok(body) | Err(Unread::TooLong(body)) => shorten(&self.auth.redact(&detail(&body))),
+            Err(Unread::Cut { .. }) => "no reason was given".to_owned(),
         };
         let code = status.as_u16();
         match code {
@@ -375,25 +352,21 @@ impl ActivityClient {
                 status: code,
                 detail,
             }),
-            429 => {
-                // At least a second: a service that says 0 is not asked again at once.
-                let pause = retry_after.unwrap_or(THROTTLED_DELAY);
-                let pause = pause.clamp(MIN_DELAY, MAX_RETRY_AFTER);
-                Failure::Passing(
-                    RequestError::Status {
-                        status: code,
-                        detail,
-                    },
-                    Some(pause),
-                )
-            }
-            408 | 500..=599 => Failure::Passing(
-                RequestError::Status {
+            413 => Failure::TooLarge {
+                error: ScanError::Refused {
+                    host,
                     status: code,
                     detail,
                 },
-                None,
-            ),
+                body: Vec::new(),
+            },
+            408 | 429 | 500..=599 => {
+                let error = RequestError::Status {
+                    status: code,
+                    detail,
+                };
+                Failure::Passing(error, pause(code, retry_after))
+            }
             _ => Failure::Final(ScanError::Refused {
                 host,
                 status: code,
@@ -407,27 +380,74 @@ fn passing(source: reqwest::Error) -> Failure {
     Failure::Passing(RequestError::transport(source), None)
 }
 
-/// A body, whole or cut at the bound.
-enum Body {
-    Whole(Vec<u8>),
-    Cut(Vec<u8>),
+/// The delays between the tries of one request.
+fn delays() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(MIN_DELAY)
+        .with_max_delay(MAX_DELAY)
+        .with_factor(2.0)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }
 
-/// Reads a body up to a bound of decompressed bytes.
-async fn read_body(mut response: Response, max_bytes: u64) -> Result<Body, reqwest::Error> {
-    let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    // What the service announces is a hint, and no reason to allocate more than the bound.
-    let announced = response
-        .content_length()
-        .and_then(|bytes| usize::try_from(bytes).ok());
-    let mut body = Vec::with_capacity(announced.unwrap_or(0).min(max_bytes));
-    while let Some(chunk) = response.chunk().await? {
-        if chunk.len() > max_bytes - body.len() {
-            return Ok(Body::Cut(body));
+/// How long everybody waits after a status, if at all: where the service says so, and after a 429
+/// anyway. At least a second: a service that says 0 is not asked again at once.
+fn pause(status: u16, retry_after: Option<Duration>) -> Option<Duration> {
+    let asked = match status {
+        429 => Some(retry_after.unwrap_or(THROTTLED_DELAY)),
+        503 => retry_after,
+        _ => None,
+    };
+    asked.map(|pause| pause.clamp(MIN_DELAY, MAX_RETRY_AFTER))
+}
+
+/// Takes a text for an answer, or says what is wrong with it.
+fn read_answer(
+    text: String,
+    damage: Option<Damage>,
+    date_ms: Option<i64>,
+) -> Result<Answer, Failure> {
+    match Envelope::parse(&text) {
+        Ok(envelope) => Ok(Answer {
+            text,
+            damage,
+            envelope,
+            date_ms,
+        }),
+        Err(Malformed { reason, at }) => {
+            let error = RequestError::Malformed { reason };
+            Err(match at {
+                Some(at) => Failure::Broken {
+                    error,
+                    at,
+                    body: damage.map_or(text.into_bytes(), Damage::into_raw),
+                },
+                None => Failure::Passing(error, None),
+            })
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(Body::Whole(body))
+}
+
+/// What a body means that ended before it should: a page that ends at the same byte every time is
+/// no matter of the connection.
+fn cut(error: RequestError, body: Vec<u8>) -> Failure {
+    if error.is_about_the_page() || !begins_as_page(&body) {
+        return Failure::Passing(error, None);
+    }
+    Failure::Broken {
+        error,
+        at: body.len(),
+        body,
+    }
+}
+
+/// Why a body was not read to its end, and what came of it.
+enum Unread {
+    /// It is longer than allowed.
+    TooLong(Vec<u8>),
+    /// It came no further, or too slowly.
+    Cut { error: RequestError, body: Vec<u8> },
 }
 
 /// What an error's body says: the `detail` of a JSON object, or what kind of body it is.
@@ -466,7 +486,12 @@ fn date_ms(headers: &HeaderMap) -> Option<i64> {
     Some(DateTime::parse_from_rfc2822(date).ok()?.timestamp_millis())
 }
 
-/// How long a 429 asks to wait: seconds, or a date.
+/// How long so many bytes may take.
+fn time_for(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64 / SLOWEST_BYTES_PER_S)
+}
+
+/// How long the service asks to wait: seconds, or a date.
 fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -9,6 +10,10 @@ use crate::outline::{Broken, Elements, skip_space, string_end, value_end};
 
 /// What some write before UTF-8; JSON has no place for it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The longest continuation that is sent back: filters of a few hundred bytes are all that clients
+/// have seen.
+const MAX_NEXT_BYTES: usize = 1024 * 1024;
 
 /// An answer, cut open; the records stay text.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,20 +45,48 @@ struct Members<'a> {
 #[derive(Deserialize)]
 struct Cut([(); 0]);
 
+/// Why a text is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed {
+    /// What is wrong with it.
+    pub(super) reason: String,
+    /// The byte at which a page is broken; none where it is no page at all.
+    pub(super) at: Option<usize>,
+}
+
+impl Malformed {
+    fn no_page(reason: &str) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            at: None,
+        }
+    }
+}
+
+/// Whether a body begins as a page does: an object with a list called `data`, as far as it goes.
+pub(super) fn begins_as_page(body: &[u8]) -> bool {
+    let Some(rest) = body.trim_ascii_start().strip_prefix(b"{") else {
+        return false;
+    };
+    let data = memmem::find(rest, b"\"data\"").map(|at| rest[at + 6..].trim_ascii_start());
+    let list = data.and_then(|rest| rest.strip_prefix(b":"));
+    list.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"["))
+}
+
 impl Envelope {
     /// Cuts an answer open, or says what is wrong with it. A record that is no JSON is not: it
     /// costs itself alone, as long as its end can be told.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
         let start = text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len();
         match text[start..].trim_start().chars().next() {
             Some('{') => {}
-            Some('<') => return Err("it is HTML".to_owned()),
-            None => return Err("it is empty".to_owned()),
-            Some(_) => return Err("it is not a JSON object".to_owned()),
+            Some('<') => return Err(Malformed::no_page("it is HTML")),
+            None => return Err(Malformed::no_page("it is empty")),
+            Some(_) => return Err(Malformed::no_page("it is not a JSON object")),
         }
-        let data = data_range(text, start).map_err(|broken| broken_at(text, broken))?;
+        let data = data_range(text, start).map_err(|broken| broken_at(&text[start..], broken, start))?;
         let Some(data) = data else {
-            return Err("`data` is missing or not an array".to_owned());
+            return Err(Malformed::no_page("`data` is missing or not an array"));
         };
         let rest = [&text[start..data.start], "[]", &text[data.end..]].concat();
         // The category and the place, never the text around it.
@@ -65,13 +98,19 @@ impl Envelope {
                 }
                 _ => "it is not JSON",
             };
-            format!(
-                "{what}, at byte {} of line {}, its records left out",
-                error.column(),
-                error.line()
-            )
+            let (line, column) = (error.line(), error.column());
+            Malformed {
+                reason: format!("{what}, at byte {column} of line {line}, its records left out"),
+                at: Some(data.len() + position(&rest, line, column)),
+            }
         })?;
         let Cut([]) = members.data;
+        let next_bytes = members.next.map_or(0, |next| next.get().len());
+        if next_bytes > MAX_NEXT_BYTES {
+            return Err(Malformed::no_page(&format!(
+                "`nextQueryFilters` are {next_bytes} bytes, more than {MAX_NEXT_BYTES}, and are not sent back"
+            )));
+        }
         Ok(Self {
             is_empty: text[data.start + 1..data.end - 1].trim().is_empty(),
             data,
@@ -91,12 +130,24 @@ impl Envelope {
     }
 }
 
-fn broken_at(text: &str, Broken { at }: Broken) -> String {
-    if at >= text.len() {
-        format!("it ends too early, at byte {at}")
+/// What a break at a byte of the answer means, whose object is `text` and begins at `start`.
+fn broken_at(text: &str, Broken { at }: Broken, start: usize) -> Malformed {
+    let what = if at >= start + text.len() {
+        "it ends too early"
     } else {
-        format!("it is not JSON, at byte {at}")
+        "it is not JSON"
+    };
+    Malformed {
+        reason: format!("{what}, at byte {at}"),
+        at: begins_as_page(text.as_bytes()).then_some(at),
     }
+}
+
+/// The byte of a text that its line and its column name, both from 1.
+fn position(text: &str, line: usize, column: usize) -> usize {
+    let mut lines = memchr::memchr_iter(b'\n', text.as_bytes());
+    let start = line.checked_sub(2).and_then(|nth| lines.nth(nth));
+    start.map_or(0, |newline| newline + 1) + column
 }
 
 /// Where the array `data` lies in the object that opens behind `start`, if it has one.
@@ -169,7 +220,7 @@ mod tests {
         let text = "\u{feff} {\"data\":[7],\"hasNext\":false}";
         let envelope = Envelope::parse(text).unwrap();
         assert_eq!(&text[envelope.data], "[7]");
-        assert_eq!(Envelope::parse("\u{feff}").unwrap_err(), "it is empty");
+        assert_eq!(Envelope::parse("\u{feff}").unwrap_err().reason, "it is empty");
     }
 
     #[test]

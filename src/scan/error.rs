@@ -132,6 +132,14 @@ pub enum RequestError {
         /// Why.
         reason: String,
     },
+    /// The answer came, but not fast enough to ever be whole.
+    #[error("the answer came too slowly: {bytes} bytes in {seconds} s")]
+    Slow {
+        /// What came of it.
+        bytes: usize,
+        /// How long it took.
+        seconds: u64,
+    },
     /// The connection failed, or was cut, or took too long.
     #[error("{what}")]
     Transport {
@@ -160,9 +168,28 @@ impl RequestError {
             Self::Status { status: 504, .. } => "http_504",
             Self::Status { .. } => "http_5xx",
             Self::Malformed { .. } => "malformed",
+            Self::Slow { .. } => "timeout",
             Self::Transport { source, .. } if source.is_timeout() => "timeout",
             Self::Transport { source, .. } if source.is_connect() => "connect",
             Self::Transport { .. } => "cut",
+        }
+    }
+
+    /// Whether another range may be answered better: the service said that it could not answer, or
+    /// took too long over it. A connection that does not come about says nothing of the range.
+    pub(super) fn is_about_the_page(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => *status >= 500,
+            Self::Malformed { .. } => false,
+            Self::Slow { .. } => true,
+            Self::Transport { source, .. } => source.is_timeout() && !source.is_connect(),
+        }
+    }
+
+    /// An answer that cannot be one.
+    pub(super) fn malformed(reason: &str) -> Self {
+        Self::Malformed {
+            reason: reason.to_owned(),
         }
     }
 

@@ -31,6 +31,7 @@ mod request;
 mod slice_scan;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod url;
 
 pub use ask::Asked;

@@ -102,6 +102,11 @@ impl Damage {
         )
     }
 
+    /// All bytes as they came.
+    pub(super) fn into_raw(self) -> Vec<u8> {
+        self.raw.into()
+    }
+
     /// The bytes of a stretch of the text as they came, if any of them were no UTF-8.
     pub fn raw_record(&self, range: Range<usize>) -> Option<Vec<u8>> {
         let touched = self

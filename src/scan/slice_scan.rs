@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use super::client::{ActivityClient, Answer, PageRequest};
+use super::client::{ActivityClient, Answer, FetchError, PageRequest};
 use super::error::ScanError;
 use super::page::{Page, PageSeen};
 use super::request::ScanOptions;
@@ -57,7 +57,7 @@ enum Next {
 }
 
 /// A page that is fetched while the one before it is decoded. Dropping it stops the request.
-struct Ahead(JoinHandle<Result<Answer, ScanError>>);
+struct Ahead(JoinHandle<Result<Answer, FetchError>>);
 
 impl Drop for Ahead {
     fn drop(&mut self) {
@@ -204,6 +204,7 @@ impl SliceScan {
             page: self.pages,
             first,
             limit: None,
+            max_bad: None,
             filters,
             options: Arc::clone(&self.options),
         }

@@ -31,6 +31,8 @@ async fn a_fault_that_passes_costs_a_retry_and_nothing_else() {
         ("malformed", What::DataNull),
         ("malformed", What::HasNextMissing),
         ("malformed", What::HasNextText),
+        ("no_continuation", What::NextFiltersMissing),
+        ("no_continuation", What::NextFiltersNull),
         ("malformed", What::Record(Change::InvalidUtf8)),
         ("cut", What::CutBody { after: 1_000 }),
         ("cut", What::Close),
@@ -110,8 +112,8 @@ async fn an_id_that_comes_with_other_json_is_kept_twice_and_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_range_is_halved_through() {
     let faults = [
-        Fault::new(At::Page(1), What::NextFiltersMissing),
-        Fault::new(At::Page(1), What::NextFiltersNull),
+        Fault::new(At::Page(1), What::NextFiltersMissing).times(2),
+        Fault::new(At::Page(1), What::NextFiltersNull).times(2),
         Fault::new(
             At::Every,
             What::Stuck {

@@ -207,7 +207,7 @@ async fn a_tenant_that_refuses_large_pages_costs_one_more_request() {
         assert_eq!(report.exit_code, 0, "{}", report.to_text());
         assert!(report.page_limit_lowered);
         let planned = planned_requests(&story, at("2026-11-18"), 1, 500);
-        let refused = if status == 400 { 1 } else { 3 };
+        let refused = if status == 400 { 1 } else { 2 };
         assert_eq!(report.requests, planned + refused, "{}", report.to_text());
         story.expect_exact().await;
     }

@@ -73,6 +73,7 @@ struct Setup {
     max_page_bytes: u64,
     max_attempts: u32,
     read_timeout: Duration,
+    answer_timeout: Duration,
     requests_per_minute: Option<NonZeroU32>,
     auth: Box<dyn Authorize>,
     clock: TestClock,
@@ -86,6 +87,7 @@ impl Default for Setup {
             max_page_bytes: 1024 * 1024,
             max_attempts: 4,
             read_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(30),
             requests_per_minute: None,
             auth: Box::new(ApiToken::try_new(&TOKEN.into()).unwrap()),
             clock: TestClock::default(),
@@ -116,6 +118,7 @@ impl Setup {
             max_attempts: self.max_attempts,
             connect_timeout: Duration::from_secs(30),
             read_timeout: self.read_timeout,
+            answer_timeout: self.answer_timeout,
         };
         let client =
             ActivityClient::new(options, self.auth, budget, clock, Arc::clone(&counters)).unwrap();
