@@ -6,13 +6,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use crate::clocks::BothClocks;
-use crate::commit::{self, Commit, Outcome, Prepared, SliceCounts};
+use crate::commit::{self, Commit, CommittedHole, Outcome, Prepared, SliceCounts};
 use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::{ErrorKind, JobError};
+use crate::holes;
 use crate::oddities::Oddities;
 use crate::partition;
 use crate::rejects::RejectsWriter;
-use crate::scan::{Page, PageSeen, SliceScan};
+use crate::scan::{Page, PageSeen, Scanned, SliceScan};
 use crate::schema;
 use crate::setup::{JobOptions, OnReject, Setup};
 use crate::sift::{Sifted, Sifter};
@@ -28,13 +29,22 @@ pub(crate) struct SliceTask {
     pub(crate) setup: Arc<Setup>,
     pub(crate) options: Arc<JobOptions>,
     pub(crate) run: String,
+    /// The newest slice of the plan.
+    pub(crate) newest: Slice,
 }
+
+/// So many records of a slice that are all rejects are no matter of single records.
+const TELLING_REJECTS: u64 = 20;
+/// A slice that ended so long ago is kept as it is, before the service forgets it.
+const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
 
 /// A slice that came to its end.
 pub(crate) struct SliceDone {
     pub(crate) outcome: Outcome,
     pub(crate) commit: Commit,
     pub(crate) oddities: Oddities,
+    /// What is wrong with the slice though it is committed.
+    pub(crate) flaws: Vec<JobError>,
     /// What the store refused after the commit was there.
     pub(crate) trouble: Option<JobError>,
 }
@@ -45,6 +55,8 @@ struct Flow {
     sifter: Sifter,
     counts: SliceCounts,
     oddities: Oddities,
+    holes: Vec<CommittedHole>,
+    flaws: Vec<JobError>,
 }
 
 impl SliceTask {
@@ -58,12 +70,7 @@ impl SliceTask {
         let attempt = self.world.ids.next();
         let mut oddities = Oddities::default();
         match self.attempt(slice, turn, &attempt, &mut oddities).await {
-            Ok((outcome, commit)) => Ok(SliceDone {
-                outcome,
-                commit,
-                oddities,
-                trouble: None,
-            }),
+            Ok(done) => Ok(SliceDone { oddities, ..done }),
             Err(error) if error.kind() == ErrorKind::Storage => {
                 self.judge(slice, &attempt, error, oddities).await
             }
@@ -99,6 +106,7 @@ impl SliceTask {
             },
             commit,
             oddities,
+            flaws: Vec::new(),
             trouble: (is_own || !is_swept).then_some(error),
         })
     }
@@ -110,7 +118,7 @@ impl SliceTask {
         turn: OwnedSemaphorePermit,
         attempt: &str,
         oddities: &mut Oddities,
-    ) -> Result<(Outcome, Commit), JobError> {
+    ) -> Result<SliceDone, JobError> {
         let name = slice.to_string();
         let store = &self.world.store;
         let mut writer = SliceWriter::new(
@@ -136,6 +144,7 @@ impl SliceTask {
             }
         };
         *oddities = flow.oddities;
+        let mut flaws = flow.flaws;
         let mut files = match writer.finish().await {
             Ok(files) => files,
             Err(error) => {
@@ -162,14 +171,36 @@ impl SliceTask {
                 files.iter().map(|file| file.entry.clone()).collect(),
                 entry,
                 flow.counts,
-            ),
+            )
+            .with_holes(flow.holes),
             files,
             rejects,
         };
         drop(turn);
         let commit = prepared.commit.clone();
         let outcome = commit::commit(store, self.world.clock.as_ref(), prepared).await?;
-        Ok((outcome, commit))
+        if outcome == Outcome::Lost {
+            // What is in the lake is another attempt's.
+            flaws.clear();
+        }
+        Ok(SliceDone {
+            outcome,
+            commit,
+            oddities: Oddities::default(),
+            flaws,
+            trouble: None,
+        })
+    }
+
+    /// Makes sure that the service answers a plain request, unless the run is to stop anyway.
+    pub(crate) async fn check_service(&self) -> Result<(), JobError> {
+        let options = Arc::new(self.setup.scan_options(&self.options));
+        let mut interrupted = self.world.interrupted.clone();
+        tokio::select! {
+            biased;
+            _ = interrupted.wait_for(|interrupted| *interrupted) => Ok(()),
+            answer = self.world.client.check(self.newest, &options) => answer.map_err(JobError::ServiceDown),
+        }
     }
 
     /// Takes every page of a slice from the service to the writer.
@@ -180,21 +211,33 @@ impl SliceTask {
         rejects: &mut RejectsWriter,
     ) -> Result<Flow, JobError> {
         let scan_options = Arc::new(self.setup.scan_options(&self.options));
-        let mut scan = SliceScan::new(Arc::clone(&self.world.client), slice, scan_options);
+        let client = Arc::clone(&self.world.client);
+        let mut scan = SliceScan::new(client, slice, self.newest, scan_options);
         let mut flow = Flow {
             decoder: PageDecoder::new(self.options.max_batch_bytes),
             sifter: Sifter::new(self.setup.clock),
             counts: SliceCounts::default(),
             oddities: Oddities::default(),
+            holes: Vec::new(),
+            flaws: Vec::new(),
         };
         let mut interrupted = self.world.interrupted.clone();
         loop {
-            let page = tokio::select! {
+            let scanned = tokio::select! {
                 biased;
                 _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
-                page = scan.next_page() => page?,
+                scanned = scan.proceed() => scanned?,
             };
-            let Some(page) = page else { break };
+            let page = match scanned {
+                None => break,
+                Some(Scanned::Page(page)) => page,
+                Some(Scanned::Hole(hole)) => {
+                    let (hole, line) = holes::keep(hole, &mut flow.counts);
+                    flow.holes.push(hole);
+                    rejects.write(line).await?;
+                    continue;
+                }
+            };
             let page = Arc::new(page);
             let mut seen = PageSeen::default();
             let mut from = None;
@@ -214,6 +257,9 @@ impl SliceTask {
         }
         self.check_rejects(slice, &flow.counts)?;
         self.check_closed(slice, scan.last_date_ms())?;
+        let all_rejects = check_form(slice, &flow.counts, scan.last_date_ms())?;
+        flow.flaws.extend(all_rejects);
+        flow.flaws.extend(of_holes(slice, &flow.holes));
         Ok(flow)
     }
 
@@ -253,15 +299,10 @@ impl SliceTask {
         if self.options.on_reject == OnReject::Keep || rejects == 0 {
             return Ok(());
         }
-        let reasons: Vec<String> = counts
-            .rejects
-            .iter()
-            .map(|(reason, count)| format!("{reason} {count}"))
-            .collect();
         Err(JobError::Rejects {
             slice,
             rejects,
-            reasons: reasons.join(", "),
+            reasons: reasons(counts),
         })
     }
 
@@ -283,4 +324,51 @@ impl SliceTask {
             Err(JobError::NotClosed { slice, clocks })
         }
     }
+}
+
+/// The reasons of rejects, with their counts.
+fn reasons(counts: &SliceCounts) -> String {
+    let reasons: Vec<String> = counts
+        .rejects
+        .iter()
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    reasons.join(", ")
+}
+
+/// A slice of rejects only says that the form of records has changed: it is not committed as if that
+/// were all there is, until the service is about to forget it.
+fn check_form(
+    slice: Slice,
+    counts: &SliceCounts,
+    service_ms: Option<i64>,
+) -> Result<Option<JobError>, JobError> {
+    let all: u64 = counts.rejects.values().sum();
+    let rejects = all.saturating_sub(counts.copies);
+    if counts.rows > 0 || rejects < TELLING_REJECTS {
+        return Ok(None);
+    }
+    let committed = service_ms.is_some_and(|now_ms| now_ms - slice.until_ms() >= LAST_CHANCE_MS);
+    let error = JobError::AllRejects {
+        slice,
+        rejects,
+        reasons: reasons(counts),
+        committed,
+    };
+    if committed {
+        Ok(Some(error))
+    } else {
+        Err(error)
+    }
+}
+
+/// What is to be said of the holes of a slice.
+fn of_holes(slice: Slice, holes: &[CommittedHole]) -> Option<JobError> {
+    let first = holes.iter().min_by_key(|hole| hole.from_ms)?;
+    Some(JobError::Holes {
+        slice,
+        count: holes.iter().map(|hole| hole.until_ms - hole.from_ms).sum(),
+        first_ms: first.from_ms,
+        reason: first.reason.clone(),
+    })
 }

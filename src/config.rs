@@ -33,6 +33,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 const MAX_PAGE_BYTES: u64 = 1024 * 1024 * 1024;
 /// Less than this does not hold one row group and one page.
 const MIN_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+/// What telling records apart takes for each record of a slice, about.
+const BYTES_PER_RECORD: u64 = 32;
 /// Smaller files help nobody.
 const MIN_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -197,6 +199,7 @@ impl ScanConfig {
                 keep_raw,
                 single_writer,
                 look_ahead_max_bytes: memory_bytes / 8,
+                max_slice_records: memory_bytes / BYTES_PER_RECORD,
                 max_batch_bytes: usize::try_from(memory_bytes / 8).unwrap_or(usize::MAX),
                 write: WriteOptions {
                     compression,
@@ -285,7 +288,11 @@ fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken
             )));
         }
     };
-    ApiToken::try_new(&text).map_err(|error| wrong(format!("{place}: {error}")))
+    let token = ApiToken::try_new(&text).map_err(|error| wrong(format!("{place}: {error}")))?;
+    Ok(match file {
+        Some(file) => token.kept_in(file.to_owned()),
+        None => token,
+    })
 }
 
 /// Reads a file that nobody but its owner should be able to read. One that everybody can is warned

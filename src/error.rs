@@ -133,6 +133,40 @@ pub enum JobError {
         /// The slice.
         slice: Slice,
     },
+    /// A plain request is answered no better than those of the slices.
+    #[error("scan the rest: the service answers no plain request either")]
+    ServiceDown(#[source] ScanError),
+    /// A slice is committed but for what the service does not give.
+    #[error(
+        "have all of slice {slice}: {count} ms of it cannot be had, the first at {} ({reason}); the rest is committed, and status names what is missing",
+        format_time(*.first_ms)
+    )]
+    Holes {
+        /// The slice.
+        slice: Slice,
+        /// Milliseconds.
+        count: i64,
+        /// The first, since the epoch.
+        first_ms: i64,
+        /// Why it cannot be had.
+        reason: String,
+    },
+    /// No record of a slice can become a row.
+    #[error(
+        "{} slice {slice}: none of its {rejects} records can become a row ({reasons}), so their form may have changed{}",
+        if *.committed { "make rows of" } else { "commit" },
+        if *.committed { "; their text is kept under _mdca/rejects/" } else { "" }
+    )]
+    AllRejects {
+        /// The slice.
+        slice: Slice,
+        /// How many.
+        rejects: u64,
+        /// Reasons and counts.
+        reasons: String,
+        /// Whether the slice is committed all the same, because the service is about to forget it.
+        committed: bool,
+    },
     /// Rejects, where the user wants none.
     #[error(
         "commit slice {slice}: {rejects} records cannot become rows ({reasons}) and --on-reject is fail; with --on-reject keep they are kept under _mdca/rejects/"
@@ -175,8 +209,10 @@ impl JobError {
     /// What the operator does next.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Scan(error) if error.is_sign_in() => ErrorKind::SignIn,
+            Self::Scan(error) | Self::ServiceDown(error) if error.is_sign_in() => ErrorKind::SignIn,
             Self::Scan(_)
+            | Self::ServiceDown(_)
+            | Self::Holes { .. }
             | Self::Decode(_)
             | Self::NotClosed { .. }
             | Self::ClocksDiffer { .. }
@@ -189,7 +225,7 @@ impl JobError {
             | Self::Rows(_)
             | Self::System { .. }
             | Self::Died { .. } => ErrorKind::Internal,
-            Self::Rejects { .. } => ErrorKind::Data,
+            Self::Rejects { .. } | Self::AllRejects { .. } => ErrorKind::Data,
             Self::Read(ReadError::Output(_)) => ErrorKind::Usage,
             Self::Read(_) => ErrorKind::Data,
             Self::Interrupted => ErrorKind::Interrupted,
@@ -218,16 +254,18 @@ impl JobError {
             return Some(error.advice());
         }
         match self {
-            Self::Scan(error) if error.is_sign_in() => {
-                Some("renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked")
-            }
-            Self::Scan(_) => Some("run again later; nothing is lost, a rerun resumes"),
+            Self::Scan(error) | Self::ServiceDown(error) => error.advice(),
             Self::NotClosed { .. } | Self::ClocksDiffer { .. } => {
                 Some("set this machine's clock, and run again")
             }
             Self::FirstRefused(_) => {
                 Some("check --filters, --service and --api-url; nothing was made")
             }
+            Self::AllRejects { committed, .. } => Some(if *committed {
+                "use the newest version of this program; the text can become rows later"
+            } else {
+                "use the newest version of this program; the slice is scanned again until it is 20 days old, and then kept as text"
+            }),
             Self::System { .. } => {
                 Some("raise the limit that this process has reached (ulimit -a)")
             }

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::clocks::BothClocks;
 use crate::commit::{self, Commit, Identity, Outcome, paths};
 use crate::error::{ErrorKind, JobError};
+use crate::outage::Outage;
 use crate::plan::{Plan, watermark};
 use crate::report::{Cost, RunReport};
 use crate::setup::Setup;
@@ -206,12 +207,17 @@ async fn scan_all(
     report: &mut RunReport,
 ) -> Result<(), JobError> {
     world.progress.begin(slices.len() as u64);
+    let Some(newest) = slices.last().copied() else {
+        return unless_interrupted(world);
+    };
     let task = SliceTask {
         world: Arc::clone(world),
         setup: Arc::clone(setup),
         options: Arc::new(options.clone()),
         run: report.run.clone(),
+        newest,
     };
+    let mut outage = Outage::default();
     let scanning = Arc::new(Semaphore::new(options.parallel));
     let in_flight = 2 * options.parallel - 1;
     let mut waiting = slices.into_iter();
@@ -244,6 +250,14 @@ async fn scan_all(
             Ok((_, result)) => result,
             Err(source) => Err(JobError::Died { slice, source }),
         };
+        if outage.is_suspected(result.as_ref().err())
+            && !stop
+            && let Err(error) = task.check_service().await
+        {
+            stop = true;
+            error!(error = %crate::error::chain(&error), "the run stops");
+            report.failed(None, &error);
+        }
         match result {
             Ok(done) => {
                 report.oddities.merge(done.oddities);
@@ -254,6 +268,10 @@ async fn scan_all(
                         info!(%slice, rows = done.commit.counts.rows, files = done.commit.files.len(), "committed");
                     }
                     Outcome::Lost => report.slices.lost_attempts += 1,
+                }
+                for flaw in &done.flaws {
+                    error!(%slice, error = %crate::error::chain(flaw), "the slice is committed, but not all is well");
+                    report.failed(None, flaw);
                 }
                 if let Some(error) = done.trouble {
                     stop |= error.kind().stops_the_run();
@@ -281,6 +299,10 @@ async fn scan_all(
     if let Some((slice, clocks)) = not_closed {
         report.plan_ended(slice, clocks);
     }
+    unless_interrupted(world)
+}
+
+fn unless_interrupted(world: &World) -> Result<(), JobError> {
     if *world.interrupted.borrow() {
         Err(JobError::Interrupted)
     } else {

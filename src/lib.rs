@@ -24,7 +24,7 @@
 //! | [`commit`] | sealed files → visible and recorded, once; recovery | |
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
-//! | [`job`], [`attempt`], [`setup`], [`world`] | the flow; one try at a slice; what is asked of a run, and of which lake; what touches reality | |
+//! | [`job`], [`outage`], [`attempt`], [`holes`], [`setup`], [`world`] | the flow, and when it stops; one try at a slice, and what it cannot have; what is asked of a run, and of which lake; what touches reality | |
 //! | [`first_request`], [`clocks`] | what a new lake asks before it is made; whether the clocks agree | |
 //! | [`report`], [`oddities`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
@@ -42,6 +42,8 @@ pub mod job;
 mod attempt;
 mod clocks;
 mod first_request;
+mod holes;
+mod outage;
 mod setup;
 mod world;
 

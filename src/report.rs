@@ -120,7 +120,7 @@ pub struct RunReport {
     pub store_retries: BTreeMap<String, u64>,
     /// Time waited for the budget, in milliseconds, over all slices.
     pub budget_wait_ms: u64,
-    /// Ranges that were stuck and halved.
+    /// Ranges that were halved because they could not be had at once.
     pub halvings: u64,
     /// Empty ranges asked once more.
     pub probes: u64,
@@ -130,6 +130,8 @@ pub struct RunReport {
     pub total_differs: u64,
     /// Whether the tenant took only the smaller page limit.
     pub page_limit_lowered: bool,
+    /// Requests that asked whether the service is well.
+    pub controls: u64,
     /// Records, rows, rejects and repeats of the committed slices.
     #[serde(flatten)]
     pub counts: SliceCounts,
@@ -187,6 +189,7 @@ impl RunReport {
             extra_continuations: 0,
             total_differs: 0,
             page_limit_lowered: false,
+            controls: 0,
             counts: SliceCounts::default(),
             unknown_fields: Vec::new(),
             odd_values: Vec::new(),
@@ -233,6 +236,7 @@ impl RunReport {
             extra_continuations,
             total_differs,
             limit_lowered,
+            controls,
             retries,
         } = scanned;
         self.requests = requests;
@@ -243,6 +247,7 @@ impl RunReport {
         self.extra_continuations = extra_continuations;
         self.total_differs = total_differs;
         self.page_limit_lowered = limit_lowered > 0;
+        self.controls = controls;
         self.retries = retries;
         self.store_retries = store_retries;
         self.elapsed_s = elapsed_s;

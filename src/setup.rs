@@ -60,6 +60,8 @@ pub struct JobOptions {
     pub single_writer: bool,
     /// Answers above this are not fetched ahead, in bytes.
     pub look_ahead_max_bytes: u64,
+    /// A slice with more new records than this is given up.
+    pub max_slice_records: u64,
     /// A page whose columns would take more is decoded in pieces, in bytes.
     pub max_batch_bytes: usize,
     /// How files are written.
@@ -163,6 +165,7 @@ impl Setup {
             clock: self.clock,
             filters: self.identity.filters.clone(),
             look_ahead_max_bytes: options.look_ahead_max_bytes,
+            max_records: options.max_slice_records,
         }
     }
 

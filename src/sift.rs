@@ -93,6 +93,10 @@ impl Sifter {
                     counts.outside_probe += 1;
                     false
                 }
+                (_, Some(_)) | (Place::Outside, None) if !is_new => {
+                    counts.repeats += 1;
+                    false
+                }
                 (_, Some(flaw)) => {
                     reject(flaw.reason, &flaw.place);
                     false

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commit::paths::{self, OwnObject};
-use crate::commit::{self, Identity, caps};
+use crate::commit::{self, Commit, CommittedHole, Identity, caps};
 use crate::error::JobError;
 use crate::plain_text::{PlainText, json_line};
 use crate::plan::watermark;
@@ -44,11 +44,30 @@ pub struct GapStatus {
     /// The time, in whole slices.
     #[serde(flatten)]
     pub window: ReportWindow,
-    /// Slices of it.
+    /// Slices of it; 0 where it is a hole in a committed slice.
     pub slices: u64,
     /// The last failure known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<GapReason>,
+}
+
+impl GapStatus {
+    /// What of a committed slice the service did not give.
+    fn hole(commit: &Commit, hole: &CommittedHole) -> Self {
+        let window = TimeWindow {
+            from_ms: hole.from_ms,
+            until_ms: hole.until_ms,
+        };
+        Self {
+            window: window.into(),
+            slices: 0,
+            reason: Some(GapReason {
+                run: commit.run.clone(),
+                slice: Some(commit.slice.clone()),
+                error: hole.reason.clone(),
+            }),
+        }
+    }
 }
 
 /// Why there is a gap.
@@ -101,7 +120,14 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
     let committed = commit::committed_slices(store).await?;
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
     let mut commits = commit::load_commits(store, committed.clone());
+    let mut holes = Vec::new();
     while let Some(commit) = commits.try_next().await? {
+        holes.extend(
+            commit
+                .holes
+                .iter()
+                .map(|hole| GapStatus::hole(&commit, hole)),
+        );
         for file in commit.files {
             let day = file
                 .path
@@ -120,6 +146,9 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
     let due_ms = runs.iter().filter_map(RunView::until_ms).max();
     let mut gaps = gaps(&coverage, length.floor(identity.begin_ms), due_ms);
     explain(&mut gaps, store, &mut reports, &runs).await?;
+    let mut gaps: Vec<GapStatus> = gaps.into_iter().map(|gap| gap.status(length)).collect();
+    gaps.extend(holes);
+    gaps.sort_by(|a, b| a.window.from.cmp(&b.window.from));
     Ok(LakeStatus {
         lake: store.location().to_owned(),
         watermark: format_time(watermark(identity.begin_ms, length, &committed)),
@@ -128,7 +157,7 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
         clock: identity.clock,
         slices: committed.len() as u64,
         coverage: coverage.into_iter().map(ReportWindow::from).collect(),
-        gaps: gaps.into_iter().map(|gap| gap.status(length)).collect(),
+        gaps,
         rows: total(&days, |day| day.rows),
         bytes: total(&days, |day| day.bytes),
         days,

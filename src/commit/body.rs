@@ -12,6 +12,9 @@ use crate::store::{Store, StoreError};
 use crate::write::FileEntry;
 
 const VERSION: u32 = 1;
+/// The version of a commit that names holes: a program that does not know them would say that all is
+/// there.
+const VERSION_WITH_HOLES: u32 = 2;
 
 /// What a slice's scan counted. `records + copies = rows + rejects + repeats + outside_probe`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +28,8 @@ pub struct SliceCounts {
     pub rows: u64,
     /// Rejects kept, by reason.
     pub rejects: BTreeMap<String, u64>,
-    /// Rejects that are rows as well (`invalid_utf8`): the rejects file keeps their bytes.
+    /// Rejects beside the records' own: the bytes of rows that were no UTF-8 (`invalid_utf8`), and of
+    /// pages that could not be read (`unreadable_page`).
     pub copies: u64,
     /// Records met again with the same JSON; written once.
     pub repeats: u64,
@@ -88,6 +92,17 @@ pub struct RejectsEntry {
     pub checksum: String,
 }
 
+/// A stretch of a committed slice that the service did not give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedHole {
+    /// The first millisecond of it, since the epoch.
+    pub from_ms: i64,
+    /// The first after it.
+    pub until_ms: i64,
+    /// Why it could not be had.
+    pub reason: String,
+}
+
 /// The commit of one slice: what is in the lake of it, and only that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +124,9 @@ pub struct Commit {
     pub rejects: Option<RejectsEntry>,
     /// What was counted.
     pub counts: SliceCounts,
+    /// What of the slice could not be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holes: Vec<CommittedHole>,
 }
 
 impl Commit {
@@ -134,7 +152,18 @@ impl Commit {
             files,
             rejects,
             counts,
+            holes: Vec::new(),
         }
+    }
+
+    /// The same with what of the slice could not be had.
+    #[must_use]
+    pub fn with_holes(mut self, holes: Vec<CommittedHole>) -> Self {
+        if !holes.is_empty() {
+            self.version = VERSION_WITH_HOLES;
+        }
+        self.holes = holes;
+        self
     }
 
     /// Reads the commit of a slice; `None` where it has none.
@@ -151,7 +180,7 @@ impl Commit {
 
     /// Reads the bytes of the commit object of a slice.
     pub fn parse(bytes: &[u8], slice: &str) -> Result<Self, Damage> {
-        let commit: Self = sealed::open(bytes, VERSION)?;
+        let commit: Self = sealed::open(bytes, VERSION_WITH_HOLES)?;
         if commit.slice == slice {
             Ok(commit)
         } else {

@@ -35,7 +35,7 @@ pub mod paths;
 mod recovery;
 mod sealed;
 
-pub use body::{Attempt, Commit, RejectsEntry, SliceCounts};
+pub use body::{Attempt, Commit, CommittedHole, RejectsEntry, SliceCounts};
 pub use committed::{committed_slices, load_commits};
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};

@@ -75,7 +75,7 @@ pub(super) fn seal(content: &impl Serialize) -> Bytes {
     [text.as_str(), MEMBER, &checksum, TAIL].concat().into()
 }
 
-/// Reads a sealed object of version `known`.
+/// Reads a sealed object of a version up to `known`.
 pub(super) fn open<T: DeserializeOwned>(bytes: &[u8], known: u32) -> Result<T, Damage> {
     if bytes.is_empty() {
         return Err(Damage::Empty);
@@ -93,7 +93,7 @@ pub(super) fn open<T: DeserializeOwned>(bytes: &[u8], known: u32) -> Result<T, D
     // through a tree, and a status reads tens of thousands.
     let Versioned { version } = serde_json::from_str(&whole).map_err(Damage::Content)?;
     match version {
-        Some(found) if found != u64::from(known) => Err(Damage::Version { found, known }),
+        Some(found) if found > u64::from(known) => Err(Damage::Version { found, known }),
         _ => serde_json::from_str(&whole).map_err(Damage::Content),
     }
 }

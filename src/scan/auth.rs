@@ -1,8 +1,12 @@
 //! Credentials of the service, which no log or error can show.
 
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
+
 use async_trait::async_trait;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use tracing::warn;
 
 use super::error::ScanError;
 
@@ -12,9 +16,8 @@ pub trait Authorize: Send + Sync {
     /// The header's value, marked as sensitive.
     async fn header(&self) -> Result<HeaderValue, ScanError>;
 
-    /// Asks for fresh credentials after the service refused the present ones; false where there
-    /// are no others.
-    async fn renew(&self) -> Result<bool, ScanError>;
+    /// Asks for other credentials than those that the service refused; false where there are none.
+    async fn renew(&self, refused: &HeaderValue) -> Result<bool, ScanError>;
 
     /// Takes the secret out of a text that the service sent.
     fn redact(&self, text: &str) -> String;
@@ -23,6 +26,14 @@ pub trait Authorize: Send + Sync {
 /// A token of the portal: `Authorization: Token …` (page "API tokens"). No format is assumed; the
 /// service says whether it knows it.
 pub struct ApiToken {
+    /// Every token so far, the present one last: what the service says may repeat an older one.
+    tokens: Mutex<Vec<Sendable>>,
+    /// Where it stands, if it can change.
+    file: Option<PathBuf>,
+}
+
+/// A token that a header can carry.
+struct Sendable {
     token: SecretString,
     header: HeaderValue,
 }
@@ -43,6 +54,56 @@ pub enum TokenError {
 impl ApiToken {
     /// Takes a token as it stands in a variable or a file; one line break at its end is the file's.
     pub fn try_new(text: &SecretString) -> Result<Self, TokenError> {
+        Ok(Self {
+            tokens: Mutex::new(vec![Sendable::try_new(text)?]),
+            file: None,
+        })
+    }
+
+    /// The same, read from this file again when the service does not know it any more.
+    #[must_use]
+    pub fn kept_in(self, file: PathBuf) -> Self {
+        Self {
+            file: Some(file),
+            ..self
+        }
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Vec<Sendable>> {
+        self.tokens
+            .lock()
+            .expect("nothing panics while it looks at tokens")
+    }
+
+    fn present(&self) -> HeaderValue {
+        let tokens = self.tokens();
+        let present = tokens.last().expect("there is a token from the beginning");
+        present.header.clone()
+    }
+
+    /// The token that the file holds now, if it can be read and sent.
+    fn read_again(&self) -> Option<Sendable> {
+        let file = self.file.as_ref()?;
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => SecretString::from(text),
+            Err(error) => {
+                warn!(file = %file.display(), %error, "the token cannot be read again");
+                return None;
+            }
+        };
+        match Sendable::try_new(&text) {
+            Ok(token) => Some(token),
+            Err(error) => {
+                warn!(file = %file.display(), %error, "the token cannot be read again");
+                None
+            }
+        }
+    }
+}
+
+impl Sendable {
+    /// Takes a token as it stands in a variable or a file; one line break at its end is the file's.
+    fn try_new(text: &SecretString) -> Result<Self, TokenError> {
         let text = text.expose_secret();
         let token = text.strip_suffix('\n').unwrap_or(text);
         let token = token.strip_suffix('\r').unwrap_or(token);
@@ -62,15 +123,25 @@ impl ApiToken {
 #[async_trait]
 impl Authorize for ApiToken {
     async fn header(&self) -> Result<HeaderValue, ScanError> {
-        Ok(self.header.clone())
+        Ok(self.present())
     }
 
-    async fn renew(&self) -> Result<bool, ScanError> {
-        Ok(false)
+    async fn renew(&self, refused: &HeaderValue) -> Result<bool, ScanError> {
+        if self.present() != refused {
+            // Another request has read it again meanwhile.
+            return Ok(true);
+        }
+        let fresh = self.read_again().filter(|token| token.header != refused);
+        let is_there = fresh.is_some();
+        self.tokens().extend(fresh);
+        Ok(is_there)
     }
 
     fn redact(&self, text: &str) -> String {
-        text.replace(self.token.expose_secret(), "[token]")
+        let tokens = self.tokens();
+        tokens.iter().fold(text.to_owned(), |text, known| {
+            text.replace(known.token.expose_secret(), "[token]")
+        })
     }
 }
 
@@ -85,6 +156,29 @@ mod tests {
         assert_eq!(header, "Token s3cret=");
         assert!(!format!("{header:?}").contains("s3cret"));
         assert_eq!(token.redact("bad token s3cret=!"), "bad token [token]!");
+    }
+
+    #[tokio::test]
+    async fn a_token_in_a_file_is_read_again_when_it_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let token = ApiToken::try_new(&"0ld=".into()).unwrap();
+        let token = token.kept_in(file.clone());
+        let old = token.header().await.unwrap();
+        // There is none, it is the same, it cannot be sent.
+        assert!(!token.renew(&old).await.unwrap());
+        for text in ["0ld=\n", "", "a\nb"] {
+            std::fs::write(&file, text).unwrap();
+            assert!(!token.renew(&old).await.unwrap());
+        }
+        std::fs::write(&file, "n3w=\n").unwrap();
+        assert!(token.renew(&old).await.unwrap());
+        let new = token.header().await.unwrap();
+        assert_eq!(new, "Token n3w=");
+        // A second request that was refused with the old one only needs the new one.
+        assert!(token.renew(&old).await.unwrap());
+        assert!(!token.renew(&new).await.unwrap());
+        assert_eq!(token.redact("0ld= n3w="), "[token] [token]");
     }
 
     #[test]

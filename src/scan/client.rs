@@ -23,7 +23,7 @@ use super::request::ScanOptions;
 use super::tries::{Failure, Patience, SAFE_LIMIT, Step, Tries, Unreadable, Wait, Why};
 use super::url::ApiUrl;
 use crate::clock::Clock;
-use crate::window::Slice;
+use crate::window::{Slice, TimeWindow};
 
 /// The first pause between two attempts; each further one doubles.
 const MIN_DELAY: Duration = Duration::from_secs(1);
@@ -71,6 +71,30 @@ pub struct ActivityClient {
     counters: Arc<ScanCounters>,
 }
 
+/// How hard a request is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// As often as is allowed.
+    Full,
+    /// The same, but a page that is answered badly is not asked for a third time: there are smaller
+    /// ones.
+    Half,
+    /// Twice.
+    Control,
+}
+
+impl Care {
+    fn patience(self, max_attempts: u32) -> Patience {
+        let twice = max_attempts.min(2);
+        let (max_tries, max_bad) = match self {
+            Self::Full => (max_attempts, max_attempts),
+            Self::Half => (max_attempts, twice),
+            Self::Control => (2, 2),
+        };
+        Patience { max_tries, max_bad }
+    }
+}
+
 /// A request for one page.
 #[derive(Debug, Clone)]
 pub(super) struct PageRequest {
@@ -80,8 +104,8 @@ pub(super) struct PageRequest {
     pub(super) first: bool,
     /// Another limit than the run's; only for a question that is no page of a slice.
     pub(super) limit: Option<u32>,
-    /// How often it may be answered badly, where that is less often than any failure is taken.
-    pub(super) max_bad: Option<u32>,
+    /// How hard it is tried.
+    pub(super) care: Care,
     pub(super) filters: String,
     pub(super) options: Arc<ScanOptions>,
 }
@@ -110,7 +134,6 @@ pub(super) enum FetchError {
 pub(super) struct UnreadablePage {
     pub(super) error: ScanError,
     /// What came of it.
-    #[expect(dead_code, reason = "holes will keep it")]
     pub(super) body: Vec<u8>,
 }
 
@@ -169,17 +192,38 @@ impl ActivityClient {
         &self.counters
     }
 
+    /// Asks for a millisecond of a slice, as any page is asked for: an answer says that the service
+    /// is well, whatever becomes of other requests.
+    ///
+    /// # Errors
+    /// It is not.
+    pub async fn check(&self, newest: Slice, options: &Arc<ScanOptions>) -> Result<(), ScanError> {
+        let window = newest.window();
+        let millisecond = TimeWindow {
+            from_ms: window.until_ms - 1,
+            ..window
+        };
+        let request = PageRequest {
+            slice: newest,
+            page: 0,
+            first: true,
+            limit: Some(SAFE_LIMIT.min(self.limit.load(Ordering::Relaxed))),
+            care: Care::Control,
+            filters: options.filters(millisecond),
+            options: Arc::clone(options),
+        };
+        self.counters.control();
+        self.fetch(&request).await?;
+        Ok(())
+    }
+
     /// Gets a page, trying again as the policy allows.
     pub(super) async fn fetch(&self, request: &PageRequest) -> Result<Answer, FetchError> {
         let started = self.clock.elapsed();
         let mut delays = delays();
         let kept = || self.limit.load(Ordering::Relaxed);
         let may_lower = request.first && request.limit.is_none() && kept() > SAFE_LIMIT;
-        let max_tries = self.options.max_attempts;
-        let patience = Patience {
-            max_tries,
-            max_bad: request.max_bad.unwrap_or(max_tries).min(max_tries),
-        };
+        let patience = request.care.patience(self.options.max_attempts);
         let mut tries = Tries::new(patience, may_lower);
         let exhausted = |attempts, last| ScanError::Exhausted {
             slice: request.slice,
@@ -197,17 +241,21 @@ impl ActivityClient {
                 limit
             };
             self.budget.take().await;
-            let outcome = self.attempt(request, limit).await;
+            let authorization = self.auth.header().await?;
+            let outcome = self.attempt(request, limit, authorization.clone()).await;
             match tries.next(outcome) {
                 Step::Take(answer) => {
                     if is_lowered {
                         self.keep_safe_limit(request);
                     }
+                    if !answer.envelope.is_empty {
+                        self.counters.full_page();
+                    }
                     return Ok(answer);
                 }
                 Step::Again => {}
                 Step::Renew(error) => {
-                    if !self.auth.renew().await? {
+                    if !self.auth.renew(&authorization).await? {
                         return Err(error.into());
                     }
                 }
@@ -253,8 +301,12 @@ impl ActivityClient {
     }
 
     /// Sends a request once.
-    async fn attempt(&self, request: &PageRequest, limit: u32) -> Result<Answer, Failure> {
-        let authorization = self.auth.header().await.map_err(Failure::Final)?;
+    async fn attempt(
+        &self,
+        request: &PageRequest,
+        limit: u32,
+        authorization: HeaderValue,
+    ) -> Result<Answer, Failure> {
         self.counters.request();
         let response = self
             .http

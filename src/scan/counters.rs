@@ -16,6 +16,8 @@ pub struct ScanCounters {
     extra_continuations: AtomicU64,
     total_differs: AtomicU64,
     limit_lowered: AtomicU64,
+    controls: AtomicU64,
+    full_pages: AtomicU64,
     retries: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -38,6 +40,8 @@ pub struct ScanCounts {
     pub total_differs: u64,
     /// Whether the service took only the smaller page limit.
     pub limit_lowered: u64,
+    /// Requests that asked whether the service is well.
+    pub controls: u64,
     /// Requests sent again, by cause.
     pub retries: BTreeMap<String, u64>,
 }
@@ -82,6 +86,19 @@ impl ScanCounters {
         add(&self.limit_lowered, 1);
     }
 
+    pub(super) fn control(&self) {
+        add(&self.controls, 1);
+    }
+
+    pub(super) fn full_page(&self) {
+        add(&self.full_pages, 1);
+    }
+
+    /// Pages with records so far.
+    pub(super) fn full_pages(&self) -> u64 {
+        self.full_pages.load(Ordering::Relaxed)
+    }
+
     pub(super) fn retry(&self, cause: &'static str) {
         let mut retries = self.retries.lock().expect("nothing panics while it counts");
         *retries.entry(cause).or_default() += 1;
@@ -100,6 +117,7 @@ impl ScanCounters {
             extra_continuations: get(&self.extra_continuations),
             total_differs: get(&self.total_differs),
             limit_lowered: get(&self.limit_lowered),
+            controls: get(&self.controls),
             retries: retries
                 .iter()
                 .map(|(cause, count)| ((*cause).to_owned(), *count))

@@ -84,7 +84,8 @@ impl Envelope {
             None => return Err(Malformed::no_page("it is empty")),
             Some(_) => return Err(Malformed::no_page("it is not a JSON object")),
         }
-        let data = data_range(text, start).map_err(|broken| broken_at(&text[start..], broken, start))?;
+        let data =
+            data_range(text, start).map_err(|broken| broken_at(&text[start..], broken, start))?;
         let Some(data) = data else {
             return Err(Malformed::no_page("`data` is missing or not an array"));
         };
@@ -220,7 +221,10 @@ mod tests {
         let text = "\u{feff} {\"data\":[7],\"hasNext\":false}";
         let envelope = Envelope::parse(text).unwrap();
         assert_eq!(&text[envelope.data], "[7]");
-        assert_eq!(Envelope::parse("\u{feff}").unwrap_err().reason, "it is empty");
+        assert_eq!(
+            Envelope::parse("\u{feff}").unwrap_err().reason,
+            "it is empty"
+        );
     }
 
     #[test]

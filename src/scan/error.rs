@@ -78,15 +78,53 @@ pub enum ScanError {
         /// The millisecond, since the epoch.
         at_ms: i64,
     },
-    /// A page holds nothing of what was asked for.
+    /// Most of what came was not asked for.
     #[error(
-        "scan slice {slice}: page {page} holds no record of it, so the service ignores the filter on the clock"
+        "scan slice {slice}: most records of a range are not of the slice, so the service ignores the filter on the clock"
     )]
     FilterIgnored {
         /// The slice.
         slice: Slice,
-        /// The page, from 0.
-        page: u32,
+    },
+    /// More ranges are answered badly than a few bad records explain.
+    #[error(
+        "scan slice {slice}: {max_ranges} ranges of it and more are answered badly, though the service is well; the last one"
+    )]
+    TooManyBadRanges {
+        /// The slice.
+        slice: Slice,
+        /// The bound.
+        max_ranges: u32,
+        /// What was said to the last one.
+        #[source]
+        last: Box<ScanError>,
+    },
+    /// The slice does not end.
+    #[error("scan slice {slice}: it has more than {max_pages} pages")]
+    TooManyPages {
+        /// The slice.
+        slice: Slice,
+        /// The bound.
+        max_pages: u32,
+    },
+    /// The slice has more records than can be told apart.
+    #[error(
+        "scan slice {slice}: it has more than {max_records} records, which is what --memory-limit leaves room to tell apart; raise it"
+    )]
+    TooManyRecords {
+        /// The slice.
+        slice: Slice,
+        /// The bound.
+        max_records: u64,
+    },
+    /// Whoever answers is not trusted.
+    #[error("trust {host}")]
+    Certificate {
+        /// The service.
+        host: String,
+        /// Why not.
+        #[source]
+        source: RequestError,
     },
     /// The HTTP client could not be set up.
     #[error("set up the connection to the service")]
@@ -107,6 +145,50 @@ impl ScanError {
     /// Whether the service found fault with the request itself.
     pub fn is_bad_request(&self) -> bool {
         matches!(self, Self::Refused { status: 400, .. })
+    }
+
+    /// Whether every other request may fail in the same way: it is for the control request to say.
+    pub(crate) fn may_be_of_every_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Exhausted { .. }
+                | Self::Refused { .. }
+                | Self::Redirected { .. }
+                | Self::Certificate { .. }
+        )
+    }
+
+    /// One more sentence on what to do, where the message does not say it. A rerun is advised only
+    /// where it may help.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthorized { .. } | Self::Forbidden { .. } => {
+                Some("renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked")
+            }
+            Self::Refused { status: 400, .. } => {
+                Some("check --filters and --service: a rerun sends the same request")
+            }
+            Self::Refused { status: 404, .. } => {
+                Some("check --api-url: nothing at this address answers for activities")
+            }
+            Self::Refused { .. } => {
+                Some("ask who runs what stands before the service: a rerun sends the same request")
+            }
+            Self::Certificate { .. } => Some(
+                "have this machine trust who issued the certificate, or use a network whose proxy does not open TLS",
+            ),
+            Self::FilterIgnored { .. } => {
+                Some("scan the slice again once the service answers what it is asked")
+            }
+            Self::Redirected { .. }
+            | Self::PageTooLarge { .. }
+            | Self::TooManyPages { .. }
+            | Self::TooManyRecords { .. } => None,
+            Self::Exhausted { .. }
+            | Self::Stuck { .. }
+            | Self::TooManyBadRanges { .. }
+            | Self::Client(_) => Some("run again later; nothing is lost, a rerun resumes"),
+        }
     }
 
     /// Whether the service refused the credentials.

@@ -10,7 +10,10 @@
 //!    bound with nothing.
 //! 4. A range that is **stuck** (more is said to come, but not from where; filters that were sent
 //!    already; ten pages without a new record) is halved, and the halves are scanned, the older
-//!    first, down to a millisecond.
+//!    first, down to a millisecond. So is one with a page that **cannot be had** (too large, answered
+//!    with 5xx or not in time every time, broken at the same place twice), as long as a **control
+//!    request** for another millisecond is answered well: else the service is down. A millisecond
+//!    that cannot be had is asked once more when the slice has all else, and is a **hole** then.
 //! 5. Requests share one [`Budget`]; the status decides what is tried again, and how often.
 //!
 //! Sources: the pages "Activities API", "Investigate activities using the API" and "Introduction"
@@ -27,6 +30,7 @@ mod counters;
 mod envelope;
 mod error;
 mod page;
+mod range;
 mod request;
 mod slice_scan;
 #[cfg(test)]
@@ -42,5 +46,5 @@ pub use counters::{ScanCounters, ScanCounts};
 pub use error::{RequestError, ScanError};
 pub use page::{Damage, Page, PageSeen, Place};
 pub use request::{ClockField, ScanOptions};
-pub use slice_scan::SliceScan;
+pub use slice_scan::{Hole, Scanned, SliceScan};
 pub use url::{ApiUrl, ApiUrlError};

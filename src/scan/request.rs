@@ -61,6 +61,8 @@ pub struct ScanOptions {
     pub filters: Map<String, Value>,
     /// Answers above this many bytes are not fetched ahead of time.
     pub look_ahead_max_bytes: u64,
+    /// A slice with more new records than this is given up.
+    pub max_records: u64,
 }
 
 impl ScanOptions {

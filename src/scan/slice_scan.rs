@@ -1,101 +1,89 @@
-//! One slice, page by page: ranges, continuations, probes and halvings.
+//! One slice, range by range: continuations, probes, halvings, and what cannot be had.
 
-use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
-use super::client::{ActivityClient, Answer, FetchError, PageRequest};
+use super::client::{ActivityClient, Answer, Care, FetchError, PageRequest, UnreadablePage};
 use super::error::ScanError;
 use super::page::{Page, PageSeen};
+use super::range::{Ahead, Next, Part, RangeScan};
 use super::request::ScanOptions;
-use crate::fingerprint::fingerprint;
+use crate::error::chain;
 use crate::window::{Slice, TimeWindow};
 
-/// So many pages in a row without a new record mean that the service does not get on.
-const MAX_PAGES_WITHOUT_NEW: u32 = 10;
+/// So many ranges that are answered badly are more than a few bad records.
+const MAX_BAD_RANGES: u32 = 100;
+/// Weeks of the request budget; a slice that has more pages does not end.
+const MAX_PAGES: u32 = 100_000;
+
+/// What comes of a slice.
+#[derive(Debug)]
+pub enum Scanned {
+    /// A page of it.
+    Page(Page),
+    /// A stretch that the service does not give.
+    Hole(Hole),
+}
+
+/// A stretch of a slice that cannot be had, though what lies around it was.
+#[derive(Debug)]
+pub struct Hole {
+    /// The stretch.
+    pub range: TimeWindow,
+    /// Why it cannot be had.
+    pub reason: String,
+    /// What came in place of its page, if anything did.
+    pub body: Vec<u8>,
+}
 
 /// Scans one slice.
 pub struct SliceScan {
     client: Arc<ActivityClient>,
     options: Arc<ScanOptions>,
     slice: Slice,
+    /// The newest slice of the plan, where the service is asked whether it is well.
+    newest: Slice,
     /// Ranges still to be scanned, the next one last.
-    waiting: Vec<TimeWindow>,
+    waiting: Vec<(TimeWindow, Part)>,
     current: Option<RangeScan>,
-    /// Fingerprints of all filters sent for this slice.
-    sent: HashSet<u128>,
+    /// Milliseconds that could not be had, the oldest first.
+    suspects: Vec<TimeWindow>,
+    bad_ranges: u32,
+    /// Whether the service was seen to be well since anything else was asked.
+    is_well: bool,
+    /// Pages with records that the run had when the slice began.
+    full_pages_before: u64,
     pages: u32,
-    pages_without_new: u32,
+    new_records: u64,
     /// Records handed out of ranges that were then halved. They come again with the halves, which
     /// is no sign that the service does not get on.
     due_again: u64,
     last_date_ms: Option<i64>,
 }
 
-/// One range on its way.
-struct RangeScan {
-    range: TimeWindow,
-    /// What is asked for: the range, or 1 ms more at its start.
-    asked: TimeWindow,
-    next: Next,
-    first: bool,
-    /// Whether an answer held anything.
-    any: bool,
-    records: u64,
-    total: Option<u64>,
-    ahead: Option<Ahead>,
-}
-
-/// What a range needs next.
-enum Next {
-    Ask(String),
-    Nothing,
-    Stuck,
-}
-
-/// A page that is fetched while the one before it is decoded. Dropping it stops the request.
-struct Ahead(JoinHandle<Result<Answer, FetchError>>);
-
-impl Drop for Ahead {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl RangeScan {
-    fn new(range: TimeWindow, asked: TimeWindow, options: &ScanOptions) -> Self {
-        Self {
-            range,
-            asked,
-            next: Next::Ask(options.filters(asked)),
-            first: true,
-            any: false,
-            records: 0,
-            total: None,
-            ahead: None,
-        }
-    }
-
-    fn is_probe(&self) -> bool {
-        self.asked != self.range
-    }
-}
-
 impl SliceScan {
-    /// A scan of a slice; nothing is sent yet.
-    pub fn new(client: Arc<ActivityClient>, slice: Slice, options: Arc<ScanOptions>) -> Self {
+    /// A scan of a slice; nothing is sent yet. `newest` is the newest slice of the plan.
+    pub fn new(
+        client: Arc<ActivityClient>,
+        slice: Slice,
+        newest: Slice,
+        options: Arc<ScanOptions>,
+    ) -> Self {
         Self {
+            full_pages_before: client.counters().full_pages(),
             client,
             options,
             slice,
-            waiting: vec![slice.window()],
+            newest,
+            waiting: vec![(slice.window(), Part::Whole)],
             current: None,
-            sent: HashSet::new(),
+            suspects: Vec::new(),
+            bad_ranges: 0,
+            is_well: false,
             pages: 0,
-            pages_without_new: 0,
+            new_records: 0,
             due_again: 0,
             last_date_ms: None,
         }
@@ -106,69 +94,92 @@ impl SliceScan {
         self.last_date_ms
     }
 
-    /// The next page; `None` when the slice has been answered whole. Never `None` after an error,
-    /// or where the caller stopped waiting: the same page is then asked for again.
+    /// The next page or hole; `None` when the slice has been answered whole. Never `None` after an
+    /// error, or where the caller stopped waiting: the same is then asked for again.
     ///
     /// # Errors
     /// The slice cannot be scanned to its end; what was handed out of it is worth nothing.
-    pub async fn next_page(&mut self) -> Result<Option<Page>, ScanError> {
-        let Some(request) = self.next_request()? else {
-            return Ok(None);
-        };
-        // The range keeps what it waits for, so that nothing is forgotten if the caller does not
-        // wait to the end.
-        let ahead = &mut self.range().ahead;
-        let fetched = match ahead {
-            Some(fetch) => Some((&mut fetch.0).await),
-            None => None,
-        };
-        *ahead = None;
-        let answer = match fetched {
-            Some(Ok(answer)) => answer?,
-            Some(Err(died)) if died.is_panic() => resume_unwind(died.into_panic()),
-            // There was no such task, or the runtime stopped it.
-            Some(Err(_)) | None => self.client.fetch(&request).await?,
-        };
-        Ok(Some(self.take(answer)))
+    pub async fn proceed(&mut self) -> Result<Option<Scanned>, ScanError> {
+        loop {
+            let Some(range) = &self.current else {
+                if !self.begin_next().await? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let trouble = match &range.next {
+                Next::Ask(filters) => {
+                    let request = self.request(filters.clone(), range);
+                    match self.fetch(&request).await {
+                        Ok(answer) => return Ok(Some(Scanned::Page(self.take(answer)?))),
+                        Err(FetchError::Scan(error)) => return Err(error),
+                        Err(FetchError::Unreadable(page)) => page,
+                    }
+                }
+                Next::Nothing => {
+                    self.end();
+                    continue;
+                }
+                Next::Stuck if range.length_ms() > 1 => {
+                    self.halve();
+                    continue;
+                }
+                Next::Stuck => UnreadablePage {
+                    error: ScanError::Stuck {
+                        slice: self.slice,
+                        at_ms: range.range.from_ms,
+                    },
+                    body: Vec::new(),
+                },
+            };
+            if let Some(hole) = self.do_without(trouble).await? {
+                return Ok(Some(Scanned::Hole(hole)));
+            }
+        }
     }
 
     /// Takes note of what the caller saw in the page handed out last.
     ///
     /// # Errors
-    /// The page holds nothing of what was asked for.
+    /// The service does not look at the filter on the clock, or the slice does not end.
     pub fn observe(&mut self, seen: PageSeen) -> Result<(), ScanError> {
-        if seen.records > 0 && seen.inside == 0 {
-            return Err(ScanError::FilterIgnored {
-                slice: self.slice,
-                page: self.pages.saturating_sub(1),
-            });
-        }
         let repeats = seen.records.saturating_sub(seen.new);
         let due = repeats.min(self.due_again);
         self.due_again -= due;
-        self.pages_without_new = if seen.new > 0 || due > 0 {
-            0
-        } else {
-            self.pages_without_new + 1
+        self.new_records += seen.new;
+        if self.new_records > self.options.max_records {
+            return Err(ScanError::TooManyRecords {
+                slice: self.slice,
+                max_records: self.options.max_records,
+            });
+        }
+        let Some(range) = &mut self.current else {
+            return Ok(());
         };
-        if let Some(range) = &mut self.current {
-            range.records += seen.records;
-            if self.pages_without_new >= MAX_PAGES_WITHOUT_NEW && matches!(range.next, Next::Ask(_))
-            {
-                range.ahead = None;
-                range.next = Next::Stuck;
-            }
+        range.observe(seen, due);
+        if range.is_filter_ignored() {
+            return Err(ScanError::FilterIgnored { slice: self.slice });
         }
         Ok(())
     }
 
-    fn begin(&mut self, range: TimeWindow, asked: TimeWindow) {
-        self.pages_without_new = 0;
-        let range = RangeScan::new(range, asked, &self.options);
-        if let Next::Ask(filters) = &range.next {
-            self.sent.insert(fingerprint(filters));
+    /// Begins the next range; false where none is left.
+    async fn begin_next(&mut self) -> Result<bool, ScanError> {
+        if let Some((range, part)) = self.waiting.pop() {
+            self.begin(range, part, range);
+            return Ok(true);
         }
-        self.current = Some(range);
+        let Some(suspect) = self.suspects.first().copied() else {
+            return Ok(false);
+        };
+        self.require_well().await?;
+        self.suspects.remove(0);
+        self.begin(suspect, Part::LastChance, suspect);
+        Ok(true)
+    }
+
+    fn begin(&mut self, range: TimeWindow, part: Part, asked: TimeWindow) {
+        self.current = Some(RangeScan::new(range, part, asked, &self.options));
     }
 
     /// The range on its way.
@@ -178,40 +189,48 @@ impl SliceScan {
             .expect("a request belongs to a range on its way")
     }
 
-    /// Goes on to the next request, over ends and halvings; `None` when no range is left.
-    fn next_request(&mut self) -> Result<Option<PageRequest>, ScanError> {
-        loop {
-            let Some(range) = &self.current else {
-                let Some(range) = self.waiting.pop() else {
-                    return Ok(None);
-                };
-                self.begin(range, range);
-                continue;
-            };
-            match &range.next {
-                Next::Ask(filters) => {
-                    return Ok(Some(self.request(filters.clone(), range.first)));
-                }
-                Next::Nothing => self.end(),
-                Next::Stuck => self.halve()?,
-            }
-        }
-    }
-
-    fn request(&self, filters: String, first: bool) -> PageRequest {
+    fn request(&self, filters: String, range: &RangeScan) -> PageRequest {
         PageRequest {
             slice: self.slice,
             page: self.pages,
-            first,
+            first: range.first,
             limit: None,
-            max_bad: None,
+            care: match range.part {
+                Part::Whole => Care::Full,
+                Part::Half | Part::LastChance => Care::Half,
+            },
             filters,
             options: Arc::clone(&self.options),
         }
     }
 
+    /// Gets the page that a request asks for, which may be on its way already.
+    async fn fetch(&mut self, request: &PageRequest) -> Result<Answer, FetchError> {
+        self.is_well = false;
+        // The range keeps what it waits for, so that nothing is forgotten if the caller does not
+        // wait to the end.
+        let ahead = &mut self.range().ahead;
+        let fetched = match ahead {
+            Some(fetch) => Some((&mut fetch.0).await),
+            None => None,
+        };
+        *ahead = None;
+        match fetched {
+            Some(Ok(answer)) => answer,
+            Some(Err(died)) if died.is_panic() => resume_unwind(died.into_panic()),
+            // There was no such task, or the runtime stopped it.
+            Some(Err(_)) | None => self.client.fetch(request).await,
+        }
+    }
+
     /// Turns an answer into a page, and learns from it what to ask next.
-    fn take(&mut self, answer: Answer) -> Page {
+    fn take(&mut self, answer: Answer) -> Result<Page, ScanError> {
+        if self.pages >= MAX_PAGES {
+            return Err(ScanError::TooManyPages {
+                slice: self.slice,
+                max_pages: MAX_PAGES,
+            });
+        }
         let mut range = self
             .current
             .take()
@@ -223,6 +242,9 @@ impl SliceScan {
             date_ms,
         } = answer;
         self.last_date_ms = date_ms;
+        if range.learn(&envelope) {
+            self.client.counters().extra_continuation();
+        }
         let page = Page {
             index: self.pages,
             data: envelope.data,
@@ -233,39 +255,17 @@ impl SliceScan {
         };
         self.pages += 1;
         debug!(slice = %self.slice, page = page.index, bytes = page.text.len(), more = envelope.has_next, "got a page");
-        range.any |= !envelope.is_empty;
-        if range.first {
-            range.total = envelope.total;
-            range.first = false;
-        }
-        range.next = match envelope.next {
-            Some(next) => {
-                if !envelope.has_next {
-                    self.client.counters().extra_continuation();
-                }
-                if self.sent.insert(fingerprint(&next)) {
-                    Next::Ask(next)
-                } else if envelope.has_next {
-                    Next::Stuck
-                } else {
-                    // It has been followed: this is a last page that repeats what it was asked.
-                    Next::Nothing
-                }
-            }
-            None if envelope.has_next => Next::Stuck,
-            None => Next::Nothing,
-        };
         if let Next::Ask(filters) = &range.next
             && page.text.len() as u64 <= self.options.look_ahead_max_bytes
         {
             let client = Arc::clone(&self.client);
-            let request = self.request(filters.clone(), false);
+            let request = self.request(filters.clone(), &range);
             range.ahead = Some(Ahead(tokio::spawn(
                 async move { client.fetch(&request).await },
             )));
         }
         self.current = Some(range);
-        page
+        Ok(page)
     }
 
     /// Ends the range on its way, or probes it once if all of it was empty.
@@ -279,38 +279,105 @@ impl SliceScan {
                 from_ms: range.range.from_ms - 1,
                 ..range.range
             };
-            self.begin(range.range, asked);
+            self.begin(range.range, range.part, asked);
             return;
         }
-        if range.total.is_some_and(|total| total != range.records) {
-            warn!(slice = %self.slice, total = range.total, records = range.records, "the service's total differs");
+        if let Some(total) = range.total_differs() {
+            warn!(slice = %self.slice, total, records = range.records, "the service's total differs");
             self.client.counters().total_differs();
         }
     }
 
-    /// Leaves the range on its way, which is stuck, and puts its halves in its place.
-    fn halve(&mut self) -> Result<(), ScanError> {
-        let RangeScan { range, records, .. } = *self.range();
-        let length_ms = range.until_ms - range.from_ms;
-        if length_ms <= 1 {
-            return Err(ScanError::Stuck {
-                slice: self.slice,
-                at_ms: range.from_ms,
+    /// Goes on without a page that cannot be had, if the service is well otherwise: with the halves of
+    /// its range, or with the others first where it is a millisecond. A hole where it was its last
+    /// chance.
+    async fn do_without(&mut self, page: UnreadablePage) -> Result<Option<Hole>, ScanError> {
+        let UnreadablePage { error, body } = page;
+        if let Err(of_control) = self.require_well().await {
+            return Err(if of_control.is_sign_in() {
+                of_control
+            } else {
+                error
             });
         }
-        warn!(slice = %self.slice, from_ms = range.from_ms, length_ms, "stuck; halving the range");
+        self.bad_ranges += 1;
+        if self.bad_ranges > MAX_BAD_RANGES {
+            return Err(ScanError::TooManyBadRanges {
+                slice: self.slice,
+                max_ranges: MAX_BAD_RANGES,
+                last: Box::new(error),
+            });
+        }
+        let range = self.range();
+        let (stretch, part, is_probe) = (range.range, range.part, range.is_probe());
+        if range.length_ms() > 1 {
+            self.halve();
+            return Ok(None);
+        }
+        if is_probe {
+            // It was answered with nothing; what fails is the millisecond before it, which is
+            // somebody else's.
+            warn!(slice = %self.slice, from_ms = stretch.from_ms, error = %chain(&error), "an empty millisecond cannot be probed");
+            self.current = None;
+            return Ok(None);
+        }
+        if part == Part::LastChance {
+            return self.hole(stretch, error, body).map(Some);
+        }
+        self.due_again += range.records;
+        self.current = None;
+        self.suspects.push(stretch);
+        Ok(None)
+    }
+
+    /// A hole in the slice, unless all that the service has given in the meantime is nothing: one that
+    /// fails wherever there are records is not well, whatever it says of an empty millisecond.
+    fn hole(
+        &mut self,
+        range: TimeWindow,
+        error: ScanError,
+        body: Vec<u8>,
+    ) -> Result<Hole, ScanError> {
+        if self.client.counters().full_pages() == self.full_pages_before {
+            return Err(error);
+        }
+        let reason = chain(&error);
+        warn!(slice = %self.slice, from_ms = range.from_ms, %reason, "a millisecond cannot be had");
+        self.current = None;
+        Ok(Hole {
+            range,
+            reason,
+            body,
+        })
+    }
+
+    /// Makes sure that the service answers an ordinary request.
+    async fn require_well(&mut self) -> Result<(), ScanError> {
+        if !self.is_well {
+            self.client.check(self.newest, &self.options).await?;
+            self.is_well = true;
+        }
+        Ok(())
+    }
+
+    /// Leaves the range on its way and puts its halves in its place.
+    fn halve(&mut self) {
+        let RangeScan { range, records, .. } = *self.range();
+        let length_ms = range.until_ms - range.from_ms;
+        warn!(slice = %self.slice, from_ms = range.from_ms, length_ms, "halving the range");
         self.client.counters().halving();
         self.due_again += records;
         self.current = None;
         let middle_ms = range.from_ms + length_ms / 2;
-        self.waiting.push(TimeWindow {
+        let newer = TimeWindow {
             from_ms: middle_ms,
-            until_ms: range.until_ms,
-        });
-        self.waiting.push(TimeWindow {
-            from_ms: range.from_ms,
+            ..range
+        };
+        let older = TimeWindow {
             until_ms: middle_ms,
-        });
-        Ok(())
+            ..range
+        };
+        self.waiting.push((newer, Part::Half));
+        self.waiting.push((older, Part::Half));
     }
 }

@@ -17,6 +17,7 @@ mod first_request; // what a new lake asks before it is made
 mod flow; // the main job against a tenant that behaves
 mod format; // what files are like, whoever reads them
 mod fuzz; // whatever comes in, nothing panics and nothing hangs
+mod holes; // what the service does not give, and a service that is down
 mod hostile; // what hostile texts do: in records, answers, stores and lakes
 mod hostile_lakes; // a lake in which somebody else has put things
 mod lossless; // whatever comes in can be given back

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::server::Reply;
-use super::{Setup, TOKEN, last, record};
+use super::{NextPage, Setup, TOKEN, last, record};
 use crate::scan::{RequestError, ScanError};
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn an_answer_may_be_compressed() {
 }
 
 #[tokio::test]
-async fn a_page_above_the_bound_ends_the_slice_at_once() {
+async fn a_page_above_the_bound_is_not_read_further() {
     let setup = || Setup {
         max_page_bytes: 100_000,
         ..Setup::default()
@@ -36,7 +36,8 @@ async fn a_page_above_the_bound_ends_the_slice_at_once() {
         text.bytes(frame.replace(r#""""#, &format!(r#""{pad}""#)))
     };
     for reply in [page(100_001), page(100_001).gzip(), page(5_000_000).gzip()] {
-        let world = setup().script([reply, page(1_000)]).await;
+        // The service is not well either, so that the page is what fails the slice.
+        let world = setup().script([reply, Reply::status(400)]).await;
         let error = world.fail().await;
         assert!(
             matches!(
@@ -49,7 +50,7 @@ async fn a_page_above_the_bound_ends_the_slice_at_once() {
             ),
             "{error:?}"
         );
-        assert_eq!(world.counts().requests, 1);
+        assert_eq!(world.counts().requests, 2);
     }
     let world = setup().script([page(100_000), page(100_000).gzip()]).await;
     world.scan().await.expect_ids(&[]);
@@ -100,7 +101,7 @@ async fn bytes_that_stay_no_text_are_kept_beside_it() {
 #[tokio::test]
 async fn bytes_that_are_no_text_and_no_answer_are_given_up() {
     let world = Setup::default()
-        .serve(|_| Reply::status(200).bytes(b"{\"data\":[\xff"))
+        .serve(|_| Reply::status(200).bytes(b"{\"datum\":[\xff"))
         .await;
     let error = world.fail().await;
     assert!(

@@ -9,6 +9,7 @@ mod model;
 mod paging;
 mod retries;
 mod server;
+mod unreadable;
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -20,8 +21,8 @@ use serde_json::{Map, Value, json};
 
 use self::server::{Asked, Reply, Server};
 use super::{
-    ActivityClient, ApiToken, Authorize, Budget, ClientOptions, ClockField, PageSeen, Place,
-    ScanCounters, ScanCounts, ScanError, ScanOptions, SliceScan,
+    ActivityClient, ApiToken, Authorize, Budget, ClientOptions, ClockField, Page, PageSeen, Place,
+    ScanCounters, ScanCounts, ScanError, ScanOptions, Scanned, SliceScan,
 };
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint;
@@ -31,10 +32,18 @@ use crate::window::Slice;
 const FROM_MS: i64 = 1_795_082_400_000;
 /// The end of [`slice()`].
 const UNTIL_MS: i64 = FROM_MS + 60_000;
+/// Where the service is asked whether it is well: the last millisecond of [`newest()`], after the
+/// slice's start.
+const CONTROL_MS: i64 = 3_659_999;
 const TOKEN: &str = "t0ken-of-the-tests=";
 
 fn slice() -> Slice {
     "20261119T1000Z-20261119T1001Z".parse().unwrap()
+}
+
+/// The newest slice of the plan.
+fn newest() -> Slice {
+    "20261119T1100Z-20261119T1101Z".parse().unwrap()
 }
 
 /// A clock whose sleep returns at once, moves time on and is remembered.
@@ -95,6 +104,7 @@ impl Default for Setup {
                 clock: ClockField::Created,
                 filters: Map::new(),
                 look_ahead_max_bytes: u64::MAX,
+                max_records: u64::MAX,
             },
         }
     }
@@ -156,13 +166,40 @@ struct Story {
     ids: Vec<String>,
     /// Ids of the neighbour's records.
     neighbours: Vec<String>,
+    holes: Vec<HoleSeen>,
     pages: u32,
     error: Option<ScanError>,
 }
 
+/// A hole: milliseconds after the slice's start.
+#[derive(Debug)]
+struct HoleSeen {
+    from_ms: i64,
+    until_ms: i64,
+    reason: String,
+    body: Vec<u8>,
+}
+
+/// For tests that have no holes.
+trait NextPage {
+    /// The next page; `None` when the slice has been answered whole.
+    async fn next_page(&mut self) -> Result<Option<Page>, ScanError>;
+}
+
+impl NextPage for SliceScan {
+    async fn next_page(&mut self) -> Result<Option<Page>, ScanError> {
+        Ok(match self.proceed().await? {
+            Some(Scanned::Page(page)) => Some(page),
+            Some(Scanned::Hole(hole)) => panic!("{hole:?}"),
+            None => None,
+        })
+    }
+}
+
 impl World {
     fn begin(&self) -> SliceScan {
-        SliceScan::new(Arc::clone(&self.client), slice(), Arc::clone(&self.options))
+        let client = Arc::clone(&self.client);
+        SliceScan::new(client, slice(), newest(), Arc::clone(&self.options))
     }
 
     /// Scans the slice as the job does.
@@ -192,7 +229,19 @@ impl Story {
     async fn go_on(&mut self, scan: &mut SliceScan) {
         let mut met = HashSet::new();
         let result = async {
-            while let Some(page) = scan.next_page().await? {
+            while let Some(scanned) = scan.proceed().await? {
+                let page = match scanned {
+                    Scanned::Page(page) => page,
+                    Scanned::Hole(hole) => {
+                        self.holes.push(HoleSeen {
+                            from_ms: hole.range.from_ms - FROM_MS,
+                            until_ms: hole.range.until_ms - FROM_MS,
+                            reason: hole.reason,
+                            body: hole.body,
+                        });
+                        continue;
+                    }
+                };
                 assert_eq!(page.index, self.pages, "indexes are consecutive");
                 self.pages += 1;
                 let records: Vec<Value> =

@@ -4,8 +4,8 @@ use futures::FutureExt;
 use serde_json::{Map, Value, json};
 
 use super::server::Reply;
-use super::{FROM_MS, Setup, Story, UNTIL_MS, World, last, more, record, slice};
-use crate::scan::{ClockField, ScanError, ScanOptions, SliceScan};
+use super::{FROM_MS, NextPage, Setup, UNTIL_MS, World, last, more, newest, record};
+use crate::scan::{ClockField, ScanOptions, SliceScan};
 use crate::window::Slice;
 
 #[tokio::test]
@@ -17,6 +17,7 @@ async fn the_first_request_has_absolute_bounds_and_the_users_filters() {
             clock: ClockField::Date,
             filters: filters.as_object().unwrap().clone(),
             look_ahead_max_bytes: 0,
+            max_records: u64::MAX,
         },
         ..Setup::default()
     };
@@ -219,7 +220,7 @@ async fn records_that_come_again_with_the_halves_are_no_standstill() {
 }
 
 #[tokio::test]
-async fn a_millisecond_that_cannot_be_paged_is_named() {
+async fn a_millisecond_that_cannot_be_paged_is_a_hole() {
     let at_ms = 12_345;
     let world = Setup::default()
         .serve(move |asked| {
@@ -231,19 +232,29 @@ async fn a_millisecond_that_cannot_be_paged_is_named() {
             }
         })
         .await;
-    let mut scan = world.begin();
-    let mut story = Story::default();
-    story.go_on(&mut scan).await;
-    match story.error {
-        Some(ScanError::Stuck { slice: of, at_ms }) => {
-            assert_eq!((of, at_ms), (slice(), FROM_MS + 12_345));
-        }
-        other => panic!("{other:?}"),
-    }
+    let story = world.scan().await;
+    assert!(story.error.is_none(), "{:?}", story.error);
+    let [hole] = story.holes.as_slice() else {
+        panic!("{:?}", story.holes)
+    };
+    assert_eq!((hole.from_ms, hole.until_ms), (at_ms, at_ms + 1));
+    assert!(
+        hole.reason
+            .contains("does not get past 2026-11-19T10:00:12.345Z"),
+        "{}",
+        hole.reason
+    );
     // A minute is halved some sixteen times; the half that is stuck is asked for twice each time.
     assert!(world.counts().requests < 60);
-    // What has failed is never taken for done.
-    assert!(scan.next_page().await.is_err());
+}
+
+#[tokio::test]
+async fn what_has_failed_is_never_taken_for_done() {
+    let world = Setup::default().serve(|_| Reply::status(404)).await;
+    let mut scan = world.begin();
+    for _ in 0..3 {
+        assert!(scan.next_page().await.is_err());
+    }
 }
 
 #[tokio::test]
@@ -296,30 +307,15 @@ async fn a_probe_that_is_stuck_halves_what_it_probed() {
 async fn nothing_is_asked_for_before_the_epoch() {
     let world = Setup::default().script([last(&[])]).await;
     let slice: Slice = "19700101T0000Z-19700101T0001Z".parse().unwrap();
-    let mut scan = SliceScan::new(world.client, slice, world.options);
+    let mut scan = SliceScan::new(world.client, slice, newest(), world.options);
     assert!(scan.next_page().await.unwrap().is_some());
     assert!(scan.next_page().await.unwrap().is_none());
 }
 
 #[tokio::test]
-async fn a_page_with_nothing_of_the_slice_says_that_the_filter_is_ignored() {
-    let strays = [record("old", -1), record("late", 60_000)];
-    let world = Setup::default()
-        .script([
-            more(&[record("a", 1), strays[0].clone()], &json!({"n": 1})),
-            last(&strays),
-        ])
-        .await;
-    let error = world.fail().await;
-    assert!(
-        matches!(error, ScanError::FilterIgnored { page: 1, .. }),
-        "{error}"
-    );
-
-    // In a probe the neighbour's are what was asked for.
-    let world = Setup::default()
-        .script([last(&[]), last(&strays[..1])])
-        .await;
+async fn what_a_probe_finds_of_the_neighbour_is_no_stray() {
+    let replies = [last(&[]), last(&[record("old", -1)])];
+    let world = Setup::default().script(replies).await;
     let story = world.scan().await;
     story.expect_ids(&[]);
     assert_eq!(story.neighbours, ["old"]);

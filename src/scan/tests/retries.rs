@@ -8,7 +8,7 @@ use http::HeaderValue;
 use serde_json::json;
 
 use super::server::Reply;
-use super::{Setup, TOKEN, TestClock, last, more, record};
+use super::{NextPage, Setup, TOKEN, TestClock, last, more, record};
 use crate::clock::Clock;
 use crate::scan::{Authorize, RequestError, ScanError};
 
@@ -99,6 +99,7 @@ async fn a_service_that_is_not_there_is_given_up() {
         "{error:?}"
     );
     assert_eq!(world.counts().retries.get("connect"), Some(&3));
+    assert_eq!(world.counts().controls, 0);
 }
 
 #[tokio::test]
@@ -112,7 +113,9 @@ async fn delays_double_up_to_a_minute_and_attempts_are_bounded() {
         .await;
     let error = world.fail().await;
     let slept = world.clock.slept();
-    assert_eq!(slept.len(), 9);
+    // And one between the two tries of the control request.
+    assert_eq!(slept.len(), 10);
+    let slept = &slept[..9];
     for (index, slept) in slept.iter().enumerate() {
         let least = Duration::from_secs(60.min(1 << index));
         let most = Duration::from_secs(60.min(2 << index));
@@ -132,14 +135,14 @@ async fn delays_double_up_to_a_minute_and_attempts_are_bounded() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(world.counts().requests, 10);
+    assert_eq!(world.counts().requests, 10 + 2);
     assert!(!error.is_sign_in());
 }
 
 #[tokio::test]
 async fn a_page_that_fails_is_named() {
     let mut replies = vec![more(&[record("a", 1)], &json!({"n": 1}))];
-    replies.extend((0..4).map(|_| Reply::status(502)));
+    replies.extend((0..4 + 2).map(|_| Reply::status(502)));
     let world = Setup::default().script(replies).await;
     let error = world.fail().await;
     assert!(
@@ -157,7 +160,7 @@ async fn a_page_that_fails_is_named() {
 
 #[tokio::test]
 async fn what_will_not_pass_is_not_tried_again() {
-    for status in [400, 402, 403, 404, 405, 410, 413, 418, 451] {
+    for status in [400, 402, 403, 404, 405, 410, 418, 451] {
         let world = Setup::default()
             .script([Reply::status(status).json(r#"{"detail":"no"}"#), page()])
             .await;
@@ -176,26 +179,31 @@ async fn what_will_not_pass_is_not_tried_again() {
             other => panic!("{other:?}"),
         }
         assert_eq!(error.is_sign_in(), status == 403);
+        let advice = error.advice().unwrap();
+        assert!(!advice.contains("run again"), "{status}: {advice}");
         assert_eq!(world.counts().requests, 1, "{status}");
     }
 }
 
 #[tokio::test]
-async fn a_429_waits_as_long_as_it_says_within_bounds() {
+async fn a_429_and_a_503_wait_as_long_as_they_say_within_bounds() {
     // Simulated time begins at the end of the slice, 10:01:00.
     let waits = [
-        (Some("7"), 7),
-        (Some("0"), 1),
-        (Some("301"), 300),
-        (Some("99999999999999999999"), 60),
-        (Some("Thu, 19 Nov 2026 10:01:30 GMT"), 30),
-        (Some("Thu, 19 Nov 2026 09:00:00 GMT"), 1),
-        (Some("Fri, 20 Nov 2026 10:00:00 GMT"), 300),
-        (Some("soon"), 60),
-        (None, 60),
+        (429, Some("7"), 7),
+        (429, Some("0"), 1),
+        (429, Some("301"), 300),
+        (429, Some("99999999999999999999"), 60),
+        (429, Some("Thu, 19 Nov 2026 10:01:30 GMT"), 30),
+        (429, Some("Thu, 19 Nov 2026 09:00:00 GMT"), 1),
+        (429, Some("Fri, 20 Nov 2026 10:00:00 GMT"), 300),
+        (429, Some("soon"), 60),
+        (429, None, 60),
+        (503, Some("7"), 7),
+        (503, Some("301"), 300),
+        (503, Some("Thu, 19 Nov 2026 10:01:30 GMT"), 30),
     ];
-    for (retry_after, seconds) in waits {
-        let mut throttled = Reply::status(429).bytes("TOO MANY REQUESTS");
+    for (status, retry_after, seconds) in waits {
+        let mut throttled = Reply::status(status).bytes("TOO MANY REQUESTS");
         if let Some(value) = retry_after {
             throttled = throttled.header("Retry-After", value);
         }
@@ -208,6 +216,10 @@ async fn a_429_waits_as_long_as_it_says_within_bounds() {
         );
         assert_eq!(world.counts().waited_ms, seconds * 1000);
     }
+    // One that says nothing makes nobody else wait.
+    let world = Setup::default().script([Reply::status(503), page()]).await;
+    world.scan().await.expect_ids(&["a"]);
+    assert_eq!(world.counts().waited_ms, 0);
 }
 
 #[tokio::test]
@@ -256,7 +268,7 @@ impl Authorize for Renewing {
         Ok(HeaderValue::from_str(&format!("Bearer number-{renewals}")).unwrap())
     }
 
-    async fn renew(&self) -> Result<bool, ScanError> {
+    async fn renew(&self, _: &HeaderValue) -> Result<bool, ScanError> {
         *self.renewals.lock().unwrap() += 1;
         Ok(true)
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,6 +49,8 @@ pub(super) struct Reply {
     close: bool,
     /// Whether there never is an answer.
     stall: bool,
+    /// Pieces of the body, and the real time between two of them.
+    slow: Option<(usize, Duration)>,
 }
 
 impl Reply {
@@ -60,6 +63,7 @@ impl Reply {
             cut: None,
             close: false,
             stall: false,
+            slow: None,
         }
     }
 
@@ -106,6 +110,12 @@ impl Reply {
         let mut reply = Self::status(200);
         reply.stall = true;
         reply
+    }
+
+    /// The same, in pieces of so many bytes with a pause after each.
+    pub(super) fn slow(mut self, piece: usize, pause: Duration) -> Self {
+        self.slow = Some((piece, pause));
+        self
     }
 
     /// The same, compressed.
@@ -193,7 +203,13 @@ async fn serve(
     );
     stream.write_all(head.as_bytes()).await?;
     let sent = reply.cut.unwrap_or(reply.body.len());
-    stream.write_all(&reply.body[..sent]).await?;
+    let (piece, pause) = reply.slow.unwrap_or((usize::MAX, Duration::ZERO));
+    for piece in reply.body[..sent].chunks(piece) {
+        stream.write_all(piece).await?;
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+    }
     stream.shutdown().await
 }
 

@@ -208,6 +208,8 @@ pub enum What {
     Repeat(Repeat),
 
     // The records themselves.
+    /// Changes every record of the page.
+    EveryRecord(Change),
     /// Changes a record: the one that [`At::Record`] or [`At::RecordId`] names, else the first of the page.
     Record(Change),
 }

@@ -336,6 +336,11 @@ impl Page<'_> {
                     };
                     row.change(change);
                 }
+                What::EveryRecord(change) => {
+                    for row in &mut rows {
+                        row.change(change);
+                    }
+                }
                 What::Repeat(how) => {
                     let Some(row) = before.as_ref().or(rows.last()) else {
                         continue;

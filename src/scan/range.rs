@@ -1,0 +1,147 @@
+//! One range on its way: what it needs next, and what was seen in it.
+
+use std::collections::HashSet;
+
+use tokio::task::JoinHandle;
+
+use super::client::{Answer, FetchError};
+use super::envelope::Envelope;
+use super::page::PageSeen;
+use super::request::ScanOptions;
+use crate::fingerprint::fingerprint;
+use crate::window::TimeWindow;
+
+/// So many pages in a row without a new record mean that the service does not get on.
+const MAX_PAGES_WITHOUT_NEW: u32 = 10;
+/// So many records say whether the service looks at the filters; fewer may all be strays.
+const TELLING_RECORDS: u64 = 20;
+/// So many pages are judged by what they hold though more are to come: without a filter they would be
+/// all of the tenant's.
+const TELLING_PAGES: u32 = 10;
+
+/// What a range is to its slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it.
+    Whole,
+    /// A piece of a range that could not be had at once.
+    Half,
+    /// A millisecond that could not be had, asked once more when all the others were.
+    LastChance,
+}
+
+/// One range on its way.
+pub(super) struct RangeScan {
+    pub(super) range: TimeWindow,
+    pub(super) part: Part,
+    /// What is asked for: the range, or 1 ms more at its start.
+    pub(super) asked: TimeWindow,
+    pub(super) next: Next,
+    pub(super) first: bool,
+    /// Whether an answer held anything.
+    pub(super) any: bool,
+    pub(super) records: u64,
+    pub(super) ahead: Option<Ahead>,
+    total: Option<u64>,
+    outside: u64,
+    pages: u32,
+    pages_without_new: u32,
+    /// Fingerprints of all filters sent for it.
+    sent: HashSet<u128>,
+}
+
+/// What a range needs next.
+pub(super) enum Next {
+    Ask(String),
+    Nothing,
+    Stuck,
+}
+
+/// A page that is fetched while the one before it is decoded. Dropping it stops the request.
+pub(super) struct Ahead(pub(super) JoinHandle<Result<Answer, FetchError>>);
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl RangeScan {
+    pub(super) fn new(
+        range: TimeWindow,
+        part: Part,
+        asked: TimeWindow,
+        options: &ScanOptions,
+    ) -> Self {
+        let filters = options.filters(asked);
+        Self {
+            range,
+            part,
+            asked,
+            sent: HashSet::from([fingerprint(&filters)]),
+            next: Next::Ask(filters),
+            first: true,
+            any: false,
+            records: 0,
+            ahead: None,
+            total: None,
+            outside: 0,
+            pages: 0,
+            pages_without_new: 0,
+        }
+    }
+
+    pub(super) fn is_probe(&self) -> bool {
+        self.asked != self.range
+    }
+
+    pub(super) fn length_ms(&self) -> i64 {
+        self.range.until_ms - self.range.from_ms
+    }
+
+    /// Whether the service's count of the range differs from what came.
+    pub(super) fn total_differs(&self) -> Option<u64> {
+        self.total.filter(|total| *total != self.records)
+    }
+
+    /// Learns from an answer what to ask next. True where a continuation came beside the end.
+    pub(super) fn learn(&mut self, envelope: &Envelope) -> bool {
+        self.any |= !envelope.is_empty;
+        self.pages += 1;
+        if self.first {
+            self.total = envelope.total;
+            self.first = false;
+        }
+        self.next = match &envelope.next {
+            Some(next) if self.sent.insert(fingerprint(next)) => Next::Ask(next.clone()),
+            // It has been followed: this is a last page that repeats what it was asked.
+            Some(_) if !envelope.has_next => Next::Nothing,
+            None if !envelope.has_next => Next::Nothing,
+            Some(_) | None => Next::Stuck,
+        };
+        envelope.next.is_some() && !envelope.has_next
+    }
+
+    /// Takes note of what was seen in the page handed out last; `due` records of it were to come
+    /// again.
+    pub(super) fn observe(&mut self, seen: PageSeen, due: u64) {
+        self.pages_without_new = if seen.new > 0 || due > 0 {
+            0
+        } else {
+            self.pages_without_new + 1
+        };
+        self.records += seen.records;
+        self.outside += seen.records.saturating_sub(seen.inside);
+        let gets_on = self.pages_without_new < MAX_PAGES_WITHOUT_NEW;
+        if !gets_on && matches!(self.next, Next::Ask(_)) {
+            self.ahead = None;
+            self.next = Next::Stuck;
+        }
+    }
+
+    /// Whether the service cannot have looked at the filter on the clock.
+    pub(super) fn is_filter_ignored(&self) -> bool {
+        let is_telling = self.pages >= TELLING_PAGES || !matches!(self.next, Next::Ask(_));
+        is_telling && self.records >= TELLING_RECORDS && self.outside > self.records / 2
+    }
+}
