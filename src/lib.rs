@@ -29,7 +29,7 @@
 //! | [`report`], [`oddities`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
-//! | [`clock`], [`checksum`], [`fingerprint`], [`outline`], [`plain_text`], [`error`] | time as an argument; the bytes of an object; when two records are the same; where they lie; text from outside on its way to a terminal; kinds of failure | the wall clock |
+//! | [`clock`], [`checksum`], [`fingerprint`], [`outline`], [`plain_text`], [`redact`], [`error`] | time as an argument; the bytes of an object; when two records are the same; where they lie; text from outside on its way to a terminal, and without secrets; kinds of failure | the wall clock |
 //!
 //! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
 //! reaches a log line; no type that holds a secret can be printed; crash safety never relies on a
@@ -84,3 +84,4 @@ pub mod fingerprint;
 pub mod oddities;
 pub mod outline;
 pub mod plain_text;
+pub mod redact;

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::warn;
 
 use super::error::ScanError;
+use crate::redact::redact;
 
 /// Gives every request its `Authorization` header.
 #[async_trait]
@@ -19,7 +20,7 @@ pub trait Authorize: Send + Sync {
     /// Asks for other credentials than those that the service refused; false where there are none.
     async fn renew(&self, refused: &HeaderValue) -> Result<bool, ScanError>;
 
-    /// Takes the secret out of a text that the service sent.
+    /// Takes the secret, in whatever form it comes back, out of a text that the service sent.
     fn redact(&self, text: &str) -> String;
 }
 
@@ -139,9 +140,11 @@ impl Authorize for ApiToken {
 
     fn redact(&self, text: &str) -> String {
         let tokens = self.tokens();
-        tokens.iter().fold(text.to_owned(), |text, known| {
-            text.replace(known.token.expose_secret(), "[token]")
-        })
+        let known: Vec<&str> = tokens
+            .iter()
+            .map(|known| known.token.expose_secret())
+            .collect();
+        redact(text, &known)
     }
 }
 
@@ -155,7 +158,7 @@ mod tests {
         let header = token.header().await.unwrap();
         assert_eq!(header, "Token s3cret=");
         assert!(!format!("{header:?}").contains("s3cret"));
-        assert_eq!(token.redact("bad token s3cret=!"), "bad token [token]!");
+        assert_eq!(token.redact("bad token s3cret=!"), "bad token [secret]!");
     }
 
     #[tokio::test]

@@ -388,6 +388,7 @@ impl ActivityClient {
                 .and_then(|url| url.host_str())
                 .unwrap_or("nowhere")
                 .to_owned();
+            let target = shorten(&self.auth.redact(&target));
             return Failure::Final(ScanError::Redirected { host, target });
         }
         let detail = match self.read_body(response, MAX_ERROR_BYTES).await {
@@ -502,7 +503,8 @@ enum Unread {
     Cut { error: RequestError, body: Vec<u8> },
 }
 
-/// What an error's body says: the `detail` of a JSON object, or what kind of body it is.
+/// What an error's body says: the `detail` of a JSON object, decoded, or what kind of body it is.
+/// Nothing else of a body is ever shown: it may be anybody's, with anything in it.
 fn detail(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let said = match serde_json::from_str::<serde_json::Value>(&text) {
@@ -514,22 +516,20 @@ fn detail(body: &[u8]) -> String {
     };
     said.unwrap_or_else(|| {
         let start = text.trim_start();
-        if start.is_empty() {
-            "no reason was given".to_owned()
+        let kind = if start.is_empty() {
+            "no reason was given"
         } else if start.starts_with('<') {
-            "an HTML page".to_owned()
+            "an HTML page"
         } else {
-            start.to_owned()
-        }
+            "a body without a `detail`"
+        };
+        kind.to_owned()
     })
 }
 
 /// As much of a text as an error shows.
 fn shorten(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_DETAIL_CHARS)
-        .collect()
+    text.chars().take(MAX_DETAIL_CHARS).collect()
 }
 
 /// The `Date` of an answer, in milliseconds since the epoch.

@@ -3,7 +3,10 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use mdca_lake::plain_text::is_steering;
 use serde_json::{Value, json};
 
@@ -65,7 +68,7 @@ fn run_plain(args: &[&str], variables: &[(&str, &str)], code: i32) -> Vec<String
 
 fn scan_flags<'a>(url: &'a str, lake: &'a str) -> Vec<&'a str> {
     let mut flags = vec!["scan", "--api-url", url, "--lake", lake];
-    flags.extend(["--from", "3h", "--max-attempts", "2"]);
+    flags.extend(["--from", "3h"]);
     flags
 }
 
@@ -139,4 +142,86 @@ fn objects_of_a_lake_steer_no_terminal() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "{:?}", said(&output));
     expect_plain(&output, false);
+}
+
+/// A secret with all that is escaped anywhere.
+const TOKEN: &str = "aB3/xY+9%k==Zq7&W_r.Tt5<MARKED";
+
+/// Letters and digits in lower case.
+fn letters(text: &str) -> String {
+    let letters = text.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The forms in which an answer may repeat a secret: JSON's own escapes, all of them, percent signs,
+/// XML's, something in between, base64 of it and of the header, a part.
+fn forms_of(secret: &str) -> Vec<String> {
+    let every = |form: fn(u32) -> String| secret.chars().map(|c| form(u32::from(c))).collect();
+    vec![
+        secret.to_owned(),
+        serde_json::to_string(secret).unwrap(),
+        every(|c| format!("\\u{c:04x}")),
+        every(|c| format!("%{c:02X}")),
+        every(|c| format!("%25{c:02x}")),
+        every(|c| format!("&#{c};")),
+        every(|c| format!("{}\u{1b}", char::from_u32(c).unwrap())),
+        BASE64_STANDARD.encode(secret),
+        BASE64_STANDARD.encode(format!("Token {secret}")),
+        secret[..secret.len() - 4].to_owned(),
+    ]
+}
+
+/// Neither a form of the secret nor a piece of it is in a text.
+fn expect_no_secret(text: &str, secret: &str, place: &str) {
+    for form in forms_of(secret) {
+        assert!(!text.contains(&form), "{place}: {text}");
+    }
+    let (text, secret) = (letters(text), letters(secret));
+    for start in 0..secret.len() - 10 {
+        let piece = &secret[start..start + 10];
+        assert!(!text.contains(piece), "{place}: {piece} in {text}");
+    }
+}
+
+fn expect_no_secret_below(folder: &Path, secret: &str) {
+    for path in files_below(folder) {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        expect_no_secret(&text, secret, &path.display().to_string());
+    }
+}
+
+#[test]
+fn an_answer_that_repeats_the_token_shows_it_nowhere() {
+    let answers: Mutex<Vec<Said>> = Mutex::default();
+    let answers = Arc::new(answers);
+    let next = Arc::clone(&answers);
+    let service = Script::start(move |_| next.lock().unwrap()[0].clone());
+    let mut bodies: Vec<String> = Vec::new();
+    for form in forms_of(TOKEN) {
+        bodies.push(json!({"detail": format!("bad token {form}, sorry")}).to_string());
+        bodies.push(format!(r#"{{"detail":"bad token {form}, sorry"}}"#));
+        bodies.push(format!("bad token {form}"));
+        bodies.push(json!({"error": {"token": form}}).to_string());
+        bodies.push(format!("<html>{form}</html>"));
+    }
+    for (n, body) in bodies.iter().enumerate() {
+        let status = [400, 401, 403, 404, 500][n % 5];
+        *answers.lock().unwrap() = vec![Said::new(status, body.as_bytes())];
+        let folder = tempfile::tempdir().unwrap();
+        let lake = folder.path().join("lake").display().to_string();
+        let mut command = program(&scan_flags(&service.url(), &lake));
+        command.args(["--report", ["text", "json"][n % 2], "-vvv"]);
+        command.args(["--max-attempts", "1", "--requests-per-minute", "0"]);
+        let output = command.env("MDCA_API_TOKEN", TOKEN).output().unwrap();
+        assert!(
+            matches!(output.status.code(), Some(2..=4)),
+            "{:?}",
+            said(&output)
+        );
+        expect_plain(&output, false);
+        for stream in said(&output) {
+            expect_no_secret(&stream, TOKEN, body);
+        }
+        expect_no_secret_below(folder.path(), TOKEN);
+    }
 }

@@ -353,17 +353,24 @@ async fn what_the_service_says_is_shown_in_short_and_without_control_characters(
     let bodies = [
         (
             r#"{"detail":"filter\u001b[31m \nerror"}"#.to_owned(),
-            "filter[31m error".to_owned(),
+            "filter[31m  error".to_owned(),
         ),
         (
             "<!DOCTYPE html>\n<html>var __ADALLOM_CONSTS</html>".to_owned(),
             "an HTML page".to_owned(),
         ),
         (" \n".to_owned(), "no reason was given".to_owned()),
-        (long.clone(), long[..300].to_owned()),
+        (
+            serde_json::json!({"detail": long}).to_string(),
+            long[..300].to_owned(),
+        ),
         (
             "\u{feff}TOO MANY\r\nREQUESTS".to_owned(),
-            "\u{feff}TOO MANYREQUESTS".to_owned(),
+            "a body without a `detail`".to_owned(),
+        ),
+        (
+            r#"{"error":"x"}"#.to_owned(),
+            "a body without a `detail`".to_owned(),
         ),
     ];
     for (body, shown) in bodies {
