@@ -333,15 +333,12 @@ mod tests {
     #[test]
     fn a_secret_is_left_out_in_whatever_form_it_comes_back() {
         let json = serde_json::to_string(SECRET).unwrap();
-        let units: String = SECRET
-            .chars()
-            .map(|c| format!("\\u{:04x}", u32::from(c)))
-            .collect();
-        let entities: String = SECRET
-            .chars()
-            .map(|c| format!("&#{};", u32::from(c)))
-            .collect();
-        let hex: String = SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let every = |form: fn(u32) -> String| -> String {
+            SECRET.chars().map(|c| form(u32::from(c))).collect()
+        };
+        let units = every(|c| format!("\\u{c:04x}"));
+        let entities = every(|c| format!("&#{c};"));
+        let hex = every(|c| format!("{c:02x}"));
         for form in [
             SECRET.to_owned(),
             SECRET.to_uppercase(),

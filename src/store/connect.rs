@@ -13,12 +13,16 @@ use object_store::client::ClientConfigKey;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::prefix::PrefixStore;
 
+use super::StoreErrorKind;
+use super::client::is_true;
 use super::error::BadSettings;
 use super::location::{Provider, RemoteLocation};
 use super::remote::RemoteUploads;
-use super::transport::{Connector, retry};
+use super::transport::{Bounds, Connector, retry};
 use super::unfinished::{S3Unfinished, Unfinished};
 use super::{Store, StoreError};
+use crate::error::chain;
+use crate::redact::redact;
 
 /// Where settings come from.
 #[derive(Debug, Clone, Copy)]
@@ -37,19 +41,20 @@ pub(super) fn connect(
     location: &RemoteLocation,
     settings: Settings<'_>,
 ) -> Result<Store, StoreError> {
-    let connector = Connector::new(location.provider);
+    let connector = Connector::new(location.provider, Bounds::RUN);
     let made = match location.provider {
         Provider::S3 => s3(location, settings, &connector),
         Provider::Azure => azure(location, settings, &connector),
         Provider::Google => google(location, settings, &connector),
     };
-    let (objects, unfinished) = made.map_err(|reason| {
+    let (objects, unfinished) = made.map_err(|Unmade { kind, reason }| {
         let provider = location.provider;
-        StoreError::new(
-            "open the lake",
-            location.shown.clone(),
-            BadSettings { provider, reason },
-        )
+        let settings = BadSettings {
+            provider,
+            kind,
+            reason: redact(&reason, &[]),
+        };
+        StoreError::new("open the lake", location.shown.clone(), settings)
     })?;
     let objects: Arc<dyn ObjectStore> = if location.prefix.as_ref().is_empty() {
         objects
@@ -67,13 +72,19 @@ pub(super) fn connect(
     })
 }
 
+/// Why settings do not make a client.
+struct Unmade {
+    kind: StoreErrorKind,
+    reason: String,
+}
+
 type Made = (Arc<dyn ObjectStore>, Option<Arc<dyn Unfinished>>);
 
 fn s3(
     location: &RemoteLocation,
     settings: Settings<'_>,
     connector: &Connector,
-) -> Result<Made, String> {
+) -> Result<Made, Unmade> {
     let builder = match settings {
         Settings::Environment => AmazonS3Builder::from_env(),
         Settings::Given(given) => {
@@ -93,8 +104,9 @@ fn s3(
     check_plain_http(
         endpoint.as_deref(),
         builder.get_config_value(&allow_http).as_deref(),
-        "AWS",
     )?;
+    let invalid = AmazonS3ConfigKey::Client(ClientConfigKey::AllowInvalidCertificates);
+    warn_of_invalid_certificates(builder.get_config_value(&invalid).as_deref(), "AWS");
     let s3 = builder
         .with_http_connector(connector.clone())
         .build()
@@ -110,7 +122,7 @@ fn azure(
     location: &RemoteLocation,
     settings: Settings<'_>,
     connector: &Connector,
-) -> Result<Made, String> {
+) -> Result<Made, Unmade> {
     let builder = match settings {
         Settings::Environment => MicrosoftAzureBuilder::from_env(),
         Settings::Given(given) => apply(
@@ -127,8 +139,9 @@ fn azure(
         builder
             .get_config_value(&AzureConfigKey::Client(ClientConfigKey::AllowHttp))
             .as_deref(),
-        "AZURE",
     )?;
+    let invalid = AzureConfigKey::Client(ClientConfigKey::AllowInvalidCertificates);
+    warn_of_invalid_certificates(builder.get_config_value(&invalid).as_deref(), "AZURE");
     let azure = builder
         .with_http_connector(connector.clone())
         .build()
@@ -141,7 +154,7 @@ fn google(
     location: &RemoteLocation,
     settings: Settings<'_>,
     connector: &Connector,
-) -> Result<Made, String> {
+) -> Result<Made, Unmade> {
     let builder = match settings {
         Settings::Environment => GoogleCloudStorageBuilder::from_env(),
         Settings::Given(given) => apply(
@@ -150,6 +163,8 @@ fn google(
             |builder, key: GoogleConfigKey, value| builder.with_config(key, value),
         )?,
     };
+    let invalid = GoogleConfigKey::Client(ClientConfigKey::AllowInvalidCertificates);
+    warn_of_invalid_certificates(builder.get_config_value(&invalid).as_deref(), "GOOGLE");
     let google = builder
         .with_url(&location.bucket)
         .with_retry(retry())
@@ -167,42 +182,53 @@ fn apply<B, K: FromStr>(
     given: &[(String, String)],
     builder: B,
     set: impl Fn(B, K, String) -> B,
-) -> Result<B, String> {
+) -> Result<B, Unmade> {
     given.iter().try_fold(builder, |builder, (name, value)| {
-        let key: K = name
-            .parse()
-            .map_err(|_| format!("the setting '{name}' is not known"))?;
+        let key: K = name.parse().map_err(|_| Unmade {
+            kind: StoreErrorKind::Settings,
+            reason: format!("the setting '{name}' is not known"),
+        })?;
         Ok(set(builder, key, value.clone()))
     })
 }
 
 /// Refuses at once what every request would be refused for, after all its retries.
-fn check_plain_http(
-    endpoint: Option<&str>,
-    allowed: Option<&str>,
-    variables: &str,
-) -> Result<(), String> {
+fn check_plain_http(endpoint: Option<&str>, allowed: Option<&str>) -> Result<(), Unmade> {
     let is_plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    let is_allowed = allowed.is_some_and(|allowed| {
-        matches!(
-            &*allowed.to_ascii_lowercase(),
-            "true" | "1" | "yes" | "on" | "y" | "t"
-        )
-    });
-    if is_plain && !is_allowed {
-        return Err(format!(
-            "the endpoint is plain http; set {variables}_ALLOW_HTTP=true if nobody else can listen on the way there"
-        ));
+    if is_plain && !allowed.is_some_and(is_true) {
+        return Err(Unmade {
+            kind: StoreErrorKind::PlainHttp,
+            reason: "the endpoint is plain http".to_owned(),
+        });
     }
     Ok(())
+}
+
+/// Says on every run that anybody may pose as the store.
+fn warn_of_invalid_certificates(allowed: Option<&str>, variables: &str) {
+    if allowed.is_some_and(is_true) {
+        tracing::warn!(
+            "{variables}_ALLOW_INVALID_CERTIFICATES is set: whoever stands between this machine and the store can read and change all that is sent, the credentials of the store included"
+        );
+    }
 }
 
 #[expect(
     clippy::needless_pass_by_value,
     reason = "it is given to map_err, as a name"
 )]
-fn reason(error: object_store::Error) -> String {
-    error.to_string()
+fn reason(error: object_store::Error) -> Unmade {
+    let reason = chain(&error);
+    // The library's kinds are its own; its words for what is missing are these.
+    let is_missing = ["Missing", "must be specified", "redential"]
+        .iter()
+        .any(|word| reason.contains(word));
+    let kind = if is_missing {
+        StoreErrorKind::Credentials
+    } else {
+        StoreErrorKind::Settings
+    };
+    Unmade { kind, reason }
 }
 
 #[cfg(test)]
@@ -235,6 +261,14 @@ mod tests {
             ("aws_secret_access_key", "s"),
         ];
         let refused = open("s3://b/l", &plain).unwrap_err();
-        assert!(crate::error::chain(&refused).contains("AWS_ALLOW_HTTP=true"));
+        assert_eq!(refused.kind(), StoreErrorKind::PlainHttp);
+        assert!(refused.advice().contains("AWS_ALLOW_HTTP=true"));
+
+        let broken = [plain[0], plain[1], plain[2], ("aws_allow_http", "perhaps")];
+        let refused = open("s3://b/l", &broken).unwrap_err();
+        assert!(
+            !refused.advice().contains("AWS_ACCESS_KEY_ID"),
+            "{refused:?}"
+        );
     }
 }

@@ -6,6 +6,8 @@ use std::io;
 use super::disk::DISK;
 use super::location::Provider;
 use super::refusal::{GaveUp, NoCredentials, Refusal};
+use crate::error::chain;
+use crate::redact::redact;
 
 type Cause = Box<dyn Error + Send + Sync + 'static>;
 
@@ -39,6 +41,14 @@ pub enum StoreErrorKind {
     Full,
     /// The store cannot be written, or this user may not.
     Denied,
+    /// What is there may not be changed: a policy, a legal hold or a lease keeps it.
+    Immutable,
+    /// Another host is to be asked.
+    Redirected,
+    /// The endpoint is plain http, and nothing says that it may be.
+    PlainHttp,
+    /// A setting cannot be meant.
+    Settings,
     /// Something that was there is gone.
     Missing,
     /// What lies there is none of a lake's objects: too large, or on a disk no file at all.
@@ -79,7 +89,16 @@ pub(super) struct CannotCreate {
 #[error("{reason}")]
 pub(super) struct BadSettings {
     pub(super) provider: Provider,
+    pub(super) kind: StoreErrorKind,
     pub(super) reason: String,
+}
+
+/// What the library of object stores said, its causes included, without secrets.
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
+struct Told {
+    kind: StoreErrorKind,
+    words: String,
 }
 
 impl StoreError {
@@ -113,26 +132,23 @@ impl StoreError {
                 store: DISK,
                 source,
             } => Self::new(action, object, source),
-            source => Self::new(action, object, source),
+            source => {
+                let told = Told {
+                    kind: kind_of_chain(&source),
+                    words: redact(&chain(&source), &[]),
+                };
+                Self::new(action, object, told)
+            }
         }
     }
 
     /// What the operator can act on, found in the chain of causes.
     pub fn kind(&self) -> StoreErrorKind {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(self.source.as_ref());
-        while let Some(error) = cause {
-            if let Some(kind) = kind_of(error) {
-                // A store may not know other things either.
-                let is_create = self.action == CREATE || kind != StoreErrorKind::CreateOnly;
-                return if is_create {
-                    kind
-                } else {
-                    StoreErrorKind::Other
-                };
-            }
-            cause = error.source();
+        match kind_of_chain(self.source.as_ref()) {
+            // A store may not know other things either.
+            StoreErrorKind::CreateOnly if self.action != CREATE => StoreErrorKind::Other,
+            kind => kind,
         }
-        StoreErrorKind::Other
     }
 
     /// Whose settings the advice is about.
@@ -160,6 +176,31 @@ impl StoreError {
                 "make the bucket first, or correct --lake, AWS_ENDPOINT or AWS_REGION"
             }
             (StoreErrorKind::Region, _) => "set AWS_REGION to the region of the bucket",
+            (StoreErrorKind::Redirected, Some(Provider::Azure)) => {
+                "set AZURE_STORAGE_ENDPOINT to the address that answers itself; credentials follow no redirect"
+            }
+            (StoreErrorKind::Redirected, Some(Provider::Google)) => {
+                "check what stands between this machine and the store; credentials follow no redirect"
+            }
+            (StoreErrorKind::Redirected, _) => {
+                "set AWS_ENDPOINT to the address that answers itself, and AWS_REGION to the region of the bucket; credentials follow no redirect"
+            }
+            (StoreErrorKind::PlainHttp, Some(Provider::Azure)) => {
+                "give an https endpoint, or set AZURE_ALLOW_HTTP=true if nobody else can listen on the way there"
+            }
+            (StoreErrorKind::PlainHttp, _) => {
+                "give an https endpoint, or set AWS_ALLOW_HTTP=true if nobody else can listen on the way there"
+            }
+            (StoreErrorKind::Settings, Some(Provider::Azure)) => {
+                "correct the variable AZURE_… that it is about"
+            }
+            (StoreErrorKind::Settings, Some(Provider::Google)) => {
+                "correct the variable GOOGLE_… that it is about"
+            }
+            (StoreErrorKind::Settings, _) => "correct the variable AWS_… that it is about",
+            (StoreErrorKind::Immutable, _) => {
+                "keep policies, holds and leases that forbid changes off the lake's prefix: a lake needs to remove its own attempts, and to write a run's report again"
+            }
             (StoreErrorKind::Credentials, Some(Provider::Azure)) => {
                 "set AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or with AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, to what is valid now"
             }
@@ -189,11 +230,24 @@ impl StoreError {
             (StoreErrorKind::Silent, _) => {
                 "check the network and the store's endpoint (AWS_ENDPOINT, AZURE_STORAGE_ENDPOINT) and run again; committed slices stay"
             }
-            (StoreErrorKind::Missing | StoreErrorKind::Other, _) => {
-                "check the lake's location and run again; committed slices stay"
+            (StoreErrorKind::Missing, _) => "check the lake's location; committed slices stay",
+            (StoreErrorKind::Other, _) => {
+                "see what the store says; where it does not say why, look into its logs; committed slices stay"
             }
         }
     }
+}
+
+/// What the operator can act on, found in a chain of causes.
+fn kind_of_chain(error: &(dyn Error + 'static)) -> StoreErrorKind {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(kind) = kind_of(error) {
+            return kind;
+        }
+        cause = error.source();
+    }
+    StoreErrorKind::Other
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
@@ -212,8 +266,14 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
     if error.is::<GaveUp>() {
         return Some(StoreErrorKind::Silent);
     }
-    if error.is::<NoCredentials>() || error.is::<BadSettings>() {
+    if error.is::<NoCredentials>() {
         return Some(StoreErrorKind::Credentials);
+    }
+    if let Some(settings) = error.downcast_ref::<BadSettings>() {
+        return Some(settings.kind);
+    }
+    if let Some(told) = error.downcast_ref::<Told>() {
+        return Some(told.kind);
     }
     if let Some(error) = error.downcast_ref::<object_store::client::HttpError>() {
         use object_store::client::HttpErrorKind;

@@ -17,12 +17,28 @@ pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// pause between two tries.
 const FORGET_AFTER: Duration = Duration::from_secs(15);
 
+/// A look in vain says for so long that the next would be.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// How the store has answered lately, and how often it did not.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     trouble: Mutex<Option<Trouble>>,
+    /// When the store was looked for in vain.
+    looked: Mutex<Option<Instant>>,
     retries: Mutex<BTreeMap<String, u64>>,
     metadata_failures: AtomicU64,
+}
+
+/// Whether a request is sent.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is.
+    Granted,
+    /// It is if the store gives a sign of life; else this is said.
+    Doubtful(GaveUp),
+    /// It is not.
+    Refused(GaveUp),
 }
 
 /// A row of failures without a good answer between them.
@@ -39,7 +55,8 @@ struct Trouble {
 
 impl Health {
     /// Whether a request makes sense at `now`.
-    pub(super) fn admit(&self, request: &str, now: Instant) -> Result<(), GaveUp> {
+    pub(super) fn admit(&self, request: &str, now: Instant) -> Admission {
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Trouble {
             since,
@@ -48,19 +65,33 @@ impl Health {
             only,
         }) = &*trouble
         else {
-            return Ok(());
+            return Admission::Granted;
         };
         let silent = now.saturating_duration_since(*since);
         if now.saturating_duration_since(*last) > FORGET_AFTER {
             *trouble = None;
-            return Ok(());
+            return Admission::Granted;
         }
         let is_concerned = only.as_ref().is_none_or(|only| only == request);
         if silent > GIVE_UP_AFTER && is_concerned {
             let last = what.clone();
-            return Err(GaveUp { silent, last });
+            let given_up = GaveUp { silent, last };
+            // A store that answers badly is there; one that was looked for just now is not.
+            let is_known = only.is_some()
+                || looked
+                    .is_some_and(|looked| now.saturating_duration_since(looked) < LOOK_AGAIN_AFTER);
+            return if is_known {
+                Admission::Refused(given_up)
+            } else {
+                Admission::Doubtful(given_up)
+            };
         }
-        Ok(())
+        Admission::Granted
+    }
+
+    /// The store was looked for, and gave no sign of life.
+    pub(super) fn looked_in_vain(&self, now: Instant) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     /// A request that began at `began` got no good answer by `now`, or, where `answered` names it,
@@ -125,10 +156,19 @@ mod tests {
     fn a_store_that_fails_all_the_time_is_given_up() {
         let (health, start) = (Health::default(), Instant::now());
         assert!(health.failed(None, start, start + s(10), String::new()));
-        assert!(health.admit("GET /a", start + s(11)).is_ok());
+        assert!(matches!(
+            health.admit("GET /a", start + s(11)),
+            Admission::Granted
+        ));
         assert!(!health.failed(None, start + s(11), start + s(29), String::new()));
-        assert!(health.admit("GET /a", start + s(30)).is_ok());
-        assert!(health.admit("GET /a", start + s(31)).is_err());
+        assert!(matches!(
+            health.admit("GET /a", start + s(30)),
+            Admission::Granted
+        ));
+        assert!(!matches!(
+            health.admit("GET /a", start + s(31)),
+            Admission::Granted
+        ));
     }
 
     #[test]
@@ -136,18 +176,30 @@ mod tests {
         let (health, start) = (Health::default(), Instant::now());
         health.failed(None, start, start + s(29), String::new());
         health.answered();
-        assert!(health.admit("GET /a", start + s(31)).is_ok());
+        assert!(matches!(
+            health.admit("GET /a", start + s(31)),
+            Admission::Granted
+        ));
         assert!(health.failed(None, start + s(31), start + s(32), String::new()));
-        assert!(health.admit("GET /a", start + s(33)).is_ok());
+        assert!(matches!(
+            health.admit("GET /a", start + s(33)),
+            Admission::Granted
+        ));
     }
 
     #[test]
     fn failures_of_long_ago_say_nothing() {
         let (health, start) = (Health::default(), Instant::now());
         health.failed(None, start, start + s(1), String::new());
-        assert!(health.admit("GET /a", start + s(40)).is_ok());
+        assert!(matches!(
+            health.admit("GET /a", start + s(40)),
+            Admission::Granted
+        ));
         health.failed(None, start + s(40), start + s(41), String::new());
-        assert!(health.admit("GET /a", start + s(42)).is_ok());
+        assert!(matches!(
+            health.admit("GET /a", start + s(42)),
+            Admission::Granted
+        ));
     }
 
     #[test]
@@ -155,9 +207,18 @@ mod tests {
         let (health, start) = (Health::default(), Instant::now());
         health.failed(Some("POST /a"), start, start + s(29), String::new());
         health.failed(Some("POST /a"), start, start + s(31), String::new());
-        assert!(health.admit("POST /a", start + s(32)).is_err());
-        assert!(health.admit("HEAD /a", start + s(32)).is_ok());
+        assert!(!matches!(
+            health.admit("POST /a", start + s(32)),
+            Admission::Granted
+        ));
+        assert!(matches!(
+            health.admit("HEAD /a", start + s(32)),
+            Admission::Granted
+        ));
         health.failed(Some("HEAD /a"), start + s(32), start + s(33), String::new());
-        assert!(health.admit("GET /a", start + s(34)).is_err());
+        assert!(!matches!(
+            health.admit("GET /a", start + s(34)),
+            Admission::Granted
+        ));
     }
 }

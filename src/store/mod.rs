@@ -5,6 +5,7 @@
 //! through an [`Upload`]: written and sealed while no reader can see them, and published by the
 //! commit protocol in one step. This is the only module that tells a disk from object storage.
 
+mod client;
 mod connect;
 mod disk;
 mod error;
@@ -12,6 +13,7 @@ mod health;
 mod location;
 mod refusal;
 mod remote;
+mod sent;
 mod transport;
 mod unfinished;
 

@@ -7,34 +7,65 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use http::{Method, StatusCode, Uri};
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-    ReqwestConnector,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
+    HttpResponse, HttpResponseBody, HttpService,
 };
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use tracing::warn;
 
-use super::health::Health;
+use super::StoreErrorKind;
+use super::client::client;
+use super::health::{Admission, Health};
 use super::location::Provider;
 use super::refusal::{NoCredentials, Refusal};
+use super::sent::SentSecrets;
 use crate::error::chain;
+use crate::redact::redact;
 
-/// A request has this long from its first byte to the head of its answer, a body this long between
-/// two pieces: a part of 8 MiB goes out in it at 3.4 Mbit/s.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// From the request to the head of its answer, and between two pieces of its body. A request with a
+    /// body may take longer as long as the store answers others: the link may be slow.
+    pub(super) answer_within: Duration,
+    /// The same for a look at whether the store is there at all.
+    pub(super) look_within: Duration,
+    /// The slowest link on which bodies go out, in bytes a second, over all that goes out at once.
+    pub(super) slowest_bytes_per_s: u64,
+}
+
+impl Bounds {
+    /// Those of a run: 8 MiB may take nine minutes, as they do for four uploads at once that share 0.5
+    /// Mbit/s.
+    pub(super) const RUN: Self = Self {
+        answer_within: Duration::from_secs(20),
+        look_within: Duration::from_secs(6),
+        slowest_bytes_per_s: 16 * 1024,
+    };
+
+    /// How long a request with a body may take, to the head of its answer.
+    fn upload_within(&self, body_bytes: usize) -> Duration {
+        let body_ms = body_bytes as u64 * 1000 / self.slowest_bytes_per_s.max(1);
+        self.answer_within + Duration::from_millis(body_ms)
+    }
+}
+
 /// The shortest pause between two tries; pauses are drawn at random from this one up.
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 /// Retries of one operation by count: more than fit into [`RETRY_WITHIN`] if every pause is the
 /// shortest, so that a store that restarts before it is given up is waited for.
-const MAX_RETRIES: usize = 250;
-/// The same by time. Longer than a store is given, which says more of what happened: this is met only
-/// where other operations get good answers meanwhile.
-const RETRY_WITHIN: Duration = Duration::from_secs(45);
+const MAX_RETRIES: usize = 1_250;
+/// The same by time. Far longer than a store is given that answers nothing: this is met only where
+/// other operations get good answers meanwhile, and a part on a slow link must have a second try. Shorter
+/// than a signature is good for.
+const RETRY_WITHIN: Duration = Duration::from_secs(240);
 /// How often a metadata service is asked for credentials that it may not have.
 const METADATA_TRIES: u64 = 3;
-/// The most of an answer's body that is kept to find out why.
-const MAX_BODY_CHARS: usize = 300;
+/// The most of an error's body that is read to find out why.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// How often and how long one operation is tried.
 pub(super) fn retry() -> RetryConfig {
@@ -53,15 +84,17 @@ pub(super) fn retry() -> RetryConfig {
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     provider: Provider,
+    bounds: Bounds,
     health: Arc<Health>,
     /// The client made last: that of the store itself, after those for its credentials.
     last: Arc<Mutex<Option<HttpClient>>>,
 }
 
 impl Connector {
-    pub(super) fn new(provider: Provider) -> Self {
+    pub(super) fn new(provider: Provider, bounds: Bounds) -> Self {
         Self {
             provider,
+            bounds,
             health: Arc::default(),
             last: Arc::default(),
         }
@@ -81,13 +114,11 @@ impl Connector {
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        // A bound on the whole of an answer would cut the reading of large files.
-        let options = options
-            .clone()
-            .with_timeout_disabled()
-            .with_read_timeout(ANSWER_WITHIN);
         let client = HttpClient::new(Transport {
-            inner: ReqwestConnector::default().connect(&options)?,
+            // A bound on the whole of an answer would cut the reading of large files.
+            quick: HttpClient::new(client(options, Some(self.bounds.answer_within))?),
+            uploads: HttpClient::new(client(options, None)?),
+            bounds: self.bounds,
             provider: self.provider,
             health: Arc::clone(&self.health),
         });
@@ -98,7 +129,11 @@ impl HttpConnector for Connector {
 
 #[derive(Debug)]
 struct Transport {
-    inner: HttpClient,
+    /// For requests without a body: their answers are due at once.
+    quick: HttpClient,
+    /// For requests with a body, which take as long as the link does.
+    uploads: HttpClient,
+    bounds: Bounds,
     provider: Provider,
     health: Arc<Health>,
 }
@@ -120,7 +155,7 @@ impl Transport {
     }
 
     async fn ask_metadata(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = self.inner.execute(request).await;
+        let answer = self.quick.execute(request).await;
         // With 401 some services ask for another request, and S3's say with 403 to ask another way.
         let has_none = answer.as_ref().is_ok_and(|answer| match answer.status() {
             StatusCode::NOT_FOUND => true,
@@ -165,40 +200,165 @@ impl Transport {
     /// that of a listing and of a POST. Objects it reads on from where an answer ended.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let is_read_here = request.method() == Method::POST || is_listing(&request);
-        let response = self.inner.execute(request).await?;
-        if !is_read_here {
+        let body_bytes = request.body().content_length();
+        let response = if body_bytes == 0 {
+            self.quick.execute(request).await?
+        } else {
+            self.upload(request, body_bytes).await?
+        };
+        if !is_read_here || !response.status().is_success() {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
-        let body = body.bytes().await?;
+        let body = tokio::time::timeout(self.bounds.upload_within(body_bytes), body.bytes());
+        let body = body.await.map_err(|_| timed_out())??;
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
 
-    /// Reads why an answer is no success, and passes on what `object_store` knows to handle.
-    async fn look_into(&self, response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    /// Sends a request with a body. Whether the link is slow or the store is dead only another request
+    /// can tell: as long as one is answered, this one is waited for, up to its bound.
+    async fn upload(
+        &self,
+        request: HttpRequest,
+        body_bytes: usize,
+    ) -> Result<HttpResponse, HttpError> {
+        let uri = request.uri().clone();
+        let began = Instant::now();
+        let mut exchange = std::pin::pin!(self.uploads.execute(request));
+        loop {
+            let waited = tokio::time::timeout(self.bounds.answer_within, exchange.as_mut());
+            if let Ok(answer) = waited.await {
+                return answer;
+            }
+            let is_there = tokio::select! {
+                answer = exchange.as_mut() => return answer,
+                is_there = self.is_there(&uri) => is_there,
+            };
+            if !is_there || began.elapsed() > self.bounds.upload_within(body_bytes) {
+                return Err(timed_out());
+            }
+        }
+    }
+
+    /// Whether the store answers anything at all, asked without credentials what the object is: that it
+    /// refuses to say is a sign of life, that a gateway before it is in trouble is none.
+    async fn is_there(&self, uri: &Uri) -> bool {
+        let without_query = uri.path().to_owned();
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = without_query.parse().ok();
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+        let look = self.quick.execute(request);
+        let answer = tokio::time::timeout(self.bounds.look_within, look).await;
+        let is_there =
+            answer.is_ok_and(|answer| answer.is_ok_and(|answer| !is_trouble(answer.status())));
+        if !is_there {
+            self.health.looked_in_vain(Instant::now());
+        }
+        is_there
+    }
+
+    /// Whether a request makes sense. Before the store is given up it is looked at once.
+    async fn admit(&self, name: &str, uri: &Uri) -> Result<(), HttpError> {
+        match self.health.admit(name, Instant::now()) {
+            Admission::Granted => Ok(()),
+            Admission::Refused(given_up) => Err(Self::refuse(given_up)),
+            Admission::Doubtful(given_up) => {
+                if self.is_there(uri).await {
+                    self.health.answered();
+                    Ok(())
+                } else {
+                    Err(Self::refuse(given_up))
+                }
+            }
+        }
+    }
+
+    /// S3 completes an upload with 200 before it knows how that ends: an error document in such an answer
+    /// is what the status would have said.
+    async fn unmask(
+        &self,
+        response: HttpResponse,
+        sent: &SentSecrets,
+    ) -> Result<HttpResponse, HttpError> {
+        if !response.status().is_success() {
+            return Ok(response);
+        }
+        let (mut parts, body) = response.into_parts();
+        // It was read already.
+        let body = body.bytes().await?;
+        if let Some(read) = Refusal::read(self.provider, parts.status, &body, sent) {
+            parts.status = match read.code.as_str() {
+                "InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout" => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                _ => StatusCode::BAD_REQUEST,
+            };
+        }
+        Ok(HttpResponse::from_parts(parts, body.into()))
+    }
+
+    /// Reads why an answer is no success, and passes on what `object_store` knows to handle, with no
+    /// more of the body than the store's own words.
+    async fn look_into(
+        &self,
+        response: HttpResponse,
+        sent: &SentSecrets,
+    ) -> Result<HttpResponse, HttpError> {
         let (mut parts, body) = response.into_parts();
         let status = parts.status;
-        let body = body.bytes().await.unwrap_or_default();
-        if let Some(refusal) = Refusal::read(self.provider, status, &body) {
+        let body = first_bytes(body, self.bounds.answer_within).await;
+        let read = Refusal::read(self.provider, status, &body, sent);
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+            let refusal = Refusal::redirect(self.provider, status, &parts.headers, read, sent);
+            return Err(Self::refuse(refusal));
+        }
+        let is_final = match (&read, status) {
             // A key that is missing is an answer like any other.
-            let is_missing_key =
-                status == StatusCode::NOT_FOUND && refusal.kind() != super::StoreErrorKind::Bucket;
-            if !is_missing_key {
-                return Err(Self::refuse(refusal));
-            }
-        } else if status != StatusCode::NOT_FOUND && !status.is_client_error() {
-            return Err(Self::refuse(Refusal {
-                provider: self.provider,
-                status,
-                code: status.canonical_reason().unwrap_or("unknown").to_owned(),
-                words: String::new(),
-            }));
+            (None, StatusCode::NOT_FOUND) => false,
+            (Some(read), StatusCode::NOT_FOUND) => read.kind() == StoreErrorKind::Bucket,
+            // That something is there is one, too; that it may not be changed is a refusal.
+            (Some(read), StatusCode::CONFLICT) => matches!(
+                read.kind(),
+                StoreErrorKind::Immutable | StoreErrorKind::Bucket
+            ),
+            _ => !is_part_of_the_protocol(status) && !is_trouble(status),
+        };
+        let read = read.unwrap_or_else(|| Refusal::bare(self.provider, status));
+        if is_final {
+            return Err(Self::refuse(read));
         }
         parts.headers.remove(http::header::CONTENT_LENGTH);
-        let text = String::from_utf8_lossy(&body);
-        let short: String = text.chars().take(MAX_BODY_CHARS).collect();
-        Ok(HttpResponse::from_parts(parts, short.into()))
+        let words = format!("{} {}", read.code, read.words);
+        Ok(HttpResponse::from_parts(parts, words.into()))
     }
+}
+
+/// The beginning of an error's body; what does not come in time is not waited for.
+async fn first_bytes(body: HttpResponseBody, within: Duration) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut pieces = body.bytes_stream();
+    let read = async {
+        while let Some(Ok(piece)) = pieces.next().await {
+            let room = MAX_ERROR_BYTES - bytes.len();
+            bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+            if bytes.len() == MAX_ERROR_BYTES {
+                break;
+            }
+        }
+    };
+    // What came is looked at all the same.
+    let _ = tokio::time::timeout(within, read).await;
+    bytes
+}
+
+/// The error of a request that took too long.
+fn timed_out() -> HttpError {
+    HttpError::new(
+        HttpErrorKind::Timeout,
+        std::io::Error::from(std::io::ErrorKind::TimedOut),
+    )
 }
 
 #[async_trait]
@@ -209,26 +369,32 @@ impl HttpService for Transport {
         }
         let began = Instant::now();
         let name = format!("{} {}", request.method(), request.uri());
-        self.health.admit(&name, began).map_err(Self::refuse)?;
-        let without_body = request.method() == Method::HEAD;
+        self.admit(&name, request.uri()).await?;
+        let sent = SentSecrets::of(&request);
+        let is_post = request.method() == Method::POST;
         let response = match self.send(request).await {
             Ok(response) => response,
             Err(error) => {
-                self.failed(None, began, &chain(&error));
+                self.failed(None, began, &redact(&chain(&error), &[]));
                 return Err(self.to_be_sent_again(error));
             }
+        };
+        let response = if is_post {
+            self.unmask(response, &sent).await?
+        } else {
+            response
         };
         let status = response.status();
         if is_trouble(status) {
             self.failed(Some(&name), began, &status);
             self.health.sent_again(format!("http_{}", status.as_u16()));
+        } else {
+            self.health.answered();
+        }
+        if status.is_success() {
             return Ok(response);
         }
-        self.health.answered();
-        if status.is_success() || is_part_of_the_protocol(status) || without_body {
-            return Ok(response);
-        }
-        self.look_into(response).await
+        self.look_into(response, &sent).await
     }
 }
 
@@ -279,8 +445,127 @@ fn is_metadata_service(uri: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
     use super::super::health::GIVE_UP_AFTER;
     use super::*;
+
+    /// A store in small: a hundredth of the time of a run.
+    const BOUNDS: Bounds = Bounds {
+        answer_within: Duration::from_millis(200),
+        look_within: Duration::from_millis(100),
+        slowest_bytes_per_s: 1024 * 1024,
+    };
+    const BODY_BYTES: usize = 2 * 1024 * 1024;
+
+    /// What a store does with a request that has a body, and with one that has none.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Does {
+        /// Takes 64 KiB every 20 ms, then answers: two thirds of a second for the body.
+        TakesItsTime,
+        Answers,
+        IsMute,
+    }
+
+    fn store(with_body: Does, without: Does) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                std::thread::spawn(move || serve(client, with_body, without).ok());
+            }
+        });
+        format!("http://{address}/bucket/lake/object?x=1")
+    }
+
+    fn serve(mut client: TcpStream, with_body: Does, without: Does) -> std::io::Result<()> {
+        let mut piece = vec![0; 64 * 1024];
+        let mut left = client.read(&mut piece)?;
+        let is_upload = piece.starts_with(b"PUT");
+        let does = if is_upload { with_body } else { without };
+        if does == Does::IsMute {
+            while client.read(&mut piece)? > 0 {}
+            return Ok(());
+        }
+        while is_upload && left < BODY_BYTES {
+            std::thread::park_timeout(Duration::from_millis(20));
+            left += client.read(&mut piece)?;
+        }
+        let answer = if is_upload { "200 OK" } else { "403 Forbidden" };
+        write!(
+            client,
+            "HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+    }
+
+    fn connect() -> (Connector, HttpClient) {
+        let connector = Connector::new(Provider::S3, BOUNDS);
+        let options = ClientOptions::new().with_allow_http(true);
+        let client = connector.connect(&options).unwrap();
+        (connector, client)
+    }
+
+    fn request(url: &str, method: Method) -> HttpRequest {
+        let body = if method == Method::PUT {
+            vec![7; BODY_BYTES].into()
+        } else {
+            HttpRequestBody::empty()
+        };
+        let mut request = HttpRequest::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = url.parse().unwrap();
+        request
+    }
+
+    #[tokio::test]
+    async fn an_upload_on_a_slow_link_is_waited_for() {
+        let url = store(Does::TakesItsTime, Does::Answers);
+        let (connector, client) = connect();
+        let began = Instant::now();
+        let answer = client.execute(request(&url, Method::PUT)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(
+            began.elapsed() > 2 * BOUNDS.answer_within,
+            "the link was not slow"
+        );
+        assert_eq!(connector.health().retries().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_upload_to_a_store_that_is_dead_is_given_up_after_one_look() {
+        let url = store(Does::IsMute, Does::IsMute);
+        let began = Instant::now();
+        let error = connect().1.execute(request(&url, Method::PUT)).await;
+        assert!(error.is_err());
+        let bound = BOUNDS.answer_within + BOUNDS.look_within;
+        assert!(began.elapsed() >= bound && began.elapsed() < 5 * bound);
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_never_answered_is_given_up_by_its_size() {
+        let url = store(Does::IsMute, Does::Answers);
+        let began = Instant::now();
+        let error = connect().1.execute(request(&url, Method::PUT)).await;
+        assert!(error.is_err());
+        let bound = BOUNDS.upload_within(BODY_BYTES);
+        assert!(began.elapsed() >= bound && began.elapsed() < 3 * bound);
+    }
+
+    #[tokio::test]
+    async fn before_a_store_is_given_up_it_is_looked_at() {
+        for (without, is_sent) in [(Does::Answers, true), (Does::IsMute, false)] {
+            let url = store(Does::Answers, without);
+            let (connector, client) = connect();
+            let now = Instant::now();
+            let long_ago = now.checked_sub(2 * GIVE_UP_AFTER).unwrap();
+            connector
+                .health()
+                .failed(None, long_ago, now, String::new());
+            let answer = client.execute(request(&url, Method::PUT)).await;
+            assert_eq!(answer.is_ok(), is_sent);
+        }
+    }
 
     /// With sixty retries a run of short pauses was over before the store was given up, and the
     /// error did not say what to do.

@@ -225,3 +225,171 @@ fn an_answer_that_repeats_the_token_shows_it_nowhere() {
         expect_no_secret_below(folder.path(), TOKEN);
     }
 }
+
+/// The session token of S3, and the signature of a URL of Azure's.
+const STORE_SECRET: &str = "IQoJb3+x/Zq7MARKED9kTt5session==";
+
+/// A lake in a store that a script plays, and the variables with which it is reached.
+fn in_a_store(url: &str, azure: bool) -> (&'static str, Vec<(&'static str, String)>) {
+    let text = str::to_owned;
+    if azure {
+        let encoded = forms_of(STORE_SECRET).swap_remove(3);
+        let variables = vec![
+            ("AZURE_STORAGE_ACCOUNT_NAME", text("account")),
+            (
+                "AZURE_STORAGE_SAS_TOKEN",
+                format!("sv=2022-11-02&sp=rwdl&sig={encoded}"),
+            ),
+            ("AZURE_STORAGE_ENDPOINT", text(url)),
+            ("AZURE_ALLOW_HTTP", text("true")),
+        ];
+        return ("az://container/lake", variables);
+    }
+    let variables = vec![
+        ("AWS_ACCESS_KEY_ID", text("id")),
+        ("AWS_SECRET_ACCESS_KEY", text("never sent")),
+        ("AWS_SESSION_TOKEN", text(STORE_SECRET)),
+        ("AWS_ENDPOINT", text(url)),
+        ("AWS_REGION", text("us-east-1")),
+        ("AWS_ALLOW_HTTP", text("true")),
+    ];
+    ("s3://bucket/lake", variables)
+}
+
+fn xml(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+#[test]
+fn a_store_that_repeats_what_it_was_sent_shows_it_nowhere() {
+    let answer: Arc<Mutex<Said>> = Arc::default();
+    let next = Arc::clone(&answer);
+    let store = Script::start(move |_| next.lock().unwrap().clone());
+    let service = Script::start(|asked| Said::one_record(asked, &json!({})));
+    let mut bodies = Vec::new();
+    for form in forms_of(STORE_SECRET) {
+        let shown = xml(&form);
+        bodies.push(format!(
+            "<Error><Code>AccessDenied</Code><Message>not with {shown}</Message></Error>"
+        ));
+        bodies.push(format!(
+            "<Error><Code>{shown}</Code><Message>{STEERS}</Message></Error>"
+        ));
+        bodies.push(format!("x-amz-security-token: {form}\nsig={form}"));
+        bodies.push(json!({"error": {"message": form}}).to_string());
+    }
+    for (n, body) in bodies.iter().enumerate() {
+        let status = [400, 403, 409, 412, 416][n % 5];
+        *answer.lock().unwrap() = Said::new(status, body.as_bytes());
+        let (lake, variables) = in_a_store(&store.url(), n % 2 == 0);
+        let url = service.url();
+        let scan = scan_flags(&url, lake);
+        let commands: [&[&str]; 4] = [
+            &scan,
+            &["status", "--lake", lake],
+            &["verify", "--lake", lake],
+            &["export", "--lake", lake],
+        ];
+        let mut command = program(commands[n % 4]);
+        let output = command.args(["-vvv"]).envs(variables).output().unwrap();
+        assert_eq!(output.status.code(), Some(6), "{body}: {:?}", said(&output));
+        expect_plain(&output, false);
+        for stream in said(&output) {
+            expect_no_secret(&stream, STORE_SECRET, body);
+        }
+    }
+}
+
+#[test]
+fn credentials_of_a_store_follow_no_redirect() {
+    let elsewhere = Script::start(|_| Said::new(200, ""));
+    let target = elsewhere.url();
+    let store = Script::start(move |_| Said {
+        headers: format!("Location: {target}/bucket\r\nx-amz-bucket-region: eu-west-1\r\n"),
+        ..Said::new(307, "")
+    });
+    for (azure, words) in [
+        (
+            false,
+            ["the bucket is in the region eu-west-1", "AWS_REGION"],
+        ),
+        (
+            true,
+            [
+                "it redirects to 127.0.0.1",
+                "credentials follow no redirect",
+            ],
+        ),
+    ] {
+        let (lake, variables) = in_a_store(&store.url(), azure);
+        let mut command = program(&["status", "--lake", lake]);
+        let output = command.envs(variables).output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(6), "{said:?}");
+        for word in words {
+            assert!(said[1].contains(word), "{said:?}");
+        }
+    }
+    assert!(!store.asked().is_empty());
+    assert_eq!(elsewhere.asked().len(), 0);
+}
+
+#[test]
+fn what_a_store_refuses_has_the_remedy_that_applies() {
+    let cases = [
+        (
+            409,
+            "<Error><Code>BlobImmutableDueToPolicy</Code><Message>policy</Message></Error>",
+            "keep policies, holds and leases",
+            "run again",
+        ),
+        (
+            400,
+            "<Error><Code>InvalidArgument</Code></Error>",
+            "see what the store says",
+            "run again",
+        ),
+    ];
+    for (status, body, advice, not) in cases {
+        let store = Script::start(move |_| Said::new(status, body));
+        let (lake, variables) = in_a_store(&store.url(), true);
+        let mut command = program(&["status", "--lake", lake]);
+        let output = command.envs(variables).output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(6), "{said:?}");
+        assert!(
+            said[1].contains(advice) && !said[1].contains(not),
+            "{said:?}"
+        );
+    }
+    let (lake, mut variables) = in_a_store("http://127.0.0.1:1", false);
+    variables.retain(|(name, _)| *name != "AWS_ALLOW_HTTP");
+    let output = program(&["status", "--lake", lake])
+        .envs(variables)
+        .output()
+        .unwrap();
+    let said_text = said(&output);
+    assert_eq!(output.status.code(), Some(6), "{said_text:?}");
+    assert!(
+        said_text[1].contains("AWS_ALLOW_HTTP=true"),
+        "{said_text:?}"
+    );
+    assert!(!said_text[1].contains("AWS_ACCESS_KEY_ID"), "{said_text:?}");
+}
+
+#[test]
+fn certificates_that_are_not_checked_are_warned_of_on_every_run() {
+    let store = Script::start(|_| Said::new(403, ""));
+    for (azure, variable) in [
+        (false, "AWS_ALLOW_INVALID_CERTIFICATES"),
+        (true, "AZURE_ALLOW_INVALID_CERTIFICATES"),
+    ] {
+        let (lake, variables) = in_a_store(&store.url(), azure);
+        for (value, is_said) in [("true", true), ("false", false)] {
+            let mut command = program(&["status", "--lake", lake]);
+            command.envs(variables.clone()).env(variable, value);
+            let said = said(&command.output().unwrap());
+            assert_eq!(said[1].contains(variable), is_said, "{said:?}");
+        }
+    }
+}
