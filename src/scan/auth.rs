@@ -181,7 +181,7 @@ mod tests {
         // A second request that was refused with the old one only needs the new one.
         assert!(token.renew(&old).await.unwrap());
         assert!(!token.renew(&new).await.unwrap());
-        assert_eq!(token.redact("0ld= n3w="), "[token] [token]");
+        assert_eq!(token.redact("0ld= n3w="), "[secret] [secret]");
     }
 
     #[test]
