@@ -1,5 +1,7 @@
 //! One request, one answer: budget, credentials, retries, and the bound on an answer's size.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -317,7 +319,7 @@ impl ActivityClient {
             .body(request.options.body(&request.filters, limit))
             .send()
             .await
-            .map_err(passing)?;
+            .map_err(|error| self.unsent(error))?;
         let status = response.status();
         let date_ms = date_ms(response.headers());
         if !status.is_success() {
@@ -343,6 +345,19 @@ impl ActivityClient {
             return Err(Failure::InvalidUtf8(Box::new(answer)));
         }
         answer
+    }
+
+    /// What it means that no answer came.
+    fn unsent(&self, error: reqwest::Error) -> Failure {
+        let is_distrust = is_certificate(&error);
+        let error = RequestError::transport(error);
+        if is_distrust {
+            return Failure::Final(ScanError::Certificate {
+                host: self.options.api_url.host(),
+                source: error,
+            });
+        }
+        Failure::Passing(error, None)
     }
 
     /// Reads a body up to a bound of decompressed bytes. It may take its time as long as it comes.
@@ -429,8 +444,23 @@ impl ActivityClient {
     }
 }
 
-fn passing(source: reqwest::Error) -> Failure {
-    Failure::Passing(RequestError::transport(source), None)
+/// Whether an error is one of a certificate, somewhere among its causes.
+fn is_certificate(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // An error of the system does not count what it wraps among its causes.
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// The delays between the tries of one request.

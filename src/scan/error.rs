@@ -118,7 +118,7 @@ pub enum ScanError {
         max_records: u64,
     },
     /// Whoever answers is not trusted.
-    #[error("trust {host}")]
+    #[error("trust the certificate of {host}")]
     Certificate {
         /// The service.
         host: String,

@@ -10,6 +10,7 @@ mod paging;
 mod retries;
 mod server;
 mod unreadable;
+mod untrusted;
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -21,8 +22,8 @@ use serde_json::{Map, Value, json};
 
 use self::server::{Asked, Reply, Server};
 use super::{
-    ActivityClient, ApiToken, Authorize, Budget, ClientOptions, ClockField, Page, PageSeen, Place,
-    ScanCounters, ScanCounts, ScanError, ScanOptions, Scanned, SliceScan,
+    ActivityClient, ApiToken, ApiUrl, Authorize, Budget, ClientOptions, ClockField, Page, PageSeen,
+    Place, ScanCounters, ScanCounts, ScanError, ScanOptions, Scanned, SliceScan,
 };
 use crate::clock::Clock;
 use crate::fingerprint::fingerprint;
@@ -114,6 +115,12 @@ impl Setup {
     /// Starts a server that answers every request as `answer` says.
     async fn serve(self, answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> World {
         let server = Server::start(Box::new(answer)).await;
+        let url = server.url().parse().unwrap();
+        self.speak(server, url)
+    }
+
+    /// A client that speaks to this address.
+    fn speak(self, server: Server, api_url: ApiUrl) -> World {
         let counters = Arc::new(ScanCounters::default());
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let budget = Budget::new(
@@ -122,7 +129,7 @@ impl Setup {
             Arc::clone(&counters),
         );
         let options = ClientOptions {
-            api_url: server.url().parse().unwrap(),
+            api_url,
             page_limit: self.page_limit,
             max_page_bytes: self.max_page_bytes,
             max_attempts: self.max_attempts,
