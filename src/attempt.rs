@@ -6,7 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use crate::clocks::BothClocks;
-use crate::commit::{self, Commit, CommittedHole, Outcome, Prepared, SliceCounts};
+use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, SliceCounts};
 use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::{ErrorKind, JobError};
 use crate::holes;
@@ -17,7 +17,6 @@ use crate::scan::{Page, PageSeen, Scanned, SliceScan};
 use crate::schema;
 use crate::setup::{JobOptions, OnReject, Setup};
 use crate::sift::{Sifted, Sifter};
-use crate::store::StoreErrorKind;
 use crate::window::Slice;
 use crate::world::World;
 use crate::write::{Provenance, SliceWriter};
@@ -31,6 +30,7 @@ pub(crate) struct SliceTask {
     pub(crate) run: String,
     /// The newest slice of the plan.
     pub(crate) newest: Slice,
+    pub(crate) cleaner: Arc<Cleaner>,
 }
 
 /// So many records of a slice that are all rejects are no matter of single records.
@@ -41,12 +41,9 @@ const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
 /// A slice that came to its end.
 pub(crate) struct SliceDone {
     pub(crate) outcome: Outcome,
-    pub(crate) commit: Commit,
     pub(crate) oddities: Oddities,
     /// What is wrong with the slice though it is committed.
     pub(crate) flaws: Vec<JobError>,
-    /// What the store refused after the commit was there.
-    pub(crate) trouble: Option<JobError>,
 }
 
 /// What the pages of a slice go through, and what they leave behind.
@@ -87,28 +84,18 @@ impl SliceTask {
         error: JobError,
         oddities: Oddities,
     ) -> Result<SliceDone, JobError> {
-        let Ok(Some(commit)) = Commit::load(&self.world.store, &slice.to_string()).await else {
-            return Err(error);
-        };
-        let is_own = commit.attempt == attempt;
-        let is_swept = error
-            .store()
-            .is_some_and(|error| error.kind() == StoreErrorKind::Missing);
-        if !is_own {
-            let reason = crate::error::chain(&error);
-            info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
+        match Commit::load(&self.world.store, &slice.to_string()).await {
+            Ok(Some(commit)) if commit.attempt != attempt => {
+                let reason = crate::error::chain(&error);
+                info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
+                Ok(SliceDone {
+                    outcome: Outcome::Lost,
+                    oddities,
+                    flaws: Vec::new(),
+                })
+            }
+            _ => Err(error),
         }
-        Ok(SliceDone {
-            outcome: if is_own {
-                Outcome::Committed
-            } else {
-                Outcome::Lost
-            },
-            commit,
-            oddities,
-            flaws: Vec::new(),
-            trouble: (is_own || !is_swept).then_some(error),
-        })
     }
 
     /// One try at a slice. What it met that the schema does not know is said however it ends.
@@ -177,18 +164,15 @@ impl SliceTask {
             rejects,
         };
         drop(turn);
-        let commit = prepared.commit.clone();
-        let outcome = commit::commit(store, self.world.clock.as_ref(), prepared).await?;
+        let outcome = commit::commit(&self.cleaner, self.world.clock.as_ref(), prepared).await?;
         if outcome == Outcome::Lost {
             // What is in the lake is another attempt's.
             flaws.clear();
         }
         Ok(SliceDone {
             outcome,
-            commit,
             oddities: Oddities::default(),
             flaws,
-            trouble: None,
         })
     }
 

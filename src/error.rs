@@ -69,6 +69,11 @@ impl ErrorKind {
         }
     }
 
+    /// The kind that decides the exit code.
+    pub fn worst(kinds: impl IntoIterator<Item = Self>) -> Option<Self> {
+        kinds.into_iter().min_by_key(|kind| kind.rank())
+    }
+
     /// Whether scanning further slices is pointless.
     pub fn stops_the_run(self) -> bool {
         matches!(self, Self::SignIn | Self::Storage | Self::Interrupted)
@@ -219,6 +224,8 @@ impl JobError {
             | Self::NoDate { .. } => ErrorKind::Service,
             Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
             Self::Commit(CommitError::Conservation { .. }) => ErrorKind::Internal,
+            Self::Commit(CommitError::Orphaned { .. }) => ErrorKind::Data,
+            Self::Commit(error) if error.is_newer() => ErrorKind::Usage,
             Self::Commit(_) | Self::Store(_) => ErrorKind::Storage,
             Self::Write(_)
             | Self::Partition(_)
@@ -266,6 +273,7 @@ impl JobError {
             } else {
                 "use the newest version of this program; the slice is scanned again until it is 20 days old, and then kept as text"
             }),
+            Self::Commit(error) => error.advice(),
             Self::System { .. } => {
                 Some("raise the limit that this process has reached (ulimit -a)")
             }

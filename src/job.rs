@@ -18,7 +18,7 @@ use tracing::{error, info};
 use crate::attempt::SliceTask;
 use crate::clock::Clock;
 use crate::clocks::BothClocks;
-use crate::commit::{self, Commit, Identity, Outcome, paths};
+use crate::commit::{self, Cleaner, Commit, Identity, Made, Outcome, paths};
 use crate::error::{ErrorKind, JobError};
 use crate::outage::Outage;
 use crate::plan::{Plan, watermark};
@@ -34,7 +34,10 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
     let mut report = RunReport::begin(String::from("(planned)"), location.to_owned(), now_ms);
     let planned = async {
         let found = match store {
-            Some(store) => Identity::load_if_lake(store).await?,
+            Some(store) => {
+                commit::check_writable(store).await?;
+                Identity::load_if_lake(store).await?
+            }
             None => None,
         };
         let setup = Setup::resolve(options, found, now_ms)?;
@@ -138,7 +141,8 @@ async fn run_slices(
 ) -> Result<(), JobError> {
     let store = &world.store;
     let now_ms = world.clock.now_ms();
-    let found = Identity::load(store).await?;
+    let found = Identity::load_if_lake(store).await?;
+    commit::check_writable(store).await?;
     let is_new = found.is_none();
     let setup = Setup::resolve(options, found, now_ms)?;
     let committed = commit::committed_slices(store).await?;
@@ -165,26 +169,24 @@ async fn run_slices(
         Identity::check_create_only(store).await?;
     }
 
-    let covered = |slice: &str| {
-        slice
-            .parse::<Slice>()
-            .is_ok_and(|slice| plan.covers(&slice))
+    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.run).await?);
+    let outcome = async {
+        let slices = recover(&cleaner, world, &plan, &committed, report).await?;
+        let Some(newest) = plan.slices.last().copied() else {
+            return unless_interrupted(world);
+        };
+        let task = SliceTask {
+            world: Arc::clone(world),
+            setup: Arc::clone(&setup),
+            options: Arc::new(options.clone()),
+            run: report.run.clone(),
+            newest,
+            cleaner: Arc::clone(&cleaner),
+        };
+        scan_all(&task, slices, report).await
     };
-    let recovered = commit::recover(store, world.clock.as_ref(), covered).await?;
-    let adopted: BTreeSet<String> = recovered
-        .adopted
-        .iter()
-        .map(|commit| commit.slice.clone())
-        .collect();
-    for commit in &recovered.adopted {
-        report.slices.adopted += 1;
-        count_commit(report, commit);
-    }
-    let slices = plan
-        .slices
-        .iter()
-        .filter(|slice| !adopted.contains(&slice.to_string()));
-    let outcome = scan_all(options, world, &setup, slices.copied().collect(), report).await;
+    let outcome = outcome.await;
+    report.not_cleared = cleaner.not_cleared();
 
     let committed = commit::committed_slices(store).await?;
     report.watermark = Some(format_time(watermark(
@@ -195,31 +197,52 @@ async fn run_slices(
     outcome
 }
 
+/// Brings to an end what earlier runs began: the slices of the plan that are left to scan.
+async fn recover(
+    cleaner: &Cleaner,
+    world: &World,
+    plan: &Plan,
+    committed: &BTreeSet<String>,
+    report: &mut RunReport,
+) -> Result<Vec<Slice>, JobError> {
+    let World { store, clock, .. } = world;
+    let covered = |slice: &str| {
+        slice
+            .parse::<Slice>()
+            .is_ok_and(|slice| plan.covers(&slice))
+    };
+    let recovered = commit::recover(cleaner, clock.as_ref(), committed, covered).await?;
+    let mut waiting: BTreeSet<String> = plan.slices.iter().map(ToString::to_string).collect();
+    for made in &recovered.adopted {
+        waiting.remove(&made.commit.slice);
+        report.slices.adopted += 1;
+        count_commit(report, made);
+    }
+    if !waiting.is_empty() {
+        for (slice, orphaned) in commit::find_orphans(store, &waiting).await? {
+            waiting.remove(&slice);
+            report.failed(slice.parse().ok().as_ref(), &orphaned.into());
+        }
+    }
+    let slices = plan.slices.iter().copied();
+    let slices = slices.filter(|slice| waiting.contains(&slice.to_string()));
+    Ok(slices.collect())
+}
+
 /// Keeps a few slices in flight, oldest first, until all are done or the run has to stop.
 ///
 /// As many are scanned at once as asked for; beside them one less may wait for the store to commit
 /// it. With one at a time nothing goes on beside it, so that its steps have one order.
 async fn scan_all(
-    options: &JobOptions,
-    world: &Arc<World>,
-    setup: &Arc<Setup>,
+    task: &SliceTask,
     slices: Vec<Slice>,
     report: &mut RunReport,
 ) -> Result<(), JobError> {
+    let world = &task.world;
     world.progress.begin(slices.len() as u64);
-    let Some(newest) = slices.last().copied() else {
-        return unless_interrupted(world);
-    };
-    let task = SliceTask {
-        world: Arc::clone(world),
-        setup: Arc::clone(setup),
-        options: Arc::new(options.clone()),
-        run: report.run.clone(),
-        newest,
-    };
     let mut outage = Outage::default();
-    let scanning = Arc::new(Semaphore::new(options.parallel));
-    let in_flight = 2 * options.parallel - 1;
+    let scanning = Arc::new(Semaphore::new(task.options.parallel));
+    let in_flight = 2 * task.options.parallel - 1;
     let mut waiting = slices.into_iter();
     let mut flying: BTreeMap<Id, Slice> = BTreeMap::new();
     let mut tasks = JoinSet::new();
@@ -262,21 +285,17 @@ async fn scan_all(
             Ok(done) => {
                 report.oddities.merge(done.oddities);
                 match done.outcome {
-                    Outcome::Committed => {
+                    Outcome::Committed(made) => {
                         report.slices.committed += 1;
-                        count_commit(report, &done.commit);
-                        info!(%slice, rows = done.commit.counts.rows, files = done.commit.files.len(), "committed");
+                        count_commit(report, &made);
+                        let Commit { counts, files, .. } = &made.commit;
+                        info!(%slice, rows = counts.rows, files = files.len(), "committed");
                     }
                     Outcome::Lost => report.slices.lost_attempts += 1,
                 }
                 for flaw in &done.flaws {
                     error!(%slice, error = %crate::error::chain(flaw), "the slice is committed, but not all is well");
                     report.failed(None, flaw);
-                }
-                if let Some(error) = done.trouble {
-                    stop |= error.kind().stops_the_run();
-                    error!(%slice, error = %crate::error::chain(&error), "the slice is committed, but not cleared up");
-                    report.failed(None, &error);
                 }
             }
             Err(JobError::NotClosed { slice, clocks }) => {
@@ -310,7 +329,9 @@ fn unless_interrupted(world: &World) -> Result<(), JobError> {
     }
 }
 
-fn count_commit(report: &mut RunReport, commit: &Commit) {
+fn count_commit(report: &mut RunReport, made: &Made) {
+    let Made { commit, checksum } = made;
+    report.committed(&commit.slice, checksum);
     report.counts.add(&commit.counts);
     report.files += commit.files.len() as u64;
     report.bytes_out += commit.files.iter().map(|file| file.bytes).sum::<u64>();

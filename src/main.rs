@@ -14,6 +14,7 @@ use mdca_lake::cli::{
     VerifyArgs,
 };
 use mdca_lake::clock::{Clock, SystemClock};
+use mdca_lake::commit::CommitError;
 use mdca_lake::config::{self, Environment, ScanConfig};
 #[cfg(feature = "demo")]
 use mdca_lake::demo;
@@ -134,17 +135,23 @@ async fn run(cli: Cli, interrupted: watch::Receiver<bool>) -> Result<Finished, J
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(args, &output, interrupted).await,
         Command::Status(LakeArgs { lake }) => {
-            let status = status::read(&Store::open(&lake)?).await?;
-            Ok(Finished::done(match output.report {
+            let now_ms = SystemClock::new().now_ms();
+            let status = status::read(&Store::open(&lake)?, now_ms).await?;
+            let stdout = match output.report {
                 ReportFormat::Text => status.to_text(),
                 ReportFormat::Json => status.to_json(),
-            }))
+            };
+            Ok(Finished {
+                stdout,
+                exit_code: status.exit_code(),
+            })
         }
         Command::Verify(VerifyArgs { lake, deep, sweep }) => {
+            let now_ms = SystemClock::new().now_ms();
             let depth = if deep { Depth::Rows } else { Depth::Bytes };
             let sweep = if sweep { Sweep::Unnamed } else { Sweep::Never };
             let store = Store::open(&lake.lake)?;
-            let verification = verify::verify(&store, depth, sweep).await?;
+            let verification = verify::verify(&store, depth, sweep, now_ms).await?;
             let stdout = match output.report {
                 ReportFormat::Text => verification.to_text(),
                 ReportFormat::Json => verification.to_json(),
@@ -235,22 +242,39 @@ async fn demo(
     Ok(finished)
 }
 
-/// Writes the records of all committed files to stdout.
+/// Writes the records of all committed files to stdout. Of commits that cannot be read it says so, and
+/// goes on.
 async fn export(args: ExportArgs) -> Result<Finished, JobError> {
     let window = config::read_window(&args.window, SystemClock::new().now_ms())?;
     let store = Store::open(&args.lake.lake)?;
-    let files = status::committed_files(&store)
-        .await?
-        .into_iter()
-        .map(|file| ExportFile {
-            path: file.path,
-            bytes: file.bytes,
-            timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
-        });
+    let (files, left_out) = status::committed_files(&store).await?;
+    let files = files.into_iter().map(|file| ExportFile {
+        path: file.path,
+        bytes: file.bytes,
+        timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
+    });
     match read::export(&store, files.collect(), window, &mut io::stdout()).await {
         Err(error) if !error.is_broken_pipe() => Err(error.into()),
-        _ => Ok(Finished::done(String::new())),
+        _ => Ok(Finished {
+            stdout: String::new(),
+            exit_code: complain_of_all(left_out),
+        }),
     }
+}
+
+/// Says what was left out, and what the exit code is for it.
+fn complain_of_all(left_out: Vec<CommitError>) -> u8 {
+    const SHOWN: usize = 10;
+    let count = left_out.len();
+    let left_out: Vec<JobError> = left_out.into_iter().map(JobError::from).collect();
+    for error in left_out.iter().take(SHOWN) {
+        complain(error);
+    }
+    if count > SHOWN {
+        // As above: there is nowhere left to report a failure of stderr to.
+        let _ = writeln!(io::stderr(), "       and {} more like these", count - SHOWN);
+    }
+    ErrorKind::worst(left_out.iter().map(JobError::kind)).map_or(0, ErrorKind::exit_code)
 }
 
 /// Takes SIGINT and SIGTERM from now on. The first makes what is returned true; a second, or the

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::checksum;
 use crate::commit::SliceCounts;
 use crate::error::{ErrorKind, JobError, chain};
 use crate::oddities::{Oddities, PathCount};
@@ -14,6 +15,9 @@ use crate::window::{Slice, TimeWindow, format_time};
 
 /// Paths shown to people, of each kind; the lake's record has all of them.
 const SHOWN_PATHS: usize = 10;
+
+/// Commits whose checksums are shown to people; the lake's record has all of them.
+const SHOWN_COMMITS: usize = 4;
 
 /// A window as times to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,6 +52,15 @@ pub struct Failure {
     pub advice: Option<&'static str>,
     #[serde(skip)]
     exit: ErrorKind,
+}
+
+/// A commit that the run made: kept elsewhere, it shows whether the lake was changed since.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct CommitDigest {
+    /// The slice.
+    pub slice: String,
+    /// The SHA-256 of the commit's object, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// How the slices of a plan went.
@@ -154,6 +167,10 @@ pub struct RunReport {
     pub rows_per_s: f64,
     /// The most memory that the process held, in bytes, where the system tells.
     pub peak_memory_bytes: Option<u64>,
+    /// The commits that the run made, oldest slice first.
+    pub commits: Vec<CommitDigest>,
+    /// Objects that no commit needs and that could not be removed.
+    pub not_cleared: u64,
     /// The time up to which every slice since the lake's begin is committed.
     pub watermark: Option<String>,
     /// What else is worth knowing.
@@ -200,6 +217,8 @@ impl RunReport {
             elapsed_s: 0.0,
             rows_per_s: 0.0,
             peak_memory_bytes: None,
+            commits: Vec::new(),
+            not_cleared: 0,
             watermark: None,
             notes: Vec::new(),
             failures: Vec::new(),
@@ -216,6 +235,15 @@ impl RunReport {
             error: chain(error),
             advice: error.advice(),
             exit: kind,
+        });
+    }
+
+    /// Takes note of a commit that was made, and the checksum of its object.
+    pub fn committed(&mut self, slice: &str, checksum: &str) {
+        let digits = checksum.strip_prefix(checksum::PREFIX).unwrap_or(checksum);
+        self.commits.push(CommitDigest {
+            slice: slice.to_owned(),
+            sha256: digits.to_owned(),
         });
     }
 
@@ -261,12 +289,9 @@ impl RunReport {
         self.peak_memory_bytes = peak_memory_bytes;
         self.unknown_fields = self.oddities.unknown.to_list();
         self.odd_values = self.oddities.odd.to_list();
+        self.commits.sort();
         self.failures.sort_by(|a, b| a.slice.cmp(&b.slice));
-        let worst = self
-            .failures
-            .iter()
-            .map(|failure| failure.exit)
-            .min_by_key(|kind| kind.rank());
+        let worst = ErrorKind::worst(self.failures.iter().map(|failure| failure.exit));
         self.exit_code = worst.map_or(0, ErrorKind::exit_code);
         self.status = match worst {
             None => "done",
@@ -361,6 +386,20 @@ impl RunReport {
         )?;
         write_paths(o, "unknown", &self.unknown_fields)?;
         write_paths(o, "odd", &self.odd_values)?;
+        for CommitDigest { slice, sha256 } in self.commits.iter().take(SHOWN_COMMITS) {
+            writeln!(o, "commit      {slice} sha256 {sha256}")?;
+        }
+        if self.commits.len() > SHOWN_COMMITS {
+            let more = self.commits.len() - SHOWN_COMMITS;
+            writeln!(o, "            and {more} more, in the report as JSON")?;
+        }
+        if self.not_cleared > 0 {
+            writeln!(
+                o,
+                "left        {} objects that no commit needs and that could not be removed",
+                self.not_cleared
+            )?;
+        }
         if let Some(watermark) = &self.watermark {
             writeln!(o, "watermark   {watermark}")?;
         }

@@ -99,8 +99,14 @@ impl Setup {
         let default_slice = SliceLength::try_new(DEFAULT_SLICE).expect("an hour is whole minutes");
         let identity = match found {
             Some(identity) => {
+                identity.check_begin(now_ms)?;
                 check_wish(wish, &identity)?;
                 identity
+            }
+            None if options.from_ms.is_some_and(|from_ms| from_ms > now_ms) => {
+                return Err(JobError::Usage(
+                    "a new lake cannot begin in the future; give an earlier --from".to_owned(),
+                ));
             }
             None => Identity::new(
                 LakeSource::Scan,

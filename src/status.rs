@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commit::paths::{self, OwnObject};
-use crate::commit::{self, Commit, CommittedHole, Identity, caps};
-use crate::error::JobError;
+use crate::commit::{self, Commit, CommitError, CommittedHole, Identity, caps};
+use crate::error::{ErrorKind, JobError, chain};
 use crate::plain_text::{PlainText, json_line};
 use crate::plan::watermark;
 use crate::report::ReportWindow;
@@ -82,6 +82,30 @@ pub struct GapReason {
     pub error: String,
 }
 
+/// An object of the lake's own that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// `newer` where a newer program wrote it, else `damaged`.
+    pub what: &'static str,
+    /// Which, and why not.
+    pub error: String,
+    /// What to do about it.
+    pub advice: Option<&'static str>,
+    #[serde(skip)]
+    exit: ErrorKind,
+}
+
+impl From<CommitError> for LeftOut {
+    fn from(error: CommitError) -> Self {
+        Self {
+            what: if error.is_newer() { "newer" } else { "damaged" },
+            error: chain(&error),
+            advice: error.advice(),
+            exit: JobError::from(error).kind(),
+        }
+    }
+}
+
 /// What a lake holds.
 #[derive(Debug, Serialize)]
 pub struct LakeStatus {
@@ -105,15 +129,19 @@ pub struct LakeStatus {
     pub rows: u64,
     /// Bytes in all.
     pub bytes: u64,
+    /// Commits and other objects that could not be read, so that the figures lack them.
+    pub left_out: Vec<LeftOut>,
     /// By day of the activity.
     pub days: BTreeMap<String, DayStatus>,
     /// The last runs, newest first, as they were reported.
     pub runs: Vec<Value>,
 }
 
-/// Reads the status of a lake.
-pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
+/// Reads the status of a lake. Now is `now_ms`, in milliseconds since the epoch.
+pub async fn read(store: &Store, now_ms: i64) -> Result<LakeStatus, JobError> {
     let identity = load_identity(store).await?;
+    let mut left_out: Vec<LeftOut> = Vec::new();
+    left_out.extend(identity.check_begin(now_ms).err().map(LeftOut::from));
     let length = identity
         .slice_length()
         .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
@@ -121,7 +149,15 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
     let mut commits = commit::load_commits(store, committed.clone());
     let mut holes = Vec::new();
-    while let Some(commit) = commits.try_next().await? {
+    while let Some(commit) = commits.next().await {
+        let commit = match commit {
+            Ok(commit) => commit,
+            Err(error @ CommitError::Damaged { .. }) => {
+                left_out.push(error.into());
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         holes.extend(
             commit
                 .holes
@@ -160,6 +196,7 @@ pub async fn read(store: &Store) -> Result<LakeStatus, JobError> {
         gaps,
         rows: total(&days, |day| day.rows),
         bytes: total(&days, |day| day.bytes),
+        left_out,
         days,
         runs: runs.into_iter().map(|run| run.report).collect(),
     })
@@ -176,16 +213,22 @@ async fn load_identity(store: &Store) -> Result<Identity, JobError> {
         .ok_or_else(|| no_lake(store))
 }
 
-/// The files that the commits of a lake name.
-pub async fn committed_files(store: &Store) -> Result<Vec<FileEntry>, JobError> {
+/// The files that the commits of a lake name, and those commits that cannot be read.
+pub async fn committed_files(
+    store: &Store,
+) -> Result<(Vec<FileEntry>, Vec<CommitError>), JobError> {
     load_identity(store).await?;
     let committed = commit::committed_slices(store).await?;
     let mut commits = commit::load_commits(store, committed);
-    let mut files = Vec::new();
-    while let Some(commit) = commits.try_next().await? {
-        files.extend(commit.files);
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
+    while let Some(commit) = commits.next().await {
+        match commit {
+            Ok(commit) => files.extend(commit.files),
+            Err(error @ CommitError::Damaged { .. }) => left_out.push(error),
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(files)
+    Ok((files, left_out))
 }
 
 /// The error for a location where no lake is.
@@ -388,6 +431,12 @@ impl RunView {
 }
 
 impl LakeStatus {
+    /// The exit code: what could not be read decides it.
+    pub fn exit_code(&self) -> u8 {
+        let kinds = self.left_out.iter().map(|left_out| left_out.exit);
+        ErrorKind::worst(kinds).map_or(0, ErrorKind::exit_code)
+    }
+
     /// The status as one line of JSON.
     pub fn to_json(&self) -> String {
         json_line(self)
@@ -434,6 +483,18 @@ impl LakeStatus {
                     "            no run that was looked at says why; scan --from {} --until {} fills it",
                     window.from, window.until
                 )?,
+            }
+        }
+        for LeftOut {
+            what,
+            error,
+            advice,
+            ..
+        } in &self.left_out
+        {
+            writeln!(o, "{what:<11} {error}")?;
+            if let Some(advice) = advice {
+                writeln!(o, "            {advice}")?;
             }
         }
         for (day, DayStatus { rows, files, bytes }) in &self.days {

@@ -1,15 +1,17 @@
 //! The commit of a slice, and the attempt that is about to make it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 
+use super::paths::OwnObject;
 use super::sealed::{self, Damage};
 use super::{CommitError, caps, paths};
 use crate::store::{Store, StoreError};
-use crate::write::FileEntry;
+use crate::write::{FileEntry, FileName};
 
 const VERSION: u32 = 1;
 /// The version of a commit that names holes: a program that does not know them would say that all is
@@ -18,7 +20,6 @@ const VERSION_WITH_HOLES: u32 = 2;
 
 /// What a slice's scan counted. `records + copies = rows + rejects + repeats + outside_probe`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct SliceCounts {
     /// Answers of the service that were taken.
     pub pages: u64,
@@ -80,7 +81,6 @@ impl SliceCounts {
 
 /// The file of a slice's rejects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RejectsEntry {
     /// Where it lies in the lake.
     pub path: String,
@@ -105,9 +105,11 @@ pub struct CommittedHole {
 
 /// The commit of one slice: what is in the lake of it, and only that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Commit {
     version: u32,
+    /// The program that wrote it.
+    #[serde(default)]
+    tool_version: String,
     /// The slice.
     pub slice: String,
     /// The attempt whose rows these are.
@@ -144,6 +146,7 @@ impl Commit {
     ) -> Self {
         Self {
             version: VERSION,
+            tool_version: super::TOOL_VERSION.to_owned(),
             slice,
             attempt,
             run,
@@ -181,10 +184,37 @@ impl Commit {
     /// Reads the bytes of the commit object of a slice.
     pub fn parse(bytes: &[u8], slice: &str) -> Result<Self, Damage> {
         let commit: Self = sealed::open(bytes, VERSION_WITH_HOLES)?;
-        if commit.slice == slice {
-            Ok(commit)
-        } else {
-            Err(Damage::Place(commit.slice))
+        commit.placed(slice)
+    }
+
+    /// Believes a commit only where it is of this slice and names nothing but what one attempt at it
+    /// could have made: who may write into a lake may forge one, and what it names is removed.
+    fn placed(self, slice: &str) -> Result<Self, Damage> {
+        let Self {
+            slice: own,
+            attempt,
+            files,
+            rejects,
+            ..
+        } = &self;
+        if own != slice || !paths::is_slice_name(own) {
+            return Err(Damage::Place(own.clone()));
+        }
+        if !paths::is_attempt_id(attempt) {
+            return Err(Damage::NotOwn(attempt.clone()));
+        }
+        let is_own = |name: FileName| name.slice == *own && name.attempt == *attempt;
+        let mut names = HashSet::new();
+        for FileEntry { path, .. } in files {
+            if !FileName::parse(path).is_some_and(is_own) || !names.insert(path) {
+                return Err(Damage::NotOwn(path.clone()));
+            }
+        }
+        match rejects {
+            Some(RejectsEntry { path, .. }) if *path != paths::rejects(own, attempt).as_ref() => {
+                Err(Damage::NotOwn(path.clone()))
+            }
+            _ => Ok(self),
         }
     }
 
@@ -204,29 +234,36 @@ impl Commit {
 }
 
 /// An attempt that has all its files and is about to commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    version: u32,
-    /// Where the commit is to lie.
-    pub commit_path: String,
-    /// What it is to say.
+    /// The commit that it is to make.
     pub commit: Commit,
+    /// The bytes of that commit's object.
+    pub(super) body: Bytes,
+}
+
+/// The object of an attempt. The commit is kept as it was written: a program that adopts it may not
+/// know all that it says.
+#[derive(Serialize, Deserialize)]
+struct AttemptObject {
+    version: u32,
+    #[serde(default)]
+    tool_version: String,
+    commit_path: String,
+    commit: Box<RawValue>,
 }
 
 impl Attempt {
     /// Writes the attempt object of a commit that is to be made.
     pub(super) async fn put(store: &Store, commit: &Commit) -> Result<(), StoreError> {
-        let attempt = Self {
+        let object = AttemptObject {
             version: VERSION,
+            tool_version: super::TOOL_VERSION.to_owned(),
             commit_path: paths::commit(&commit.slice).to_string(),
-            commit: commit.clone(),
+            commit: to_raw_value(commit).expect("own types serialise to JSON"),
         };
-        store.put(&attempt.path(), sealed::seal(&attempt)).await
-    }
-
-    fn path(&self) -> Path {
-        paths::attempt(&self.commit.slice, &self.commit.attempt)
+        let path = paths::attempt(&commit.slice, &commit.attempt);
+        store.put(&path, sealed::seal(&object)).await
     }
 
     /// Reads the attempt object at `path`; `None` where there is none (any more).
@@ -234,21 +271,34 @@ impl Attempt {
         let Some(bytes) = sealed::read(store, path, caps::ATTEMPT_BYTES).await? else {
             return Ok(None);
         };
-        let attempt: Result<Self, Damage> = sealed::open(&bytes, VERSION);
-        let placed = attempt.and_then(|attempt| {
-            let commit_path = paths::commit(&attempt.commit.slice);
-            if attempt.path() == *path && commit_path.as_ref() == attempt.commit_path {
-                Ok(attempt)
-            } else {
-                Err(Damage::Place(attempt.commit_path))
-            }
-        });
-        match placed {
+        match Self::parse(&bytes, path) {
             Ok(attempt) => Ok(Some(attempt)),
             Err(damage) => Err(CommitError::Damaged {
                 path: path.clone(),
                 damage,
             }),
         }
+    }
+
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self, Damage> {
+        let AttemptObject {
+            commit_path,
+            commit: text,
+            ..
+        } = sealed::open(bytes, VERSION)?;
+        let commit: Commit = sealed::read_version(text.get(), VERSION_WITH_HOLES)?;
+        let commit = match OwnObject::at(path.as_ref()) {
+            Some(OwnObject::Attempt { slice }) => commit.placed(&slice)?,
+            _ => return Err(Damage::Place(commit_path)),
+        };
+        if paths::attempt(&commit.slice, &commit.attempt) != *path
+            || paths::commit(&commit.slice).as_ref() != commit_path
+        {
+            return Err(Damage::Place(commit_path));
+        }
+        Ok(Self {
+            commit,
+            body: sealed::seal_text(text.get().to_owned()),
+        })
     }
 }

@@ -12,3 +12,5 @@ pub const COMMIT_BYTES: u64 = 64 * MIB;
 pub const ATTEMPT_BYTES: u64 = COMMIT_BYTES + MIB;
 /// A run's report: some 300 bytes for each slice that failed, and the unknown fields.
 pub const REPORT_BYTES: u64 = 16 * MIB;
+/// What of a lake was changed: a line.
+pub const CHANGE_BYTES: u64 = MIB;

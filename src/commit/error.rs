@@ -12,7 +12,7 @@ pub enum CommitError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An object of the lake's own is not what was written. It is neither overwritten nor ignored.
-    #[error("read {path}; restore it from a copy, or move it away if it is not the lake's")]
+    #[error("cannot read {path}")]
     Damaged {
         /// Where it lies.
         path: Path,
@@ -20,13 +20,25 @@ pub enum CommitError {
         #[source]
         damage: Damage,
     },
-    /// There are commits, and nothing says what lake they are of.
-    #[error(
-        "read {path}: it is missing although slices are committed; restore it from a copy, for a new one could contradict them"
-    )]
+    /// Something of a lake is there, and nothing says of which: a new identity could contradict the
+    /// lost one.
+    #[error("cannot open the lake: {path} is missing although {found} is there")]
     IdentityMissing {
         /// Where it should lie.
         path: Path,
+        /// A commit, an attempt, rejects or a Parquet file.
+        found: Path,
+    },
+    /// Files or rejects of a slice are there that neither a commit nor an attempt names.
+    #[error(
+        "cannot scan slice {slice}: its commit is missing although {} there, which may be the only copy",
+        are_there(.paths)
+    )]
+    Orphaned {
+        /// The slice.
+        slice: String,
+        /// The objects.
+        paths: Vec<String>,
     },
     /// The store says that the identity is there, and shows none.
     #[error(
@@ -71,4 +83,36 @@ pub enum CommitError {
         /// The lake.
         location: String,
     },
+}
+
+/// Objects that are there, so many of them by name as a message takes.
+fn are_there(paths: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = paths[..paths.len().min(SHOWN)].join(", ");
+    match paths.len() {
+        1 => format!("{shown} is"),
+        n if n <= SHOWN => format!("{shown} are"),
+        n => format!("{shown} and {} more are", n - SHOWN),
+    }
+}
+
+impl CommitError {
+    /// Whether a newer program wrote what could not be read: that is no damage.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Damaged { damage, .. } if damage.is_newer())
+    }
+
+    /// One more sentence on what to do, where the message does not say it.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Damaged { damage, .. } => Some(damage.advice()),
+            Self::IdentityMissing { .. } => Some(
+                "restore _mdca/lake.json, or all of _mdca, from a copy; without one, scan into another location",
+            ),
+            Self::Orphaned { .. } => {
+                Some("restore _mdca from a copy; without one, move these files away and run again")
+            }
+            _ => None,
+        }
+    }
 }

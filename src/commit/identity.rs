@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use object_store::ObjectMeta;
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::sealed;
+use super::paths::OwnObject;
+use super::sealed::{self, Damage};
 use super::{CommitError, caps, paths};
 use crate::clock::Clock;
 use crate::store::{Creation, Store};
@@ -39,9 +42,11 @@ impl fmt::Display for LakeSource {
 
 /// The identity of a lake, and where its time begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Identity {
     version: u32,
+    /// The program that made the lake.
+    #[serde(default)]
+    tool_version: String,
     /// Where the records come from.
     pub source: LakeSource,
     /// The service's host, lower case, without a path.
@@ -71,6 +76,7 @@ impl Identity {
     ) -> Self {
         Self {
             version: VERSION,
+            tool_version: super::TOOL_VERSION.to_owned(),
             source,
             api_host,
             clock,
@@ -93,6 +99,20 @@ impl Identity {
         }
     }
 
+    /// Makes sure that the lake's time does not begin later than now, where now is `now_ms`: nothing
+    /// would ever be scanned, and nothing missing. A clock may be an hour slow.
+    pub fn check_begin(&self, now_ms: i64) -> Result<(), CommitError> {
+        const SLOW_MS: i64 = 60 * 60_000;
+        if self.begin_ms <= now_ms.saturating_add(SLOW_MS) {
+            return Ok(());
+        }
+        let begin_ms = self.begin_ms;
+        Err(CommitError::Damaged {
+            path: paths::identity(),
+            damage: Damage::BeginsLater { begin_ms, now_ms },
+        })
+    }
+
     /// The length of the lake's slices.
     ///
     /// # Errors
@@ -105,19 +125,20 @@ impl Identity {
     /// Reads the identity of a lake that should be there; `None` where there is no lake at all.
     ///
     /// # Errors
-    /// Slices are committed, and the identity is missing.
+    /// A commit, an attempt, rejects or a Parquet file is there, and the identity is missing.
     pub async fn load_if_lake(store: &Store) -> Result<Option<Self>, CommitError> {
         if let Some(identity) = Self::load(store).await? {
             return Ok(Some(identity));
         }
-        if store.list(&paths::commits()).await?.is_empty() {
+        let Some(found) = find_any(store).await? else {
             return Ok(None);
-        }
+        };
         // Another run may have made the lake, and committed, between the two looks.
         match Self::load(store).await? {
             Some(identity) => Ok(Some(identity)),
             None => Err(CommitError::IdentityMissing {
                 path: paths::identity(),
+                found,
             }),
         }
     }
@@ -125,7 +146,7 @@ impl Identity {
     /// Makes the lake, unless another run has made it in the meantime: returns the one that is.
     ///
     /// # Errors
-    /// Slices are committed already: a new identity could contradict the lost one.
+    /// Something of a lake is there already: a new identity could contradict the lost one.
     pub async fn create(self, store: &Store, clock: &dyn Clock) -> Result<Self, CommitError> {
         if let Some(identity) = Self::load_if_lake(store).await? {
             return Ok(identity);
@@ -169,4 +190,19 @@ impl Identity {
             }),
         }
     }
+}
+
+/// Something that only a lake has: a commit, an attempt, rejects, or a Parquet file where they lie.
+async fn find_any(store: &Store) -> Result<Option<Path>, CommitError> {
+    let own = [paths::commits(), paths::attempts(), paths::all_rejects()];
+    for folder in own {
+        for ObjectMeta { location, .. } in store.list(&folder).await? {
+            if OwnObject::at(location.as_ref()).is_some() {
+                return Ok(Some(location));
+            }
+        }
+    }
+    let files = store.list(&Path::from(crate::write::FOLDER)).await?;
+    let mut files = files.into_iter().map(|object| object.location);
+    Ok(files.find(|path| path.extension() == Some("parquet")))
 }

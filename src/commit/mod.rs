@@ -3,56 +3,64 @@
 //! The steps, and what a crash after each of them leaves behind:
 //!
 //! 1. The files of an attempt are written into invisible uploads and sealed (`write`). *After a
-//!    crash:* unfinished uploads; readers see nothing; they are swept once the slice is committed.
+//!    crash:* unfinished uploads; readers see nothing. On a disk they go once the slice is committed,
+//!    in object storage with `verify --sweep` or the bucket's own rule.
 //! 2. Conservation is checked. If the slice has a commit already the attempt is lost and its
-//!    uploads are aborted and swept. Else the **attempt object** is put, which holds the whole commit
-//!    to be. From here the owner deletes nothing of its own until it has read a commit that names
-//!    another attempt. *After a crash:* an attempt object whose files are missing; the slice is
-//!    scanned again.
+//!    uploads are aborted. Else the **attempt object** is put, which holds the whole commit to be.
+//!    From here the owner deletes nothing of its own until it has read a commit that names another
+//!    attempt. *After a crash:* an attempt object whose files are missing; the slice is scanned again.
 //! 3. The commit is looked for once more, then the rejects and each file are published: after the
 //!    attempt object, so that nothing is ever there that no attempt names. An error is an unknown
 //!    outcome: a file of the right size is there. *After a crash:* some whole files of an attempt
 //!    without a commit, or all of them: then the next run adopts the attempt.
 //! 4. The commit is created, only if none is there. On an error or "exists" it is read back: this
-//!    attempt → committed; another → lost; none → tried again. Who lost puts its attempt object
-//!    again, which may have been removed while files of it were still to show, and removes those
-//!    files itself. *After a crash:* the commit is there or it is not; the next run finishes step 5
-//!    or adopts the attempt.
-//! 5. The commit is made durable, and unfinished uploads of the slice are swept: what is not
-//!    published by now never will be. Then the files of every other attempt at the slice that the
-//!    commit does not name are removed, then those attempt objects, the own attempt object last.
+//!    attempt → committed; another → lost; none → tried again. A loser removes its files itself and
+//!    leaves its attempt object, which names them should it have missed one. *After a crash:* the
+//!    commit is there or it is not; the next run finishes step 5 or adopts the attempt.
+//! 5. The files of every other attempt at the slice that the commit does not name are removed; those
+//!    attempt objects once the commit is an hour old, because until then a loser may be asleep before
+//!    its last put. The own attempt object goes last. What cannot be removed is counted and stays.
 //!    *After a crash:* the next run does this step again.
 //!
 //! Unfinished work is swept only once its slice is committed: until then it may be somebody's who
-//! is still running. Nothing here scans or reads Parquet.
+//! is still running. An unfinished upload of an object that a commit names is never aborted: some
+//! stores then lose the object. Nothing here scans or reads Parquet.
 
 mod body;
 pub mod caps;
+mod changes;
+mod clearing;
 mod committed;
 mod error;
 mod identity;
+mod orphans;
 pub mod paths;
 mod recovery;
 mod sealed;
 
 pub use body::{Attempt, Commit, CommittedHole, RejectsEntry, SliceCounts};
+pub use changes::check_writable;
+pub use clearing::Cleaner;
 pub use committed::{committed_slices, load_commits};
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
+pub use orphans::find_orphans;
 pub use recovery::{Recovered, recover};
 pub use sealed::Damage;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::path::Path;
-use paths::OwnObject;
 use tracing::{info, warn};
 
+use crate::checksum::Checksum;
 use crate::clock::Clock;
 use crate::store::{Creation, Store, StoreError, Upload};
 use crate::write::FinishedFile;
 
+/// What the objects say of the program that wrote them.
+const TOOL_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often a commit is put and read back before its outcome is left to the next run.
 const COMMIT_TRIES: u32 = 5;
 /// The pause between two of these tries.
@@ -96,11 +104,20 @@ impl Prepared {
     }
 }
 
+/// A commit that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// What it says.
+    pub commit: Commit,
+    /// The SHA-256 of its object, as a [checksum](crate::checksum)'s text.
+    pub checksum: String,
+}
+
 /// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Its rows are the slice's.
-    Committed,
+    Committed(Box<Made>),
     /// Another attempt's are.
     Lost,
 }
@@ -111,7 +128,7 @@ pub enum Outcome {
 /// Before the attempt object is put everything is aborted. After it nothing is: the next run finds
 /// out what happened.
 pub async fn commit(
-    store: &Store,
+    cleaner: &Cleaner,
     clock: &dyn Clock,
     mut prepared: Prepared,
 ) -> Result<Outcome, CommitError> {
@@ -119,15 +136,16 @@ pub async fn commit(
         prepared.abort().await;
         return Err(error);
     }
+    let store = cleaner.store();
     let slice = prepared.commit.slice.clone();
     if prepared.files.is_empty() && prepared.rejects.is_none() {
-        return settle(store, clock, &prepared.commit).await;
+        return settle(cleaner, clock, &prepared.commit, prepared.commit.seal()).await;
     }
     match record(store, &prepared.commit).await {
         Ok(None) => {}
         Ok(Some(winner)) => {
             prepared.abort().await;
-            finish(store, &winner).await?;
+            cleaner.finish(&winner).await;
             return Ok(Outcome::Lost);
         }
         Err(error) => {
@@ -136,15 +154,15 @@ pub async fn commit(
         }
     }
     if let Some(winner) = Commit::load(store, &slice).await? {
-        return lose(store, &prepared.commit, &winner).await;
+        return Ok(give_up(cleaner, prepared, &winner).await);
     }
     if let Err(error) = publish(store, &mut prepared).await {
         return match Commit::load(store, &slice).await? {
-            Some(winner) => lose(store, &prepared.commit, &winner).await,
+            Some(winner) => Ok(give_up(cleaner, prepared, &winner).await),
             None => Err(error.into()),
         };
     }
-    settle(store, clock, &prepared.commit).await
+    settle(cleaner, clock, &prepared.commit, prepared.commit.seal()).await
 }
 
 /// Step 3: makes the rejects and the files visible.
@@ -190,18 +208,21 @@ async fn record(store: &Store, commit: &Commit) -> Result<Option<Commit>, Commit
 }
 
 /// Steps 4 and 5 for an attempt whose files are all there.
-async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Outcome, CommitError> {
+async fn settle(
+    cleaner: &Cleaner,
+    clock: &dyn Clock,
+    commit: &Commit,
+    body: Bytes,
+) -> Result<Outcome, CommitError> {
+    let store = cleaner.store();
     let path = paths::commit(&commit.slice);
     let mut last: Option<StoreError> = None;
     for attempt in 0..COMMIT_TRIES {
         if attempt > 0 {
             clock.sleep(COMMIT_PAUSE).await;
         }
-        match store.create(&path, commit.seal()).await {
-            Ok(Creation::Created) => {
-                finish(store, commit).await?;
-                return Ok(Outcome::Committed);
-            }
+        match store.create(&path, body.clone()).await {
+            Ok(Creation::Created) => return win(cleaner, commit, &body).await,
             Ok(Creation::Existed) => {}
             Err(error) => {
                 warn!(slice = %commit.slice, error = &error as &dyn std::error::Error, "the outcome of the commit is unknown; reading it back");
@@ -210,10 +231,9 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
         }
         match Commit::load(store, &commit.slice).await {
             Ok(Some(winner)) if winner.attempt == commit.attempt => {
-                finish(store, &winner).await?;
-                return Ok(Outcome::Committed);
+                return win(cleaner, commit, &body).await;
             }
-            Ok(Some(winner)) => return lose(store, commit, &winner).await,
+            Ok(Some(winner)) => return Ok(lose(cleaner, commit, &winner).await),
             Ok(None) => {}
             Err(CommitError::Store(error)) => last = Some(error),
             Err(error) => return Err(error),
@@ -226,70 +246,38 @@ async fn settle(store: &Store, clock: &dyn Clock, commit: &Commit) -> Result<Out
     })
 }
 
-/// Clears away an attempt of our own after another won.
-async fn lose(store: &Store, own: &Commit, winner: &Commit) -> Result<Outcome, CommitError> {
+/// The commit is ours: it is made durable, then whatever else was tried is cleared away.
+async fn win(cleaner: &Cleaner, commit: &Commit, body: &[u8]) -> Result<Outcome, CommitError> {
+    let path = paths::commit(&commit.slice);
+    cleaner.store().uploads().persist(&path).await?;
+    cleaner.clear(commit).await;
+    Ok(Outcome::Committed(Box::new(Made {
+        commit: commit.clone(),
+        checksum: Checksum::of(body),
+    })))
+}
+
+/// Another won before everything of ours was published.
+async fn give_up(cleaner: &Cleaner, prepared: Prepared, winner: &Commit) -> Outcome {
+    let own = prepared.commit.clone();
+    prepared.abort().await;
+    lose(cleaner, &own, winner).await
+}
+
+/// Clears away an attempt of our own after another won. Its attempt object stays until the commit is
+/// an hour old: a put of ours whose answer was lost may still be on its way.
+async fn lose(cleaner: &Cleaner, own: &Commit, winner: &Commit) -> Outcome {
     info!(slice = %own.slice, attempt = %own.attempt, winner = %winner.attempt, "another attempt won");
-    // A file of ours may still have been on its way when our attempt object was swept. Recorded
-    // again, it is cleared away by the next run should this one die.
-    if let Err(error) = Attempt::put(store, own).await {
-        warn!(slice = %own.slice, error = &error as &dyn std::error::Error, "the lost attempt is not recorded again");
-    }
-    // What was recorded may go again before it is listed: the winner looks for the files first.
-    remove_unnamed(store, own, winner).await?;
-    finish(store, winner).await?;
-    Ok(Outcome::Lost)
-}
-
-/// Step 5: leaves nothing of a committed slice but what its commit names.
-async fn finish(store: &Store, winner: &Commit) -> Result<(), CommitError> {
-    // Whoever made the commit may have died before it was durable, and what is removed now is
-    // needed without it.
-    let commit = paths::commit(&winner.slice);
-    store.uploads().persist(&commit).await?;
-    // First of all: whoever lost and does not know it can publish nothing more that is to be removed.
-    store.uploads().sweep(&winner.slice).await?;
-    let own = paths::attempt(&winner.slice, &winner.attempt);
-    for object in store.list(&paths::attempts_at(&winner.slice)).await? {
-        let is_attempt = matches!(
-            OwnObject::at(object.location.as_ref()),
-            Some(OwnObject::Attempt { .. })
-        );
-        if object.location == own || !is_attempt {
-            continue;
+    let path = paths::commit(&winner.slice);
+    match cleaner.store().uploads().persist(&path).await {
+        Ok(()) => {
+            // Whoever cleared up before us may have taken the attempt object that names our files.
+            cleaner.remove_unnamed(own, winner, &mut Vec::new()).await;
+            cleaner.clear(winner).await;
         }
-        if let Some(attempt) = Attempt::load(store, &object.location).await? {
-            remove_unnamed(store, &attempt.commit, winner).await?;
-            store.delete(&object.location).await?;
-        }
+        Err(error) => cleaner.leave(1, Some(&error)),
     }
-    store.delete(&own).await?;
-    store.uploads().tidy(&winner.slice).await;
-    Ok(())
-}
-
-/// Clears away what attempts at a committed slice have left: step 5 for it. False where the slice
-/// has no commit; then nothing is touched.
-pub async fn clear_up(store: &Store, slice: &str) -> Result<bool, CommitError> {
-    match Commit::load(store, slice).await? {
-        Some(winner) => finish(store, &winner).await.map(|()| true),
-        None => Ok(false),
-    }
-}
-
-/// Removes the files of an attempt that the winning commit does not name.
-async fn remove_unnamed(
-    store: &Store,
-    attempt: &Commit,
-    winner: &Commit,
-) -> Result<(), CommitError> {
-    let named: HashSet<&str> = winner.named_objects().collect();
-    for path in attempt.named_objects().filter(|path| !named.contains(path)) {
-        let path = Path::from(path);
-        store.delete(&path).await?;
-        // The attempt object that names it goes next.
-        store.uploads().persist(&path).await?;
-    }
-    Ok(())
+    Outcome::Lost
 }
 
 #[cfg(test)]

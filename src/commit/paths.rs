@@ -3,6 +3,7 @@
 use object_store::path::Path;
 
 use crate::window::Slice;
+use crate::write::FileName;
 
 /// The folder of everything here.
 pub const FOLDER: &str = "_mdca";
@@ -46,9 +47,19 @@ pub fn attempt(slice: &str, attempt: &str) -> Path {
     Path::from(format!("_mdca/attempts/{slice}/{attempt}.json"))
 }
 
+/// The folder of all rejects.
+pub fn all_rejects() -> Path {
+    Path::from("_mdca/rejects")
+}
+
 /// The rejects of an attempt.
 pub fn rejects(slice: &str, attempt: &str) -> Path {
     Path::from(format!("_mdca/rejects/{slice}-{attempt}.jsonl"))
+}
+
+/// The folder of what was changed of the lake.
+pub fn changes() -> Path {
+    Path::from("_mdca/changes")
 }
 
 /// The folder of all reports.
@@ -63,7 +74,9 @@ pub fn run(run: &str) -> Path {
 
 /// Whether a path is that of a folder. Object stores may show folders as empty objects.
 pub fn is_folder(path: &str) -> bool {
-    const FOLDERS: [&str; 5] = ["commits", "attempts", "rejects", "runs", "staging"];
+    const FOLDERS: [&str; 6] = [
+        "changes", "commits", "attempts", "rejects", "runs", "staging",
+    ];
     let Some(below) = path.strip_prefix(FOLDER) else {
         return false;
     };
@@ -109,6 +122,8 @@ pub enum OwnObject {
         /// The slice.
         slice: String,
     },
+    /// What of the identity was changed later.
+    Change,
     /// The report of a run.
     Run {
         /// The run.
@@ -147,6 +162,11 @@ impl OwnObject {
                     .then(|| slice_named(slice))?
                     .map(|slice| Self::Rejects { slice })
             }
+            "changes" => {
+                let number = name.strip_suffix(".json")?;
+                let is_plain = number.parse::<u64>().is_ok_and(|n| n.to_string() == number);
+                is_plain.then_some(Self::Change)
+            }
             "runs" => {
                 let run = name.strip_suffix(".json")?;
                 is_run_id(run).then(|| Self::Run {
@@ -167,6 +187,14 @@ impl OwnObject {
             }
             _ => None,
         }
+    }
+}
+
+/// The slice whose attempt a file or rejects are of, by the name.
+pub fn slice_of_object(path: &Path) -> Option<String> {
+    match OwnObject::at(path.as_ref()) {
+        Some(OwnObject::Rejects { slice }) => Some(slice),
+        _ => FileName::parse(path.as_ref()).map(|name| name.slice),
     }
 }
 

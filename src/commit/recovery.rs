@@ -1,11 +1,13 @@
 //! What crashed runs left behind, judged by the commits alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use object_store::path::Path;
 use tracing::{debug, info};
 
 use super::body::Attempt;
 use super::paths::OwnObject;
-use super::{Commit, CommitError, Outcome, finish, paths, settle};
+use super::{Cleaner, Commit, CommitError, Made, Outcome, paths, settle};
 use crate::clock::Clock;
 use crate::store::Store;
 
@@ -13,70 +15,112 @@ use crate::store::Store;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Slices whose attempt had all its files and was committed now.
-    pub adopted: Vec<Commit>,
+    pub adopted: Vec<Made>,
     /// Committed slices whose leftovers were cleared away.
     pub finished: u64,
 }
 
-/// Goes through the attempts and unfinished uploads that earlier runs left, as far as `in_window`
-/// says that their slice is this run's business.
+/// Goes through the attempts that earlier runs left, and on a disk through what they had not yet
+/// published, as far as `in_window` says that their slice is this run's business. `committed` are
+/// the slices that had a commit a moment ago.
 ///
 /// An attempt whose slice is committed is cleared away. One without a commit whose files are all
-/// there is adopted: they are made durable and its commit is made now. Any other is left until its
-/// slice is committed.
+/// there, byte for byte, is adopted: they are made durable and its commit is made now. Any other is
+/// left until its slice is committed. What cannot be read is left alone: `verify` names it.
 pub async fn recover(
-    store: &Store,
+    cleaner: &Cleaner,
     clock: &dyn Clock,
+    committed: &BTreeSet<String>,
     in_window: impl Fn(&str) -> bool,
 ) -> Result<Recovered, CommitError> {
+    let store = cleaner.store();
     let mut recovered = Recovered::default();
+    let mut attempts: BTreeMap<String, Vec<Path>> = BTreeMap::new();
     for object in store.list(&paths::attempts()).await? {
-        let Some(OwnObject::Attempt { slice }) = OwnObject::at(object.location.as_ref()) else {
-            continue;
-        };
-        if !in_window(&slice) {
-            debug!(path = %object.location, "left alone: not of this run's window");
+        match OwnObject::at(object.location.as_ref()) {
+            Some(OwnObject::Attempt { slice }) if in_window(&slice) => {
+                attempts.entry(slice).or_default().push(object.location);
+            }
+            _ => debug!(path = %object.location, "left alone: not of this run's window"),
+        }
+    }
+    for (slice, paths) in attempts {
+        if committed.contains(&slice) && cleaner.gave_up() {
+            cleaner.leave(paths.len() as u64, None);
             continue;
         }
-        // What an earlier turn of this loop cleared away is gone.
-        let Some(attempt) = Attempt::load(store, &object.location).await? else {
-            continue;
-        };
-        if let Some(winner) = Commit::load(store, &slice).await? {
-            finish(store, &winner).await?;
-            recovered.finished += 1;
-        } else if has_all_files(store, &attempt.commit).await? {
-            for path in attempt.commit.named_objects() {
-                store.uploads().persist(&Path::from(path)).await?;
+        match cleaner.clear_up(&slice).await {
+            Ok(Some(_)) => recovered.finished += 1,
+            Ok(None) => adopt(cleaner, clock, &paths, &mut recovered).await?,
+            Err(CommitError::Damaged { path, damage }) => {
+                debug!(%path, %damage, "left alone: the commit cannot be read");
             }
-            info!(%slice, attempt = %attempt.commit.attempt, "adopting the files of an earlier run");
-            match settle(store, clock, &attempt.commit).await? {
-                Outcome::Committed => recovered.adopted.push(attempt.commit),
-                Outcome::Lost => recovered.finished += 1,
-            }
+            Err(error) => return Err(error),
         }
     }
     for slice in store.uploads().leftovers().await? {
-        if in_window(&slice) && Commit::load(store, &slice).await?.is_some() {
-            store.uploads().sweep(&slice).await?;
-            store.uploads().tidy(&slice).await;
+        if in_window(&slice)
+            && let Ok(Some(_)) = cleaner.clear_up(&slice).await
+        {
             recovered.finished += 1;
         }
     }
     Ok(recovered)
 }
 
-/// Whether an attempt has files, and all of them are there with their size.
-async fn has_all_files(store: &Store, attempt: &Commit) -> Result<bool, CommitError> {
-    for file in &attempt.files {
-        if store.size(&Path::from(file.path.as_str())).await? != Some(file.bytes) {
-            return Ok(false);
+/// Commits the first of the attempts at a slice without a commit whose files are all there.
+async fn adopt(
+    cleaner: &Cleaner,
+    clock: &dyn Clock,
+    attempts: &[Path],
+    recovered: &mut Recovered,
+) -> Result<(), CommitError> {
+    let store = cleaner.store();
+    for path in attempts {
+        let attempt = match Attempt::load(store, path).await {
+            Ok(Some(attempt)) => attempt,
+            Ok(None) => continue,
+            Err(CommitError::Damaged { path, damage }) => {
+                debug!(%path, %damage, "left alone: the attempt cannot be read");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let Commit {
+            slice, attempt: id, ..
+        } = &attempt.commit;
+        if !has_all_files(store, &attempt.commit).await? {
+            continue;
         }
+        for path in attempt.commit.named_objects() {
+            store.uploads().persist(&Path::from(path)).await?;
+        }
+        info!(%slice, attempt = %id, "adopting the files of an earlier run");
+        match settle(cleaner, clock, &attempt.commit, attempt.body).await? {
+            Outcome::Committed(made) => recovered.adopted.push(*made),
+            Outcome::Lost => recovered.finished += 1,
+        }
+        return Ok(());
     }
-    if let Some(rejects) = &attempt.rejects
-        && store.size(&Path::from(rejects.path.as_str())).await? != Some(rejects.bytes)
-    {
-        return Ok(false);
+    Ok(())
+}
+
+/// Whether an attempt has files, and all of them are there byte for byte, with its rejects.
+async fn has_all_files(store: &Store, attempt: &Commit) -> Result<bool, CommitError> {
+    let files = attempt
+        .files
+        .iter()
+        .map(|file| (&file.path, file.bytes, &file.checksum));
+    let rejects = attempt
+        .rejects
+        .iter()
+        .map(|rejects| (&rejects.path, rejects.bytes, &rejects.checksum));
+    for (path, bytes, checksum) in files.chain(rejects) {
+        let path = Path::from(path.as_str());
+        match store.checksum(&path, bytes).await? {
+            Some((found, Some(sum))) if found == bytes && sum == *checksum => {}
+            _ => return Ok(false),
+        }
     }
     Ok(!attempt.files.is_empty())
 }

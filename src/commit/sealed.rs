@@ -4,12 +4,13 @@
 
 use bytes::Bytes;
 use object_store::path::Path;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use super::CommitError;
-use crate::checksum::Checksum;
+use crate::checksum::{self, Checksum};
 use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::window::format_time;
 
 const MEMBER: &str = ",\"checksum\":\"";
 const TAIL: &str = "\"}\n";
@@ -28,15 +29,15 @@ pub enum Damage {
     /// The checksum does not fit the bytes before it.
     #[error("its checksum does not fit what stands before it: it was changed")]
     Checksum,
-    /// It has another version than the one that this program knows.
-    #[error(
-        "it has version {found}, and this program knows version {known}: use the newer program"
-    )]
-    Version {
-        /// What it says.
+    /// A newer program wrote it. Nothing is wrong with it.
+    #[error("{} wrote it in version {found}, and this program knows version {known}", by(.tool_version.as_ref()))]
+    Newer {
+        /// The version that it says.
         found: u64,
-        /// What this program reads.
+        /// The version that this program knows.
         known: u32,
+        /// The program that wrote it, where it says so.
+        tool_version: Option<String>,
     },
     /// It says something else than it should.
     #[error("it does not say what it should")]
@@ -47,6 +48,46 @@ pub enum Damage {
     /// It names another place or slice than the one where it lies.
     #[error("it belongs elsewhere: it names {0}")]
     Place(String),
+    /// A lake's time begins later than now.
+    #[error(
+        "the lake begins at {}, and by this machine\'s clock it is {} now",
+        format_time(*.begin_ms),
+        format_time(*.now_ms)
+    )]
+    BeginsLater {
+        /// Where it begins.
+        begin_ms: i64,
+        /// Now.
+        now_ms: i64,
+    },
+    /// It names something that an attempt at its slice could not have made.
+    #[error("it names {0}, which is not its own")]
+    NotOwn(String),
+}
+
+fn by(tool_version: Option<&String>) -> String {
+    match tool_version {
+        Some(version) => format!("mdca-lake {version}"),
+        None => "a newer program".to_owned(),
+    }
+}
+
+impl Damage {
+    /// Whether it is none: a newer program wrote the object.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Newer { .. })
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Newer { .. } => "use the newer program; nothing is to be moved or removed",
+            Self::BeginsLater { .. } => {
+                "set this machine's clock; if it is right, restore the object from a copy"
+            }
+            _ => "restore it from a copy, or move it away if it is not the lake's",
+        }
+    }
 }
 
 /// Reads the bytes of an object of at most so many; `None` where there is none.
@@ -69,39 +110,62 @@ pub(super) async fn read(
 
 /// Writes an object that serialises to JSON with at least one member.
 pub(super) fn seal(content: &impl Serialize) -> Bytes {
-    let mut text = serde_json::to_string(content).expect("own types serialise to JSON");
+    seal_text(serde_json::to_string(content).expect("own types serialise to JSON"))
+}
+
+/// Seals the text of a JSON object that has at least one member.
+pub(super) fn seal_text(mut text: String) -> Bytes {
     text.pop();
     let checksum = Checksum::of(text.as_bytes());
     [text.as_str(), MEMBER, &checksum, TAIL].concat().into()
 }
 
-/// Reads a sealed object of a version up to `known`.
+/// Reads a sealed object of a version up to `known`. Members that are not known are passed over.
 pub(super) fn open<T: DeserializeOwned>(bytes: &[u8], known: u32) -> Result<T, Damage> {
     if bytes.is_empty() {
         return Err(Damage::Empty);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| Damage::Checksum)?;
-    let (body, checksum) = text
+    let sealed = text
         .strip_suffix(TAIL)
         .and_then(|rest| rest.rsplit_once(MEMBER))
-        .ok_or(Damage::Unsealed)?;
+        .filter(|(_, checksum)| checksum.starts_with(checksum::PREFIX));
+    let Some((body, checksum)) = sealed else {
+        // A newer program may seal otherwise.
+        return Err(match read_version::<IgnoredAny>(text, known) {
+            Err(newer @ Damage::Newer { .. }) => newer,
+            _ => Damage::Unsealed,
+        });
+    };
     if Checksum::of(body.as_bytes()) != checksum {
         return Err(Damage::Checksum);
     }
-    let whole = format!("{body}}}");
+    read_version(&format!("{body}}}"), known)
+}
+
+/// Reads the text of an object of a version up to `known`.
+pub(super) fn read_version<T: DeserializeOwned>(text: &str, known: u32) -> Result<T, Damage> {
     // The version first: what another one says may not fit. Twice over the text is quicker than once
     // through a tree, and a status reads tens of thousands.
-    let Versioned { version } = serde_json::from_str(&whole).map_err(Damage::Content)?;
-    match version {
-        Some(found) if found > u64::from(known) => Err(Damage::Version { found, known }),
-        _ => serde_json::from_str(&whole).map_err(Damage::Content),
+    let Versioned {
+        version,
+        tool_version,
+    } = serde_json::from_str(text).map_err(Damage::Content)?;
+    if version > u64::from(known) {
+        return Err(Damage::Newer {
+            found: version,
+            known,
+            tool_version,
+        });
     }
+    serde_json::from_str(text).map_err(Damage::Content)
 }
 
 /// What every version has.
 #[derive(Deserialize)]
 struct Versioned {
-    version: Option<u64>,
+    version: u64,
+    tool_version: Option<String>,
 }
 
 #[cfg(test)]
@@ -124,9 +188,21 @@ mod tests {
             }
             assert!(open::<serde_json::Value>(&sealed[..position], 1).is_err());
         }
-        assert!(matches!(
-            open::<serde_json::Value>(&seal(&serde_json::json!({"version": 2})), 1),
-            Err(Damage::Version { found: 2, known: 1 })
-        ));
+    }
+
+    #[test]
+    fn a_newer_version_is_no_damage_however_it_is_sealed() {
+        let newer = serde_json::json!({"version": 2, "tool_version": "7.1.0"});
+        let otherwise = br#"{"version": 2, "tool_version": "7.1.0", "seal": "x"}"#;
+        for bytes in [seal(&newer), Bytes::from_static(otherwise)] {
+            let read = open::<serde_json::Value>(&bytes, 1);
+            let Err(damage @ Damage::Newer { found: 2, .. }) = read else {
+                panic!("{read:?}");
+            };
+            assert!(damage.to_string().contains("mdca-lake 7.1.0"), "{damage}");
+        }
+        let old = Bytes::from_static(br#"{"version": 1, "seal": "x"}"#);
+        let read = open::<serde_json::Value>(&old, 1);
+        assert!(matches!(read, Err(Damage::Unsealed)), "{read:?}");
     }
 }

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use super::*;
 use crate::clock::SystemClock;
 
+const ATTEMPT: &str = "0123456789abcdef";
+
 /// Commits a slice without files that has these counts.
 async fn commit_without_files(counts: SliceCounts) -> (Result<Outcome, CommitError>, bool) {
     let folder = tempfile::tempdir().unwrap();
@@ -12,7 +14,7 @@ async fn commit_without_files(counts: SliceCounts) -> (Result<Outcome, CommitErr
     let prepared = Prepared {
         commit: Commit::new(
             slice.clone(),
-            "k3v9".to_owned(),
+            ATTEMPT.to_owned(),
             "run".to_owned(),
             0,
             1,
@@ -23,7 +25,8 @@ async fn commit_without_files(counts: SliceCounts) -> (Result<Outcome, CommitErr
         files: Vec::new(),
         rejects: None,
     };
-    let outcome = commit(&store, &SystemClock::new(), prepared).await;
+    let cleaner = Cleaner::new(store.clone(), None);
+    let outcome = commit(&cleaner, &SystemClock::new(), prepared).await;
     let is_committed = Commit::load(&store, &slice).await.unwrap().is_some();
     (outcome, is_committed)
 }
@@ -31,7 +34,7 @@ async fn commit_without_files(counts: SliceCounts) -> (Result<Outcome, CommitErr
 #[tokio::test]
 async fn a_slice_without_records_is_committed() {
     let (outcome, is_committed) = commit_without_files(SliceCounts::default()).await;
-    assert_eq!(outcome.unwrap(), Outcome::Committed);
+    assert!(matches!(outcome.unwrap(), Outcome::Committed(_)));
     assert!(is_committed);
 }
 
@@ -107,7 +110,7 @@ async fn what_an_error_in_publishing_left_counts_by_its_size() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::make(folder.path().to_str().unwrap(), None).unwrap();
         let slice = "20261119T1000Z-20261119T1100Z";
-        let path = Path::from(format!("_mdca/rejects/{slice}-k3v9.jsonl"));
+        let path = Path::from(format!("_mdca/rejects/{slice}-{ATTEMPT}.jsonl"));
         let counts = SliceCounts {
             records: 1,
             rejects: [("invalid_json".to_owned(), 1)].into(),
@@ -122,7 +125,7 @@ async fn what_an_error_in_publishing_left_counts_by_its_size() {
         let prepared = Prepared {
             commit: Commit::new(
                 slice.to_owned(),
-                "k3v9".to_owned(),
+                ATTEMPT.to_owned(),
                 "run".to_owned(),
                 0,
                 1,
@@ -137,7 +140,8 @@ async fn what_an_error_in_publishing_left_counts_by_its_size() {
                 leaves,
             })),
         };
-        let outcome = commit(&store, &SystemClock::new(), prepared).await;
+        let cleaner = Cleaner::new(store.clone(), None);
+        let outcome = commit(&cleaner, &SystemClock::new(), prepared).await;
         assert_eq!(outcome.is_ok(), is_whole, "{leaves}: {outcome:?}");
         let is_committed = Commit::load(&store, slice).await.unwrap().is_some();
         assert_eq!(is_committed, is_whole, "{leaves}");

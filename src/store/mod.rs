@@ -36,7 +36,7 @@ use connect::Settings;
 use health::Health;
 use location::Location;
 
-/// Begins uploads, and sweeps those that were left behind.
+/// Begins uploads, and removes what was left behind of them.
 #[async_trait]
 pub trait Uploads: Send + Sync + fmt::Debug {
     /// Begins the upload of the object `target` for one attempt at a slice. Nothing of it can be
@@ -48,12 +48,28 @@ pub trait Uploads: Send + Sync + fmt::Debug {
         attempt: &str,
     ) -> Result<Box<dyn Upload>, StoreError>;
 
-    /// Removes what unfinished uploads of a slice left behind. Called only once the slice is
+    /// Removes what unpublished files of a slice left behind on a disk. Called only once the slice is
     /// committed: an attempt that is still running has lost by then.
-    async fn sweep(&self, slice: &str) -> Result<(), StoreError>;
+    async fn sweep(&self, _slice: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
 
-    /// The slices of which unfinished uploads are left, sorted.
-    async fn leftovers(&self) -> Result<Vec<String>, StoreError>;
+    /// The slices of which such files are left, sorted.
+    async fn leftovers(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// The uploads into object storage that were neither completed nor aborted, as far as the store
+    /// says. They are invisible, and nothing needs them gone.
+    async fn unfinished(&self) -> Vec<UnfinishedUpload> {
+        Vec::new()
+    }
+
+    /// Ends an unfinished upload for good; false where the store refuses. Never one of an object that
+    /// a commit names: some stores then lose the object.
+    async fn abort(&self, _upload: &UnfinishedUpload) -> bool {
+        false
+    }
 
     /// Makes sure that an object that shows, or was removed, is still there or still gone after a
     /// power cut, where that is not certain: the run that made it show died or failed before, or
@@ -70,7 +86,7 @@ pub trait Uploads: Send + Sync + fmt::Debug {
 
     /// Removes the folders that a committed slice no longer needs, where a store has folders.
     /// What cannot be removed is no harm.
-    async fn tidy(&self, slice: &str);
+    async fn tidy(&self, _slice: &str) {}
 }
 
 /// One object on its way into the store, invisible until it is published.
@@ -89,8 +105,8 @@ pub trait Upload: Send {
     /// unknown: look at the store.
     async fn publish(&mut self) -> Result<(), StoreError>;
 
-    /// Gives the upload up and removes what it holds; what cannot be removed is left to
-    /// [`Uploads::sweep`].
+    /// Gives the upload up and removes what it holds, unless it is published. What cannot be removed
+    /// is left to [`Uploads::sweep`] or [`Uploads::abort`].
     async fn abort(&mut self);
 }
 
@@ -235,16 +251,22 @@ impl Store {
         }
     }
 
-    /// The size of an object in bytes; `None` where there is none, or on a disk no regular file.
-    pub async fn size(&self, path: &Path) -> Result<Option<u64>, StoreError> {
+    /// What the store knows of an object, without its bytes; `None` where there is none, or on a disk
+    /// no regular file.
+    pub async fn look(&self, path: &Path) -> Result<Option<ObjectMeta>, StoreError> {
         match self.objects.head(path).await {
-            Ok(meta) => Ok(Some(meta.size)),
+            Ok(meta) => Ok(Some(meta)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => match self.error("look at", path, error) {
                 error if error.kind() == StoreErrorKind::Unfit => Ok(None),
                 error => Err(error),
             },
         }
+    }
+
+    /// The size of an object in bytes; `None` where there is none, or on a disk no regular file.
+    pub async fn size(&self, path: &Path) -> Result<Option<u64>, StoreError> {
+        Ok(self.look(path).await?.map(|meta| meta.size))
     }
 
     /// The size of an object in bytes; where it is the one expected, also `sha256:` with the SHA-256

@@ -4,7 +4,6 @@
 //! An object below [`PART_BYTES`] stays in memory and is one put in `publish`. A larger one is a
 //! multipart upload: `seal` puts its last part, `publish` completes it. Nothing shows in between.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -23,8 +22,8 @@ pub const PART_BYTES: usize = 8 * 1024 * 1024;
 /// does not fit in is uploaded as a single part.
 const MAX_KEPT_BYTES: usize = 32 * 1024 * 1024;
 
-/// Begins uploads into object storage, and sweeps those that were left behind where the store can
-/// list them.
+/// Begins uploads into object storage, and ends those that were left behind where the store can list
+/// them.
 #[derive(Debug)]
 pub struct RemoteUploads {
     objects: Arc<dyn ObjectStore>,
@@ -75,23 +74,6 @@ impl RemoteUploads {
     }
 }
 
-/// The folders that uploads go to.
-const FOLDERS: [&str; 2] = ["activities/", "_mdca/rejects/"];
-
-/// The slice whose attempt an object belongs to, by its name.
-fn slice_of(path: &Path) -> Option<&str> {
-    let (folder, name) = path.as_ref().rsplit_once('/')?;
-    if folder == "_mdca/rejects" {
-        return name
-            .strip_suffix(".jsonl")?
-            .rsplit_once('-')
-            .map(|(slice, _)| slice);
-    }
-    let mut from_the_end = name.strip_suffix(".parquet")?.rsplitn(3, '-');
-    let (_number, _attempt) = (from_the_end.next()?, from_the_end.next()?);
-    from_the_end.next()
-}
-
 #[async_trait]
 impl Uploads for RemoteUploads {
     async fn begin(
@@ -115,56 +97,30 @@ impl Uploads for RemoteUploads {
         }))
     }
 
-    async fn sweep(&self, slice: &str) -> Result<(), StoreError> {
+    async fn unfinished(&self) -> Vec<UnfinishedUpload> {
         let Some(unfinished) = &self.unfinished else {
-            return Ok(());
+            return Vec::new();
         };
-        for upload in self.all(unfinished.as_ref(), slice).await {
-            if slice_of(&upload.path) != Some(slice) {
-                continue;
-            }
-            match unfinished.abort(&upload).await {
-                Ok(()) => debug!(path = %upload.path, "aborted an unfinished upload"),
-                Err(error) => self.cannot_sweep(&error),
+        match unfinished.list().await {
+            Ok(uploads) => uploads,
+            Err(error) => {
+                self.cannot_sweep(&error);
+                Vec::new()
             }
         }
-        Ok(())
     }
 
-    async fn leftovers(&self) -> Result<Vec<String>, StoreError> {
+    async fn abort(&self, upload: &UnfinishedUpload) -> bool {
         let Some(unfinished) = &self.unfinished else {
-            return Ok(Vec::new());
+            return false;
         };
-        let uploads = self.all(unfinished.as_ref(), "").await;
-        let slices: BTreeSet<&str> = uploads
-            .iter()
-            .filter_map(|upload| slice_of(&upload.path))
-            .collect();
-        Ok(slices.into_iter().map(str::to_owned).collect())
-    }
-
-    async fn tidy(&self, _slice: &str) {}
-}
-
-impl RemoteUploads {
-    /// The unfinished uploads of a slice, or of all; none where they cannot be listed.
-    async fn all(&self, unfinished: &dyn Unfinished, slice: &str) -> Vec<UnfinishedUpload> {
-        let mut uploads = Vec::new();
-        for folder in FOLDERS {
-            // The day stands before the slice in a file's path, so files are listed for all days.
-            let beginning = match folder {
-                "_mdca/rejects/" => format!("{folder}{slice}"),
-                _ => folder.to_owned(),
-            };
-            match unfinished.list(&beginning).await {
-                Ok(found) => uploads.extend(found),
-                Err(error) => {
-                    self.cannot_sweep(&error);
-                    break;
-                }
+        match unfinished.abort(upload).await {
+            Ok(()) => true,
+            Err(error) => {
+                self.cannot_sweep(&error);
+                false
             }
         }
-        uploads
     }
 }
 
@@ -286,6 +242,8 @@ impl Upload for RemoteUpload {
             self.objects.put(&self.target, whole).await
         };
         published.map_err(|source| self.failed("publish", source))?;
+        // There is nothing left to abort.
+        self.multipart = None;
         self.waiting.clear();
         Ok(())
     }
@@ -296,36 +254,8 @@ impl Upload for RemoteUpload {
         if let Some(mut multipart) = self.multipart.take()
             && let Err(error) = multipart.abort().await
         {
-            // It is swept once the slice is committed.
+            // Invisible: the bucket's own rule ends it, or `verify --sweep`.
             debug!(object = %self.object, %error, "an upload was not aborted");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_tells_its_slice() {
-        for (path, slice) in [
-            (
-                "activities/event_date=2026-11-19/20261119T1000Z-20261119T1100Z-9f0c-0.parquet",
-                Some("20261119T1000Z-20261119T1100Z"),
-            ),
-            (
-                "_mdca/rejects/20261119T1000Z-20261119T1100Z-9f0c.jsonl",
-                Some("20261119T1000Z-20261119T1100Z"),
-            ),
-            (
-                "activities/event_date=2026-11-19/c-00ff-9f0c-12.parquet",
-                Some("c-00ff"),
-            ),
-            ("activities/x.parquet", None),
-            ("activities/event_date=2026-11-19/a-b.txt", None),
-            ("x", None),
-        ] {
-            assert_eq!(slice_of(&Path::from(path)), slice, "{path}");
         }
     }
 }

@@ -47,8 +47,8 @@ pub enum UnfinishedError {
 /// What a store knows of uploads that were not ended.
 #[async_trait]
 pub trait Unfinished: Send + Sync + fmt::Debug {
-    /// Lists those whose path begins so, relative to the lake's root.
-    async fn list(&self, beginning: &str) -> Result<Vec<UnfinishedUpload>, UnfinishedError>;
+    /// Lists those of the lake.
+    async fn list(&self) -> Result<Vec<UnfinishedUpload>, UnfinishedError>;
 
     /// Ends one for good. One that is gone already is fine.
     async fn abort(&self, upload: &UnfinishedUpload) -> Result<(), UnfinishedError>;
@@ -133,18 +133,16 @@ impl S3Unfinished {
 
 #[async_trait]
 impl Unfinished for S3Unfinished {
-    async fn list(&self, beginning: &str) -> Result<Vec<UnfinishedUpload>, UnfinishedError> {
+    async fn list(&self) -> Result<Vec<UnfinishedUpload>, UnfinishedError> {
         let folder = self.folder();
-        let prefix = format!("{folder}{beginning}");
         let mut found = Vec::new();
         let mut markers = None;
         loop {
-            let page = self.page(&prefix, markers.as_ref()).await?;
+            let page = self.page(&folder, markers.as_ref()).await?;
             for Entry { key, upload_id } in page.uploads {
                 // A store that does not know `prefix` lists everything.
                 let path = key
                     .strip_prefix(&folder)
-                    .filter(|path| path.starts_with(beginning))
                     .and_then(|path| Path::parse(path).ok());
                 found.extend(path.map(|path| UnfinishedUpload {
                     path,

@@ -3,7 +3,9 @@
 use object_store::path::Path;
 use serde::Serialize;
 
+use crate::commit::Damage;
 use crate::commit::paths::OwnObject;
+use crate::error::chain;
 
 /// In which way something is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -17,6 +19,8 @@ pub enum FindingKind {
     Changed,
     /// An object of the lake's own that cannot be read.
     Damaged,
+    /// An object of the lake's own that a newer program wrote. Nothing is wrong with it.
+    Newer,
     /// What it says contradicts the lake, its commit or itself.
     Contradicts,
     /// A whole file of this program that the commit of its slice does not name.
@@ -35,6 +39,7 @@ impl FindingKind {
             Self::Truncated => "truncated",
             Self::Changed => "changed",
             Self::Damaged => "damaged",
+            Self::Newer => "newer",
             Self::Contradicts => "contradicts",
             Self::Unnamed => "unnamed",
             Self::Stray => "stray",
@@ -62,8 +67,9 @@ impl FindingKind {
             (Self::Contradicts, _) => LOST,
             (Self::Unnamed, _) => "verify --sweep removes it",
             (Self::Stray, _) => {
-                "restore the commit of its slice if there was one; else scan the slice, then verify --sweep removes it"
+                "restore _mdca from a copy of the lake; without one, move it away and scan its slice"
             }
+            (Self::Newer, _) => "use the newer program; nothing is to be moved or removed",
             (Self::Foreign, _) => "move it away; nothing here reads or removes it",
         }
     }
@@ -83,6 +89,16 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What is wrong with an object that cannot be read, if anything is.
+    pub(super) fn of_damage(path: &Path, damage: &Damage) -> Self {
+        let what = if damage.is_newer() {
+            FindingKind::Newer
+        } else {
+            FindingKind::Damaged
+        };
+        Self::new(path, what, chain(damage))
+    }
+
     pub(super) fn new(path: &Path, what: FindingKind, detail: String) -> Self {
         Self::named(path.to_string(), what, detail)
     }

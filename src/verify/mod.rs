@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commit::paths::{self, OwnObject};
-use crate::commit::{self, Attempt, Commit, CommitError, Identity, caps};
+use crate::commit::{self, Attempt, Cleaner, Commit, CommitError, Identity, caps};
 use crate::error::{ErrorKind, JobError, chain};
 use crate::partition::PartitionKey;
 use crate::plain_text::{PlainText, json_line};
@@ -70,76 +70,59 @@ pub struct Verification {
     pub rows: u64,
     /// Attempts at slices without a commit, which wait for the next run; no damage.
     pub attempts: u64,
-    /// Committed slices of which unfinished uploads are left; no damage.
-    pub unfinished: Vec<String>,
-    /// What was removed: files that no commit names, and slices whose unfinished uploads were.
+    /// Committed slices at which the work of other attempts is left; no damage.
+    pub unfinished: BTreeSet<String>,
+    /// What was removed: objects that no commit names.
     pub swept: Vec<String>,
     /// Puts into a disk that died at least an hour before the last object of the lake's own was
     /// written; no damage.
     pub dead_puts: Vec<String>,
     /// Files that a system has dropped in the lake; no command reads them, and they are no damage.
     pub ignored: Vec<String>,
+    /// What was to be removed, and could not be.
+    pub not_cleared: u64,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
 }
 
 /// Reads every object that a commit names, and says what no commit names.
-pub async fn verify(store: &Store, depth: Depth, sweep: Sweep) -> Result<Verification, JobError> {
+///
+/// Now is `now_ms`, in milliseconds since the epoch.
+pub async fn verify(
+    store: &Store,
+    depth: Depth,
+    sweep: Sweep,
+    now_ms: i64,
+) -> Result<Verification, JobError> {
     let mut done = Verification {
         lake: store.location().to_owned(),
         deep: depth == Depth::Rows,
         ..Verification::default()
     };
-    let lake = Arc::new(done.read_identity(store).await?);
-    let listed = done.read_names(store, depth).await?;
+    let lake = Arc::new(done.read_identity(store, now_ms).await?);
+    let mut listed = done.read_names(store, depth).await?;
     let mut named = Named::default();
-
-    let commits = commit::load_commits(store, listed.commits).map(|commit| {
-        let (store, lake) = (store.clone(), Arc::clone(&lake));
-        async move {
-            match commit {
-                Ok(commit) => {
-                    let slice = commit.slice.clone();
-                    let check = tokio::spawn(slice::check(store, lake, commit, depth)).await;
-                    let check = check
-                        .unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?;
-                    Ok((slice, Ok(check)))
-                }
-                Err(CommitError::Damaged { path, damage }) => {
-                    let slice = paths::slice_of_commit(&path).unwrap_or_default();
-                    let finding = Finding::new(&path, FindingKind::Damaged, chain(&damage));
-                    Ok((slice, Err(finding)))
-                }
-                Err(error) => Err(JobError::from(error)),
-            }
-        }
-    });
-    let mut checks = commits.buffer_unordered(SLICES);
-    while let Some((slice, check)) = checks.try_next().await? {
-        match check {
-            Ok(check) => {
-                done.take(&check);
-                named.objects.extend(check.named);
-                named.committed.insert(slice);
-            }
-            Err(finding) => {
-                done.commits += 1;
-                done.findings.push(finding);
-                named.unreadable.insert(slice);
-            }
-        }
-    }
+    let commits = std::mem::take(&mut listed.commits);
+    done.read_commits(store, lake, commits, depth, &mut named)
+        .await?;
     done.read_attempts(store, &listed.attempts, &mut named)
+        .await?;
+    let is_writable = done.read_changes(store).await?;
+    let sweeper = match sweep {
+        Sweep::Unnamed if is_writable => Some(Cleaner::new(store.clone(), listed.newest)),
+        _ => None,
+    };
+    done.judge_unfinished(store, &listed, &mut named, sweeper.as_ref())
         .await?;
     let files = listed.files.into_iter().chain(listed.rejects);
     for (path, slice) in files.filter(|(path, _)| !named.objects.contains(path.as_ref())) {
-        done.judge_unnamed(store, path, &slice, &named, sweep)
+        done.judge_unnamed(store, path, &slice, &named, sweeper.as_ref())
             .await?;
     }
-    done.judge_unfinished(store, &named, sweep).await?;
-    done.judge_puts(store, &listed.puts, listed.newest, sweep)
-        .await?;
+    done.judge_puts(&listed.puts, listed.newest, sweeper.as_ref())
+        .await;
     done.name_strangers(store).await?;
+    done.not_cleared = sweeper.map_or(0, |sweeper| sweeper.not_cleared());
     done.findings.sort();
     done.findings.dedup();
     Ok(done)
@@ -157,18 +140,34 @@ struct Names {
     rejects: Vec<(Path, String)>,
     /// Objects on their way, and when they were last written.
     puts: Vec<(Path, DateTime<Utc>)>,
+    /// Files that are not published, and their slices.
+    staged: Vec<(Path, String)>,
     /// When the newest of the lake's own objects was written, by the store's clock.
     newest: Option<DateTime<Utc>>,
 }
 
-/// What the commits, and the attempts that wait, name.
+impl Names {
+    /// Whether an object was there when the lake was listed.
+    fn has(&self, object: &Path) -> bool {
+        let files = self.files.iter().chain(&self.rejects).chain(&self.staged);
+        let mut all = files.map(|(path, _)| path).chain(&self.attempts);
+        all.any(|path| path == object)
+    }
+}
+
+/// What the commits, and the attempts, name.
 #[derive(Default)]
 struct Named {
+    /// Objects that a commit names, or an attempt that may still become one.
     objects: BTreeSet<String>,
     /// Slices whose commit was read.
     committed: BTreeSet<String>,
-    /// Slices whose commit is there and cannot be read.
+    /// Slices of which a commit or an attempt is there and cannot be read.
     unreadable: BTreeSet<String>,
+    /// Committed slices at which other attempts are recorded.
+    lost: BTreeSet<String>,
+    /// What those name.
+    of_lost: BTreeSet<String>,
 }
 
 impl Verification {
@@ -177,9 +176,12 @@ impl Verification {
     }
 
     /// What the lake is of, as far as that can be read.
-    async fn read_identity(&mut self, store: &Store) -> Result<Lake, JobError> {
+    async fn read_identity(&mut self, store: &Store, now_ms: i64) -> Result<Lake, JobError> {
         match Identity::load_if_lake(store).await {
             Ok(Some(identity)) => {
+                if let Err(CommitError::Damaged { path, damage }) = identity.check_begin(now_ms) {
+                    self.findings.push(Finding::of_damage(&path, &damage));
+                }
                 let (lake, flaws) = Lake::of(&identity);
                 for flaw in flaws {
                     self.find(&paths::identity(), FindingKind::Contradicts, flaw);
@@ -188,11 +190,11 @@ impl Verification {
             }
             Ok(None) => Err(no_lake(store)),
             Err(CommitError::Damaged { path, damage }) => {
-                self.find(&path, FindingKind::Damaged, chain(&damage));
+                self.findings.push(Finding::of_damage(&path, &damage));
                 Ok(Lake::default())
             }
-            Err(CommitError::IdentityMissing { path }) => {
-                self.find(&path, FindingKind::Missing, "slices are committed");
+            Err(CommitError::IdentityMissing { path, found }) => {
+                self.find(&path, FindingKind::Missing, format!("{found} is there"));
                 Ok(Lake::default())
             }
             Err(error) => Err(error.into()),
@@ -223,7 +225,8 @@ impl Verification {
             let path = object.location;
             listed.newest = listed.newest.max(Some(object.last_modified));
             match OwnObject::at(path.as_ref()) {
-                Some(OwnObject::Identity | OwnObject::Staged { .. }) => {}
+                Some(OwnObject::Identity | OwnObject::Change) => {}
+                Some(OwnObject::Staged { slice }) => listed.staged.push((path, slice)),
                 Some(OwnObject::Put) => listed.puts.push((path, object.last_modified)),
                 Some(OwnObject::Commit { slice }) => {
                     listed.commits.insert(slice);
@@ -253,24 +256,23 @@ impl Verification {
     /// Puts that have not ended. The young ones may be somebody's who is at work.
     async fn judge_puts(
         &mut self,
-        store: &Store,
         puts: &[(Path, DateTime<Utc>)],
         newest: Option<DateTime<Utc>>,
-        sweep: Sweep,
-    ) -> Result<(), JobError> {
+        sweeper: Option<&Cleaner>,
+    ) {
         for (path, written) in puts {
             if newest.is_none_or(|newest| newest - *written < DEAD_AFTER) {
                 continue;
             }
-            match sweep {
-                Sweep::Never => self.dead_puts.push(path.to_string()),
-                Sweep::Unnamed => {
-                    store.delete(path).await?;
-                    self.swept.push(path.to_string());
+            match sweeper {
+                None => self.dead_puts.push(path.to_string()),
+                Some(sweeper) => {
+                    if sweeper.remove(path).await {
+                        self.swept.push(path.to_string());
+                    }
                 }
             }
         }
-        Ok(())
     }
 
     /// What is no object and was not found to be wrong so far.
@@ -293,6 +295,18 @@ impl Verification {
             self.findings.push(Finding::named(path, what, is));
         }
         Ok(())
+    }
+
+    /// Whether nothing of the lake was changed in a way that only a newer program understands.
+    async fn read_changes(&mut self, store: &Store) -> Result<bool, JobError> {
+        match commit::check_writable(store).await {
+            Ok(()) => Ok(true),
+            Err(CommitError::Damaged { path, damage }) => {
+                self.findings.push(Finding::of_damage(&path, &damage));
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A report carries no checksum: it is whole if it is JSON and of its run.
@@ -333,7 +347,54 @@ impl Verification {
         self.findings.extend(check.findings.iter().cloned());
     }
 
-    /// Reads the attempts. Those at slices without a commit wait: what they name is theirs.
+    /// Reads the commits, and what each of them names.
+    async fn read_commits(
+        &mut self,
+        store: &Store,
+        lake: Arc<Lake>,
+        slices: BTreeSet<String>,
+        depth: Depth,
+        named: &mut Named,
+    ) -> Result<(), JobError> {
+        let commits = commit::load_commits(store, slices).map(|commit| {
+            let (store, lake) = (store.clone(), Arc::clone(&lake));
+            async move {
+                match commit {
+                    Ok(commit) => {
+                        let slice = commit.slice.clone();
+                        let check = tokio::spawn(slice::check(store, lake, commit, depth)).await;
+                        let check = check
+                            .unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?;
+                        Ok((slice, Ok(check)))
+                    }
+                    Err(CommitError::Damaged { path, damage }) => {
+                        let slice = paths::slice_of_commit(&path).unwrap_or_default();
+                        Ok((slice, Err(Finding::of_damage(&path, &damage))))
+                    }
+                    Err(error) => Err(JobError::from(error)),
+                }
+            }
+        });
+        let mut checks = commits.buffer_unordered(SLICES);
+        while let Some((slice, check)) = checks.try_next().await? {
+            match check {
+                Ok(check) => {
+                    self.take(&check);
+                    named.objects.extend(check.named);
+                    named.committed.insert(slice);
+                }
+                Err(finding) => {
+                    self.commits += 1;
+                    self.findings.push(finding);
+                    named.unreadable.insert(slice);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the attempts. Those at slices without a commit wait: what they name is theirs. The
+    /// others have lost, and what they name is cleared up by the next run.
     async fn read_attempts(
         &mut self,
         store: &Store,
@@ -342,19 +403,86 @@ impl Verification {
     ) -> Result<(), JobError> {
         for path in attempts {
             match Attempt::load(store, path).await {
-                Ok(Some(attempt)) if !named.committed.contains(&attempt.commit.slice) => {
-                    self.attempts += 1;
-                    let objects = attempt.commit.named_objects().map(str::to_owned);
-                    named.objects.extend(objects);
+                Ok(Some(Attempt { commit, .. })) => {
+                    let objects = commit.named_objects().map(str::to_owned);
+                    if named.committed.contains(&commit.slice) {
+                        named.of_lost.extend(objects);
+                        named.lost.insert(commit.slice);
+                    } else {
+                        self.attempts += 1;
+                        named.objects.extend(objects);
+                    }
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(CommitError::Damaged { path, damage }) => {
-                    self.find(&path, FindingKind::Damaged, chain(&damage));
+                    self.findings.push(Finding::of_damage(&path, &damage));
+                    if let Some(OwnObject::Attempt { slice }) = OwnObject::at(path.as_ref())
+                        && damage.is_newer()
+                    {
+                        named.unreadable.insert(slice);
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// The work of other attempts at slices that are committed.
+    async fn judge_unfinished(
+        &mut self,
+        store: &Store,
+        listed: &Names,
+        named: &mut Named,
+        sweeper: Option<&Cleaner>,
+    ) -> Result<(), JobError> {
+        let mut slices = std::mem::take(&mut named.lost);
+        let left = store.uploads().leftovers().await?.into_iter();
+        slices.extend(left.filter(|slice| named.committed.contains(slice)));
+        for slice in slices {
+            if let Some(sweeper) = sweeper {
+                match sweeper.clear_up(&slice).await {
+                    Ok(removed) => self.sweep_listed(listed, &slice, removed.unwrap_or_default()),
+                    // Said of the commit already.
+                    Err(CommitError::Damaged { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                // Attempts stay until the commit is an hour old.
+                if store.list(&paths::attempts_at(&slice)).await?.is_empty() {
+                    continue;
+                }
+            }
+            self.unfinished.insert(slice);
+        }
+        self.judge_uploads(store, named, sweeper).await;
+        Ok(())
+    }
+
+    /// Takes note of what was removed of a slice, as far as it was there.
+    fn sweep_listed(&mut self, listed: &Names, slice: &str, removed: Vec<Path>) {
+        let staged = listed.staged.iter().filter(|(_, of)| of == slice);
+        let removed = removed.into_iter().filter(|path| listed.has(path));
+        let all = removed.chain(staged.map(|(path, _)| path.clone()));
+        self.swept.extend(all.map(|path| path.to_string()));
+    }
+
+    /// Unfinished uploads into object storage, of slices that are committed. Those of an object that
+    /// the commit names are left: some stores lose the object with them.
+    async fn judge_uploads(&mut self, store: &Store, named: &Named, sweeper: Option<&Cleaner>) {
+        for upload in store.uploads().unfinished().await {
+            let Some(slice) = paths::slice_of_object(&upload.path) else {
+                continue;
+            };
+            if !named.committed.contains(&slice) || named.objects.contains(upload.path.as_ref()) {
+                continue;
+            }
+            if sweeper.is_some() && store.uploads().abort(&upload).await {
+                self.swept
+                    .push(format!("an unfinished upload of {}", upload.path));
+            } else {
+                self.unfinished.insert(slice);
+            }
+        }
     }
 
     /// A file or rejects of this program by name, which nothing read so far names.
@@ -364,10 +492,11 @@ impl Verification {
         path: Path,
         slice: &str,
         named: &Named,
-        sweep: Sweep,
+        sweeper: Option<&Cleaner>,
     ) -> Result<(), JobError> {
         // What was there a moment ago may have been cleared away, or be committed by now.
         if named.unreadable.contains(slice)
+            || named.of_lost.contains(path.as_ref()) && sweeper.is_none()
             || store.size(&path).await?.is_none()
             || is_attempted(store, &path, slice).await?
         {
@@ -375,15 +504,18 @@ impl Verification {
         }
         match Commit::load(store, slice).await {
             Ok(Some(commit)) if commit.named_objects().any(|named| named == path.as_ref()) => {}
-            Ok(Some(_)) if sweep == Sweep::Unnamed => {
-                store.delete(&path).await?;
-                self.swept.push(path.to_string());
-            }
-            Ok(Some(_)) => self.find(
-                &path,
-                FindingKind::Unnamed,
-                format!("slice {slice} is committed without it"),
-            ),
+            Ok(Some(_)) => match sweeper {
+                Some(sweeper) => {
+                    if sweeper.remove(&path).await {
+                        self.swept.push(path.to_string());
+                    }
+                }
+                None => self.find(
+                    &path,
+                    FindingKind::Unnamed,
+                    format!("slice {slice} is committed without it"),
+                ),
+            },
             Ok(None) => self.find(
                 &path,
                 FindingKind::Stray,
@@ -396,37 +528,18 @@ impl Verification {
         Ok(())
     }
 
-    /// Unfinished uploads and attempts of slices that are committed.
-    async fn judge_unfinished(
-        &mut self,
-        store: &Store,
-        named: &Named,
-        sweep: Sweep,
-    ) -> Result<(), JobError> {
-        for slice in store.uploads().leftovers().await? {
-            if !named.committed.contains(&slice) {
-                continue;
-            }
-            if sweep == Sweep::Never {
-                self.unfinished.push(slice);
-                continue;
-            }
-            match commit::clear_up(store, &slice).await {
-                Ok(_) => self.swept.push(format!("unfinished uploads of {slice}")),
-                // Said of the attempt already.
-                Err(CommitError::Damaged { .. }) => self.unfinished.push(slice),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// The exit code: damage is a matter of the data.
+    /// The exit code: damage is a matter of the data, what could not be removed of the store, and what
+    /// only a newer program can read of usage.
     pub fn exit_code(&self) -> u8 {
-        if self.findings.is_empty() {
+        let is_damage = |finding: &Finding| finding.what != FindingKind::Newer;
+        if self.not_cleared > 0 {
+            ErrorKind::Storage.exit_code()
+        } else if self.findings.iter().any(is_damage) {
+            ErrorKind::Data.exit_code()
+        } else if self.findings.is_empty() {
             0
         } else {
-            ErrorKind::Data.exit_code()
+            ErrorKind::Usage.exit_code()
         }
     }
 
@@ -467,7 +580,7 @@ impl Verification {
         for slice in &self.unfinished {
             writeln!(
                 o,
-                "unfinished  uploads of {slice}, which is committed: the next scan of it or verify --sweep removes them"
+                "unfinished  work at {slice}, which is committed: once the commit is an hour old the next scan of it or verify --sweep removes it"
             )?;
         }
         for path in &self.dead_puts {
@@ -484,6 +597,13 @@ impl Verification {
         }
         for what in &self.swept {
             writeln!(o, "removed     {what}")?;
+        }
+        if self.not_cleared > 0 {
+            writeln!(
+                o,
+                "left        {} objects that could not be removed",
+                self.not_cleared
+            )?;
         }
         for Finding {
             path,
@@ -503,21 +623,21 @@ impl Verification {
     }
 }
 
-/// Whether an attempt that is recorded names an object.
+/// Whether an attempt that is recorded names an object, at a slice that is not committed: of one that
+/// is, the commit decides.
 async fn is_attempted(store: &Store, object: &Path, slice: &str) -> Result<bool, JobError> {
     for attempt in store.list(&paths::attempts_at(slice)).await? {
-        match Attempt::load(store, &attempt.location).await {
+        let may_name = match Attempt::load(store, &attempt.location).await {
             Ok(Some(attempt)) => {
-                let is_it = |named: &str| named == object.as_ref();
-                // A committed slice has no use for attempts: its commit decides.
-                if attempt.commit.named_objects().any(is_it)
-                    && Commit::load(store, slice).await?.is_none()
-                {
-                    return Ok(true);
-                }
+                let mut named = attempt.commit.named_objects();
+                named.any(|named| named == object.as_ref())
             }
-            Ok(None) | Err(CommitError::Damaged { .. }) => {}
+            Ok(None) => false,
+            Err(CommitError::Damaged { damage, .. }) => damage.is_newer(),
             Err(error) => return Err(error.into()),
+        };
+        if may_name && !matches!(Commit::load(store, slice).await, Ok(Some(_))) {
+            return Ok(true);
         }
     }
     Ok(false)

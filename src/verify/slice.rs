@@ -11,7 +11,6 @@ use crate::scan::ClockField;
 use crate::schema::{self, CREATED, TIMESTAMP};
 use crate::store::{Store, StoreErrorKind};
 use crate::window::{Slice, SliceLength, TimeWindow};
-use crate::write::FileName;
 
 /// What the identity says that every slice has to fit; nothing where it cannot be read.
 #[derive(Debug, Default)]
@@ -165,7 +164,6 @@ pub(super) async fn check(
 fn flaws_of_commit(lake: &Lake, commit: &Commit) -> Vec<String> {
     let Commit {
         slice,
-        attempt,
         schema_version,
         files,
         rejects,
@@ -196,18 +194,6 @@ fn flaws_of_commit(lake: &Lake, commit: &Commit) -> Vec<String> {
         flaws.push(format!(
             "it counts {rejected} rejects, and {lines} in its rejects file"
         ));
-    }
-    for file in files {
-        let is_own = FileName::parse(&file.path)
-            .is_some_and(|name| name.slice == *slice && name.attempt == *attempt);
-        if !is_own {
-            flaws.push(format!("it names {}, which is not its own", file.path));
-        }
-    }
-    if let Some(rejects) = rejects
-        && rejects.path != paths::rejects(slice, attempt).as_ref()
-    {
-        flaws.push(format!("it names {}, which is not its own", rejects.path));
     }
     flaws
 }

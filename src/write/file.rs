@@ -17,7 +17,6 @@ use crate::store::{StoreError, Upload};
 
 /// What a commit says about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FileEntry {
     /// Where it is, relative to the lake's root.
     pub path: String,

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use mdca_lake::report::RunReport;
+use mdca_lake::verify::Sweep;
 use mdca_sim::{At, Fault, What};
 
+use crate::support::bucket::{LARGE_PARTS, SMALL_PARTS};
 use crate::support::faulty::{Call, Fate, Gate};
 use crate::support::scenario::{Scenario, Story, assert_same};
 
@@ -16,6 +18,18 @@ enum Home {
     Disk,
     /// In object storage, in memory: each request counts, those of an upload too.
     Bucket,
+    /// The same with parts so large that every file is a plain put.
+    Puts,
+}
+
+impl Home {
+    fn part_bytes(self) -> Option<usize> {
+        match self {
+            Self::Disk => None,
+            Self::Bucket => Some(SMALL_PARTS),
+            Self::Puts => Some(LARGE_PARTS),
+        }
+    }
 }
 
 /// The record that the service hands out as `null`.
@@ -31,7 +45,7 @@ async fn story(home: Home) -> Story {
     scenario
         .activities(40)
         .page_cap(15)
-        .in_bucket(home == Home::Bucket)
+        .with_parts(home.part_bytes())
         .fault(Fault::new(At::Record(REJECT), What::null_row()).always())
         .flags(&["--parallel", "1", "--requests-per-minute", "0"])
         .start()
@@ -65,7 +79,7 @@ async fn expect_mended(story: &Story, what: &str) -> RunReport {
         println!("{what}");
     }
     assert_same(&found, &expected);
-    story.expect_clean().await;
+    story.expect_clean_in_an_hour().await;
     report
 }
 
@@ -78,16 +92,10 @@ async fn calls_of_a_whole_run(home: Home) -> Vec<Call> {
     assert!(report.files > 2, "rows of several days");
     let calls = gate.calls();
     if home == Home::Bucket {
-        for verb in [
-            "begin",
-            "put part",
-            "complete",
-            "put",
-            "create",
-            "list uploads",
-        ] {
+        for verb in ["begin", "put part", "complete", "put", "create"] {
             assert!(calls.iter().any(|call| call.verb == verb), "no {verb}");
         }
+        assert!(!calls.iter().any(|call| call.verb == "list uploads"));
         let of_rejects = |call: &&Call| call.path.starts_with("_mdca/rejects/");
         assert!(
             calls
@@ -208,6 +216,75 @@ async fn fails_for_good(home: Home) {
     );
 }
 
+/// A put of the dead lands before the next run, after it, or when even an hour later nobody expects
+/// it any more: then `verify` names it, and sweeps it.
+async fn lands_late(home: Home) {
+    let calls = calls_of_a_whole_run(home).await;
+    let puts = |call: &&Call| matches!(call.verb, "put" | "create" | "complete");
+    let (mut landed, mut swept) = (0, 0);
+    for call in calls.iter().filter(puts) {
+        for runs_before in 0..3 {
+            let story = story(home).await;
+            let gate = Gate::new(at(call.index, Fate::DieLate));
+            let what = format!("{call} lands after {runs_before} runs");
+            assert!(run(&story, &gate).await.is_none(), "{what}: it lives");
+            for _ in 0..runs_before {
+                assert_eq!(story.scan(&[]).await.exit_code, 0, "{what}");
+                if runs_before == 2 {
+                    story.an_hour_passes().await;
+                }
+            }
+            landed += gate.land().await;
+            if runs_before == 2 {
+                story.verify(Sweep::Unnamed).await;
+                swept += 1;
+            }
+            expect_mended(&story, &what).await;
+        }
+    }
+    println!("{home:?}: {landed} puts landed late, {swept} of them when nobody expected them");
+    assert!(landed > 30);
+}
+
+/// Nothing can be removed: no slice fails, and it is said how much stays.
+async fn nothing_can_be_removed(home: Home) {
+    let calls = calls_of_a_whole_run(home).await;
+    let is_published = |call: &&Call| {
+        call.verb == "publish" || call.verb == "complete" || call.path.starts_with("activities/")
+    };
+    let last = calls.iter().rfind(is_published).unwrap();
+    let story = story(home).await;
+    assert!(
+        run(&story, &Gate::new(at(last.index, Fate::Die)))
+            .await
+            .is_none()
+    );
+    let denying = || {
+        Gate::new(|call| match call.verb {
+            "delete" => Fate::Deny,
+            _ => Fate::Pass,
+        })
+    };
+    for committed in [1, 0] {
+        let gate = denying();
+        let report = run(&story, &gate).await.unwrap();
+        assert_eq!(
+            (report.exit_code, report.slices.committed),
+            (0, committed),
+            "{}",
+            report.to_text()
+        );
+        let denied = gate
+            .calls()
+            .iter()
+            .filter(|call| call.verb == "delete")
+            .count();
+        assert!(denied > 1);
+        assert_eq!(report.not_cleared, denied as u64, "{}", report.to_text());
+    }
+    expect_mended(&story, "deletes are allowed again").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_dies_before_or_after_any_call_is_completed_by_the_next_on_a_disk() {
     dies_anywhere(Home::Disk).await;
@@ -249,4 +326,27 @@ async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_com
 async fn a_store_that_fails_from_any_call_on_leaves_a_lake_that_the_next_run_completes_in_object_storage()
  {
     fails_for_good(Home::Bucket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_files_are_plain_puts_that_dies_anywhere_is_completed_by_the_next() {
+    dies_anywhere(Home::Puts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_lands_after_its_run_has_died_is_cleared_away() {
+    lands_late(Home::Bucket).await;
+    lands_late(Home::Puts).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_can_be_removed_slices_are_committed_all_the_same() {
+    for home in [Home::Disk, Home::Bucket, Home::Puts] {
+        nothing_can_be_removed(home).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_at_any_call_of_a_run_whose_files_are_plain_puts_is_said_or_survived() {
+    fails_anywhere(Home::Puts).await;
 }

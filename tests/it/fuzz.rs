@@ -4,7 +4,7 @@
 //! get past the first check. `MDCA_FUZZ_CASES` sets how many of each are tried, `MDCA_FUZZ_SEED`
 //! which; both are printed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use mdca_lake::cli::{Cli, Command};
 use mdca_lake::commit::paths::{self, OwnObject};
-use mdca_lake::commit::{self, Attempt, Commit, Identity};
+use mdca_lake::commit::{self, Attempt, Cleaner, Commit, Identity};
 use mdca_lake::config::{Environment, ScanConfig};
 use mdca_lake::decode::{Ingest, PageDecoder, RejectReason};
 use mdca_lake::fingerprint::fingerprint;
@@ -34,6 +34,8 @@ use serde_json::{Value, json};
 
 use crate::support::scenario::{Scenario, Story, expect_conserved};
 use crate::support::sealed;
+
+const NOW_MS: i64 = 1_795_176_000_000;
 
 /// No single input takes longer, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -575,14 +577,15 @@ fn whatever_a_sealed_object_says_it_is_read_or_refused() {
         small_lake(folder.path(), &commit, &identity, &attempt);
         runtime.block_on(async {
             let store = Store::open(folder.path().to_str().unwrap()).unwrap();
-            if let Ok(done) = verify::verify(&store, Depth::Rows, Sweep::Unnamed).await {
-                assert_eq!(done.exit_code(), 5, "its files are missing");
+            if let Ok(done) = verify::verify(&store, Depth::Rows, Sweep::Unnamed, NOW_MS).await {
+                assert_ne!(done.exit_code(), 0, "its files are missing");
             }
-            if let Ok(status) = status::read(&store).await {
+            if let Ok(status) = status::read(&store, NOW_MS).await {
                 status.to_text();
             }
-            let clock = crate::support::clock::TestClock::at(1_795_176_000_000);
-            let _ = commit::recover(&store, &clock, |_| true).await;
+            let clock = crate::support::clock::TestClock::at(NOW_MS);
+            let cleaner = Cleaner::new(store.clone(), None);
+            let _ = commit::recover(&cleaner, &clock, &BTreeSet::new(), |_| true).await;
         });
     });
 }

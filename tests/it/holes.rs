@@ -63,7 +63,7 @@ async fn expect_holes(story: &Story, report: &RunReport, records: &[u64]) {
         }
     }
     assert_eq!(named, holes);
-    let status = status::read(&story.store()).await.unwrap();
+    let status = status::read(&story.store(), story.now_ms()).await.unwrap();
     assert_eq!(status.gaps.len(), holes.len(), "{}", status.to_text());
     assert!(status.gaps.iter().all(|gap| gap.reason.is_some()));
 

@@ -110,17 +110,14 @@ fn plan(mut random: fastrand::Rng) -> impl FnMut(&Call) -> Fate + Send + 'static
     let dies_at = random.bool().then(|| random.usize(..50));
     move |call| {
         if Some(call.index) == dies_at {
-            return if random.bool() {
-                Fate::Die
-            } else {
-                Fate::DieAfter
-            };
+            return [Fate::Die, Fate::DieAfter, Fate::DieLate][random.usize(..3)];
         }
         if random.u32(..1_000) >= trouble_per_mille {
             return Fate::Pass;
         }
-        match random.u32(..5) {
+        match random.u32(..6) {
             0 => Fate::Refuse,
+            5 => Fate::Deny,
             1 | 2 => Fate::LoseAnswer,
             3 => Fate::Conflict,
             _ => Fate::CutBody,
@@ -155,8 +152,17 @@ fn world(seed: u64, tally: &Tally) {
             scenario = scenario.fault(trouble(&mut random));
         }
         let story = scenario.start().await;
+        let mut late = Vec::new();
         for _ in 0..random.u32(1..4) {
-            at_once(&story, &mut random, tally).await;
+            let gates = at_once(&story, &mut random, tally).await;
+            // What the dead had sent lands now or after everything.
+            for gate in gates {
+                if random.bool() {
+                    tally.count("late puts", gate.land().await as u64);
+                } else {
+                    late.push(gate);
+                }
+            }
         }
         // Undisturbed by the store; what is left of the service's troubles may still come.
         let report = story.scan(&[]).await;
@@ -168,7 +174,11 @@ fn world(seed: u64, tally: &Tally) {
         found.dedup();
         assert_same(&found, &story.expected_ids());
         assert_eq!((rows - found.len()) as u64, kept_twice(&story).await);
-        story.expect_clean().await;
+        for gate in late {
+            tally.count("very late puts", gate.land().await as u64);
+        }
+        story.expect_clean_in_an_hour().await;
+        assert_eq!(story.visible_ids().await.len(), rows);
         let again = story.scan(&[]).await;
         assert_eq!(
             (again.exit_code, again.requests),
@@ -194,7 +204,7 @@ async fn kept_twice(story: &Story) -> u64 {
 }
 
 /// One to three runs over the lake, taking turns.
-async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) {
+async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) -> Vec<Arc<Gate>> {
     let runs = random.usize(1..4);
     let turns = Turns::new(random.u64(..), 0..runs);
     let gates: Vec<_> = (0..runs)
@@ -233,8 +243,10 @@ async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) {
         );
         tally.count("lost attempts", report.slices.lost_attempts);
         tally.count("adopted attempts", report.slices.adopted);
+        tally.count("objects that could not be removed", report.not_cleared);
         tally.count("service retries", report.retries.values().sum());
     }
     let calls: usize = gates.iter().map(|gate| gate.calls().len()).sum();
     tally.count("calls on the store", calls as u64);
+    gates
 }

@@ -85,11 +85,14 @@ fn help_of_every_command() {
 async fn report_of_a_run() {
     let (story, report) = tiny().await;
     let memory = report.peak_memory_bytes.unwrap_or_default();
-    let machine = [
+    let mut machine = vec![
         (format!("{} MiB", memory / (1024 * 1024)), "<memory> MiB"),
         (memory.to_string(), "\"<memory>\""),
         (report.bytes_out.to_string(), "\"<bytes>\""),
     ];
+    for commit in &report.commits {
+        machine.push((commit.sha256.clone(), "<sha256>"));
+    }
     insta::assert_snapshot!(
         "report",
         told(&story, &report.to_text(), &report.to_json(), &machine)
@@ -100,7 +103,7 @@ async fn report_of_a_run() {
 async fn status_of_a_lake() {
     let (story, report) = tiny().await;
     let lake = Store::open(story.lake().to_str().unwrap()).unwrap();
-    let mut status = status::read(&lake).await.unwrap();
+    let mut status = status::read(&lake, story.now_ms()).await.unwrap();
     // The report has a snapshot of its own.
     for run in &mut status.runs {
         run.as_object_mut()
@@ -125,7 +128,7 @@ async fn status_of_a_lake() {
 async fn verification_of_a_lake() {
     let (story, _) = tiny().await;
     let lake = Store::open(story.lake().to_str().unwrap()).unwrap();
-    let whole = verify::verify(&lake, Depth::Rows, Sweep::Never)
+    let whole = verify::verify(&lake, Depth::Rows, Sweep::Never, story.now_ms())
         .await
         .unwrap();
     fs::remove_file(files_below(&story.lake().join("activities")).remove(0)).unwrap();
@@ -135,7 +138,7 @@ async fn verification_of_a_lake() {
         "",
     )
     .unwrap();
-    let harmed = verify::verify(&lake, Depth::Rows, Sweep::Never)
+    let harmed = verify::verify(&lake, Depth::Rows, Sweep::Never, story.now_ms())
         .await
         .unwrap();
     let text = format!("{}\n{}", whole.to_text(), harmed.to_text());

@@ -56,6 +56,17 @@ impl Place {
         !matches!(&self.kind, Kind::Server(reached, _) if reached.server != Server::Rgw)
     }
 
+    /// Removes what was begun of a slice and not ended: as clearing up does on a disk, and as verify
+    /// does in object storage.
+    async fn sweep(&self, slice: &str) {
+        self.store.uploads().sweep(slice).await.unwrap();
+        for upload in self.store.uploads().unfinished().await {
+            if upload.path.as_ref().contains(slice) {
+                assert!(self.store.uploads().abort(&upload).await);
+            }
+        }
+    }
+
     async fn begin(&self, slice: &str, attempt: &str) -> (Path, Box<dyn Upload>) {
         let path = Path::from(format!(
             "activities/event_date=2026-11-19/{slice}-{attempt}-0.parquet"
@@ -324,18 +335,23 @@ async fn what_a_dead_process_was_uploading_is_swept_with_its_slice_alone() {
         if !place.sweeps() {
             // Nothing fails for it, and nothing is taken for swept.
             assert_eq!(uploads.leftovers().await.unwrap(), Vec::<String>::new());
-            uploads.sweep(SLICE).await.unwrap();
+            assert_eq!(uploads.unfinished().await, []);
             continue;
         }
         assert_eq!(place.unfinished().len(), 4);
         let left = uploads.leftovers().await.unwrap();
-        assert_eq!(left, [SLICE, OTHER]);
-        uploads.sweep(SLICE).await.unwrap();
-        uploads.sweep(SLICE).await.unwrap();
+        let is_disk = matches!(place.kind, Kind::Disk(_));
+        assert_eq!(left, if is_disk { vec![SLICE, OTHER] } else { vec![] });
+        assert_eq!(
+            uploads.unfinished().await.len(),
+            if is_disk { 0 } else { 4 }
+        );
+        place.sweep(SLICE).await;
+        place.sweep(SLICE).await;
         let left: BTreeSet<String> = place.unfinished().into_iter().collect();
         assert_eq!(left.len(), 2);
         assert!(left.iter().all(|path| path.contains(OTHER)), "{left:?}");
-        uploads.sweep(OTHER).await.unwrap();
+        place.sweep(OTHER).await;
         assert_eq!(place.unfinished(), Vec::<String>::new());
         assert_eq!(uploads.leftovers().await.unwrap(), Vec::<String>::new());
     }
@@ -343,7 +359,7 @@ async fn what_a_dead_process_was_uploading_is_swept_with_its_slice_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_who_sweep_one_slice_at_once_leave_nothing() {
-    for place in places().into_iter().filter(Place::sweeps) {
+    for place in places().into_iter().filter(Place::sweeps).map(Arc::new) {
         println!("{}", place.name);
         for attempt in 0..4 {
             let (_, mut upload) = place.begin(SLICE, &format!("dead{attempt}")).await;
@@ -351,11 +367,11 @@ async fn sixteen_who_sweep_one_slice_at_once_leave_nothing() {
         }
         assert_eq!(place.unfinished().len(), 4);
         let sweepers = (0..16).map(|_| {
-            let store = place.store.clone();
-            tokio::spawn(async move { store.uploads().sweep(SLICE).await })
+            let place = Arc::clone(&place);
+            tokio::spawn(async move { place.sweep(SLICE).await })
         });
         for swept in join_all(sweepers).await {
-            swept.unwrap().unwrap();
+            swept.unwrap();
         }
         assert_eq!(place.unfinished(), Vec::<String>::new());
     }
@@ -368,7 +384,7 @@ async fn an_upload_that_was_swept_away_cannot_be_published() {
         let (path, mut upload) = place.begin(SLICE, "slow").await;
         upload.write(bytes(9 * MIB)).await.unwrap();
         upload.seal().await.unwrap();
-        place.store.uploads().sweep(SLICE).await.unwrap();
+        place.sweep(SLICE).await;
         upload.publish().await.unwrap_err();
         assert_eq!(place.store.size(&path).await.unwrap(), None);
     }

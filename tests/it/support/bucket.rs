@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
-use futures::{FutureExt, TryStreamExt};
+use chrono::TimeDelta;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use mdca_lake::store::{RemoteUploads, Store, Unfinished, UnfinishedError, UnfinishedUpload};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -17,8 +18,10 @@ use object_store::{
     Result, UploadPart,
 };
 
-/// The size of a part in stories, whose files are small.
-pub(crate) const SMALL_PARTS: usize = 16 * 1024;
+/// The size of a part in stories whose files are to be uploads of several parts.
+pub(crate) const SMALL_PARTS: usize = 8 * 1024;
+/// The size of a part in stories whose files are to be plain puts.
+pub(crate) const LARGE_PARTS: usize = 8 * 1024 * 1024;
 
 /// What the bucket makes of a put that is to create only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub(crate) struct Bucket {
     objects: InMemory,
     uploads: Arc<Mutex<Parts>>,
     create_only: CreateOnly,
+    /// How far the bucket's clock has moved on since each object was last written.
+    ages: Mutex<BTreeMap<Path, TimeDelta>>,
 }
 
 impl Bucket {
@@ -47,7 +52,24 @@ impl Bucket {
             objects: InMemory::new(),
             uploads: Arc::default(),
             create_only,
+            ages: Mutex::default(),
         })
+    }
+
+    /// Moves the bucket's clock on: every object that is there is older by so much.
+    pub(crate) async fn advance(&self, by: TimeDelta) {
+        let objects = self.objects.list(None).try_collect::<Vec<_>>().await;
+        let mut ages = self.ages.lock().unwrap();
+        for ObjectMeta { location, .. } in objects.unwrap() {
+            *ages.entry(location).or_default() += by;
+        }
+    }
+
+    fn aged(&self, mut meta: ObjectMeta) -> ObjectMeta {
+        if let Some(age) = self.ages.lock().unwrap().get(&meta.location) {
+            meta.last_modified -= *age;
+        }
+        meta
     }
 
     /// The store of a lake that fills the bucket, with parts of this size.
@@ -119,7 +141,11 @@ impl ObjectStore for Bucket {
                 }
             }
         }
-        self.objects.put_opts(location, payload, opts).await
+        let put = self.objects.put_opts(location, payload, opts).await;
+        if put.is_ok() {
+            self.ages.lock().unwrap().remove(location);
+        }
+        put
     }
 
     async fn put_multipart_opts(
@@ -139,7 +165,9 @@ impl ObjectStore for Bucket {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.objects.get_opts(location, options).await
+        let mut got = self.objects.get_opts(location, options).await?;
+        got.meta = self.aged(got.meta);
+        Ok(got)
     }
 
     fn delete_stream(
@@ -150,7 +178,9 @@ impl ObjectStore for Bucket {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.objects.list(prefix)
+        let listed = self.objects.list(prefix);
+        let listed = listed.map_ok(|meta| self.aged(meta)).collect::<Vec<_>>();
+        stream::iter(listed.now_or_never().expect("memory answers at once")).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -164,14 +194,10 @@ impl ObjectStore for Bucket {
 
 #[async_trait]
 impl Unfinished for Bucket {
-    async fn list(
-        &self,
-        beginning: &str,
-    ) -> std::result::Result<Vec<UnfinishedUpload>, UnfinishedError> {
+    async fn list(&self) -> std::result::Result<Vec<UnfinishedUpload>, UnfinishedError> {
         let uploads = self.uploads.lock().unwrap();
         Ok(uploads
             .keys()
-            .filter(|(path, _)| path.starts_with(beginning))
             .map(|(path, id)| UnfinishedUpload {
                 path: Path::from(path.as_str()),
                 id: id.clone(),

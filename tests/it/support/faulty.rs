@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use mdca_lake::store::{
@@ -22,7 +23,7 @@ use object_store::{
 };
 use tokio::sync::{oneshot, watch};
 
-use super::bucket::{self, Bucket, SMALL_PARTS};
+use super::bucket::{self, Bucket};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,11 @@ pub(crate) enum Fate {
     Die,
     /// The process dies after it, before its answer.
     DieAfter,
+    /// A put, or what completes an upload: the process dies and it is on its way, until [`Gate::land`].
+    /// At any other call the process dies before it.
+    DieLate,
+    /// It is not done: the store does not allow it.
+    Deny,
 }
 
 /// One call on the store.
@@ -67,6 +73,8 @@ pub(crate) struct Gate {
     calls: Mutex<Vec<Call>>,
     died: watch::Sender<bool>,
     turns: Option<(Arc<Turns>, usize)>,
+    /// Puts that are on their way.
+    late: Mutex<Vec<BoxFuture<'static, ()>>>,
 }
 
 impl fmt::Debug for Gate {
@@ -89,6 +97,7 @@ impl Gate {
             calls: Mutex::default(),
             died: watch::channel(false).0,
             turns,
+            late: Mutex::default(),
         })
     }
 
@@ -114,8 +123,19 @@ impl Gate {
         )
     }
 
+    /// What was on its way lands: how many puts were.
+    pub(crate) async fn land(&self) -> usize {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        join_all(late).await.len()
+    }
+
+    async fn die_late(&self, put: impl Future<Output = ()> + Send + 'static) {
+        self.late.lock().unwrap().push(put.boxed());
+        self.die().await;
+    }
+
     /// Puts the gate between the program's own uploads and a bucket: each request counts.
-    pub(crate) fn guard_bucket(self: &Arc<Self>, bucket: &Arc<Bucket>) -> Store {
+    pub(crate) fn guard_bucket(self: &Arc<Self>, bucket: &Arc<Bucket>, part_bytes: usize) -> Store {
         let objects = GuardedObjects {
             gate: Arc::clone(self),
             inner: Arc::clone(bucket) as Arc<dyn ObjectStore>,
@@ -124,7 +144,7 @@ impl Gate {
             gate: Arc::clone(self),
             inner: Arc::clone(bucket),
         };
-        bucket::store_of(Arc::new(objects), Arc::new(unfinished), SMALL_PARTS)
+        bucket::store_of(Arc::new(objects), Arc::new(unfinished), part_bytes)
     }
 
     /// Runs what the gate guards until it ends or dies; `None` where it died.
@@ -151,7 +171,8 @@ impl Gate {
             calls.push(call.clone());
             self.plan.lock().unwrap()(&call)
         };
-        if fate == Fate::Die {
+        let can_be_late = matches!(verb, "put" | "create" | "complete");
+        if fate == Fate::Die || fate == Fate::DieLate && !can_be_late {
             self.die().await;
         }
         fate
@@ -169,7 +190,19 @@ impl Gate {
         path: &str,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        match self.enter(verb, path).await {
+        let fate = self.enter(verb, path).await;
+        self.meet(fate, verb, path, call).await
+    }
+
+    /// What becomes of a call on the objects.
+    async fn meet<T>(
+        &self,
+        fate: Fate,
+        verb: &'static str,
+        path: &str,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        match fate {
             Fate::Pass => call.await,
             Fate::LoseAnswer => {
                 let _ = call.await;
@@ -180,7 +213,10 @@ impl Gate {
                 self.die().await;
                 Err(lost(verb))
             }
-            Fate::Refuse | Fate::Conflict | Fate::CutBody | Fate::Die => Err(lost(verb)),
+            Fate::Deny => Err(denied(path)),
+            Fate::Refuse | Fate::Conflict | Fate::CutBody | Fate::Die | Fate::DieLate => {
+                Err(lost(verb))
+            }
         }
     }
 
@@ -203,8 +239,18 @@ impl Gate {
                 self.die().await;
                 Err(error())
             }
-            Fate::Refuse | Fate::Conflict | Fate::CutBody | Fate::Die => Err(error()),
+            Fate::Deny => Err(StoreError::new(verb, path.to_owned(), denied(path))),
+            Fate::Refuse | Fate::Conflict | Fate::CutBody | Fate::Die | Fate::DieLate => {
+                Err(error())
+            }
         }
+    }
+}
+
+fn denied(path: &str) -> object_store::Error {
+    object_store::Error::PermissionDenied {
+        path: path.to_owned(),
+        source: "written once".into(),
     }
 }
 
@@ -308,6 +354,15 @@ impl ObjectStore for GuardedObjects {
                 path: location.to_string(),
                 source: "two at once".into(),
             }),
+            Fate::DieLate => {
+                let (inner, location) = (Arc::clone(&self.inner), location.clone());
+                let put = async move {
+                    let _ = inner.put_opts(&location, payload, opts).await;
+                };
+                self.gate.die_late(put).await;
+                Err(lost(verb))
+            }
+            Fate::Deny => Err(denied(location.as_ref())),
             Fate::Refuse | Fate::Conflict | Fate::CutBody | Fate::Die => Err(lost(verb)),
         }
     }
@@ -322,7 +377,7 @@ impl ObjectStore for GuardedObjects {
         Ok(Box::new(GuardedMultipart {
             gate: Arc::clone(&self.gate),
             target: location.to_string(),
-            inner,
+            inner: Some(inner),
         }))
     }
 
@@ -342,7 +397,10 @@ impl ObjectStore for GuardedObjects {
                 self.gate.die().await;
                 Err(lost(verb))
             }
-            Fate::Refuse | Fate::LoseAnswer | Fate::Conflict | Fate::Die => Err(lost(verb)),
+            Fate::Deny => Err(denied(location.as_ref())),
+            Fate::Refuse | Fate::LoseAnswer | Fate::Conflict | Fate::Die | Fate::DieLate => {
+                Err(lost(verb))
+            }
         }
     }
 
@@ -386,7 +444,8 @@ impl ObjectStore for GuardedObjects {
                     gate.die().await;
                     stream::empty().boxed()
                 }
-                Fate::Refuse | Fate::LoseAnswer | Fate::Conflict | Fate::Die => {
+                Fate::Deny => stream::iter([Err(denied(&path))]).boxed(),
+                Fate::Refuse | Fate::LoseAnswer | Fate::Conflict | Fate::Die | Fate::DieLate => {
                     stream::iter([Err(lost("list"))]).boxed()
                 }
             }
@@ -411,24 +470,38 @@ impl ObjectStore for GuardedObjects {
 struct GuardedMultipart {
     gate: Arc<Gate>,
     target: String,
-    inner: Box<dyn MultipartUpload>,
+    /// None once it is on its way to be completed by itself.
+    inner: Option<Box<dyn MultipartUpload>>,
 }
 
 #[async_trait]
 impl MultipartUpload for GuardedMultipart {
     fn put_part(&mut self, payload: PutPayload) -> UploadPart {
         let (gate, target) = (Arc::clone(&self.gate), self.target.clone());
-        let call = self.inner.put_part(payload);
+        let call = self.inner.as_mut().unwrap().put_part(payload);
         async move { gate.objects("put part", &target, call).await }.boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let call = self.inner.complete();
-        self.gate.objects("complete", &self.target, call).await
+        let fate = self.gate.enter("complete", &self.target).await;
+        let mut inner = self.inner.take().unwrap();
+        if fate == Fate::DieLate {
+            let complete = async move {
+                let _ = inner.complete().await;
+            };
+            self.gate.die_late(complete).await;
+            return Err(lost("complete"));
+        }
+        let completed = self
+            .gate
+            .meet(fate, "complete", &self.target, inner.complete());
+        let completed = completed.await;
+        self.inner = Some(inner);
+        completed
     }
 
     async fn abort(&mut self) -> Result<()> {
-        let call = self.inner.abort();
+        let call = self.inner.as_mut().unwrap().abort();
         self.gate.objects("abort", &self.target, call).await
     }
 }
@@ -441,13 +514,9 @@ struct GuardedUnfinished {
 
 #[async_trait]
 impl Unfinished for GuardedUnfinished {
-    async fn list(
-        &self,
-        beginning: &str,
-    ) -> std::result::Result<Vec<UnfinishedUpload>, UnfinishedError> {
-        let call =
-            Unfinished::list(self.inner.as_ref(), beginning).map(|listed| Ok(listed.unwrap()));
-        Ok(self.gate.objects("list uploads", beginning, call).await?)
+    async fn list(&self) -> std::result::Result<Vec<UnfinishedUpload>, UnfinishedError> {
+        let call = Unfinished::list(self.inner.as_ref()).map(|listed| Ok(listed.unwrap()));
+        Ok(self.gate.objects("list uploads", "", call).await?)
     }
 
     async fn abort(&self, upload: &UnfinishedUpload) -> std::result::Result<(), UnfinishedError> {

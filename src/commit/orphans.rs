@@ -1,0 +1,75 @@
+//! Objects whose commit was lost: they are the only copy of their slice, perhaps, so it is not
+//! scanned again as if it had never been.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use object_store::path::Path;
+
+use super::{Attempt, Commit, CommitError, paths};
+use crate::store::{Store, StoreError};
+use crate::write;
+
+/// Finds the slices, among those that are to be scanned, of which files or rejects are there that
+/// neither an attempt nor a commit names: the error that each of them is to fail with.
+///
+/// The objects are listed before the attempts are, and those before the commits, so that nobody who
+/// publishes right now is accused: a file is recorded before it shows, and what records it goes only
+/// after the commit is there.
+pub async fn find_orphans(
+    store: &Store,
+    slices: &BTreeSet<String>,
+) -> Result<BTreeMap<String, CommitError>, CommitError> {
+    let mut orphans = BTreeMap::new();
+    for (slice, mut paths) in objects_of(store, slices).await? {
+        let mut newer = None;
+        for object in store.list(&paths::attempts_at(&slice)).await? {
+            match Attempt::load(store, &object.location).await {
+                Ok(Some(attempt)) => {
+                    for named in attempt.commit.named_objects() {
+                        paths.remove(named);
+                    }
+                }
+                Err(error) if error.is_newer() => newer = Some(error),
+                // What it names is not known, so it explains nothing.
+                Ok(None) | Err(CommitError::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if paths.is_empty() || is_committed(store, &slice).await? {
+            continue;
+        }
+        let error = newer.unwrap_or_else(|| CommitError::Orphaned {
+            slice: slice.clone(),
+            paths: paths.into_iter().collect(),
+        });
+        orphans.insert(slice, error);
+    }
+    Ok(orphans)
+}
+
+/// Files and rejects by slice, for some slices.
+async fn objects_of(
+    store: &Store,
+    slices: &BTreeSet<String>,
+) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for folder in [Path::from(write::FOLDER), paths::all_rejects()] {
+        for object in store.list(&folder).await? {
+            let slice = paths::slice_of_object(&object.location);
+            if let Some(slice) = slice.filter(|slice| slices.contains(slice)) {
+                let of_slice = found.entry(slice).or_default();
+                of_slice.insert(object.location.to_string());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a slice has a commit, readable or not.
+async fn is_committed(store: &Store, slice: &str) -> Result<bool, CommitError> {
+    match Commit::load(store, slice).await {
+        Ok(commit) => Ok(commit.is_some()),
+        Err(CommitError::Damaged { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
