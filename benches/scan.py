@@ -2,6 +2,7 @@
 """What whole scans take: the real program, and the simulated tenant in a process of its own.
 
     python3 benches/scan.py memory                     peak memory, by how much is scanned
+    python3 benches/scan.py container                  two busy days under limits on memory (as root, cgroup v1)
     python3 benches/scan.py stores s3://BUCKET/FOLDER  time to a disk, and to an object store
 
 Every scan takes pages of the same size: what differs is the length of the window. The last one of
@@ -55,10 +56,11 @@ def tenant(programs, records, days):
         process.wait()
 
 
-def scan(programs, url, lake, days, flags):
-    """The report of a scan of all that the tenant has."""
+def scan(programs, url, lake, days, flags, inside=()):
+    """The report of a scan of all that the tenant has; `inside` runs it, where it is given."""
     done = subprocess.run(
         [
+            *inside,
             programs / "mdca-lake", "scan",
             "--api-url", url,
             "--lake", lake,
@@ -73,7 +75,7 @@ def scan(programs, url, lake, days, flags):
         text=True,
     )
     if done.returncode != 0:
-        sys.exit(f"the scan failed: {done.stdout}")
+        sys.exit(f"the scan failed with {done.returncode}: {done.stdout}")
     return json.loads(done.stdout)
 
 
@@ -92,6 +94,41 @@ def memory(programs, asked):
             f"{rows:>9} {days:>5} {report['pages']:>6} {report['bytes_in'] / 1e6:>8.0f}"
             f" {peak_mib:>9.0f} {peak_mib / first:>6.2f} {rows / report['elapsed_s']:>8.0f}"
         )
+
+
+GROUPS = pathlib.Path("/sys/fs/cgroup/memory")
+
+
+@contextlib.contextmanager
+def container(mib):
+    """A control group that may take so much memory; the command that runs another in it."""
+    group = GROUPS / f"mdca-{secrets.token_hex(4)}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(mib << 20))
+        yield group, ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group)]
+    finally:
+        group.rmdir()
+
+
+def containers(programs, asked):
+    """Slices of a day with so many records each. A scan that takes more than its limit is killed."""
+    if not os.access(GROUPS, os.W_OK) or not (GROUPS / "memory.limit_in_bytes").exists():
+        sys.exit(f"SKIPPED: {GROUPS} cannot be written: run as root where control groups of version 1 are")
+    days = 2
+    print(f"{'limit MiB':>9} {'flags':<40} {'peak MiB':>9} {'rows':>9}")
+    with tenant(programs, days * asked.records, days) as url:
+        for mib, flags in [
+            (96, []),
+            (128, []),
+            (320, ["--parallel", "16", "--memory-limit", "256MiB", "--slice", "1h"]),
+            (320, ["--parallel", "16", "--memory-limit", "256MiB"]),
+        ]:
+            flags = flags if "--slice" in flags else [*flags, "--slice", "24h"]
+            with tempfile.TemporaryDirectory() as folder, container(mib) as (_, inside):
+                report = scan(programs, url, f"{folder}/lake", days, [*flags, *asked.flags], inside)
+            peak_mib = report["peak_memory_bytes"] / 2**20
+            print(f"{mib:>9} {' '.join(flags):<40} {peak_mib:>9.0f} {report['rows']:>9}")
 
 
 def stores(programs, asked):
@@ -116,6 +153,10 @@ def main():
     kind = kinds.add_parser("memory")
     kind.set_defaults(bench=memory)
     kind.add_argument("--records", type=int, nargs="+", default=[50_000, 400_000])
+    kind.add_argument("flags", nargs="*", help="flags of scan, after --")
+    kind = kinds.add_parser("container")
+    kind.set_defaults(bench=containers)
+    kind.add_argument("--records", type=int, default=200_000, help="in each slice")
     kind.add_argument("flags", nargs="*", help="flags of scan, after --")
     kind = kinds.add_parser("stores")
     kind.set_defaults(bench=stores)

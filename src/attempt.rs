@@ -10,6 +10,7 @@ use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, Sli
 use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::{ErrorKind, JobError};
 use crate::holes;
+use crate::memory::PageTurns;
 use crate::oddities::Oddities;
 use crate::partition;
 use crate::rejects::RejectsWriter;
@@ -31,6 +32,7 @@ pub(crate) struct SliceTask {
     /// The newest slice of the plan.
     pub(crate) newest: Slice,
     pub(crate) cleaner: Arc<Cleaner>,
+    pub(crate) pages: Arc<PageTurns>,
 }
 
 /// So many records of a slice that are all rejects are no matter of single records.
@@ -207,10 +209,14 @@ impl SliceTask {
         };
         let mut interrupted = self.world.interrupted.clone();
         loop {
-            let scanned = tokio::select! {
+            let next = async {
+                let turn = self.pages.wait().await;
+                (turn, scan.proceed().await)
+            };
+            let (_turn, scanned) = tokio::select! {
                 biased;
                 _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
-                scanned = scan.proceed() => scanned?,
+                (turn, scanned) = next => (turn, scanned?),
             };
             let page = match scanned {
                 None => break,

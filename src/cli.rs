@@ -183,14 +183,10 @@ pub struct LimitArgs {
     /// Slices scanned at once; they share the budget
     #[arg(long, env = "MDCA_PARALLEL", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub parallel: u8,
-    /// Memory for rows that wait and pages on their way
-    #[arg(
-        long,
-        env = "MDCA_MEMORY_LIMIT",
-        value_name = "SIZE",
-        default_value = "256MiB"
-    )]
-    pub memory_limit: ByteSize,
+    /// Memory for rows that wait and pages on their way, over all slices [half of the container's,
+    /// at most 256MiB]
+    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
+    pub memory_limit: Option<ByteSize>,
     /// The largest page taken, decompressed
     #[arg(
         long,

@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::cli::{LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs};
 use crate::error::JobError;
 use crate::job::{JobOptions, LakeWish};
+use crate::memory;
 use crate::scan::{ApiToken, ApiUrl, ClientOptions};
 use crate::window::{SliceLength, TimeWindow, parse_time};
 use crate::write::WriteOptions;
@@ -32,7 +33,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 /// The largest page that positions in Arrow's text columns reach with room to spare.
 const MAX_PAGE_BYTES: u64 = 1024 * 1024 * 1024;
 /// Less than this does not hold one row group and one page.
-const MIN_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+const MIN_MEMORY_BYTES: u64 = 32 * 1024 * 1024;
 /// What telling records apart takes for each record of a slice, about.
 const BYTES_PER_RECORD: u64 = 32;
 /// Smaller files help nobody.
@@ -161,12 +162,15 @@ impl ScanConfig {
         } else {
             Some(token(token_file.as_deref(), environment.token)?)
         };
-        let memory_bytes = memory_limit.as_u64();
-        if memory_bytes < MIN_MEMORY_BYTES {
-            return Err(wrong(format!(
-                "--memory-limit: {memory_limit} is too little; give 64MiB or more"
-            )));
-        }
+        let memory_bytes = match memory_limit {
+            Some(limit) if limit.as_u64() < MIN_MEMORY_BYTES => {
+                return Err(wrong(format!(
+                    "--memory-limit: {limit} is too little; give 32MiB or more"
+                )));
+            }
+            Some(limit) => limit.as_u64(),
+            None => memory::default_limit_bytes(),
+        };
         if !(1..=MAX_PAGE_BYTES).contains(&max_page_bytes.as_u64()) {
             return Err(wrong(format!(
                 "--max-page-bytes: {max_page_bytes} is not from 1B to 1GiB"
@@ -198,7 +202,9 @@ impl ScanConfig {
                 on_reject: on_reject.into(),
                 keep_raw,
                 single_writer,
-                look_ahead_max_bytes: memory_bytes / 8,
+                page_bytes: memory_bytes / 2,
+                // One with its turn has a page; what is fetched ahead without a turn stays small.
+                look_ahead_max_bytes: memory_bytes / 4 / parallel as u64,
                 max_slice_records: memory_bytes / BYTES_PER_RECORD,
                 max_batch_bytes: usize::try_from(memory_bytes / 8).unwrap_or(usize::MAX),
                 write: WriteOptions {

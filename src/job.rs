@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::clocks::BothClocks;
 use crate::commit::{self, Cleaner, Commit, Identity, Made, Outcome, paths};
 use crate::error::{ErrorKind, JobError};
+use crate::memory::PageTurns;
 use crate::outage::Outage;
 use crate::plan::{Plan, watermark};
 use crate::report::{Cost, RunReport};
@@ -182,6 +183,7 @@ async fn run_slices(
             run: report.run.clone(),
             newest,
             cleaner: Arc::clone(&cleaner),
+            pages: Arc::new(PageTurns::new(options.page_bytes)),
         };
         scan_all(&task, slices, report).await
     };

@@ -29,6 +29,7 @@
 //! | [`report`], [`oddities`], [`progress`] | what is said of it | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
+//! | [`memory`] | what a run may take where it runs, and who may hold a page | control groups |
 //! | [`clock`], [`checksum`], [`fingerprint`], [`outline`], [`plain_text`], [`redact`], [`error`] | time as an argument; the bytes of an object; when two records are the same; where they lie; text from outside on its way to a terminal, and without secrets; kinds of failure | the wall clock |
 //!
 //! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
@@ -81,6 +82,7 @@ pub mod checksum;
 pub mod clock;
 pub mod error;
 pub mod fingerprint;
+pub mod memory;
 pub mod oddities;
 pub mod outline;
 pub mod plain_text;

@@ -68,6 +68,7 @@ fn main() -> ExitCode {
     give_memory_back();
     let cli = Cli::parse();
     start_logs(&cli.output);
+    keep_quiet_in_the_decoder();
     let patience = match cli.command {
         Command::Scan(_) => STOP_WITHIN,
         #[cfg(feature = "demo")]
@@ -391,6 +392,16 @@ impl Write for LogLine {
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
+}
+
+/// A file that the decoder panics over is an error, which names it; the panic is not said as well.
+fn keep_quiet_in_the_decoder() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !read::in_decoder() {
+            say(panic);
+        }
+    }));
 }
 
 /// Prints what a command left. A reader that has gone away is no failure.

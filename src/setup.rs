@@ -58,6 +58,8 @@ pub struct JobOptions {
     pub keep_raw: bool,
     /// Whether only one run at a time ever writes to the lake.
     pub single_writer: bool,
+    /// Memory for the pages of all slices together, in bytes.
+    pub page_bytes: u64,
     /// Answers above this are not fetched ahead, in bytes.
     pub look_ahead_max_bytes: u64,
     /// A slice with more new records than this is given up.

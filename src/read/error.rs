@@ -2,6 +2,8 @@
 
 use parquet::errors::ParquetError;
 
+use super::restore::MAX_RECORD_BYTES;
+
 /// Why a committed file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -19,6 +21,16 @@ pub enum ReadError {
     Columns {
         /// The file, relative to the lake's root.
         path: String,
+    },
+    /// A record is larger than any that this program could have written.
+    #[error(
+        "read {path}: a record of it has {bytes} bytes, and at most {MAX_RECORD_BYTES} are read"
+    )]
+    Record {
+        /// The file, relative to the lake's root.
+        path: String,
+        /// What its texts take in JSON.
+        bytes: u64,
     },
     /// What was read could not be handed on.
     #[error("write the records")]

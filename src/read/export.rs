@@ -11,21 +11,16 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
-use futures::TryStreamExt;
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::arrow::async_reader::ParquetRecordBatchStream;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
 
-use super::object::ObjectReader;
+use super::file::{CommittedFile, Rows};
+use super::restore::MAX_RECORD_BYTES;
 use super::{ReadError, RecordRestorer};
 use crate::schema::{self, TIMESTAMP};
 use crate::store::Store;
 use crate::window::TimeWindow;
 
-/// Rows read at a time from each row group.
-const BATCH_ROWS: usize = 256;
 /// Text gathered before it is handed on.
 const WRITE_BYTES: usize = 256 * 1024;
 
@@ -49,14 +44,13 @@ struct Waiting {
 
 struct OpenFile {
     path: String,
-    bytes: u64,
-    metadata: ArrowReaderMetadata,
+    file: CommittedFile,
 }
 
 /// A row group that is being read.
 struct Reading {
     path: String,
-    stream: ParquetRecordBatchStream<ObjectReader>,
+    rows: Rows,
     batch: RecordBatch,
     restorer: Option<RecordRestorer>,
     row: usize,
@@ -101,7 +95,7 @@ pub async fn export(
         if let Some(group) =
             waiting.pop_if(|group| now_us.is_none_or(|now_us| group.min_us <= now_us))
         {
-            let mut reading = begin(store, &group)?;
+            let mut reading = begin(&group).await?;
             if let Some(time_us) = advance(&mut reading).await? {
                 next.push(Reverse((time_us, open.len())));
                 open.push(Some(reading));
@@ -115,9 +109,7 @@ pub async fn export(
             .as_mut()
             .expect("a row group in the heap is open");
         if window.is_none_or(|window| window.contains(time_us.div_euclid(1_000))) {
-            if let Some(restorer) = &reading.restorer {
-                restorer.restore(reading.row - 1, &mut text);
-            }
+            reading.restore(&mut text)?;
             text.push('\n');
             records += 1;
         }
@@ -153,11 +145,10 @@ async fn look_at(store: &Store, file: ExportFile) -> Result<Vec<Waiting>, ReadEr
         path: path.clone(),
         source,
     };
-    let mut reader = ObjectReader::new(store, &path, bytes);
-    let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new())
+    let file = CommittedFile::open(store, &path, bytes)
         .await
         .map_err(failed)?;
-    let columns = metadata.metadata().file_metadata().schema_descr();
+    let columns = file.footer().file_metadata().schema_descr();
     let Some(column) = columns
         .columns()
         .iter()
@@ -165,14 +156,10 @@ async fn look_at(store: &Store, file: ExportFile) -> Result<Vec<Waiting>, ReadEr
     else {
         return Err(ReadError::Columns { path });
     };
-    let file = Arc::new(OpenFile {
-        path,
-        bytes,
-        metadata,
-    });
+    let file = Arc::new(OpenFile { path, file });
     let groups = file
-        .metadata
-        .metadata()
+        .file
+        .footer()
         .row_groups()
         .iter()
         .enumerate()
@@ -191,17 +178,11 @@ async fn look_at(store: &Store, file: ExportFile) -> Result<Vec<Waiting>, ReadEr
     Ok(groups.collect())
 }
 
-fn begin(store: &Store, group: &Waiting) -> Result<Reading, ReadError> {
-    let OpenFile {
-        path,
-        bytes,
-        metadata,
-    } = group.file.as_ref();
-    let reader = ObjectReader::new(store, path, *bytes);
-    let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata.clone())
-        .with_row_groups(vec![group.row_group])
-        .with_batch_size(BATCH_ROWS)
-        .build()
+async fn begin(group: &Waiting) -> Result<Reading, ReadError> {
+    let OpenFile { path, file } = group.file.as_ref();
+    let rows = file
+        .rows(group.row_group)
+        .await
         .map_err(|source| ReadError::File {
             path: path.clone(),
             source,
@@ -209,11 +190,30 @@ fn begin(store: &Store, group: &Waiting) -> Result<Reading, ReadError> {
     let batch = RecordBatch::new_empty(schema::activity().arrow());
     Ok(Reading {
         path: path.clone(),
-        stream,
+        rows,
         batch,
         restorer: None,
         row: 0,
     })
+}
+
+impl Reading {
+    /// Appends the record of the row that was read last.
+    fn restore(&self, out: &mut String) -> Result<(), ReadError> {
+        let Some(restorer) = &self.restorer else {
+            return Ok(());
+        };
+        let row = self.row - 1;
+        let bytes = restorer.record_bytes(row);
+        if bytes > MAX_RECORD_BYTES {
+            return Err(ReadError::Record {
+                path: self.path.clone(),
+                bytes,
+            });
+        }
+        restorer.restore(row, out);
+        Ok(())
+    }
 }
 
 /// Moves to the next row; its time in microseconds, or `None` at the end.
@@ -223,7 +223,7 @@ async fn advance(reading: &mut Reading) -> Result<Option<i64>, ReadError> {
             path: reading.path.clone(),
             source,
         };
-        let Some(batch) = reading.stream.try_next().await.map_err(failed)? else {
+        let Some(batch) = reading.rows.next().await.map_err(failed)? else {
             return Ok(None);
         };
         let restorer = RecordRestorer::new(schema::activity(), &batch);

@@ -9,9 +9,6 @@ use std::ops::Range;
 
 use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Schema, TimestampMicrosecondType};
-use futures::TryStreamExt;
-use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, RowGroupMetaData};
@@ -20,16 +17,14 @@ use parquet::schema::printer::print_schema;
 use parquet::schema::types::SchemaDescriptor;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::object::ObjectReader;
+use super::file::CommittedFile;
+use super::restore::MAX_RECORD_BYTES;
 use super::{ReadError, RecordRestorer};
 use crate::fingerprint::fingerprint;
 use crate::schema::{self, ACTIVITY_ID, CREATED, TIMESTAMP};
 use crate::store::Store;
 use crate::window::TimeWindow;
 use crate::write::{self, FileEntry, INDEXED_ROWS};
-
-/// Rows decoded at a time.
-const BATCH_ROWS: usize = 1_024;
 
 /// What a file should hold.
 #[derive(Debug, Clone)]
@@ -97,9 +92,8 @@ async fn decode(
     flaws: &mut Vec<String>,
 ) -> Result<(), ParquetError> {
     let FileEntry { path, bytes, .. } = &expected.entry;
-    let mut reader = ObjectReader::new(store, path, *bytes);
-    let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await?;
-    let footer = metadata.metadata();
+    let file = CommittedFile::open(store, path, *bytes).await?;
+    let footer = file.footer();
     let columns = footer.file_metadata().schema_descr();
     if let Some(flaw) = check_schema(columns) {
         // The rows cannot be understood.
@@ -112,18 +106,13 @@ async fn decode(
     ));
     let mut rows = Rows::new(expected);
     for (index, group) in footer.row_groups().iter().enumerate() {
-        let mut builder =
-            ParquetRecordBatchStreamBuilder::new_with_metadata(reader.clone(), metadata.clone());
         let mut blooms = Vec::new();
         let indexed = usize::try_from(group.num_rows()).is_ok_and(|rows| rows >= INDEXED_ROWS);
         for name in schema::activity().looked_up() {
             let Some(column) = position(columns, name) else {
                 continue;
             };
-            match builder
-                .get_row_group_column_bloom_filter(index, column)
-                .await?
-            {
+            match file.bloom_filter(index, column).await? {
                 Some(bloom) => blooms.push((name, bloom, Tally::default())),
                 None if indexed => {
                     flaws.push(format!("row group {index} has no bloom filter for {name}"));
@@ -131,12 +120,9 @@ async fn decode(
                 None => {}
             }
         }
-        let mut stream = builder
-            .with_row_groups(vec![index])
-            .with_batch_size(BATCH_ROWS)
-            .build()?;
+        let mut batches = file.rows(index).await?;
         rows.begin_group();
-        while let Some(batch) = stream.try_next().await? {
+        while let Some(batch) = batches.next().await? {
             for (name, bloom, missing) in &mut blooms {
                 check_bloom(&batch, name, bloom, rows.file.rows, missing);
             }
@@ -297,7 +283,7 @@ fn span_text(span: Option<(i64, i64)>) -> String {
 fn check_bloom(batch: &RecordBatch, name: &str, bloom: &Sbbf, before: u64, missing: &mut Tally) {
     let Some(values) = batch
         .column_by_name(name)
-        .and_then(|column| column.as_string_opt::<i32>())
+        .and_then(|column| column.as_string_view_opt())
     else {
         return;
     };
@@ -354,6 +340,7 @@ struct Rows<'e> {
     elsewhere: Tally,
     outside: Tally,
     repeated: Tally,
+    oversized: Tally,
 }
 
 impl<'e> Rows<'e> {
@@ -368,6 +355,7 @@ impl<'e> Rows<'e> {
             elsewhere: Tally::default(),
             outside: Tally::default(),
             repeated: Tally::default(),
+            oversized: Tally::default(),
         }
     }
 
@@ -386,7 +374,7 @@ impl<'e> Rows<'e> {
         };
         let ids = batch
             .column_by_name(ACTIVITY_ID)
-            .and_then(|column| column.as_string_opt::<i32>());
+            .and_then(|column| column.as_string_view_opt());
         let Some(ids) = ids else { return false };
         let Some(restorer) = RecordRestorer::new(schema::activity(), batch) else {
             return false;
@@ -422,6 +410,10 @@ impl<'e> Rows<'e> {
                 }
             }
             self.text.clear();
+            if restorer.record_bytes(row) > MAX_RECORD_BYTES {
+                self.oversized.count(number);
+                continue;
+            }
             restorer.restore(row, &mut self.text);
             slice.rows += 1;
             slice.odd_created += u64::from(created_us.is_none());
@@ -498,6 +490,8 @@ impl<'e> Rows<'e> {
                 .said("the timestamp lies outside the folder's day:"),
             self.outside.said("the clock lies outside the slice:"),
             self.repeated.said("the slice has the same record already:"),
+            self.oversized
+                .said(&format!("more than {MAX_RECORD_BYTES} bytes of text:")),
         ]
         .into_iter()
         .flatten()

@@ -1,15 +1,19 @@
 //! Committed files are read again: for `export`, which gives back the original records, and for
 //! `verify`, which looks at every row.
 //!
-//! Beside `write` the only stage that knows Parquet. It reads what commits name and nothing else.
+//! Beside `write` the only stage that knows Parquet. It reads what commits name and nothing else, and
+//! trusts no more than that: a file may be anybody's who can write to the lake.
 
 mod error;
 mod export;
+mod file;
 mod inspect;
 mod object;
+mod pages;
 mod restore;
 
 pub use error::ReadError;
 pub use export::{ExportFile, export};
+pub use file::in_decoder;
 pub use inspect::{Expected, SliceRows, inspect};
 pub use restore::RecordRestorer;

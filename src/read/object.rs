@@ -13,7 +13,14 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use super::pages;
 use crate::store::Store;
+
+/// What a row group may take when it is unpacked, in bytes. One that this program wrote has 32 MiB,
+/// or a single row as large as a page of the service.
+const MAX_ROW_GROUP_BYTES: u64 = 1024 * 1024 * 1024;
+/// What a footer may take, in bytes. A file of 512 MiB has one of some hundred kilobytes.
+const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Reads one object of a store.
 #[derive(Debug, Clone)]
@@ -38,9 +45,35 @@ fn failed(error: object_store::Error) -> ParquetError {
     ParquetError::External(Box::new(error))
 }
 
+fn refused(what: String) -> ParquetError {
+    ParquetError::General(what)
+}
+
+impl ObjectReader {
+    /// Makes sure that ranges lie in the object. No two bytes of it are asked for twice, so they do
+    /// not have more bytes together.
+    fn check(&self, ranges: &[Range<u64>]) -> Result<()> {
+        let inside = |range: &Range<u64>| range.start <= range.end && range.end <= self.bytes;
+        let total: u64 = ranges
+            .iter()
+            .filter(|range| inside(range))
+            .map(|range| range.end - range.start)
+            .fold(0, u64::saturating_add);
+        if ranges.iter().all(inside) && total <= self.bytes {
+            Ok(())
+        } else {
+            let bytes = self.bytes;
+            Err(refused(format!(
+                "its footer names more than its {bytes} bytes"
+            )))
+        }
+    }
+}
+
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
         async move {
+            self.check(std::slice::from_ref(&range))?;
             self.objects
                 .get_range(&self.path, range)
                 .await
@@ -49,12 +82,22 @@ impl AsyncFileReader for ObjectReader {
         .boxed()
     }
 
+    /// The column chunks of a row group; what they unpack to is looked up here.
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
         async move {
-            self.objects
+            self.check(&ranges)?;
+            let chunks = self
+                .objects
                 .get_ranges(&self.path, &ranges)
                 .await
-                .map_err(failed)
+                .map_err(failed)?;
+            match pages::unpacked_bytes(chunks.iter().map(Bytes::as_ref)) {
+                None => Err(refused("its columns are no pages".to_owned())),
+                Some(bytes) if bytes > MAX_ROW_GROUP_BYTES => Err(refused(format!(
+                    "a row group takes {bytes} bytes when it is unpacked, and at most {MAX_ROW_GROUP_BYTES} are read"
+                ))),
+                Some(_) => Ok(chunks),
+            }
         }
         .boxed()
     }
@@ -65,11 +108,19 @@ impl AsyncFileReader for ObjectReader {
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
         async move {
             let bytes = self.bytes;
-            Ok(Arc::new(
-                ParquetMetaDataReader::new()
-                    .load_and_finish(self, bytes)
-                    .await?,
-            ))
+            let end = self.get_bytes(bytes.saturating_sub(8)..bytes).await?;
+            let footer = end
+                .first_chunk()
+                .map_or(0, |four| u32::from_le_bytes(*four));
+            if u64::from(footer) > MAX_FOOTER_BYTES {
+                return Err(refused(format!(
+                    "its footer has {footer} bytes, and at most {MAX_FOOTER_BYTES} are read"
+                )));
+            }
+            let footer = ParquetMetaDataReader::new()
+                .load_and_finish(self, bytes)
+                .await?;
+            Ok(Arc::new(footer))
         }
         .boxed()
     }

@@ -8,22 +8,26 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    StringViewArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::schema::{ACTIVITY_ID, ActivitySchema, Column, Kind, Source, UNMAPPED};
 
+/// What the texts of a record may take in JSON, in bytes; those of a page of the service take less.
+pub(super) const MAX_RECORD_BYTES: u64 = 512 * 1024 * 1024;
+
 /// Restores the records of one batch.
 pub struct RecordRestorer {
     members: Vec<Member>,
-    unmapped: StringArray,
+    unmapped: StringViewArray,
 }
 
 /// What lies under one key of an object.
@@ -34,15 +38,15 @@ struct Member {
 
 enum Content {
     Object(Vec<Member>),
-    Text(StringArray),
+    Text(StringViewArray),
     /// Empty texts stand for the id.
-    CopyOfId(StringArray, StringArray),
-    Json(StringArray),
+    CopyOfId(StringViewArray, StringViewArray),
+    Json(StringViewArray),
     Int64(Int64Array),
     Bool(BooleanArray),
     Double(Float64Array),
     Time(TimestampMicrosecondArray),
-    TextList(ListArray, StringArray),
+    TextList(ListArray, StringViewArray),
     ObjectList(ListArray, Vec<Member>),
 }
 
@@ -50,7 +54,7 @@ impl RecordRestorer {
     /// Takes a batch apart; `None` where its columns are not those of the schema. Columns that an
     /// older file does not have yet are absent.
     pub fn new(schema: &ActivitySchema, batch: &RecordBatch) -> Option<Self> {
-        let text = |name| batch.column_by_name(name)?.as_string_opt::<i32>().cloned();
+        let text = |name| texts(batch.column_by_name(name)?);
         let mut members = Vec::new();
         for column in schema
             .columns
@@ -59,7 +63,7 @@ impl RecordRestorer {
         {
             if let Some(array) = batch.column_by_name(&column.name) {
                 let content = if column.copy_of_id {
-                    Content::CopyOfId(array.as_string_opt()?.clone(), text(ACTIVITY_ID)?)
+                    Content::CopyOfId(texts(array)?, text(ACTIVITY_ID)?)
                 } else {
                     Content::new(column, array)?
                 };
@@ -68,6 +72,25 @@ impl RecordRestorer {
         }
         let unmapped = text(UNMAPPED)?;
         Some(Self { members, unmapped })
+    }
+
+    /// The most that the texts of a row take in JSON, in bytes. Exact where that is more than is
+    /// allowed: then every byte is looked at.
+    pub(super) fn record_bytes(&self, row: usize) -> u64 {
+        let most = self.measure(row, &|text| ESCAPED_BYTES * text.len() as u64);
+        if most <= MAX_RECORD_BYTES {
+            return most;
+        }
+        self.measure(row, &|text| {
+            let escaped = text.bytes().filter(|byte| !is_plain(*byte)).count() as u64;
+            text.len() as u64 + (ESCAPED_BYTES - 1) * escaped
+        })
+    }
+
+    fn measure(&self, row: usize, size: &dyn Fn(&str) -> u64) -> u64 {
+        let rows = row..row + 1;
+        let unmapped = sum(&self.unmapped, rows.clone(), size);
+        sum_below(&self.members, &rows, size).saturating_add(unmapped)
     }
 
     /// Appends the record of a row, as JSON in one line.
@@ -79,6 +102,14 @@ impl RecordRestorer {
         };
         let overlay = Overlay::of_object(overlay).unwrap_or_default();
         write_object(&self.members, row, &overlay, out);
+    }
+}
+
+/// Texts as views, whether they were read as such or decoded a moment ago.
+fn texts(array: &ArrayRef) -> Option<StringViewArray> {
+    match array.data_type() {
+        DataType::Utf8View => array.as_string_view_opt().cloned(),
+        _ => array.as_string_opt::<i32>().map(StringViewArray::from),
     }
 }
 
@@ -109,8 +140,8 @@ fn insert(members: &mut Vec<Member>, path: &str, content: Content) {
 impl Content {
     fn new(column: &Column, array: &ArrayRef) -> Option<Self> {
         Some(match column.kind {
-            Kind::String => Self::Text(array.as_string_opt()?.clone()),
-            Kind::Json => Self::Json(array.as_string_opt()?.clone()),
+            Kind::String => Self::Text(texts(array)?),
+            Kind::Json => Self::Json(texts(array)?),
             Kind::Int64 => Self::Int64(array.as_primitive_opt::<Int64Type>()?.clone()),
             Kind::Bool => Self::Bool(array.as_boolean_opt()?.clone()),
             Kind::Double => Self::Double(array.as_primitive_opt::<Float64Type>()?.clone()),
@@ -121,7 +152,7 @@ impl Content {
             ),
             Kind::StringList => {
                 let list = array.as_list_opt::<i32>()?.clone();
-                let values = list.values().as_string_opt()?.clone();
+                let values = texts(list.values())?;
                 Self::TextList(list, values)
             }
             Kind::ObjectList => {
@@ -136,6 +167,20 @@ impl Content {
                 Self::ObjectList(list, members)
             }
         })
+    }
+
+    /// Adds up the sizes of the texts of rows.
+    fn measure(&self, rows: &Range<usize>, size: &dyn Fn(&str) -> u64) -> u64 {
+        match self {
+            Self::Object(members) => sum_below(members, rows, size),
+            Self::Text(array) | Self::Json(array) => sum(array, rows.clone(), size),
+            Self::CopyOfId(array, ids) => {
+                sum(array, rows.clone(), size).saturating_add(sum(ids, rows.clone(), size))
+            }
+            Self::TextList(list, values) => sum(values, items(list, rows), size),
+            Self::ObjectList(list, members) => sum_below(members, &items(list, rows), size),
+            Self::Int64(_) | Self::Bool(_) | Self::Double(_) | Self::Time(_) => 0,
+        }
     }
 
     /// Whether the columns hold anything at a row.
@@ -197,6 +242,29 @@ impl Content {
     }
 }
 
+fn sum_below(members: &[Member], rows: &Range<usize>, size: &dyn Fn(&str) -> u64) -> u64 {
+    members
+        .iter()
+        .map(|member| member.content.measure(rows, size))
+        .fold(0, u64::saturating_add)
+}
+
+fn sum(texts: &StringViewArray, rows: Range<usize>, size: &dyn Fn(&str) -> u64) -> u64 {
+    rows.filter(|&row| texts.is_valid(row))
+        .map(|row| size(texts.value(row)))
+        .fold(0, u64::saturating_add)
+}
+
+/// The elements of lists.
+fn items(list: &ListArray, rows: &Range<usize>) -> Range<usize> {
+    let offsets = list.value_offsets();
+    let position = |at: usize| usize::try_from(offsets[at]).expect("offsets are not negative");
+    position(rows.start)..position(rows.end)
+}
+
+/// The most that a byte of text becomes in JSON: `\u0000`.
+const ESCAPED_BYTES: u64 = 6;
+
 fn write_object(members: &[Member], row: usize, overlay: &Overlay<'_>, out: &mut String) {
     out.push('{');
     for Member { key, content } in members {
@@ -231,12 +299,10 @@ fn write_list(
     out: &mut String,
     write_item: impl Fn(usize, &Overlay<'_>, &mut String),
 ) {
-    let offsets = list.value_offsets();
-    let position = |at: usize| usize::try_from(offsets[at]).expect("offsets are not negative");
     let is_object_list = list.values().as_struct_opt().is_some();
     let over = overlay.by_index();
     out.push('[');
-    for (index, item) in (position(row)..position(row + 1)).enumerate() {
+    for (index, item) in items(list, &(row..row + 1)).enumerate() {
         if index > 0 {
             out.push(',');
         }
@@ -344,9 +410,13 @@ fn push_double(out: &mut String, value: f64) {
     out.push_str(&serde_json::to_string(&value).expect("a column holds finite numbers only"));
 }
 
+/// Whether a byte of text stands in JSON as it is.
+fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
 fn push_string(out: &mut String, text: &str) {
-    let plain = |b: u8| b >= 0x20 && b != b'"' && b != b'\\';
-    if text.bytes().all(plain) {
+    if text.bytes().all(is_plain) {
         out.push('"');
         out.push_str(text);
         out.push('"');

@@ -36,20 +36,7 @@ pub(super) async fn check_rows(
             run: commit.run.clone(),
             clock: lake.clock_of(&commit.slice),
         };
-        let store = store.clone();
-        // In a task of its own: should a file with fitting checksums make the decoder panic, the
-        // file is to be named.
-        let inspected = tokio::spawn(async move {
-            let flaws = read::inspect(&store, &expected, &mut rows).await;
-            (flaws, rows)
-        });
-        let Ok((flaws, so_far)) = inspected.await else {
-            let detail = "it cannot be decoded: the decoder stopped on it".to_owned();
-            findings.push(Finding::new(&path, FindingKind::Contradicts, detail));
-            return Ok(findings);
-        };
-        rows = so_far;
-        for flaw in flaws? {
+        for flaw in read::inspect(store, &expected, &mut rows).await? {
             findings.push(Finding::new(&path, FindingKind::Contradicts, flaw));
         }
     }

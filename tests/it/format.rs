@@ -1,51 +1,13 @@
 //! What files are like, whoever reads them.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
 
-use mdca_lake::decode::{Ingest, PageDecoder};
-use mdca_lake::partition::split;
 use mdca_lake::schema::{self, Column, Kind};
-use mdca_lake::store::Store;
-use mdca_lake::write::{CompressionLevel, FileEntry, Provenance, SliceWriter, WriteOptions};
+use parquet::basic::Compression;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 
+use crate::support::files::{same_day, write};
 use crate::support::readers;
-
-/// Writes records as a slice's only file.
-async fn write(lake: &Path, records: &[String]) -> FileEntry {
-    let ingest = Ingest {
-        run: "20261121T071800Z-0a1b2c3d".to_owned(),
-        received_ms: 1,
-        keep_raw: false,
-    };
-    let page = PageDecoder::new(usize::MAX)
-        .decode(&format!("[{}]", records.join(",")), None, &ingest)
-        .unwrap();
-    let mut writer = SliceWriter::new(
-        Store::open(lake.to_str().unwrap()).unwrap(),
-        page.batch.schema(),
-        "20261119T1000Z-20261119T1100Z",
-        "0123456789abcdef",
-        WriteOptions {
-            compression: CompressionLevel::DEFAULT,
-            max_file_bytes: u64::MAX,
-            buffer_bytes: usize::MAX,
-        },
-        Provenance {
-            tool_version: "mdca-lake 0.1.0".to_owned(),
-            schema_version: "1".to_owned(),
-            run: ingest.run.clone(),
-            clock: "created".to_owned(),
-        },
-    );
-    for (key, part) in split(&page.batch).unwrap() {
-        writer.write(key, part).await.unwrap();
-    }
-    let mut files = writer.finish().await.unwrap();
-    assert_eq!(files.len(), 1);
-    files[0].publish().await.unwrap();
-    files[0].entry.clone()
-}
 
 /// Late activities come to a day one at a time. The hundred columns cost 12 KiB, the rest is the
 /// record itself.
@@ -66,6 +28,49 @@ async fn a_file_of_one_row_is_12_kib_beside_its_record() {
             record.len() as u64
         };
         assert!(size <= 12 * 1024 + own_bytes, "{size}: {record}");
+    }
+}
+
+/// The schema file says what columns are like, and nothing else does.
+#[tokio::test]
+async fn a_large_row_group_is_laid_out_as_the_schema_file_says() {
+    let lake = tempfile::tempdir().unwrap();
+    let records = same_day(mdca_sim::generator::records(7, 4_200));
+    let entry = write(lake.path(), &records).await;
+    let file = File::open(lake.path().join(&entry.path)).unwrap();
+    let reader = SerializedFileReader::new(file).unwrap();
+    let columns = reader.metadata().row_group(0).columns();
+    let looked_up: Vec<&str> = schema::activity().looked_up().collect();
+    let wanted = [
+        "activity_id",
+        "user_name",
+        "failed_user_data_user_name",
+        "resolved_actor_id",
+        "device_client_ip",
+    ];
+    assert_eq!(looked_up, wanted);
+    for column in &schema::activity().columns {
+        let Some(chunk) = columns
+            .iter()
+            .find(|chunk| chunk.column_path().string() == column.name)
+        else {
+            continue;
+        };
+        let name = &column.name;
+        assert_eq!(
+            chunk.bloom_filter_offset().is_some(),
+            column.looked_up,
+            "{name}"
+        );
+        let is_empty = chunk.compression() == Compression::UNCOMPRESSED;
+        let plain = column.unique || column.kind == Kind::Bool || is_empty;
+        assert_eq!(chunk.dictionary_page_offset().is_none(), plain, "{name}");
+        let is_text = column.kind == Kind::Json;
+        assert_eq!(chunk.statistics().is_none(), is_text, "{name}");
+        assert!(chunk.offset_index_offset().is_some(), "{name}");
+        if column.copy_of_id {
+            assert!(chunk.compressed_size() < 200, "{}", chunk.compressed_size());
+        }
     }
 }
 

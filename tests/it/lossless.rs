@@ -302,8 +302,8 @@ fn the_time_to_restore_a_list_grows_with_its_length_and_not_with_its_square() {
         };
         (0..5).map(restore).min().unwrap()
     };
-    let (short, long) = (quickest(20_000), quickest(80_000));
-    println!("20,000 in {short:?}, 80,000 in {long:?}");
+    let (short, long) = (quickest(15_000), quickest(60_000));
+    println!("15,000 in {short:?}, 60,000 in {long:?}");
     assert!(
         long < 9 * short,
         "linear is 4, a square 16: {short:?}, {long:?}"

@@ -15,6 +15,7 @@ mod failpoints; // a run that dies, or meets an error, at every single call on t
 mod faults; // every fault of the service
 mod first_request; // what a new lake asks before it is made
 mod flow; // the main job against a tenant that behaves
+mod footers; // Parquet that somebody else made, or changed
 mod forged; // lakes into which somebody wrote, or out of which something was lost
 mod format; // what files are like, whoever reads them
 mod fuzz; // whatever comes in, nothing panics and nothing hangs

@@ -3,6 +3,7 @@
 pub(crate) mod bucket;
 pub(crate) mod clock;
 pub(crate) mod faulty;
+pub(crate) mod files;
 pub(crate) mod json;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -1,0 +1,138 @@
+//! A committed file as it is read: opened with care, for whoever may write to the lake may have
+//! made it.
+//!
+//! * What its pages unpack to is looked up before they are unpacked ([`super::pages`]).
+//! * Texts are views: a dictionary's text that stands in every row is in memory once.
+//! * Batches are as short as the rows are wide.
+//! * The decoder is somebody else's, and stops on some footers: that becomes an error.
+
+use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use futures::{FutureExt, TryStreamExt};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, parquet_to_arrow_schema};
+use parquet::bloom_filter::Sbbf;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+
+use super::object::ObjectReader;
+use crate::store::Store;
+
+/// Rows of a batch, where they are no wider than activities usually are.
+const BATCH_ROWS: usize = 256;
+/// Bytes that the rows of a batch should take, by what the footer says.
+const BATCH_BYTES: i64 = 4 * 1024 * 1024;
+
+/// A committed file, opened.
+#[derive(Clone)]
+pub(super) struct CommittedFile {
+    reader: ObjectReader,
+    metadata: ArrowReaderMetadata,
+}
+
+impl CommittedFile {
+    /// Reads the footer of an object of so many bytes.
+    pub(super) async fn open(store: &Store, path: &str, bytes: u64) -> Result<Self, ParquetError> {
+        let mut reader = ObjectReader::new(store, path, bytes);
+        guarded(async move {
+            let footer = reader.get_metadata(None).await?;
+            let columns = footer.file_metadata().schema_descr();
+            let schema = parquet_to_arrow_schema(columns, None)?;
+            let fields: Fields = schema.fields().iter().map(with_views).collect();
+            let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+            let metadata = ArrowReaderMetadata::try_new(footer, options)?;
+            Ok(Self { reader, metadata })
+        })
+        .await
+    }
+
+    /// What the footer says.
+    pub(super) fn footer(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
+    /// Begins to read a row group.
+    pub(super) async fn rows(&self, row_group: usize) -> Result<Rows, ParquetError> {
+        let group = self.footer().row_group(row_group);
+        let builder = self.builder().with_row_groups(vec![row_group]);
+        let builder = builder.with_batch_size(batch_rows(group));
+        let stream = guarded(async { builder.build() }).await?;
+        Ok(Rows { stream })
+    }
+
+    /// Reads the bloom filter of a column of a row group.
+    pub(super) async fn bloom_filter(
+        &self,
+        row_group: usize,
+        column: usize,
+    ) -> Result<Option<Sbbf>, ParquetError> {
+        let mut builder = self.builder();
+        guarded(builder.get_row_group_column_bloom_filter(row_group, column)).await
+    }
+
+    fn builder(&self) -> ParquetRecordBatchStreamBuilder<ObjectReader> {
+        let (reader, metadata) = (self.reader.clone(), self.metadata.clone());
+        ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
+    }
+}
+
+/// The rows of a row group, batch by batch.
+pub(super) struct Rows {
+    stream: ParquetRecordBatchStream<ObjectReader>,
+}
+
+impl Rows {
+    /// The next batch, its texts as views.
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, ParquetError> {
+        guarded(self.stream.try_next()).await
+    }
+}
+
+fn batch_rows(group: &RowGroupMetaData) -> usize {
+    let row_bytes = group.total_byte_size().max(0) / group.num_rows().max(1);
+    usize::try_from(BATCH_BYTES / row_bytes.max(1)).map_or(1, |rows| rows.clamp(1, BATCH_ROWS))
+}
+
+/// The same field with views in place of texts.
+fn with_views(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Utf8 => DataType::Utf8View,
+        DataType::List(element) => DataType::List(with_views(element)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(with_views).collect()),
+        other => other.clone(),
+    };
+    Arc::new(Field::clone(field).with_data_type(data_type))
+}
+
+thread_local! {
+    static IN_DECODER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside the decoder of a file, whose panics become errors: nobody has to
+/// be told of them a second time.
+pub fn in_decoder() -> bool {
+    IN_DECODER.get()
+}
+
+/// Makes an error of the decoder's panic.
+async fn guarded<T>(
+    work: impl Future<Output = Result<T, ParquetError>>,
+) -> Result<T, ParquetError> {
+    let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());
+    let watched = std::future::poll_fn(|context| {
+        IN_DECODER.set(true);
+        let polled = work.poll_unpin(context);
+        IN_DECODER.set(false);
+        polled
+    });
+    watched.await.unwrap_or_else(|_| {
+        Err(ParquetError::General(
+            "the decoder stopped on it: no file of this program is like that".to_owned(),
+        ))
+    })
+}
