@@ -1,9 +1,11 @@
 //! The command line: syntax only. What it means is [`crate::config`]'s business.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use bytesize::ByteSize;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{BoolishValueParser, Resettable};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::job::OnReject;
 use crate::scan::ClockField;
@@ -86,20 +88,22 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub lake: LakeArgs,
     /// Decode every row too: counts, times, order, repeats, statistics, bloom filters, schema
-    #[arg(long, env = "MDCA_DEEP")]
+    #[arg(long, env = "MDCA_DEEP", value_parser = BoolishValueParser::new())]
     pub deep: bool,
     /// Remove this program's own files that no commit names, where their slice is committed
-    #[arg(long, env = "MDCA_SWEEP")]
+    #[arg(long, env = "MDCA_SWEEP", value_parser = BoolishValueParser::new())]
     pub sweep: bool,
 }
 
+/// The window of a command that reads. No variables: those of a scheduled `scan` would cut what is
+/// read, and nobody would see it.
 #[derive(Debug, Args)]
 pub struct WindowArgs {
     /// Start of the window: RFC 3339, a date, or a duration back from now (24h, 7d)
-    #[arg(long, env = "MDCA_FROM", value_name = "TIME")]
+    #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
     /// End of the window, itself not included
-    #[arg(long, env = "MDCA_UNTIL", value_name = "TIME")]
+    #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
 }
 
@@ -153,8 +157,12 @@ pub struct SourceArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Window")]
 pub struct ScanWindowArgs {
-    #[command(flatten)]
-    pub window: WindowArgs,
+    /// Start of the window: RFC 3339, a date, or a duration back from now (24h, 7d)
+    #[arg(long, env = "MDCA_FROM", value_name = "TIME")]
+    pub from: Option<String>,
+    /// End of the window, itself not included
+    #[arg(long, env = "MDCA_UNTIL", value_name = "TIME")]
+    pub until: Option<String>,
     /// The lake's clock: created (when the service saved a record) or date (when it happened)
     #[arg(long, env = "MDCA_BY", value_name = "CLOCK")]
     pub by: Option<ClockField>,
@@ -173,7 +181,7 @@ pub struct ScanWindowArgs {
     )]
     pub initial: humantime::Duration,
     /// Print the plan; send nothing, write nothing
-    #[arg(long, env = "MDCA_DRY_RUN")]
+    #[arg(long, env = "MDCA_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
 }
 
@@ -204,7 +212,7 @@ pub struct WriteArgs {
     #[arg(long, env = "MDCA_ON_REJECT", value_enum, default_value_t = OnRejectArg::Keep)]
     pub on_reject: OnRejectArg,
     /// Keep every record's exact text in the column `raw`
-    #[arg(long, env = "MDCA_KEEP_RAW")]
+    #[arg(long, env = "MDCA_KEEP_RAW", value_parser = BoolishValueParser::new())]
     pub keep_raw: bool,
     /// Compression of the files: zstd:1 to zstd:22
     #[arg(long, env = "MDCA_COMPRESSION", value_name = "CODEC", default_value_t = CompressionLevel::DEFAULT)]
@@ -218,7 +226,7 @@ pub struct WriteArgs {
     )]
     pub max_file_bytes: ByteSize,
     /// Use a store that cannot create only; then only one run at a time may ever write
-    #[arg(long, env = "MDCA_SINGLE_WRITER")]
+    #[arg(long, env = "MDCA_SINGLE_WRITER", value_parser = BoolishValueParser::new())]
     pub single_writer: bool,
 }
 
@@ -252,18 +260,27 @@ pub struct SchemaArgs {
     pub format: SchemaFormat,
 }
 
+/// No variables: those of a scheduled `scan` name a lake that is not to get simulated records.
 #[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// The lake to make
-    #[arg(
-        long,
-        env = "MDCA_LAKE",
-        value_name = "PATH",
-        default_value = "./demo-lake"
-    )]
+    #[arg(long, value_name = "PATH", default_value = "./demo-lake")]
     pub lake: String,
     /// Activities of the simulated tenant, over three days
-    #[arg(long, env = "MDCA_ACTIVITIES", value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     pub activities: u64,
+}
+
+/// A command line of which only those variables count that `counts` says, by their names.
+pub fn command_with(counts: &dyn Fn(&OsStr) -> bool) -> clap::Command {
+    fn only(command: clap::Command, counts: &dyn Fn(&OsStr) -> bool) -> clap::Command {
+        command
+            .mut_args(|arg| match arg.get_env() {
+                Some(variable) if !counts(variable) => arg.env(Resettable::Reset),
+                _ => arg,
+            })
+            .mut_subcommands(|command| only(command, counts))
+    }
+    only(Cli::command(), counts)
 }

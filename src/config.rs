@@ -2,6 +2,7 @@
 //!
 //! Nothing else looks at the environment, but for clap's own `env` on flags.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroU32;
@@ -9,11 +10,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::FromArgMatches;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
-use crate::cli::{LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs};
+use crate::cli::{
+    self, Cli, LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs,
+};
 use crate::error::JobError;
 use crate::job::{JobOptions, LakeWish};
 use crate::memory;
@@ -69,6 +73,7 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub fn of_process() -> Result<Self, ConfigError> {
         match std::env::var(TOKEN_VARIABLE) {
+            Ok(token) if token.is_empty() => Ok(Self { token: None }),
             Ok(token) => Ok(Self {
                 token: Some(token.into()),
             }),
@@ -78,6 +83,16 @@ impl Environment {
             }
         }
     }
+}
+
+/// The command line of the process. A variable that is empty is one that is not set. Ends the process
+/// where the command line is wrong, or asks for help.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn command_line() -> Cli {
+    let is_set =
+        |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    let matches = cli::command_with(&is_set).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// What `scan` is to do.
@@ -120,7 +135,8 @@ impl ScanConfig {
             max_attempts,
         } = source;
         let ScanWindowArgs {
-            window,
+            from,
+            until,
             by,
             slice,
             settle,
@@ -143,7 +159,7 @@ impl ScanConfig {
         let api_url: ApiUrl = api_url
             .parse()
             .map_err(|error| wrong(format!("--api-url: {error}")))?;
-        let (from_ms, until_ms) = resolve_window(&window, now_ms)?;
+        let (from_ms, until_ms) = resolve_window(from.as_deref(), until.as_deref(), now_ms)?;
         if from_ms.is_some_and(|from_ms| from_ms >= now_ms) {
             return Err(wrong(
                 "--from lies in the future: nothing has happened there yet",
@@ -231,18 +247,16 @@ impl ScanConfig {
 
 /// Resolves `--from` and `--until`, in milliseconds since the epoch.
 fn resolve_window(
-    args: &WindowArgs,
+    from: Option<&str>,
+    until: Option<&str>,
     now_ms: i64,
 ) -> Result<(Option<i64>, Option<i64>), ConfigError> {
-    let time = |flag: &str, text: &Option<String>| {
-        let parsed = text
-            .as_deref()
-            .map(|text| parse_time(text, now_ms))
-            .transpose();
+    let time = |flag: &str, text: Option<&str>| {
+        let parsed = text.map(|text| parse_time(text, now_ms)).transpose();
         parsed.map_err(|error| wrong(format!("{flag}: {error}")))
     };
-    let from_ms = time("--from", &args.from)?;
-    let until_ms = time("--until", &args.until)?;
+    let from_ms = time("--from", from)?;
+    let until_ms = time("--until", until)?;
     match (from_ms, until_ms) {
         (Some(from_ms), Some(until_ms)) if until_ms <= from_ms => Err(wrong(
             "--until is not after --from: the window is empty; swap them",
@@ -253,7 +267,8 @@ fn resolve_window(
 
 /// Resolves the window of a command that reads: what is not given is unbounded.
 pub fn read_window(args: &WindowArgs, now_ms: i64) -> Result<Option<TimeWindow>, ConfigError> {
-    let (from_ms, until_ms) = resolve_window(args, now_ms)?;
+    let WindowArgs { from, until } = args;
+    let (from_ms, until_ms) = resolve_window(from.as_deref(), until.as_deref(), now_ms)?;
     if from_ms.is_none() && until_ms.is_none() {
         return Ok(None);
     }

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use crate::config::{Environment, ScanConfig};
 use crate::error::JobError;
 use crate::plain_text::one_line;
@@ -35,6 +35,11 @@ pub struct DemoTenant {
 /// # Errors
 /// The demo's lake is there already, or no port could be had.
 pub async fn start(activities: u64, lake: &str, now_ms: i64) -> Result<DemoTenant, JobError> {
+    if lake.contains("://") {
+        return Err(JobError::Usage(format!(
+            "the demo makes its lake in a folder, and {lake} is a URL: give a path as --lake"
+        )));
+    }
     if Path::new(lake).join("_mdca").exists() {
         return Err(JobError::Usage(format!(
             "the demo makes a new lake, and there is one at {lake}: remove it, or give another --lake"
@@ -85,10 +90,11 @@ impl DemoTenant {
             "0",
         ];
         let usage = |error: String| JobError::Usage(error);
-        let Command::Scan(args) = Cli::try_parse_from(command)
-            .map_err(|error| usage(error.to_string()))?
-            .command
-        else {
+        let parsed = cli::command_with(&|_| false)
+            .try_get_matches_from(command)
+            .and_then(|matches| Cli::from_arg_matches(&matches))
+            .map_err(|error| usage(error.to_string()))?;
+        let Command::Scan(args) = parsed.command else {
             return Err(usage("the demo runs scan".to_owned()));
         };
         let environment = Environment {

@@ -47,7 +47,9 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
             None => BTreeSet::new(),
         };
         setup.describe(&mut report);
-        Ok(setup.plan(options, now_ms, &committed))
+        let plan = setup.plan(options, now_ms, &committed);
+        report.notes.extend(setup.remark_before(&plan, &committed));
+        Ok(plan)
     };
     match planned.await {
         Ok(plan) => {
@@ -164,6 +166,7 @@ async fn run_slices(
     let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);
     setup.describe(report);
     let plan = setup.plan(options, now_ms, &committed);
+    report.notes.extend(setup.remark_before(&plan, &committed));
     describe_plan(report, &plan);
     save(store, report).await?;
     if !options.single_writer {

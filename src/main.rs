@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use clap::Parser;
 #[cfg(feature = "demo")]
 use mdca_lake::cli::DemoArgs;
 use mdca_lake::cli::{
@@ -66,7 +65,7 @@ impl Finished {
 fn main() -> ExitCode {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     give_memory_back();
-    let cli = Cli::parse();
+    let cli = config::command_line();
     start_logs(&cli.output);
     keep_quiet_in_the_decoder();
     let patience = match cli.command {

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::report::RunReport;
 use crate::scan::{ClockField, ScanOptions};
 use crate::schema;
-use crate::window::{SliceLength, TimeWindow};
+use crate::window::{SliceLength, TimeWindow, format_time};
 use crate::write::WriteOptions;
 
 /// What to do with rejects.
@@ -175,6 +175,30 @@ impl Setup {
             look_ahead_max_bytes: options.look_ahead_max_bytes,
             max_records: options.max_slice_records,
         }
+    }
+
+    /// What the user should know of the slices that the lake lacks before the plan's window, if any:
+    /// no window of a run that goes on from there takes them.
+    pub(crate) fn remark_before(
+        &self,
+        plan: &Plan,
+        committed: &BTreeSet<String>,
+    ) -> Option<String> {
+        let before = TimeWindow {
+            from_ms: self.length.floor(self.identity.begin_ms),
+            until_ms: plan.covered.from_ms,
+        };
+        let left = self
+            .length
+            .slices(before)
+            .filter(|slice| !committed.contains(&slice.to_string()))
+            .count();
+        (left > 0).then(|| {
+            format!(
+                "{left} slices between the lake's begin {} and the window are not committed; a scan without --from takes them",
+                format_time(self.identity.begin_ms)
+            )
+        })
     }
 
     /// Says in the report what lake it is.

@@ -145,7 +145,7 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
         ),
         (&lake, &[], None, 2, "no API token: set MDCA_API_TOKEN"),
         (&lake, &[], Some("a\nb"), 2, "no header can carry"),
-        (&lake, &[], Some(""), 2, "the token is empty"),
+        (&lake, &[], Some(""), 2, "no API token: set MDCA_API_TOKEN"),
         (&lake, &["--token-file", &missing], None, 2, "--token-file"),
         (
             &lake,
@@ -270,6 +270,163 @@ async fn stdout_carries_the_report_and_nothing_else() {
         let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(value["rows"], 50);
     }
+}
+
+/// Every variable that the program knows, by the help of `scan`.
+fn variables_of_scan() -> Vec<String> {
+    let help = text(&run(&["scan", "--help"], None));
+    let mut variables: Vec<String> = help
+        .split("[env: ")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('=')?.0.to_owned()))
+        .collect();
+    variables.push("MDCA_API_TOKEN".to_owned());
+    assert!(variables.len() > 20, "{variables:?}");
+    variables
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_variable_is_one_that_is_not_set() {
+    let user = User::new().await;
+    let empty = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mdca-lake"));
+        for variable in variables_of_scan() {
+            command.env(variable, "");
+        }
+        command
+    };
+    let bare = empty().arg("scan").output().unwrap();
+    assert_eq!(bare.status.code(), Some(2), "{}", text(&bare));
+    for flag in ["--api-url", "--lake"] {
+        assert!(text(&bare).contains(flag), "{}", text(&bare));
+    }
+    let token = user.folder.path().join("token");
+    std::fs::write(&token, "sim-token").unwrap();
+    let scanned = empty()
+        .args(["scan", "--lake", &user.lake(), "--api-url", &user.sim.url()])
+        .args(["--from", "2026-10-01", "--until", "2026-10-01T02:00:00Z"])
+        .args(["--token-file", token.to_str().unwrap()])
+        .args(["--report", "json"])
+        .output()
+        .unwrap();
+    assert_eq!(scanned.status.code(), Some(0), "{}", text(&scanned));
+    let report: serde_json::Value = serde_json::from_slice(&scanned.stdout).unwrap();
+    assert_eq!(report["rows"], 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_is_on_or_off_by_the_usual_words() {
+    let user = User::new().await;
+    for (word, plans) in [
+        ("1", true),
+        ("yes", true),
+        ("on", true),
+        ("true", true),
+        ("TRUE", true),
+        ("0", false),
+        ("no", false),
+        ("off", false),
+        ("false", false),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+            .args(["scan", "--lake", &user.lake(), "--api-url", &user.sim.url()])
+            .args(["--from", "2026-10-01", "--until", "2026-10-01T02:00:00Z"])
+            .env("MDCA_DRY_RUN", word)
+            .env_remove("MDCA_API_TOKEN")
+            .output()
+            .unwrap();
+        // A plan needs no token; a scan does.
+        let code = if plans { 0 } else { 2 };
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{word}: {}",
+            text(&output)
+        );
+    }
+    let unknown = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+        .args(["verify", "--lake", &user.lake()])
+        .env("MDCA_SWEEP", "perhaps")
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(2), "{}", text(&unknown));
+    assert!(text(&unknown).contains("--sweep"), "{}", text(&unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_window_of_a_scheduled_scan_does_not_cut_what_is_exported() {
+    let user = User::new().await;
+    let made = user.scan(&user.lake(), &[], Some("sim-token"));
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made));
+    let exported = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+        .args(["export", "--lake", &user.lake()])
+        .env("MDCA_FROM", "2026-10-01T01:59:00Z")
+        .env("MDCA_UNTIL", "2026-10-01T01:59:30Z")
+        .output()
+        .unwrap();
+    assert_eq!(exported.status.code(), Some(0), "{}", text(&exported));
+    assert_eq!(exported.stdout.iter().filter(|b| **b == b'\n').count(), 50);
+}
+
+/// Whatever a scheduled scan is told by variables, the demo makes its own lake, and that one only.
+#[test]
+fn the_demo_obeys_its_own_flags_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let production = folder.path().join("production");
+    std::fs::create_dir(&production).unwrap();
+    let demo = |more: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+            .args(["demo", "--activities", "20"])
+            .args(more)
+            .current_dir(folder.path())
+            .env("MDCA_LAKE", &production)
+            .env("MDCA_ACTIVITIES", "1000000")
+            .env("MDCA_API_URL", "https://contoso.example")
+            .env("MDCA_API_TOKEN", "sim-token")
+            .env("MDCA_FROM", "2026-10-01")
+            .env("MDCA_SERVICE", "1")
+            .env("MDCA_DRY_RUN", "true")
+            .output()
+            .unwrap()
+    };
+    let made = demo(&[]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made));
+    assert!(text(&made).contains("20 rows"), "{}", text(&made));
+    assert!(folder.path().join("demo-lake/_mdca/lake.json").exists());
+    assert_eq!(std::fs::read_dir(&production).unwrap().count(), 0);
+    let bucket = demo(&["--lake", "s3://bucket/lake"]);
+    assert_eq!(bucket.status.code(), Some(2), "{}", text(&bucket));
+    assert!(text(&bucket).contains("give a path"), "{}", text(&bucket));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_says_how_many_slices_it_leaves_before_it() {
+    let user = User::new().await;
+    let hour = ["--from", "2026-10-01T01:00:00Z"];
+    let until = ["--until", "2026-10-01T02:00:00Z"];
+    let made = user.scan(
+        &user.lake(),
+        &[
+            "--from",
+            "2026-09-30T20:00:00Z",
+            "--until",
+            "2026-09-30T21:00:00Z",
+        ],
+        Some("sim-token"),
+    );
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made));
+    assert!(
+        !text(&made).contains("are not committed"),
+        "{}",
+        text(&made)
+    );
+    let later = user.scan(&user.lake(), &[hour, until].concat(), Some("sim-token"));
+    assert_eq!(later.status.code(), Some(0), "{}", text(&later));
+    assert!(
+        text(&later).contains("4 slices between the lake's begin 2026-09-30T20:00:00Z and the window are not committed"),
+        "{}",
+        text(&later)
+    );
 }
 
 #[test]
