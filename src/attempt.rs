@@ -6,7 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use crate::clocks::BothClocks;
-use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, SliceCounts};
+use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, SliceCounts, paths};
 use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::{ErrorKind, JobError};
 use crate::holes;
@@ -59,13 +59,21 @@ struct Flow {
 }
 
 impl SliceTask {
-    /// Scans a slice, writes its rows and commits them. The turn to scan ends where only the commit
-    /// is missing.
+    /// Scans a slice, writes its rows and commits them; `None` where another run has done so since
+    /// the plan was made. The turn to scan ends where only the commit is missing.
     pub(crate) async fn scan_and_commit(
         &self,
         slice: Slice,
         turn: OwnedSemaphorePermit,
-    ) -> Result<SliceDone, JobError> {
+    ) -> Result<Option<SliceDone>, JobError> {
+        let commit = paths::commit(&slice.to_string());
+        if self.world.store.size(&commit).await?.is_some() {
+            return Ok(None);
+        }
+        self.scan(slice, turn).await.map(Some)
+    }
+
+    async fn scan(&self, slice: Slice, turn: OwnedSemaphorePermit) -> Result<SliceDone, JobError> {
         let attempt = self.world.ids.next();
         let mut oddities = Oddities::default();
         match self.attempt(slice, turn, &attempt, &mut oddities).await {

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::job::OnReject;
+use crate::job::{IfRunning, OnReject};
 use crate::scan::ClockField;
 use crate::schema::SchemaFormat;
 use crate::write::CompressionLevel;
@@ -30,7 +30,7 @@ pub enum Command {
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
     /// Say what a lake holds: coverage, gaps, watermark, rows and bytes per day, last runs
-    Status(LakeArgs),
+    Status(StatusArgs),
     /// Check that what the commits name is there, whole, and call out what they do not name
     Verify(VerifyArgs),
     /// Write the original records as NDJSON to stdout, by `timestamp`
@@ -81,6 +81,18 @@ pub struct LakeArgs {
     /// <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>
     #[arg(long, env = "MDCA_LAKE", value_name = "URL")]
     pub lake: String,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    /// Exit code 5 where the newest committed slice ended longer ago: for monitoring
+    #[arg(long, env = "MDCA_MAX_AGE", value_name = "DURATION")]
+    pub max_age: Option<humantime::Duration>,
+    /// Exit code 5 where there are more gaps
+    #[arg(long, env = "MDCA_MAX_GAPS", value_name = "N")]
+    pub max_gaps: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +203,9 @@ pub struct LimitArgs {
     /// Slices scanned at once; they share the budget
     #[arg(long, env = "MDCA_PARALLEL", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub parallel: u8,
+    /// Where another run is at work on the lake: yield leaves it the slices of its plan, go does not
+    #[arg(long, env = "MDCA_IF_RUNNING", value_enum, default_value_t = IfRunningArg::Yield)]
+    pub if_running: IfRunningArg,
     /// Memory for rows that wait and pages on their way, over all slices [half of the container's,
     /// at most 256MiB]
     #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
@@ -234,6 +249,21 @@ pub struct WriteArgs {
 pub enum OnRejectArg {
     Keep,
     Fail,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfRunningArg {
+    Yield,
+    Go,
+}
+
+impl From<IfRunningArg> for IfRunning {
+    fn from(arg: IfRunningArg) -> Self {
+        match arg {
+            IfRunningArg::Yield => Self::Yield,
+            IfRunningArg::Go => Self::Go,
+        }
+    }
 }
 
 impl From<OnRejectArg> for OnReject {

@@ -17,6 +17,12 @@ pub trait Clock: Send + Sync {
 
     /// Returns after `duration`.
     async fn sleep(&self, duration: Duration);
+
+    /// Returns once `duration` has passed by itself, which nothing waits for: for what is done beside
+    /// the work from time to time. Simulated time moves by sleeps alone, never by this.
+    async fn passed(&self, duration: Duration) {
+        self.sleep(duration).await;
+    }
 }
 
 /// The clock of the machine.

@@ -89,9 +89,9 @@ impl Environment {
 /// where the command line is wrong, or asks for help.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
 pub fn command_line() -> Cli {
-    let is_set =
-        |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-    let matches = cli::command_with(&is_set).get_matches();
+    let counts =
+        |variable: &OsStr| std::env::var_os(variable).is_none_or(|value| !value.is_empty());
+    let matches = cli::command_with(&counts).get_matches();
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
@@ -145,6 +145,7 @@ impl ScanConfig {
         } = window;
         let LimitArgs {
             parallel,
+            if_running,
             memory_limit,
             max_page_bytes,
         } = limits;
@@ -215,6 +216,7 @@ impl ScanConfig {
                 initial_ms: to_ms("--initial", *initial)?,
                 settle_ms,
                 parallel,
+                if_running: if_running.into(),
                 on_reject: on_reject.into(),
                 keep_raw,
                 single_writer,

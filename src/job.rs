@@ -5,6 +5,7 @@
 
 pub use crate::first_request::{Asking, FirstAnswer};
 pub use crate::setup::{JobOptions, LakeWish, OnReject};
+pub use crate::turns::IfRunning;
 pub use crate::world::{Ids, World};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +14,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::attempt::SliceTask;
+use crate::beat::Beat;
 use crate::clock::Clock;
 use crate::clocks::BothClocks;
 use crate::commit::{self, Cleaner, Commit, Identity, Made, Outcome, paths};
@@ -24,9 +26,14 @@ use crate::memory::PageTurns;
 use crate::outage::Outage;
 use crate::plan::{Plan, watermark};
 use crate::report::{Cost, RunReport};
+use crate::runs::{self, Reports};
 use crate::setup::Setup;
 use crate::store::Store;
+use crate::turns::{Turn, Turns};
 use crate::window::{Slice, format_time};
+
+/// Runs whose reports are looked at for slices that they died over.
+const LAST_RUNS: usize = 10;
 
 /// Plans a run and prints nothing: no request is sent, and nothing is written.
 pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock) -> RunReport {
@@ -56,7 +63,9 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
             describe_plan(&mut report, &plan);
             report.plan = plan.slices.iter().map(ToString::to_string).collect();
         }
-        Err(error) => report.failed(None, &error),
+        Err(error) => {
+            report.failed(None, &error);
+        }
     }
     report.finish(Cost {
         store_retries: store.map(Store::retries).unwrap_or_default(),
@@ -108,10 +117,13 @@ pub async fn run(options: &JobOptions, mut world: World, first: Option<FirstAnsw
     let run = format!("{stamp}-{}", &world.ids.next()[..8]);
     let mut report = RunReport::begin(run.clone(), world.store.location().to_owned(), started_ms);
     let world = Arc::new(world);
-    if let Err(error) = run_slices(options, &world, &mut report, first).await {
+    let beat = Beat::new(&world);
+    let work = Box::pin(run_slices(options, &world, &beat, &mut report, first));
+    if let Err(error) = beat.beside(work).await {
         error!(error = %crate::error::chain(&error), "the run stops");
         report.failed(None, &error);
     }
+    report.notes.extend(beat.refused());
     world.progress.finish();
     let elapsed = world.clock.elapsed().saturating_sub(started);
     let cost = || Cost {
@@ -130,15 +142,22 @@ pub async fn run(options: &JobOptions, mut world: World, first: Option<FirstAnsw
     report
 }
 
+/// Puts the last report in the place of the first, or beside it where a store replaces nothing.
 async fn save(store: &Store, report: &RunReport) -> Result<(), JobError> {
-    Ok(store
-        .put(&paths::run(&report.run), Bytes::from(report.to_json()))
-        .await?)
+    let bytes = Bytes::from(report.to_json());
+    let Err(error) = store.put(&paths::run(&report.run), bytes.clone()).await else {
+        return Ok(());
+    };
+    match store.create(&paths::last_report(&report.run), bytes).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(error.into()),
+    }
 }
 
 async fn run_slices(
     options: &JobOptions,
     world: &Arc<World>,
+    beat: &Beat<'_>,
     report: &mut RunReport,
     first: Option<FirstAnswer>,
 ) -> Result<(), JobError> {
@@ -168,29 +187,16 @@ async fn run_slices(
     let plan = setup.plan(options, now_ms, &committed);
     report.notes.extend(setup.remark_before(&plan, &committed));
     describe_plan(report, &plan);
-    save(store, report).await?;
+    beat.begin(report).await?;
     if !options.single_writer {
         Identity::check_create_only(store).await?;
     }
 
+    report
+        .notes
+        .extend(remarks_on_begun(world, &plan, now_ms).await?);
     let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.run).await?);
-    let outcome = async {
-        let slices = recover(&cleaner, world, &plan, &committed, report).await?;
-        let Some(newest) = plan.slices.last().copied() else {
-            return unless_interrupted(world);
-        };
-        let task = SliceTask {
-            world: Arc::clone(world),
-            setup: Arc::clone(&setup),
-            options: Arc::new(options.clone()),
-            run: report.run.clone(),
-            newest,
-            cleaner: Arc::clone(&cleaner),
-            pages: Arc::new(PageTurns::new(options.page_bytes)),
-        };
-        scan_all(&task, slices, report).await
-    };
-    let outcome = outcome.await;
+    let outcome = scan_in_turn(options, world, &setup, &cleaner, &plan, beat, report).await;
     report.not_cleared = cleaner.not_cleared();
 
     let committed = commit::committed_slices(store).await?;
@@ -202,22 +208,19 @@ async fn run_slices(
     outcome
 }
 
-/// Brings to an end what earlier runs began: the slices of the plan that are left to scan.
+/// Brings to an end what earlier runs began: of these slices, those that are left to scan.
 async fn recover(
     cleaner: &Cleaner,
     world: &World,
-    plan: &Plan,
+    slices: Vec<Slice>,
     committed: &BTreeSet<String>,
+    covered: impl Fn(&Slice) -> bool,
     report: &mut RunReport,
 ) -> Result<Vec<Slice>, JobError> {
     let World { store, clock, .. } = world;
-    let covered = |slice: &str| {
-        slice
-            .parse::<Slice>()
-            .is_ok_and(|slice| plan.covers(&slice))
-    };
+    let covered = |slice: &str| slice.parse::<Slice>().is_ok_and(|slice| covered(&slice));
     let recovered = commit::recover(cleaner, clock.as_ref(), committed, covered).await?;
-    let mut waiting: BTreeSet<String> = plan.slices.iter().map(ToString::to_string).collect();
+    let mut waiting: BTreeSet<String> = slices.iter().map(ToString::to_string).collect();
     for made in &recovered.adopted {
         waiting.remove(&made.commit.slice);
         report.slices.adopted += 1;
@@ -229,9 +232,79 @@ async fn recover(
             report.failed(slice.parse().ok().as_ref(), &orphaned.into());
         }
     }
-    let slices = plan.slices.iter().copied();
+    let slices = slices.into_iter();
     let slices = slices.filter(|slice| waiting.contains(&slice.to_string()));
     Ok(slices.collect())
+}
+
+/// What the user should know of slices of the plan that the last runs died over.
+async fn remarks_on_begun(
+    world: &World,
+    plan: &Plan,
+    now_ms: i64,
+) -> Result<Vec<String>, JobError> {
+    let mut reports = Reports::list(&world.store, now_ms, &world.machine).await?;
+    let runs = reports.take(&world.store, LAST_RUNS).await?;
+    let mut begun = runs::begun_in_vain(&runs);
+    begun.retain(|name, _| plan.slices.iter().any(|slice| slice.to_string() == *name));
+    Ok(runs::remarks(&begun).collect())
+}
+
+/// Scans what no earlier run is at work on; where such a run ends meanwhile, what it has left too.
+async fn scan_in_turn(
+    options: &JobOptions,
+    world: &Arc<World>,
+    setup: &Arc<Setup>,
+    cleaner: &Arc<Cleaner>,
+    plan: &Plan,
+    beat: &Beat<'_>,
+    report: &mut RunReport,
+) -> Result<(), JobError> {
+    let store = &world.store;
+    let run = report.run.clone();
+    let turns = Turns::new(world, beat, &run, options.if_running);
+    let mut slices = plan.slices.clone();
+    loop {
+        let Turn { mine, left, to } = turns.look(slices).await?;
+        report.slices.left = left.len() as u64;
+        let is_last = left.is_empty() || mine.is_empty();
+        let committed = commit::committed_slices(store).await?;
+        let covered = |slice: &Slice| plan.covers(slice) && left.binary_search(slice).is_err();
+        let mine = recover(cleaner, world, mine, &committed, covered, report).await?;
+        if let Some(newest) = plan.slices.last().copied() {
+            let task = SliceTask {
+                world: Arc::clone(world),
+                setup: Arc::clone(setup),
+                options: Arc::new(options.clone()),
+                run: run.clone(),
+                newest,
+                cleaner: Arc::clone(cleaner),
+                pages: Arc::new(PageTurns::new(options.page_bytes)),
+            };
+            scan_all(&task, mine, beat, report).await?;
+        }
+        if is_last || !report.failures.is_empty() {
+            report.notes.extend(left_to(left.len(), &to));
+            return unless_interrupted(world);
+        }
+        beat.rewrite().await;
+        let committed = commit::committed_slices(store).await?;
+        let before = left.len();
+        slices = left;
+        slices.retain(|slice| !committed.contains(&slice.to_string()));
+        report.slices.taken += (before - slices.len()) as u64;
+    }
+}
+
+/// What the user should know of the slices that are left to others.
+fn left_to(slices: usize, runs: &BTreeSet<String>) -> Option<String> {
+    let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
+    (slices > 0).then(|| {
+        format!(
+            "{slices} slices are left to a run that began earlier and is at work on them: {}",
+            runs.join(", ")
+        )
+    })
 }
 
 /// Keeps a few slices in flight, oldest first, until all are done or the run has to stop.
@@ -241,6 +314,7 @@ async fn recover(
 async fn scan_all(
     task: &SliceTask,
     slices: Vec<Slice>,
+    beat: &Beat<'_>,
     report: &mut RunReport,
 ) -> Result<(), JobError> {
     let world = &task.world;
@@ -264,6 +338,7 @@ async fn scan_all(
                     let task = task.clone();
                     let handle = tasks.spawn(async move { task.scan_and_commit(slice, turn).await });
                     flying.insert(handle.id(), slice);
+                    beat.tell(report, flying.values());
                 }
                 continue;
             }
@@ -287,7 +362,11 @@ async fn scan_all(
             report.failed(None, &error);
         }
         match result {
-            Ok(done) => {
+            Ok(None) => {
+                debug!(%slice, "another run has committed it meanwhile");
+                report.slices.taken += 1;
+            }
+            Ok(Some(done)) => {
                 report.oddities.merge(done.oddities);
                 match done.outcome {
                     Outcome::Committed(made) => {
@@ -299,8 +378,9 @@ async fn scan_all(
                     Outcome::Lost => report.slices.lost_attempts += 1,
                 }
                 for flaw in &done.flaws {
-                    error!(%slice, error = %crate::error::chain(flaw), "the slice is committed, but not all is well");
-                    report.failed(None, flaw);
+                    if report.failed(None, flaw) {
+                        error!(%slice, error = %crate::error::chain(flaw), "the slice is committed, but not all is well");
+                    }
                 }
             }
             Err(JobError::NotClosed { slice, clocks }) => {
@@ -314,10 +394,14 @@ async fn scan_all(
                 if error.kind() == ErrorKind::Interrupted {
                     continue;
                 }
-                error!(%slice, error = %crate::error::chain(&error), "slice failed");
-                report.failed(Some(&slice), &error);
+                if report.failed(Some(&slice), &error) {
+                    error!(%slice, error = %crate::error::chain(&error), "slice failed");
+                } else {
+                    debug!(%slice, error = %crate::error::chain(&error), "slice failed, like others before");
+                }
             }
         }
+        beat.tell(report, flying.values());
         world.progress.slice_done(report.counts.rows);
     }
     if let Some((slice, clocks)) = not_closed {

@@ -26,10 +26,12 @@
 //! | [`read`] | committed files → the original records | parquet |
 //! | [`job`], [`outage`], [`attempt`], [`holes`], [`setup`], [`world`] | the flow, and when it stops; one try at a slice, and what it cannot have; what is asked of a run, and of which lake; what touches reality | |
 //! | [`first_request`], [`clocks`] | what a new lake asks before it is made; whether the clocks agree | |
-//! | [`report`], [`oddities`], [`progress`] | what is said of it | |
+//! | [`report`], [`failures`], [`oddities`], [`progress`] | what is said of it | |
+//! | [`beat`], [`turns`], [`runs`], [`process`] | the report of a run at work; what it leaves to another one; reports read back; whether a process lives | `/proc` |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
 //! | [`memory`] | what a run may take where it runs, and who may hold a page | control groups |
+//! | [`stop`] | SIGINT, SIGTERM, SIGHUP | signals |
 //! | [`clock`], [`checksum`], [`fingerprint`], [`outline`], [`plain_text`], [`redact`], [`error`] | time as an argument; the bytes of an object; when two records are the same; where they lie; text from outside on its way to a terminal, and without secrets; kinds of failure | the wall clock |
 //!
 //! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
@@ -41,11 +43,14 @@
 pub mod job;
 
 mod attempt;
+mod beat;
 mod clocks;
 mod first_request;
 mod holes;
 mod outage;
+mod runs;
 mod setup;
+mod turns;
 mod world;
 
 pub mod plan;
@@ -70,6 +75,8 @@ pub mod read;
 pub mod status;
 pub mod verify;
 
+pub mod failures;
+pub mod process;
 pub mod progress;
 pub mod report;
 
@@ -77,6 +84,7 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod stop;
 
 pub mod checksum;
 pub mod clock;

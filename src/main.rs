@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::panic;
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "demo")]
 use mdca_lake::cli::DemoArgs;
 use mdca_lake::cli::{
-    Cli, Command, ExportArgs, LakeArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat,
+    Cli, Command, ExportArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat, StatusArgs,
     VerifyArgs,
 };
 use mdca_lake::clock::{Clock, SystemClock};
@@ -20,21 +21,25 @@ use mdca_lake::demo;
 use mdca_lake::error::{ErrorKind, JobError, chain};
 use mdca_lake::job::{self, Asking, Ids, World};
 use mdca_lake::plain_text::{PlainText, json_text, one_line};
-use mdca_lake::progress::Progress;
+use mdca_lake::process::Machine;
+use mdca_lake::progress::{PROGRESS, Progress};
 use mdca_lake::read::{self, ExportFile};
 use mdca_lake::report::RunReport;
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::store::Store;
 use mdca_lake::verify::{self, Depth, Sweep};
-use mdca_lake::{schema, status, write};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use mdca_lake::{schema, status, stop, write};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 /// After a signal a scan has this long to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// Whatever held the scan up may hold the last message up as well; it has this long.
-const SAY_WITHIN: Duration = Duration::from_millis(500);
+/// Threads that do what may block, at most.
+const BLOCKING_THREADS: usize = 64;
+/// A thread that has nothing to do stays for so long: for ever.
+const KEEP_THREADS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What a command leaves to print.
 struct Finished {
@@ -75,7 +80,10 @@ fn main() -> ExitCode {
         // They write nothing, so there is nothing to bring to an end.
         _ => Duration::ZERO,
     };
-    let interrupted = match listen(patience) {
+    let say = || {
+        complain(&JobError::Interrupted);
+    };
+    let interrupted = match stop::listen(patience, say) {
         Ok(interrupted) => interrupted,
         Err(source) => {
             return complain(&JobError::System {
@@ -84,10 +92,7 @@ fn main() -> ExitCode {
             });
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match start_runtime() {
         Ok(runtime) => runtime,
         Err(source) => {
             return complain(&JobError::System {
@@ -104,6 +109,34 @@ fn main() -> ExitCode {
         Ok(Err(error)) => complain(&error),
         Err(_) => ExitCode::from(ErrorKind::Internal.exit_code()),
     }
+}
+
+/// Starts the runtime and the first of the threads that do what may block. Later ones are a gain, but
+/// where the system gives no more, those that are there do all of it.
+fn start_runtime() -> io::Result<Runtime> {
+    let report_panic = panic::take_hook();
+    // The runtime panics where it gets no thread, and its unwinding waits for those that it got.
+    panic::set_hook(Box::new(|_| end_without_threads()));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(KEEP_THREADS)
+        .build();
+    if let Ok(runtime) = &runtime {
+        drop(runtime.spawn_blocking(|| ()));
+    }
+    panic::set_hook(report_panic);
+    runtime
+}
+
+#[expect(clippy::exit, reason = "nothing has begun yet")]
+fn end_without_threads() {
+    let error = JobError::System {
+        doing: "start the runtime",
+        source: io::Error::other("the system gives no more threads"),
+    };
+    complain(&error);
+    std::process::exit(i32::from(error.kind().exit_code()));
 }
 
 /// Has every block of 128 KiB and more come from the system and go back to it at once, and all
@@ -134,9 +167,15 @@ async fn run(cli: Cli, interrupted: watch::Receiver<bool>) -> Result<Finished, J
         }
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(args, &output, interrupted).await,
-        Command::Status(LakeArgs { lake }) => {
+        Command::Status(StatusArgs {
+            lake,
+            max_age,
+            max_gaps,
+        }) => {
             let now_ms = SystemClock::new().now_ms();
-            let status = status::read(&Store::open(&lake)?, now_ms).await?;
+            let store = Store::open(&lake.lake)?;
+            let mut status = status::read(&store, now_ms, &Machine::this()).await?;
+            status.judge(max_age.map(Into::into), max_gaps, now_ms);
             let stdout = match output.report {
                 ReportFormat::Text => status.to_text(),
                 ReportFormat::Json => status.to_json(),
@@ -217,6 +256,7 @@ async fn scan(
         counters,
         interrupted,
         ids: Ids::new(fastrand::Rng::new()),
+        machine: Machine::this(),
         progress: match progress {
             ProgressMode::Auto => Progress::auto(),
             ProgressMode::Never => Progress::never(),
@@ -277,70 +317,6 @@ fn complain_of_all(left_out: Vec<CommitError>) -> u8 {
     ErrorKind::worst(left_out.iter().map(JobError::kind)).map_or(0, ErrorKind::exit_code)
 }
 
-/// Takes SIGINT and SIGTERM from now on. The first makes what is returned true; a second, or the
-/// end of `patience`, ends the process.
-///
-/// On a thread and a runtime of its own: a disk that hangs or a reader that no longer reads may hold
-/// up every other thread, and must not hold up this.
-fn listen(patience: Duration) -> io::Result<watch::Receiver<bool>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let mut signals = {
-        let _context = runtime.enter();
-        Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        }
-    };
-    let (interrupt, interrupted) = watch::channel(false);
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            let clock = SystemClock::new();
-            runtime.block_on(async {
-                signals.next().await;
-                interrupt.send_replace(true);
-                tokio::select! {
-                    () = clock.sleep(patience) => {}
-                    () = signals.next() => {}
-                }
-            });
-            end_now(!patience.is_zero());
-        })?;
-    Ok(interrupted)
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// Returns when the process is asked to stop.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-/// Ends the process whatever its other threads do. The lake survives it like any crash.
-#[expect(clippy::exit, reason = "the other threads may never come back")]
-fn end_now(say: bool) -> ! {
-    let (said, heard) = mpsc::channel();
-    std::thread::spawn(move || {
-        if say {
-            complain(&JobError::Interrupted);
-        }
-        said.send(())
-    });
-    // Said, or given up: either way the process ends.
-    let _ = heard.recv_timeout(SAY_WITHIN);
-    std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
-}
-
 fn render(format: schema::SchemaFormat) -> Result<String, JobError> {
     let activity = schema::activity();
     Ok(match format {
@@ -362,10 +338,13 @@ fn start_logs(output: &OutputArgs) {
     };
     let format = output.log_format;
     let logs = tracing_subscriber::fmt()
-        .with_writer(move || LogLine(format))
+        .with_writer(
+            (move || LogLine(format))
+                .with_filter(move |event| *event.level() <= level || event.target() == PROGRESS),
+        )
         // Colours are escapes like those that a hostile text would send.
         .with_ansi(false)
-        .with_max_level(level);
+        .with_max_level(level.max(LevelFilter::INFO));
     match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checksum;
 use crate::commit::SliceCounts;
-use crate::error::{ErrorKind, JobError, chain};
+use crate::error::{ErrorKind, JobError};
+use crate::failures::{Failure, Failures};
 use crate::oddities::{Oddities, PathCount};
 use crate::plain_text::{PlainText, json_line};
+use crate::process::ProcessId;
 use crate::scan::ScanCounts;
-use crate::window::{Slice, TimeWindow, format_time};
+use crate::window::{Slice, TimeWindow, format_time, parse_time};
 
 /// Paths shown to people, of each kind; the lake's record has all of them.
 const SHOWN_PATHS: usize = 10;
@@ -20,7 +22,7 @@ const SHOWN_PATHS: usize = 10;
 const SHOWN_COMMITS: usize = 4;
 
 /// A window as times to read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportWindow {
     /// The first moment inside.
     pub from: String,
@@ -37,21 +39,32 @@ impl From<TimeWindow> for ReportWindow {
     }
 }
 
-/// A slice that failed, or a reason for which the whole run did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// The slice; none where it is the run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slice: Option<String>,
-    /// The kind, which decides the exit code.
-    pub kind: &'static str,
-    /// What happened, with its causes.
-    pub error: String,
-    /// What to do about it, where the error does not say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<&'static str>,
-    #[serde(skip)]
-    exit: ErrorKind,
+impl ReportWindow {
+    /// The window as times; none where somebody else wrote what are none.
+    pub fn times(&self) -> Option<TimeWindow> {
+        Some(TimeWindow {
+            from_ms: parse_time(&self.from, 0).ok()?,
+            until_ms: parse_time(&self.until, 0).ok()?,
+        })
+    }
+}
+
+/// The status of a run that is at work.
+pub const RUNNING: &str = "running";
+
+/// How a run that is at work stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// The process, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessId>,
+    /// When the run's first report was put, by the store's time, in milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_report_ms: Option<i64>,
+    /// Seconds since a page came or a slice was committed.
+    pub idle_s: u64,
+    /// Slices that were begun and have not ended.
+    pub in_flight: Vec<String>,
 }
 
 /// A commit that the run made: kept elsewhere, it shows whether the lake was changed since.
@@ -78,6 +91,10 @@ pub struct SliceTally {
     pub lost_attempts: u64,
     /// Slices that failed.
     pub failed: u64,
+    /// Committed by another run since this one planned them, so that it did not begin them.
+    pub taken: u64,
+    /// Left to a run that began earlier and is at work on them.
+    pub left: u64,
 }
 
 /// What a run cost.
@@ -104,7 +121,8 @@ pub struct RunReport {
     pub run: String,
     /// The program's version.
     pub tool_version: &'static str,
-    /// `started`, `planned`, `done`, `failed` or `interrupted`.
+    /// `running`, `planned`, `done`, `yielded` (all that was to do is another run's), `failed` or
+    /// `interrupted`.
     pub status: &'static str,
     /// The exit code.
     pub exit_code: u8,
@@ -116,6 +134,9 @@ pub struct RunReport {
     pub clock: String,
     /// When the run started.
     pub started: String,
+    /// How it stands, while it is at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
     /// The window as asked for.
     pub window_asked: Option<ReportWindow>,
     /// The window in whole closed slices.
@@ -175,8 +196,8 @@ pub struct RunReport {
     pub watermark: Option<String>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
-    /// What failed, oldest slice first.
-    pub failures: Vec<Failure>,
+    /// What failed, by cause, oldest slice first.
+    pub failures: Failures,
 }
 
 impl RunReport {
@@ -187,12 +208,13 @@ impl RunReport {
             command: "scan",
             run,
             tool_version: env!("CARGO_PKG_VERSION"),
-            status: "started",
+            status: RUNNING,
             exit_code: ErrorKind::Interrupted.exit_code(),
             lake,
             api_host: String::new(),
             clock: String::new(),
             started: format_time(started_ms),
+            running: None,
             window_asked: None,
             window: None,
             plan: Vec::new(),
@@ -221,21 +243,15 @@ impl RunReport {
             not_cleared: 0,
             watermark: None,
             notes: Vec::new(),
-            failures: Vec::new(),
+            failures: Failures::default(),
         }
     }
 
-    /// Takes note of a failure, of a slice or of the run.
-    pub fn failed(&mut self, slice: Option<&Slice>, error: &JobError) {
-        let kind = error.kind();
+    /// Takes note of a failure, of a slice or of the run. Returns whether it is worth a line in the
+    /// log.
+    pub fn failed(&mut self, slice: Option<&Slice>, error: &JobError) -> bool {
         self.slices.failed += u64::from(slice.is_some());
-        self.failures.push(Failure {
-            slice: slice.map(ToString::to_string),
-            kind: kind.as_str(),
-            error: chain(error),
-            advice: error.advice(),
-            exit: kind,
-        });
+        self.failures.add(slice, error)
     }
 
     /// Takes note of a commit that was made, and the checksum of its object.
@@ -249,6 +265,23 @@ impl RunReport {
 
     /// Ends the report: what scanning and storing cost, how long it took, and the exit code.
     pub fn finish(&mut self, cost: Cost) {
+        self.spent(cost);
+        self.commits.sort();
+        self.failures.sort();
+        let worst = self.failures.worst();
+        self.exit_code = worst.map_or(0, ErrorKind::exit_code);
+        self.status = match worst {
+            None if self.slices.left > 0 && self.slices.committed + self.slices.adopted == 0 => {
+                "yielded"
+            }
+            None => "done",
+            Some(ErrorKind::Interrupted) => "interrupted",
+            Some(_) => "failed",
+        };
+    }
+
+    /// Takes note of what scanning and storing have cost, and how long it took.
+    pub fn spent(&mut self, cost: Cost) {
         let Cost {
             scanned,
             store_retries,
@@ -289,15 +322,6 @@ impl RunReport {
         self.peak_memory_bytes = peak_memory_bytes;
         self.unknown_fields = self.oddities.unknown.to_list();
         self.odd_values = self.oddities.odd.to_list();
-        self.commits.sort();
-        self.failures.sort_by(|a, b| a.slice.cmp(&b.slice));
-        let worst = ErrorKind::worst(self.failures.iter().map(|failure| failure.exit));
-        self.exit_code = worst.map_or(0, ErrorKind::exit_code);
-        self.status = match worst {
-            None => "done",
-            Some(ErrorKind::Interrupted) => "interrupted",
-            Some(_) => "failed",
-        };
     }
 
     /// The report as one line of JSON.
@@ -333,6 +357,8 @@ impl RunReport {
             adopted,
             lost_attempts,
             failed,
+            taken,
+            left,
         } = &self.slices;
         write!(
             o,
@@ -342,6 +368,8 @@ impl RunReport {
             (adopted, "adopted"),
             (lost_attempts, "lost to another run"),
             (failed, "failed"),
+            (taken, "committed by another run meanwhile"),
+            (left, "left to a run that is at work"),
         ] {
             if *count > 0 {
                 write!(o, ", {count} {what}")?;
@@ -415,11 +443,8 @@ impl RunReport {
         for note in &self.notes {
             writeln!(o, "note        {note}")?;
         }
-        for failure in &self.failures {
-            writeln!(o, "FAILED      {} ({})", failure.error, failure.kind)?;
-            if let Some(advice) = failure.advice {
-                writeln!(o, "            {advice}")?;
-            }
+        for failure in self.failures.iter() {
+            write_failure(o, failure)?;
         }
         Ok(out)
     }
@@ -435,6 +460,24 @@ fn write_paths(o: &mut PlainText, word: &str, paths: &[PathCount]) -> std::fmt::
     }
     if paths.len() > SHOWN_PATHS {
         writeln!(o, "            and {} more", paths.len() - SHOWN_PATHS)?;
+    }
+    Ok(())
+}
+
+fn write_failure(out: &mut impl Write, failure: &Failure) -> std::fmt::Result {
+    write!(out, "FAILED      ")?;
+    if let (Some(first), Some(last)) = (&failure.first_slice, &failure.last_slice)
+        && failure.count > 1
+    {
+        write!(
+            out,
+            "{} slices from {first} to {last}, the first: ",
+            failure.count
+        )?;
+    }
+    writeln!(out, "{} ({})", failure.error, failure.kind)?;
+    if let Some(advice) = failure.advice {
+        writeln!(out, "            {advice}")?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::plan::Plan;
 use crate::report::RunReport;
 use crate::scan::{ClockField, ScanOptions};
 use crate::schema;
+use crate::turns::IfRunning;
 use crate::window::{SliceLength, TimeWindow, format_time};
 use crate::write::WriteOptions;
 
@@ -52,6 +53,8 @@ pub struct JobOptions {
     pub settle_ms: Option<i64>,
     /// Slices scanned at once.
     pub parallel: usize,
+    /// What to do where another run is at work.
+    pub if_running: IfRunning,
     /// What to do with rejects.
     pub on_reject: OnReject,
     /// Whether the records' exact text is kept.

@@ -1,28 +1,29 @@
 //! What a lake holds, read from its commits and reports alone.
 
+pub use crate::runs::{Begun, GapReason};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
-use object_store::path::Path;
+use futures::TryStreamExt;
+use humantime::format_duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commit::paths::{self, OwnObject};
-use crate::commit::{self, Commit, CommitError, CommittedHole, Identity, caps};
+use crate::commit::{self, Commit, CommitError, CommittedHole, Identity};
 use crate::error::{ErrorKind, JobError, chain};
 use crate::plain_text::{PlainText, json_line};
 use crate::plan::watermark;
+use crate::process::Machine;
 use crate::report::ReportWindow;
-use crate::store::{Store, StoreErrorKind};
+use crate::runs::{self, FailureView, READS, Reports, RunView};
+use crate::store::Store;
 use crate::window::{Slice, SliceLength, TimeWindow, format_time, parse_time};
 use crate::write::FileEntry;
 
 /// Runs that are shown.
 const SHOWN_RUNS: usize = 5;
-/// Reports read at once.
-const READS: usize = 32;
 /// Runs that are looked at for the reasons of gaps. Three weeks of hourly runs: a gap that no run
 /// has met since then was never to be scanned, or nobody looks anyway.
 const EXPLAINING_RUNS: usize = 500;
@@ -70,18 +71,6 @@ impl GapStatus {
     }
 }
 
-/// Why there is a gap.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct GapReason {
-    /// The run that met it.
-    pub run: String,
-    /// The slice that failed; none where the run did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slice: Option<String>,
-    /// What happened.
-    pub error: String,
-}
-
 /// An object of the lake's own that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
@@ -125,6 +114,10 @@ pub struct LakeStatus {
     pub coverage: Vec<ReportWindow>,
     /// What is not committed since the lake's begin, or since the first commit where that is older.
     pub gaps: Vec<GapStatus>,
+    /// Slices that runs had begun when they died, and that have no commit yet: how often.
+    pub begun_in_vain: Begun,
+    /// What of the lake is behind what was asked for.
+    pub behind: Vec<String>,
     /// Rows in all.
     pub rows: u64,
     /// Bytes in all.
@@ -137,8 +130,11 @@ pub struct LakeStatus {
     pub runs: Vec<Value>,
 }
 
-/// Reads the status of a lake. Now is `now_ms`, in milliseconds since the epoch.
-pub async fn read(store: &Store, now_ms: i64) -> Result<LakeStatus, JobError> {
+/// Reads the status of a lake.
+///
+/// `now_ms` is compared with the store's times of running reports: a run whose report has not moved for
+/// three minutes has died, and so has a process of this `machine` that is not there.
+pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeStatus, JobError> {
     let identity = load_identity(store).await?;
     let mut left_out: Vec<LeftOut> = Vec::new();
     left_out.extend(identity.check_begin(now_ms).err().map(LeftOut::from));
@@ -176,12 +172,16 @@ pub async fn read(store: &Store, now_ms: i64) -> Result<LakeStatus, JobError> {
             day.bytes = day.bytes.saturating_add(file.bytes);
         }
     }
-    let mut reports = Reports::list(store).await?;
+    let mut reports = Reports::list(store, now_ms, machine).await?;
     let runs = reports.take(store, SHOWN_RUNS).await?;
     let coverage = coverage(&committed);
-    let due_ms = runs.iter().filter_map(RunView::until_ms).max();
+    // What a run is at work on is no gap yet.
+    let ended = runs.iter().filter(|run| !run.is_at_work());
+    let due_ms = ended.filter_map(RunView::until_ms).max();
     let mut gaps = gaps(&coverage, length.floor(identity.begin_ms), due_ms);
-    explain(&mut gaps, store, &mut reports, &runs).await?;
+    let mut begun = runs::begun_in_vain(&runs);
+    explain(&mut gaps, store, &mut reports, &runs, &mut begun).await?;
+    begun.retain(|slice, _| !committed.contains(slice));
     let mut gaps: Vec<GapStatus> = gaps.into_iter().map(|gap| gap.status(length)).collect();
     gaps.extend(holes);
     gaps.sort_by(|a, b| a.window.from.cmp(&b.window.from));
@@ -193,6 +193,8 @@ pub async fn read(store: &Store, now_ms: i64) -> Result<LakeStatus, JobError> {
         clock: identity.clock,
         slices: committed.len() as u64,
         coverage: coverage.into_iter().map(ReportWindow::from).collect(),
+        begun_in_vain: begun,
+        behind: Vec::new(),
         gaps,
         rows: total(&days, |day| day.rows),
         bytes: total(&days, |day| day.bytes),
@@ -306,8 +308,9 @@ fn gaps(coverage: &[TimeWindow], begin_ms: i64, due_ms: Option<i64>) -> Vec<Gap>
 async fn explain(
     gaps: &mut [Gap],
     store: &Store,
-    reports: &mut Reports,
+    reports: &mut Reports<'_>,
     shown: &[RunView],
+    begun: &mut Begun,
 ) -> Result<(), JobError> {
     let find = |gaps: &mut [Gap], runs: &[RunView]| {
         for gap in gaps.iter_mut().filter(|gap| gap.reason.is_none()) {
@@ -322,119 +325,42 @@ async fn explain(
             break;
         }
         find(gaps, &runs);
+        for (slice, times) in runs::begun_in_vain(&runs) {
+            *begun.entry(slice).or_default() += times;
+        }
         looked_at += runs.len();
     }
     Ok(())
 }
 
-/// The reports of a lake's runs that were not read yet, the newest last.
-struct Reports(Vec<Path>);
-
-impl Reports {
-    async fn list(store: &Store) -> Result<Self, JobError> {
-        let listed = store.list(&paths::runs()).await?;
-        let paths = listed.into_iter().map(|object| object.location);
-        let reports = paths
-            .filter(|path| matches!(OwnObject::at(path.as_ref()), Some(OwnObject::Run { .. })));
-        Ok(Self(reports.collect()))
-    }
-
-    /// Reads so many more, the newest first. What cannot be read is left out: `verify` names it.
-    async fn take(&mut self, store: &Store, count: usize) -> Result<Vec<RunView>, JobError> {
-        let rest = self.0.len().saturating_sub(count);
-        let newest_first = self.0.split_off(rest).into_iter().rev();
-        let reports: Vec<Option<Bytes>> = stream::iter(newest_first)
-            .map(|path| async move {
-                match store.get(&path, caps::REPORT_BYTES).await {
-                    Err(error) if error.kind() == StoreErrorKind::Unfit => Ok(None),
-                    read => read,
-                }
-            })
-            .buffered(READS)
-            .try_collect()
-            .await?;
-        Ok(reports
-            .into_iter()
-            .flatten()
-            .filter_map(|bytes| serde_json::from_slice(&bytes).ok())
-            .map(|report| RunView { report })
-            .collect())
-    }
-}
-
-/// A run's report, as far as it can be understood: an older or newer program may have written it.
-struct RunView {
-    report: Value,
-}
-
-impl RunView {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.report.get(key)?.as_str()
-    }
-
-    fn window(&self) -> Option<TimeWindow> {
-        let edge = |key: &str| {
-            let text = self.report.get("window")?.get(key)?.as_str()?;
-            parse_time(text, 0).ok()
-        };
-        Some(TimeWindow {
-            from_ms: edge("from")?,
-            until_ms: edge("until")?,
-        })
-    }
-
-    /// The end of what the run was to scan.
-    fn until_ms(&self) -> Option<i64> {
-        self.window().map(|window| window.until_ms)
-    }
-
-    /// Why a gap is one, if this run met it.
-    fn reason_for(&self, gap: TimeWindow) -> Option<GapReason> {
-        let touches =
-            |window: TimeWindow| window.from_ms < gap.until_ms && gap.from_ms < window.until_ms;
-        let reason = |slice: Option<&str>, error: &str| GapReason {
-            run: self.text("run").unwrap_or("?").to_owned(),
-            slice: slice.map(str::to_owned),
-            error: error.to_owned(),
-        };
-        let failures = || self.report.get("failures")?.as_array().map(Vec::as_slice);
-        let failures = failures().unwrap_or_default();
-        let text = |failure: &Value, key: &str| {
-            failure.get(key).and_then(Value::as_str).map(str::to_owned)
-        };
-        for failure in failures {
-            let slice = text(failure, "slice");
-            let window = slice
-                .as_ref()
-                .and_then(|name| Some(name.parse::<Slice>().ok()?.window()));
-            if window.is_some_and(touches) {
-                let error = text(failure, "error").unwrap_or_default();
-                return Some(reason(slice.as_deref(), &error));
-            }
-        }
-        if !self.window().is_some_and(touches) {
-            return None;
-        }
-        let of_run = failures
-            .iter()
-            .find(|failure| failure.get("slice").is_none())
-            .and_then(|failure| text(failure, "error"));
-        match of_run {
-            Some(error) => Some(reason(None, &error)),
-            None if self.text("status") == Some("started") => Some(reason(
-                None,
-                "the run did not end: it was killed, or is still at work",
-            )),
-            None => None,
-        }
-    }
-}
-
 impl LakeStatus {
-    /// The exit code: what could not be read decides it.
+    /// Says whether the lake is behind: its newest committed slice ended longer than `max_age` ago, or
+    /// it has more gaps than `max_gaps`.
+    pub fn judge(&mut self, max_age: Option<Duration>, max_gaps: Option<u64>, now_ms: i64) {
+        let newest = self.coverage.last().map_or(&self.begin, |last| &last.until);
+        let newest_ms = parse_time(newest, now_ms).unwrap_or(0);
+        let age = Duration::from_millis(u64::try_from(now_ms - newest_ms).unwrap_or(0));
+        if let Some(max_age) = max_age.filter(|max_age| age > *max_age) {
+            self.behind.push(format!(
+                "the newest committed slice ended {} ago, at {newest}, and --max-age is {}",
+                format_duration(Duration::from_secs(age.as_secs())),
+                format_duration(max_age)
+            ));
+        }
+        let gaps = self.gaps.len() as u64;
+        if let Some(max_gaps) = max_gaps.filter(|max_gaps| gaps > *max_gaps) {
+            let slices: u64 = self.gaps.iter().map(|gap| gap.slices).sum();
+            self.behind.push(format!(
+                "there are {gaps} gaps ({slices} slices), and --max-gaps is {max_gaps}"
+            ));
+        }
+    }
+
+    /// The exit code: 5 where the lake is behind; what could not be read decides it, too.
     pub fn exit_code(&self) -> u8 {
+        let behind = (!self.behind.is_empty()).then_some(ErrorKind::Data);
         let kinds = self.left_out.iter().map(|left_out| left_out.exit);
-        ErrorKind::worst(kinds).map_or(0, ErrorKind::exit_code)
+        ErrorKind::worst(kinds.chain(behind)).map_or(0, ErrorKind::exit_code)
     }
 
     /// The status as one line of JSON.
@@ -485,6 +411,9 @@ impl LakeStatus {
                 )?,
             }
         }
+        for remark in runs::remarks(&self.begun_in_vain) {
+            writeln!(o, "begun       {remark}")?;
+        }
         for LeftOut {
             what,
             error,
@@ -511,15 +440,13 @@ impl LakeStatus {
                     .to_owned()
             };
             writeln!(o, "run         {} {}", text("run"), text("status"))?;
-            for failure in run
-                .get("failures")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
-                let error = failure.get("error").and_then(Value::as_str).unwrap_or("?");
-                writeln!(o, "            {error}")?;
+            let failures = run.get("failures").and_then(Value::as_array);
+            for failure in failures.into_iter().flatten() {
+                writeln!(o, "            {}", FailureView(failure))?;
             }
+        }
+        for behind in &self.behind {
+            writeln!(o, "BEHIND      {behind}")?;
         }
         Ok(out)
     }

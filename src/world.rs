@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::process::Machine;
 use crate::progress::Progress;
 use crate::scan::{ActivityClient, ScanCounters};
 use crate::store::Store;
@@ -23,6 +24,8 @@ pub struct World {
     pub interrupted: watch::Receiver<bool>,
     /// Ids of the run and of its attempts.
     pub ids: Ids,
+    /// This machine's processes.
+    pub machine: Machine,
     /// What a person watches.
     pub progress: Progress,
 }

@@ -72,6 +72,11 @@ pub fn run(run: &str) -> Path {
     Path::from(format!("_mdca/runs/{run}.json"))
 }
 
+/// The last report of a run whose first one could not be replaced.
+pub fn last_report(run: &str) -> Path {
+    Path::from(format!("_mdca/runs/{run}.end.json"))
+}
+
 /// Whether a path is that of a folder. Object stores may show folders as empty objects.
 pub fn is_folder(path: &str) -> bool {
     const FOLDERS: [&str; 6] = [
@@ -169,6 +174,7 @@ impl OwnObject {
             }
             "runs" => {
                 let run = name.strip_suffix(".json")?;
+                let run = run.strip_suffix(".end").unwrap_or(run);
                 is_run_id(run).then(|| Self::Run {
                     run: run.to_owned(),
                 })
@@ -270,10 +276,11 @@ mod tests {
                 slice: converted.to_owned()
             })
         );
-        assert!(matches!(
-            OwnObject::at(run("20261121T071800Z-0a1b2c3d").as_ref()),
-            Some(OwnObject::Run { .. })
-        ));
+        let id = "20261121T071800Z-0a1b2c3d";
+        for path in [run(id), last_report(id)] {
+            let object = OwnObject::Run { run: id.to_owned() };
+            assert_eq!(OwnObject::at(path.as_ref()), Some(object));
+        }
     }
 
     #[test]

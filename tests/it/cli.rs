@@ -365,7 +365,8 @@ async fn the_window_of_a_scheduled_scan_does_not_cut_what_is_exported() {
         .output()
         .unwrap();
     assert_eq!(exported.status.code(), Some(0), "{}", text(&exported));
-    assert_eq!(exported.stdout.iter().filter(|b| **b == b'\n').count(), 50);
+    let lines = String::from_utf8(exported.stdout).unwrap();
+    assert_eq!(lines.lines().count(), 50);
 }
 
 /// Whatever a scheduled scan is told by variables, the demo makes its own lake, and that one only.

@@ -158,7 +158,7 @@ async fn a_slice_that_cannot_be_paged_at_all_fails_and_no_other_does() {
     );
     let failure = &report.failures[0];
     assert_eq!(
-        failure.slice.as_deref(),
+        failure.first_slice.as_deref(),
         Some("20261118T0100Z-20261118T0200Z")
     );
     assert!(

@@ -17,6 +17,7 @@ use mdca_lake::config::{Environment, ScanConfig};
 use mdca_lake::decode::{Ingest, PageDecoder, RejectReason};
 use mdca_lake::fingerprint::fingerprint;
 use mdca_lake::partition::{self, PartitionKey};
+use mdca_lake::process::Machine;
 use mdca_lake::read::RecordRestorer;
 use mdca_lake::schema;
 use mdca_lake::status;
@@ -580,7 +581,7 @@ fn whatever_a_sealed_object_says_it_is_read_or_refused() {
             if let Ok(done) = verify::verify(&store, Depth::Rows, Sweep::Unnamed, NOW_MS).await {
                 assert_ne!(done.exit_code(), 0, "its files are missing");
             }
-            if let Ok(status) = status::read(&store, NOW_MS).await {
+            if let Ok(status) = status::read(&store, NOW_MS, &Machine::untold()).await {
                 status.to_text();
             }
             let clock = crate::support::clock::TestClock::at(NOW_MS);

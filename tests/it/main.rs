@@ -34,4 +34,5 @@ mod snapshots; // what people read, word by word
 mod status; // what a lake holds, and how long it takes to say
 mod store; // what every store keeps to, be it memory, a disk or a server
 mod support;
-mod tenants; // what nobody knows for sure of the service, both ways
+mod tenants;
+mod turns; // runs that leave each other their work // what nobody knows for sure of the service, both ways

@@ -36,7 +36,7 @@ fn processes_that_run_at_once_fill_the_lake_once() {
                 assert_eq!(ended.code(), Some(0), "{ended}");
                 let done = ended.slices("committed") + ended.slices("adopted");
                 assert_eq!(
-                    done + ended.slices("lost_attempts"),
+                    done + ended.slices("lost_attempts") + ended.slices("taken"),
                     ended.slices("planned"),
                     "{ended}"
                 );

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mdca_sim::{At, Fault, SimOptions, What};
 use serde_json::Value;
 
-use crate::support::process::{BadDisk, Ended, Lake, Place, often, random, shim};
+use crate::support::process::{BadDisk, Ended, Lake, Place, often, random, shim, thread_shim};
 use crate::support::scenario::files_below;
 
 /// How long a run may go on after a signal, and a little for a slow machine.
@@ -232,6 +232,123 @@ fn a_disk_that_hangs_does_not_outlast_a_signal() {
                 .lake_at(folder)
                 .expect_mended("after a disk that hung");
         }
+    }
+}
+
+/// A terminal that is closed ends a run like any other signal, unless it was started so that it
+/// outlives its terminal.
+#[test]
+fn a_hangup_ends_a_run_that_does_not_ignore_it() {
+    let stall = Fault::new(At::FirstPages, What::throttled(Some(300))).always();
+    let options = SimOptions {
+        faults: vec![stall],
+        ..SimOptions::default()
+    };
+    let place = Place::new("2026-10-01", "2026-10-01T12:00:00Z", 60, options);
+    let lake = place.lake();
+    let mut run = place.start(&mut lake.scan());
+    assert!(run.until("ask", |_| !place.sim.requests().is_empty()));
+    run.signal("HUP");
+    let ended = run.wait_within(DUE);
+    expect_said(&lake, &ended);
+
+    let lake = place.lake();
+    let sent = place.sim.requests().len();
+    let mut outliving = std::process::Command::new("sh");
+    outliving.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    let mut run = place.start(&mut lake.scan_through(outliving));
+    assert!(run.until("ask", |_| place.sim.requests().len() > sent));
+    run.signal("HUP");
+    assert!(!run.runs_for(Duration::from_millis(500)), "it ended");
+    run.signal("TERM");
+    expect_said(&lake, &run.wait_within(DUE));
+}
+
+/// However few threads the system gives, a run does its work or says at once what is missing; it
+/// never panics, and a signal ends it.
+#[test]
+fn a_limit_of_threads_is_named_or_lived_with() {
+    let Some(threads) = thread_shim() else {
+        return;
+    };
+    let place = place(None);
+    let stalled = self::place(Some(What::throttled(Some(300))));
+    let (mut refused, mut worked) = (0, 0);
+    for most in 0.. {
+        let few = |command: &mut std::process::Command| {
+            command
+                .env("LD_PRELOAD", threads)
+                .env("SHIM_THREADS", most.to_string());
+        };
+        let lake = place.lake();
+        let mut command = lake.scan();
+        few(&mut command);
+        let ended = place.run(&mut command);
+        assert!(!ended.text().contains("panicked"), "{most}: {ended}");
+        match ended.code() {
+            Some(1) => {
+                assert!(ended.text().contains("ulimit"), "{most}: {ended}");
+                assert!(ended.elapsed < Duration::from_secs(10), "{most}: {ended}");
+                refused += 1;
+                continue;
+            }
+            code => assert_eq!(code, Some(0), "{most}: {ended}"),
+        }
+        lake.expect_exact(&format!("with {most} threads"));
+        let lake = stalled.lake();
+        let sent = stalled.sim.requests().len();
+        let mut command = lake.scan();
+        few(&mut command);
+        let mut run = stalled.start(&mut command);
+        assert!(run.until("ask", |_| stalled.sim.requests().len() > sent));
+        run.signal("TERM");
+        expect_said(&lake, &run.wait_within(DUE));
+        worked += 1;
+        if worked == 3 {
+            break;
+        }
+    }
+    println!("{refused} limits were too low");
+    assert!(refused > 1, "{refused}");
+}
+
+/// With as few threads as do, and a disk that hangs, a signal still ends the run.
+#[test]
+fn a_limit_of_threads_and_a_disk_that_hangs_do_not_outlast_a_signal() {
+    let (Some(threads), Some(disk)) = (thread_shim(), shim()) else {
+        return;
+    };
+    let place = place(None);
+    for most in 3.. {
+        let lake = place.lake();
+        let log = place.fresh("calls");
+        let hanging = BadDisk {
+            calls: "rename",
+            at: 3,
+            onwards: true,
+            what: "hang",
+            log: Some(&log),
+            ..BadDisk::default()
+        };
+        let mut command = lake.scan_on(&hanging);
+        command
+            .env(
+                "LD_PRELOAD",
+                format!("{}:{}", threads.display(), disk.display()),
+            )
+            .env("SHIM_THREADS", most.to_string());
+        let mut run = place.start(&mut command);
+        if !run.until("hang", |_| {
+            crate::support::process::calls_in(&log).len() >= 3
+        }) {
+            continue;
+        }
+        run.signal("TERM");
+        let ended = run.wait_within(DUE);
+        assert_eq!(ended.code(), Some(130), "{ended}");
+        assert!(ended.stderr.contains("interrupted"), "{ended}");
+        assert!(!ended.text().contains("panicked"), "{ended}");
+        return;
     }
 }
 

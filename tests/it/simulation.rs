@@ -217,8 +217,10 @@ async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) -> Ve
     let ended = join_all(gates.iter().enumerate().map(|(run, gate)| {
         let (guarded, turns) = (story.guarded(gate), Arc::clone(&turns));
         let own_seed = seed.wrapping_add(run as u64);
+        let if_running = ["yield", "go"][random.usize(..2)];
         let live = async move {
-            let report = gate.live(story.scan_on(guarded, own_seed, &[])).await;
+            let flags = ["--if-running", if_running];
+            let report = gate.live(story.scan_on(guarded, own_seed, &flags)).await;
             turns.leave(run);
             report
         };
@@ -241,6 +243,7 @@ async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) -> Ve
             "runs with a storage error",
             u64::from(report.exit_code == 6),
         );
+        tally.count("runs that yielded", u64::from(report.status == "yielded"));
         tally.count("lost attempts", report.slices.lost_attempts);
         tally.count("adopted attempts", report.slices.adopted);
         tally.count("objects that could not be removed", report.not_cleared);

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
+use mdca_lake::process::Machine;
 use mdca_lake::status;
 use mdca_lake::store::Store;
 use mdca_lake::verify::{self, Depth, Sweep};
@@ -103,7 +104,9 @@ async fn report_of_a_run() {
 async fn status_of_a_lake() {
     let (story, report) = tiny().await;
     let lake = Store::open(story.lake().to_str().unwrap()).unwrap();
-    let mut status = status::read(&lake, story.now_ms()).await.unwrap();
+    let mut status = status::read(&lake, story.now_ms(), &Machine::untold())
+        .await
+        .unwrap();
     // The report has a snapshot of its own.
     for run in &mut status.runs {
         run.as_object_mut()

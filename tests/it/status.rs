@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use mdca_lake::process::Machine;
 use mdca_lake::status;
 use mdca_lake::store::Store;
 use mdca_lake::verify::{self, Depth, Sweep};
@@ -30,7 +31,13 @@ fn open(lake: &Path) -> Store {
 }
 
 async fn status_of(lake: &Path) -> Value {
-    serde_json::from_str(&status::read(&open(lake), now_ms()).await.unwrap().to_json()).unwrap()
+    serde_json::from_str(
+        &status::read(&open(lake), now_ms(), &Machine::untold())
+            .await
+            .unwrap()
+            .to_json(),
+    )
+    .unwrap()
 }
 
 fn slice_name(from_ms: i64) -> String {
@@ -132,7 +139,7 @@ async fn gaps_reach_from_the_begin_to_what_the_last_runs_were_to_scan() {
     let window = json!({"from": "2026-01-01T00:00:00Z", "until": "2026-01-01T08:00:00Z"});
     let failed = |slice: i64, error: &str| {
         let slice = slice_name(at("2026-01-01") + slice * HOUR_MS);
-        json!({"slice": slice, "kind": "service", "error": error})
+        json!({"first_slice": slice, "last_slice": slice, "count": 1, "kind": "service", "error": error})
     };
     report(
         lake,
@@ -153,7 +160,7 @@ async fn gaps_reach_from_the_begin_to_what_the_last_runs_were_to_scan() {
     report(
         lake,
         "20260101T110000Z-00000004",
-        &json!({"status": "started", "window": {"from": "2026-01-01T06:00:00Z", "until": "2026-01-01T09:00:00Z"}, "failures": []}),
+        &json!({"status": "running", "window": {"from": "2026-01-01T06:00:00Z", "until": "2026-01-01T09:00:00Z"}, "failures": []}),
     );
     let status = status_of(lake).await;
     let gaps: Vec<[&str; 4]> = status["gaps"]
@@ -189,7 +196,7 @@ async fn gaps_reach_from_the_begin_to_what_the_last_runs_were_to_scan() {
                 "2026-01-01T06:00:00Z",
                 "2026-01-01T09:00:00Z",
                 "20260101T110000Z-00000004",
-                "the run did not end: it was killed, or is still at work",
+                "the run died while it was at work on it",
             ],
         ]
     );
@@ -205,7 +212,7 @@ async fn a_failed_slice_is_a_gap_with_its_reason_until_it_is_scanned() {
             .await;
         let report = story.scan(&["--on-reject", "fail"]).await;
         assert_eq!(report.exit_code, 5, "{}", report.to_text());
-        let failed = report.failures[0].slice.clone().unwrap();
+        let failed = report.failures[0].first_slice.clone().unwrap();
         let status = status_of(story.lake()).await;
         let gap = &status["gaps"][0];
         assert_eq!(status["gaps"].as_array().unwrap().len(), 1, "{status}");
@@ -221,13 +228,137 @@ async fn a_failed_slice_is_a_gap_with_its_reason_until_it_is_scanned() {
     }
 }
 
+/// Sixty slices that fail for one cause are one line for people, one object for machines, few lines of
+/// the log; a gap among them still has its reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_that_fail_for_one_cause_are_one_line() {
+    let (story, report) = Scenario::hours(60)
+        .activities(100)
+        .fault(Fault::new(At::Every, What::gateway(503)).always())
+        .flags(&["--max-attempts", "2", "--requests-per-minute", "0"])
+        .run()
+        .await;
+    assert_eq!(report.exit_code, 4, "{}", report.to_text());
+    let of_slices: Vec<_> = report
+        .failures
+        .iter()
+        .filter(|failure| failure.first_slice.is_some())
+        .collect();
+    assert_eq!(of_slices.len(), 1, "{}", report.to_text());
+    assert_eq!(of_slices[0].count, report.slices.failed);
+    assert_eq!(
+        report.to_text().matches("FAILED").count(),
+        report.failures.len()
+    );
+    assert!(report.to_json().len() < 4_096, "{}", report.to_json());
+    let status = status_of(story.lake()).await;
+    let error = status["gaps"][0]["reason"]["error"].as_str().unwrap();
+    let said = format!("{} slices from 20261118T0000Z", report.slices.failed);
+    assert!(
+        error.starts_with(&said) && error.contains("HTTP 503"),
+        "{error}"
+    );
+}
+
+/// Runs that die over one slice again and again are named with it, in `status` and in the next run's
+/// report, until it is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slice_that_runs_die_over_is_named_with_the_remedy() {
+    let story = Scenario::hours(4).activities(40).start().await;
+    let lake = story.lake();
+    let first = "20261118T0100Z-20261118T0200Z";
+    let died = |run: &str| {
+        let window = json!({"from": "2026-11-18T00:00:00Z", "until": "2026-11-18T04:00:00Z"});
+        let running = json!({"idle_s": 40, "in_flight": [first, "no slice"]});
+        let told =
+            json!({"status": "running", "window": window, "running": running, "failures": []});
+        report(lake, run, &told);
+        let file = lake.join(format!("_mdca/runs/{run}.json"));
+        let old = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let file = fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(old).unwrap();
+    };
+    sealed::write(
+        &lake.join("_mdca/lake.json"),
+        &sealed::identity(at("2026-11-18")),
+    );
+    for run in 1..4 {
+        died(&format!("20261118T0{run}0000Z-0000000{run}"));
+    }
+    let status = status::read(&open(lake), at("2026-11-20"), &Machine::untold())
+        .await
+        .unwrap();
+    assert_eq!(status.begun_in_vain, [(first.to_owned(), 3)].into());
+    let said = format!("slice {first} was begun 3 times without finishing");
+    assert!(status.to_text().contains(&said), "{}", status.to_text());
+    assert!(status.to_text().contains("--memory-limit"));
+    assert!(status.runs.iter().all(|run| run["status"] == "died"));
+    let gap = &status.gaps[0].reason.as_ref().unwrap().error;
+    assert!(gap.contains("the run died"), "{gap}");
+}
+
+/// For monitoring: what is late, or lacks more than may be, is named, and decides the exit code.
+#[test]
+fn a_lake_that_is_behind_is_exit_code_5() {
+    let folder = tempfile::tempdir().unwrap();
+    lake_of(folder.path(), [0, 1, 3, 4], false);
+    let status = |flags: &[&str], variables: &[(&str, &str)]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+            .args(["status", "--lake", folder.path().to_str().unwrap()])
+            .args(flags)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code().unwrap(), text)
+    };
+    for (flags, variables, code, said) in [
+        (&[][..], &[][..], 0, vec![]),
+        (&["--max-age", "20years", "--max-gaps", "1"], &[], 0, vec![]),
+        (
+            &["--max-gaps", "0"],
+            &[],
+            5,
+            vec!["there are 1 gaps (1 slices), and --max-gaps is 0"],
+        ),
+        (
+            &["--max-age", "2h"],
+            &[],
+            5,
+            vec!["at 2026-01-01T05:00:00Z, and --max-age is 2h"],
+        ),
+        (
+            &[],
+            &[("MDCA_MAX_AGE", "2h"), ("MDCA_MAX_GAPS", "0")],
+            5,
+            vec!["--max-age", "--max-gaps"],
+        ),
+        (
+            &[],
+            &[("MDCA_MAX_AGE", ""), ("MDCA_MAX_GAPS", "")],
+            0,
+            vec![],
+        ),
+    ] {
+        let (found, text) = status(flags, variables);
+        assert_eq!(found, code, "{flags:?}: {text}");
+        assert_eq!(text.matches("BEHIND").count(), said.len(), "{text}");
+        for said in said {
+            assert!(text.contains(said), "{text}");
+        }
+    }
+    let (_, json) = status(&["--max-gaps", "0", "--report", "json"], &[]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["behind"].as_array().unwrap().len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_without_their_identity_are_no_new_lake() {
     let (story, _) = Scenario::hours(2).activities(50).run().await;
     let identity = story.lake().join("_mdca/lake.json");
     let bytes = fs::read(&identity).unwrap();
     fs::remove_file(&identity).unwrap();
-    let error = status::read(&open(story.lake()), now_ms())
+    let error = status::read(&open(story.lake()), now_ms(), &Machine::untold())
         .await
         .unwrap_err();
     assert!(error.to_string().contains("_mdca/lake.json"), "{error}");

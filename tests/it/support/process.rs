@@ -198,6 +198,7 @@ impl Lake<'_> {
             .arg(&self.path)
             .args(["--report", "json"])
             .env("MDCA_REQUESTS_PER_MINUTE", "0")
+            .env("MDCA_IF_RUNNING", "go")
             .env("MDCA_API_TOKEN", "sim-token");
     }
 
@@ -528,25 +529,33 @@ pub(crate) fn calls_in(log: &Path) -> Vec<DiskCall> {
     calls
 }
 
-/// The shim, made once; `None`, and a gap, where no C compiler is there or the system is no Linux.
+/// The shim before the disk, made once; `None`, and a gap, where no C compiler is there or the system
+/// is no Linux.
 pub(crate) fn shim() -> Option<&'static Path> {
     static SHIM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    SHIM.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shim/disk.c");
-        let library =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("disk-{}.so", std::process::id()));
-        let made = Command::new("cc")
-            .args(["-O1", "-shared", "-fPIC", "-o"])
-            .args([&library, &source])
-            .arg("-ldl")
-            .output();
-        match made {
-            Ok(output) if output.status.success() && cfg!(target_os = "linux") => Some(library),
-            other => {
-                gap(&format!("no shim before the disk: {other:?}"));
-                None
-            }
+    SHIM.get_or_init(|| made_shim("disk")).as_deref()
+}
+
+/// The same before the making of threads; see `tests/shim/threads.c`.
+pub(crate) fn thread_shim() -> Option<&'static Path> {
+    static SHIM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    SHIM.get_or_init(|| made_shim("threads")).as_deref()
+}
+
+fn made_shim(name: &str) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/shim/{name}.c"));
+    let library =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.so", std::process::id()));
+    let made = Command::new("cc")
+        .args(["-O1", "-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .output();
+    match made {
+        Ok(output) if output.status.success() && cfg!(target_os = "linux") => Some(library),
+        other => {
+            gap(&format!("no shim {name}: {other:?}"));
+            None
         }
-    })
-    .as_deref()
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -11,6 +11,7 @@ use mdca_lake::cli::{Cli, Command};
 use mdca_lake::clock::Clock;
 use mdca_lake::config::{Environment, ScanConfig};
 use mdca_lake::job::{self, FirstAnswer, Ids, World};
+use mdca_lake::process::Machine;
 use mdca_lake::progress::Progress;
 use mdca_lake::report::RunReport;
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
@@ -143,6 +144,7 @@ impl Scenario {
         let folder = tempfile::tempdir().unwrap();
         let lake = folder.path().join("lake");
         Story {
+            lines: Arc::default(),
             sim,
             clock,
             lake,
@@ -167,6 +169,8 @@ impl Scenario {
 
 /// A tenant and a lake.
 pub(crate) struct Story {
+    /// What runs said of their progress.
+    pub(crate) lines: Arc<Mutex<Vec<String>>>,
     pub(crate) sim: Sim,
     pub(crate) clock: TestClock,
     lake: PathBuf,
@@ -233,6 +237,10 @@ impl Story {
         }
         command.extend(self.flags.iter().map(String::as_str));
         command.extend(more);
+        // Stories of runs at the same time are about what they do to each other's commits.
+        if !command.contains(&"--if-running") {
+            command.extend(["--if-running", "go"]);
+        }
         let Command::Scan(args) = Cli::parse_from(command).command else {
             unreachable!()
         };
@@ -266,7 +274,12 @@ impl Story {
             counters,
             interrupted,
             ids: Ids::new(fastrand::Rng::with_seed(seed)),
-            progress: Progress::never(),
+            // A run that a story kills lives in the story's own process.
+            machine: Machine::untold(),
+            progress: {
+                let lines = Arc::clone(&self.lines);
+                Progress::lines(move |line| lines.lock().unwrap().push(line.to_owned()))
+            },
         };
         job::run(&config.job, world, self.first.clone()).await
     }
