@@ -140,8 +140,9 @@ fn a_lake_is_made_after_one_request_for_one_record() {
         (&requests[0].body["limit"], requests[0].records),
         (&1.into(), 1)
     );
-    // The same question as the first slice's, for one record.
-    assert_eq!(requests[0].body["filters"], requests[1].body["filters"]);
+    // The same question as the first slice's, for one record. Two slices are asked for at once.
+    let filters = |at: usize| &requests[at].body["filters"];
+    assert!([filters(1), filters(2)].contains(&filters(0)));
     lake.expect_exact("a new lake");
     let sent = requests.len();
     let ended = place.run(&mut lake.scan());

@@ -26,6 +26,16 @@ fn place(fault: Option<What>) -> Place {
     Place::new("2026-10-01", "2026-10-01T12:00:00Z", 600, options)
 }
 
+/// A tenant that answers for the first slice, so that a lake is made, and throttles all others.
+fn throttling() -> Place {
+    let fault = Fault::new(At::PagesFrom(1), What::throttled(Some(300))).always();
+    let options = SimOptions {
+        faults: vec![fault],
+        ..SimOptions::default()
+    };
+    Place::new("2026-10-01", "2026-10-01T12:00:00Z", 60, options)
+}
+
 /// The run says that it was interrupted, on stdout and in the lake.
 fn expect_said(lake: &Lake<'_>, ended: &Ended) {
     assert_eq!(ended.code(), Some(130), "{ended}");
@@ -239,25 +249,19 @@ fn a_disk_that_hangs_does_not_outlast_a_signal() {
 /// outlives its terminal.
 #[test]
 fn a_hangup_ends_a_run_that_does_not_ignore_it() {
-    let stall = Fault::new(At::FirstPages, What::throttled(Some(300))).always();
-    let options = SimOptions {
-        faults: vec![stall],
-        ..SimOptions::default()
-    };
-    let place = Place::new("2026-10-01", "2026-10-01T12:00:00Z", 60, options);
+    let place = throttling();
     let lake = place.lake();
     let mut run = place.start(&mut lake.scan());
-    assert!(run.until("ask", |_| !place.sim.requests().is_empty()));
+    assert!(run.until("commit", |_| lake.commits() == 1));
     run.signal("HUP");
     let ended = run.wait_within(DUE);
     expect_said(&lake, &ended);
 
     let lake = place.lake();
-    let sent = place.sim.requests().len();
     let mut outliving = std::process::Command::new("sh");
     outliving.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
     let mut run = place.start(&mut lake.scan_through(outliving));
-    assert!(run.until("ask", |_| place.sim.requests().len() > sent));
+    assert!(run.until("commit", |_| lake.commits() == 1));
     run.signal("HUP");
     assert!(!run.runs_for(Duration::from_millis(500)), "it ended");
     run.signal("TERM");
@@ -272,7 +276,7 @@ fn a_limit_of_threads_is_named_or_lived_with() {
         return;
     };
     let place = place(None);
-    let stalled = self::place(Some(What::throttled(Some(300))));
+    let stalled = throttling();
     let (mut refused, mut worked) = (0, 0);
     for most in 0.. {
         let few = |command: &mut std::process::Command| {
@@ -296,11 +300,10 @@ fn a_limit_of_threads_is_named_or_lived_with() {
         }
         lake.expect_exact(&format!("with {most} threads"));
         let lake = stalled.lake();
-        let sent = stalled.sim.requests().len();
         let mut command = lake.scan();
         few(&mut command);
         let mut run = stalled.start(&mut command);
-        assert!(run.until("ask", |_| stalled.sim.requests().len() > sent));
+        assert!(run.until("commit", |_| lake.commits() == 1));
         run.signal("TERM");
         expect_said(&lake, &run.wait_within(DUE));
         worked += 1;

@@ -322,7 +322,7 @@ fn place(faults: Vec<Fault>) -> Place {
 /// nobody at all.
 #[test]
 fn a_process_of_this_machine_is_known_to_live_or_to_be_dead() {
-    let place = place(vec![Fault::new(At::FirstPages, What::Stall).times(2)]);
+    let place = place(vec![Fault::new(At::PagesFrom(1), What::Stall).times(2)]);
     let lake = place.lake();
     let scan = || {
         let mut command = lake.scan();
@@ -330,18 +330,18 @@ fn a_process_of_this_machine_is_known_to_live_or_to_be_dead() {
         command
     };
     let mut first = place.start(&mut scan());
-    let begun = |_: &_| lake.path().join("_mdca/runs").exists();
-    assert!(first.until("begin", begun));
+    // The first slice is committed, and the other two that were begun get no answer.
+    assert!(first.until("commit", |_| lake.commits() == 1));
     first.runs_for(Duration::from_millis(500));
     let second = place.run(&mut scan());
     assert_eq!(second.code(), Some(0), "{second}");
     assert_eq!(second.report()["status"], "yielded", "{second}");
-    assert_eq!(second.slices("left"), 6, "{second}");
+    assert_eq!(second.slices("left"), 5, "{second}");
     first.signal("KILL");
     assert_eq!(first.wait().code(), None);
     let third = place.run(&mut scan());
     assert_eq!(third.code(), Some(0), "{third}");
-    assert_eq!(third.slices("committed"), 6, "{third}");
+    assert_eq!(third.slices("committed"), 5, "{third}");
     assert!(third.elapsed < Duration::from_secs(60), "{third}");
     lake.expect_exact("after a process that was killed");
 }
@@ -364,7 +364,8 @@ fn before_its_first_page_every_slice_is_looked_for_once_more() {
         };
         let before = place.sim.requests().len();
         let mut first = place.start(lake.scan_on(&sleepy).args(["--parallel", "1"]));
-        if !first.stops() || place.sim.requests().len() > before {
+        // A new lake asks for one record before it is made.
+        if !first.stops() || place.sim.requests().len() > before + 1 {
             break;
         }
         slept += 1;
