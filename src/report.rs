@@ -474,6 +474,8 @@ fn write_failure(out: &mut impl Write, failure: &Failure) -> std::fmt::Result {
             "{} slices from {first} to {last}, the first: ",
             failure.count
         )?;
+    } else if failure.count > 1 {
+        write!(out, "{} times, the first: ", failure.count)?;
     }
     writeln!(out, "{} ({})", failure.error, failure.kind)?;
     if let Some(advice) = failure.advice {

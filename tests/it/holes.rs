@@ -164,7 +164,7 @@ async fn slices_with_bad_records_never_stop_the_run() {
         report
             .failures
             .iter()
-            .all(|failure| failure.slice.is_some())
+            .all(|failure| failure.first_slice.is_some())
     );
 }
 
