@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mdca_lake::error::{ErrorKind, JobError};
+use mdca_lake::process::Machine;
 use mdca_lake::read::{self, ExportFile};
 use mdca_lake::status;
 use mdca_lake::store::Store;
@@ -376,7 +377,7 @@ async fn export(lake: &Path) -> u8 {
 }
 
 async fn status_of(story: &Story) -> u8 {
-    match status::read(&story.store(), story.now_ms()).await {
+    match status::read(&story.store(), story.now_ms(), &Machine::untold()).await {
         Ok(status) => {
             assert_eq!(status.left_out.is_empty(), status.exit_code() == 0);
             status.exit_code()

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use mdca_lake::commit::Commit;
+use mdca_lake::process::Machine;
 use mdca_lake::report::RunReport;
 use mdca_lake::status;
 use mdca_sim::{At, Change, Fault, What};
@@ -63,7 +64,9 @@ async fn expect_holes(story: &Story, report: &RunReport, records: &[u64]) {
         }
     }
     assert_eq!(named, holes);
-    let status = status::read(&story.store(), story.now_ms()).await.unwrap();
+    let status = status::read(&story.store(), story.now_ms(), &Machine::untold())
+        .await
+        .unwrap();
     assert_eq!(status.gaps.len(), holes.len(), "{}", status.to_text());
     assert!(status.gaps.iter().all(|gap| gap.reason.is_some()));
 
