@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use humantime::format_duration;
 use serde::Serialize;
 use serde_json::Value;
