@@ -374,8 +374,8 @@ impl Write for LogLine {
 
 /// A file that the decoder panics over is an error, which names it; the panic is not said as well.
 fn keep_quiet_in_the_decoder() {
-    let say = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
+    let say = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
         if !read::in_decoder() {
             say(panic);
         }
