@@ -465,7 +465,7 @@ async fn a_lost_commit_fails_its_slice_with_the_remedy_and_no_other_slice() {
     let report = story.scan(&[]).await;
     assert_eq!((report.slices.committed, report.slices.failed), (1, 1));
     let failure = &report.failures[0];
-    assert_eq!(failure.slice.as_deref(), Some(SLICES[1]));
+    assert_eq!(failure.first_slice.as_deref(), Some(SLICES[1]));
     assert!(
         failure.error.contains(file["path"].as_str().unwrap()),
         "{}",
