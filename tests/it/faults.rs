@@ -262,7 +262,7 @@ async fn giving_up_says_how_often_and_for_how_long() {
     assert!(
         report.failures[0]
             .error
-            .ends_with("HTTP 503: upstream connect error")
+            .ends_with("HTTP 503: a body without a `detail`")
     );
 }
 
