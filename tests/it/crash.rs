@@ -8,7 +8,7 @@ use mdca_sim::{ClockField, Sim, SimOptions, Tenant, TenantOptions};
 
 use crate::support::process::{BadDisk, Lake, Place, calls_in, shim};
 use crate::support::readers::{self, Watcher};
-use crate::support::scenario::{assert_same, at, files_below};
+use crate::support::scenario::{age_by_an_hour, assert_same, at, files_below};
 
 const KILLS: u32 = 30;
 
@@ -95,6 +95,10 @@ fn check(lake: &std::path::Path, sim: &Sim, from_ms: i64, until_ms: i64) {
     let mut expected: Vec<String> = truth.into_iter().filter_map(|record| record.id).collect();
     expected.sort();
     assert_same(&ids, &expected);
+    // Attempts that lost go with a run that begins an hour after the commit.
+    age_by_an_hour(lake);
+    let later = command(&lake.display().to_string(), &sim.url()).status();
+    assert!(later.unwrap().success());
     for folder in ["_mdca/attempts", "_mdca/staging"] {
         assert_eq!(
             files_below(&lake.join(folder)),

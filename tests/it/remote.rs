@@ -90,15 +90,26 @@ impl Tale {
         };
         let found: Vec<String> = rows.into_iter().map(|(id, _, _)| id).collect();
         assert_same(&found, &self.ids);
+        let swept = self.command("verify").arg("--sweep").output().unwrap();
+        assert_eq!(swept.status.code(), Some(0), "{}", text(&swept));
         if self.server.server == Server::Rgw {
             assert_eq!(self.server.unfinished(&self.lake), Vec::<String>::new());
         }
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let store = self.server.store(&self.lake);
-        let attempts = runtime
-            .block_on(store.list(&Path::from("_mdca/attempts")))
-            .unwrap();
-        assert_eq!(attempts, []);
+        let list = |folder: &str| {
+            let listed = runtime.block_on(store.list(&Path::from(folder))).unwrap();
+            listed.into_iter().map(|object| object.location.to_string())
+        };
+        // Attempts that lost stay for an hour. None is at a slice without a commit.
+        let commits: Vec<String> = list("_mdca/commits").collect();
+        for attempt in list("_mdca/attempts") {
+            let slice = attempt.split('/').nth(2).unwrap();
+            assert!(
+                commits.contains(&format!("_mdca/commits/{slice}.json")),
+                "{attempt}"
+            );
+        }
         let verified = self.command("verify").output().unwrap();
         assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
     }

@@ -369,14 +369,7 @@ impl Story {
         self.clock.advance(Duration::from_secs(3_600));
         match &self.bucket {
             Some((bucket, _)) => bucket.advance(TimeDelta::hours(1)).await,
-            None => {
-                for path in files_below(&self.lake.join("_mdca")) {
-                    let file = std::fs::File::options().write(true).open(path).unwrap();
-                    let modified = file.metadata().unwrap().modified().unwrap();
-                    file.set_modified(modified - Duration::from_secs(3_600))
-                        .unwrap();
-                }
-            }
+            None => age_by_an_hour(&self.lake),
         }
     }
 
@@ -437,6 +430,16 @@ pub(crate) fn expect_conserved(report: &RunReport) {
         counts.rows + rejects + counts.repeats + counts.outside_probe,
         "{counts:?}"
     );
+}
+
+/// Makes the own objects of a lake on a disk an hour older.
+pub(crate) fn age_by_an_hour(lake: &Path) {
+    for path in files_below(&lake.join("_mdca")) {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        let earlier = modified - Duration::from_secs(3_600);
+        file.set_modified(earlier).unwrap();
+    }
 }
 
 pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
