@@ -12,9 +12,12 @@ use crate::scan::ClockField;
 use crate::schema::SchemaFormat;
 use crate::write::CompressionLevel;
 
+/// The version, and of a released program the commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("MDCA_LAKE_BUILD"));
+
 /// Keeps the activities of Microsoft Defender for Cloud Apps as partitioned Parquet.
 #[derive(Debug, Parser)]
-#[command(name = "mdca-lake", version, arg_required_else_help = true)]
+#[command(name = "mdca-lake", version = VERSION, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

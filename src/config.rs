@@ -2,7 +2,7 @@
 //!
 //! Nothing else looks at the environment, but for clap's own `env` on flags.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroU32;
@@ -42,6 +42,9 @@ const MIN_MEMORY_BYTES: u64 = 32 * 1024 * 1024;
 const BYTES_PER_RECORD: u64 = 32;
 /// Smaller files help nobody.
 const MIN_FILE_BYTES: u64 = 1024 * 1024;
+
+/// What the service allows a tenant, over all its clients (page "API overview").
+const REQUESTS_PER_MINUTE: u32 = 30;
 
 /// A flag or a variable that cannot be meant.
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +88,24 @@ impl Environment {
     }
 }
 
-/// The command line of the process. A variable that is empty is one that is not set. Ends the process
-/// where the command line is wrong, or asks for help.
+/// The command line of the process. A variable that is empty is one that is not set.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub fn command_line() -> Cli {
+pub fn command_line() -> Result<Cli, clap::Error> {
     let counts =
         |variable: &OsStr| std::env::var_os(variable).is_none_or(|value| !value.is_empty());
-    let matches = cli::command_with(&counts).get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let matches = cli::command_with(&counts).try_get_matches()?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Whether these arguments, or the environment, ask for logs as JSON; for arguments that are refused,
+/// so that nothing else reads them.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn asks_for_json_logs(args: impl Iterator<Item = OsString>) -> bool {
+    let args: Vec<OsString> = args.collect();
+    let is_pair = |pair: &[OsString]| pair[0] == "--log-format" && pair[1] == "json";
+    args.windows(2).any(is_pair)
+        || args.iter().any(|arg| arg == "--log-format=json")
+        || std::env::var_os("MDCA_LOG_FORMAT").is_some_and(|format| format == "json")
 }
 
 /// What `scan` is to do.
@@ -171,6 +184,7 @@ impl ScanConfig {
                 SliceLength::try_new(*slice).map_err(|error| wrong(format!("--slice: {error}")))
             })
             .transpose()?;
+        warn_of_odd_choices(requests_per_minute, settle.map(|settle| *settle));
         let settle_ms = settle
             .map(|settle| to_ms("--settle", *settle))
             .transpose()?;
@@ -244,6 +258,20 @@ impl ScanConfig {
             token,
             dry_run,
         })
+    }
+}
+
+/// Says of settings that are allowed what they cost.
+fn warn_of_odd_choices(requests_per_minute: u32, settle: Option<Duration>) {
+    if requests_per_minute > REQUESTS_PER_MINUTE {
+        warn!(
+            "--requests-per-minute {requests_per_minute} is above the {REQUESTS_PER_MINUTE} that the service allows a tenant, over all its clients: it will answer with 429"
+        );
+    }
+    if settle.is_some_and(|settle| settle.is_zero()) {
+        warn!(
+            "--settle 0s: what the service shows later than it saved it is missed, and no later run asks again"
+        );
     }
 }
 

@@ -199,6 +199,9 @@ pub enum JobError {
         #[source]
         source: std::io::Error,
     },
+    /// Nobody takes the report.
+    #[error("write to stdout")]
+    Output(#[source] std::io::Error),
     /// A task of this program died.
     #[error("scan slice {slice}: its task died; this is a bug")]
     Died {
@@ -233,7 +236,7 @@ impl JobError {
             | Self::System { .. }
             | Self::Died { .. } => ErrorKind::Internal,
             Self::Rejects { .. } | Self::AllRejects { .. } => ErrorKind::Data,
-            Self::Read(ReadError::Output(_)) => ErrorKind::Usage,
+            Self::Read(ReadError::Output(_)) | Self::Output(_) => ErrorKind::Internal,
             Self::Read(_) => ErrorKind::Data,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Usage(_) | Self::FirstRefused(_) => ErrorKind::Usage,
@@ -274,6 +277,9 @@ impl JobError {
                 "use the newest version of this program; the slice is scanned again until it is 20 days old, and then kept as text"
             }),
             Self::Commit(error) => error.advice(),
+            Self::Output(_) | Self::Read(ReadError::Output(_)) => {
+                Some("make room where stdout goes, or send it elsewhere")
+            }
             Self::System { .. } => {
                 Some("raise the limit that this process has reached (ulimit -a)")
             }

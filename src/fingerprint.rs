@@ -3,13 +3,38 @@
 //! White space, the order of keys and the way a string is escaped do not matter; everything else
 //! does, numbers by their token.
 
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 /// Seeds that keep apart what has the same bytes: the text `1` and the number 1, `[]` and `{}`.
 const STRING: u64 = 1;
 const SCALAR: u64 = 2;
 const LIST: u64 = 3;
 const OBJECT: u64 = 4;
+
+/// What makes this process's fingerprints its own. They live in memory only.
+static SEED: AtomicU64 = AtomicU64::new(0);
+
+/// Has all fingerprints from now on depend on a number that nobody outside knows, so that nobody can
+/// make two records with one fingerprint. To be called before the first is made; tests do without.
+pub fn seed_with(secret: u64) {
+    SEED.store(secret, Ordering::Relaxed);
+}
+
+fn seed() -> u64 {
+    SEED.load(Ordering::Relaxed)
+}
+
+/// Sixteen bytes that are the same for the same bytes.
+pub fn fingerprint_of_bytes(bytes: &[u8]) -> u128 {
+    xxh3_128_with_seed(bytes, seed())
+}
+
+/// Eight bytes that are the same for the same bytes; for what is only counted.
+pub fn short_fingerprint(bytes: &[u8]) -> u64 {
+    xxh3_64_with_seed(bytes, seed())
+}
 
 /// A container that is being read.
 struct Open {
@@ -23,6 +48,17 @@ struct Open {
 ///
 /// `json` is one valid JSON value: `serde_json` has read it before. Nesting costs no stack.
 pub fn fingerprint(json: &str) -> u128 {
+    fingerprint_with(json, seed())
+}
+
+fn fingerprint_with(json: &str, seed: u64) -> u128 {
+    let hash = |bytes: &[u8], kind: u64| xxh3_128_with_seed(bytes, seed.wrapping_add(kind));
+    let mix = |a: u128, b: u128| {
+        let mut both = [0; 32];
+        both[..16].copy_from_slice(&a.to_le_bytes());
+        both[16..].copy_from_slice(&b.to_le_bytes());
+        hash(&both, 0)
+    };
     let bytes = json.as_bytes();
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
@@ -41,13 +77,13 @@ pub fn fingerprint(json: &str) -> u128 {
             b'}' | b']' => {
                 at += 1;
                 let Some(closed) = open.pop() else { break };
-                xxh3_128_with_seed(&closed.sum.to_le_bytes(), closed.kind)
+                hash(&closed.sum.to_le_bytes(), closed.kind)
             }
             b'"' => {
                 let end = string_end(bytes, at);
                 let token = &json[at..end];
                 at = end;
-                let hash = hash_string(token);
+                let hash = hash_string(token, hash);
                 if let Some(object) = open
                     .last_mut()
                     .filter(|open| open.kind == OBJECT && open.key.is_none())
@@ -65,7 +101,7 @@ pub fn fingerprint(json: &str) -> u128 {
                 let rest = &bytes[at..];
                 let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
                 let end = at + rest.iter().position(ends).unwrap_or(rest.len());
-                let hash = xxh3_128_with_seed(&bytes[at..end], SCALAR);
+                let hash = hash(&bytes[at..end], SCALAR);
                 at = end;
                 hash
             }
@@ -83,22 +119,15 @@ pub fn fingerprint(json: &str) -> u128 {
 }
 
 /// A string by the text that it stands for; one that is no text (a lone surrogate) by its token.
-fn hash_string(token: &str) -> u128 {
+fn hash_string(token: &str, hash: impl Fn(&[u8], u64) -> u128) -> u128 {
     let inner = &token[1..token.len() - 1];
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return xxh3_128_with_seed(inner.as_bytes(), STRING);
+        return hash(inner.as_bytes(), STRING);
     }
     match serde_json::from_str::<String>(token) {
-        Ok(text) => xxh3_128_with_seed(text.as_bytes(), STRING),
-        Err(_) => xxh3_128_with_seed(token.as_bytes(), SCALAR),
+        Ok(text) => hash(text.as_bytes(), STRING),
+        Err(_) => hash(token.as_bytes(), SCALAR),
     }
-}
-
-fn mix(a: u128, b: u128) -> u128 {
-    let mut both = [0; 32];
-    both[..16].copy_from_slice(&a.to_le_bytes());
-    both[16..].copy_from_slice(&b.to_le_bytes());
-    xxh3_128(&both)
 }
 
 /// The position behind the closing quote of the string that opens at `start`.
@@ -165,6 +194,21 @@ mod tests {
                 assert_ne!(fingerprint(a), fingerprint(b), "{a} {b}");
             }
         }
+    }
+
+    #[test]
+    fn another_seed_makes_other_fingerprints_and_the_same_of_the_same() {
+        let (one, same) = (
+            r#"{"a":["x",1],"b":{}}"#,
+            r#"{"b": {}, "a": ["\u0078", 1]}"#,
+        );
+        for json in [one, "\"x\"", "1", "[]", "{}"] {
+            assert_ne!(fingerprint_with(json, 1), fingerprint_with(json, 1 << 40));
+        }
+        assert_eq!(
+            fingerprint_with(one, 1 << 40),
+            fingerprint_with(same, 1 << 40)
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
-use tracing::{debug, error, info};
+use tracing::{Instrument, debug, error, error_span, info};
 
 use crate::attempt::SliceTask;
 use crate::beat::Beat;
@@ -118,7 +118,9 @@ pub async fn run(options: &JobOptions, mut world: World, first: Option<FirstAnsw
     let mut report = RunReport::begin(run.clone(), world.store.location().to_owned(), started_ms);
     let world = Arc::new(world);
     let beat = Beat::new(&world);
-    let work = Box::pin(run_slices(options, &world, &beat, &mut report, first));
+    // Whatever is logged below says of which run it is.
+    let span = error_span!("run", id = run);
+    let work = Box::pin(run_slices(options, &world, &beat, &mut report, first).instrument(span));
     if let Err(error) = beat.beside(work).await {
         error!(error = %crate::error::chain(&error), "the run stops");
         report.failed(None, &error);
@@ -336,7 +338,9 @@ async fn scan_all(
                 stop = *world.interrupted.borrow();
                 if !stop && let Some(slice) = waiting.next() {
                     let task = task.clone();
-                    let handle = tasks.spawn(async move { task.scan_and_commit(slice, turn).await });
+                    let span = error_span!("slice", %slice);
+                    let work = async move { task.scan_and_commit(slice, turn).await };
+                    let handle = tasks.spawn(work.instrument(span));
                     flying.insert(handle.id(), slice);
                     beat.tell(report, flying.values());
                 }

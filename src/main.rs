@@ -1,10 +1,12 @@
 //! The command: parses, resolves, runs, prints the report, ends with its exit code.
 
+use std::backtrace::BacktraceStatus;
 use std::fmt::Write as _;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::panic;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 #[cfg(feature = "demo")]
@@ -19,6 +21,7 @@ use mdca_lake::config::{self, Environment, ScanConfig};
 #[cfg(feature = "demo")]
 use mdca_lake::demo;
 use mdca_lake::error::{ErrorKind, JobError, chain};
+use mdca_lake::fingerprint;
 use mdca_lake::job::{self, Asking, Ids, World};
 use mdca_lake::plain_text::{PlainText, json_text, one_line};
 use mdca_lake::process::Machine;
@@ -31,9 +34,12 @@ use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::{schema, status, stop, write};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tracing::error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 
+/// The form of the logs, which is that of errors too.
+static LOG_FORMAT: OnceLock<LogFormat> = OnceLock::new();
 /// After a signal a scan has this long to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// Threads that do what may block, at most.
@@ -70,9 +76,14 @@ impl Finished {
 fn main() -> ExitCode {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     give_memory_back();
-    let cli = config::command_line();
-    start_logs(&cli.output);
-    keep_quiet_in_the_decoder();
+    forbid_core_dumps();
+    fingerprint::seed_with(RandomState::new().build_hasher().finish());
+    let cli = match config::command_line() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    start_logs(cli.output.log_format, cli.output.verbose);
+    say_panics();
     let patience = match cli.command {
         Command::Scan(_) => STOP_WITHIN,
         #[cfg(feature = "demo")]
@@ -86,19 +97,15 @@ fn main() -> ExitCode {
     let interrupted = match stop::listen(patience, say) {
         Ok(interrupted) => interrupted,
         Err(source) => {
-            return complain(&JobError::System {
-                doing: "listen for signals",
-                source,
-            });
+            let doing = "listen for signals";
+            return complain(&JobError::System { doing, source });
         }
     };
     let runtime = match start_runtime() {
         Ok(runtime) => runtime,
         Err(source) => {
-            return complain(&JobError::System {
-                doing: "start the runtime",
-                source,
-            });
+            let doing = "start the runtime";
+            return complain(&JobError::System { doing, source });
         }
     };
     // In a task of its own: a panic becomes an error with its exit code.
@@ -151,6 +158,39 @@ fn give_memory_back() {
         let accepted = unsafe { libc::mallopt(setting, value) };
         debug_assert_eq!(accepted, 1, "glibc knows the setting and takes the value");
     }
+}
+
+/// A core file would hold the token, and records.
+#[expect(unsafe_code, reason = "there is no safe door to this limit")]
+fn forbid_core_dumps() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: reads a struct that outlives the call. A limit can always be lowered.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+}
+
+/// Says what the arguments are refused for, in the form of the logs as far as they tell it.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !config::asks_for_json_logs(std::env::args_os()) {
+        error.exit();
+    }
+    start_logs(LogFormat::Json, 0);
+    complain(&JobError::Usage(error.render().to_string()))
+}
+
+/// Has a panic said like any other error: its message may hold what came from outside. A file that the
+/// decoder panics over is an error, which names it; that panic is not said as well.
+fn say_panics() {
+    panic::set_hook(Box::new(|panic| {
+        if read::in_decoder() {
+            return;
+        }
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+        error!(trace, "this is a bug: {panic}");
+    }));
 }
 
 async fn run(cli: Cli, interrupted: watch::Receiver<bool>) -> Result<Finished, JobError> {
@@ -329,14 +369,15 @@ fn render(format: schema::SchemaFormat) -> Result<String, JobError> {
     })
 }
 
-fn start_logs(output: &OutputArgs) {
-    let level = match output.verbose {
+fn start_logs(format: LogFormat, verbose: u8) {
+    // Set once: the logs start once.
+    let _ = LOG_FORMAT.set(format);
+    let level = match verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let format = output.log_format;
     let logs = tracing_subscriber::fmt()
         .with_writer(
             (move || LogLine(format))
@@ -372,21 +413,16 @@ impl Write for LogLine {
     }
 }
 
-/// A file that the decoder panics over is an error, which names it; the panic is not said as well.
-fn keep_quiet_in_the_decoder() {
-    let say = panic::take_hook();
-    panic::set_hook(Box::new(move |panic| {
-        if !read::in_decoder() {
-            say(panic);
-        }
-    }));
-}
-
 /// Prints what a command left. A reader that has gone away is no failure.
 fn print(finished: &Finished) -> ExitCode {
     match io::stdout().write_all(finished.stdout.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&JobError::Usage(format!("write to stdout: {error}")))
+            let said = complain(&JobError::Output(error));
+            // What the run itself ended with weighs more.
+            match finished.exit_code {
+                0 => said,
+                code => ExitCode::from(code),
+            }
         }
         _ => ExitCode::from(finished.exit_code),
     }
@@ -394,6 +430,12 @@ fn print(finished: &Finished) -> ExitCode {
 
 /// Says on stderr what went wrong, and what to do about it.
 fn complain(error: &JobError) -> ExitCode {
+    let exit_code = error.kind().exit_code();
+    if LOG_FORMAT.get() == Some(&LogFormat::Json) {
+        let (kind, advice) = (error.kind().as_str(), error.advice());
+        error!(kind, exit_code, advice, "{}", chain(error));
+        return ExitCode::from(exit_code);
+    }
     let mut text = PlainText::new();
     // A text takes anything.
     let _ = writeln!(text, "error: {}", chain(error));
@@ -402,5 +444,5 @@ fn complain(error: &JobError) -> ExitCode {
     }
     // There is nowhere left to report a failure of stderr to.
     let _ = io::stderr().write_all(text.into_string().as_bytes());
-    ExitCode::from(error.kind().exit_code())
+    ExitCode::from(exit_code)
 }

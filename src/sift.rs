@@ -13,11 +13,10 @@ use arrow::error::ArrowError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::commit::SliceCounts;
 use crate::decode::{Flaw, Piece, Record, RejectReason};
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{fingerprint, fingerprint_of_bytes, short_fingerprint};
 use crate::scan::{ClockField, Page, PageSeen, Place};
 use crate::schema;
 
@@ -106,7 +105,9 @@ impl Sifter {
                     false
                 }
                 (Place::Inside, None) => {
-                    let known_id = !self.ids.insert(xxh3_64(ids.value(index).as_bytes()));
+                    let known_id = !self
+                        .ids
+                        .insert(short_fingerprint(ids.value(index).as_bytes()));
                     if is_new {
                         counts.changed_repeats += u64::from(known_id);
                         if raw_bytes(page, record).is_some() {
@@ -151,7 +152,7 @@ fn fingerprint_of(array: &str, record: &Record) -> u128 {
         Some(Flaw {
             reason: RejectReason::NotJson | RejectReason::TooLarge,
             ..
-        }) => xxh3_128(text.as_bytes()),
+        }) => fingerprint_of_bytes(text.as_bytes()),
         _ => fingerprint(text),
     }
 }

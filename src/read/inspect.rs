@@ -15,12 +15,11 @@ use parquet::file::metadata::{KeyValue, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 use parquet::schema::printer::print_schema;
 use parquet::schema::types::SchemaDescriptor;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::file::CommittedFile;
 use super::restore::MAX_RECORD_BYTES;
 use super::{ReadError, RecordRestorer};
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{fingerprint, short_fingerprint};
 use crate::schema::{self, ACTIVITY_ID, CREATED, TIMESTAMP};
 use crate::store::Store;
 use crate::window::TimeWindow;
@@ -417,7 +416,9 @@ impl<'e> Rows<'e> {
             restorer.restore(row, &mut self.text);
             slice.rows += 1;
             slice.odd_created += u64::from(created_us.is_none());
-            slice.ids.insert(xxh3_64(ids.value(row).as_bytes()));
+            slice
+                .ids
+                .insert(short_fingerprint(ids.value(row).as_bytes()));
             if !slice.records.insert(fingerprint(&self.text)) {
                 self.repeated.count(number);
             }

@@ -62,6 +62,12 @@ impl Location {
         if text.is_empty() {
             return Err(bad(text, "the location is empty"));
         }
+        if text == "~" || text.starts_with("~/") {
+            return Err(bad(
+                text,
+                "no shell has replaced the '~', so it would be a folder of that name; write the whole path, or $HOME",
+            ));
+        }
         match text.split_once("://") {
             None => Ok(Self::Disk(PathBuf::from(text))),
             Some(("file", _)) => Url::parse(text)
@@ -187,6 +193,8 @@ mod tests {
             "s3://",
             "s3:///lake",
             "s3://b/a//c",
+            "~",
+            "~/lake",
             "",
         ] {
             let error = Location::parse(text).unwrap_err();

@@ -543,3 +543,113 @@ fn somebody_new_gets_to_a_whole_lake() {
     assert_eq!(again.slices("skipped"), commits, "{again}");
     lake.expect_exact("in the end");
 }
+
+/// What the process may leave behind when it dies: no core file, which would hold the token.
+#[test]
+fn no_core_file_holds_the_token() {
+    let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://{}", service.local_addr().unwrap());
+    let mut scan = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+        .args(["scan", "--api-url", &url, "--from", "3h", "--lake"])
+        .arg(folder.path().join("lake"))
+        .env("MDCA_API_TOKEN", "x")
+        .spawn()
+        .unwrap();
+    // It has begun when it asks; nobody answers.
+    let asked = service.accept().unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", scan.id())).unwrap();
+    scan.kill().unwrap();
+    scan.wait().unwrap();
+    drop(asked);
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let core: Vec<&str> = core.unwrap().split_whitespace().collect();
+    assert_eq!(core[4..6], ["0", "0"], "{limits}");
+}
+
+#[test]
+fn a_full_stdout_is_no_fault_of_the_arguments() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mdca-lake"));
+    let output = command.arg("schema").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(
+        text(&output).contains("make room where stdout goes"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
+fn errors_are_json_where_the_logs_are() {
+    let cases: [(&[&str], i32); 3] = [
+        (
+            &["status", "--lake", "/nowhere/x", "--log-format", "json"],
+            6,
+        ),
+        (&["scan", "--no-such-flag", "--log-format", "json"], 2),
+        (&["status", "--lake", "~/x", "--log-format=json"], 6),
+    ];
+    for (args, code) in cases {
+        let output = run(args, None);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        let said = String::from_utf8(output.stderr).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(line["level"], "ERROR", "{said}");
+        assert_eq!(line["fields"]["exit_code"], code, "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_the_log_says_its_run_and_its_slice() {
+    let user = User::new().await;
+    let flags = [
+        "-v",
+        "--log-format",
+        "json",
+        "--requests-per-minute",
+        "31",
+        "--settle",
+        "0s",
+    ];
+    let output = user.scan(&user.lake(), &flags, Some("sim-token"));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for warning in ["above the 30 that the service allows", "--settle 0s"] {
+        assert!(said.contains(warning), "{said}");
+    }
+    let lines: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let committed = |line: &&serde_json::Value| line["fields"]["message"] == "committed";
+    assert!(lines.iter().filter(committed).count() > 0, "{said}");
+    for line in lines.iter().filter(committed) {
+        assert!(line["spans"][0]["id"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn a_tilde_that_no_shell_replaced_is_refused() {
+    let output = run(&["status", "--lake", "~/x"], None);
+    assert_eq!(output.status.code(), Some(6), "{}", text(&output));
+    assert!(
+        text(&output).contains("no shell has replaced the '~'"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
+fn the_version_says_what_was_built() {
+    let said = text(&run(&["--version"], None));
+    assert!(
+        said.starts_with("mdca-lake 0.") && said.contains('('),
+        "{said}"
+    );
+}
