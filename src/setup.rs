@@ -245,7 +245,10 @@ fn check_wish(wish: &LakeWish, identity: &Identity) -> Result<(), JobError> {
         )));
     }
     if *api_host != identity.api_host {
-        return other("--api-url", api_host.clone(), identity.api_host.clone());
+        return Err(JobError::Usage(format!(
+            "the lake was made with --api-url {}, and this run says {api_host}; give that address, or another --lake",
+            identity.api_host
+        )));
     }
     if let Some(clock) = clock.filter(|clock| clock.as_str() != identity.clock) {
         return other("--by", clock.to_string(), identity.clock.clone());
