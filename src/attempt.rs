@@ -2,25 +2,29 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tracing::info;
 
 use crate::clocks::BothClocks;
-use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, SliceCounts, paths};
+use crate::commit::{
+    self, Cleaner, Commit, CommittedHole, Outcome, Prepared, SliceCounts, Unproven, paths,
+};
 use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::{ErrorKind, JobError};
 use crate::holes;
+use crate::late::OldestRecord;
 use crate::memory::PageTurns;
 use crate::oddities::Oddities;
 use crate::partition;
 use crate::rejects::RejectsWriter;
-use crate::scan::{Page, PageSeen, Scanned, SliceScan};
+use crate::runs::History;
+use crate::scan::{ClockField, Page, PageSeen, Scanned, SliceScan};
 use crate::schema;
 use crate::setup::{JobOptions, OnReject, Setup};
 use crate::sift::{Sifted, Sifter};
 use crate::window::Slice;
 use crate::world::World;
-use crate::write::{Provenance, SliceWriter};
+use crate::write::{FileEntry, Provenance, SliceWriter};
 
 /// What every slice of a run needs.
 #[derive(Clone)]
@@ -33,6 +37,18 @@ pub(crate) struct SliceTask {
     pub(crate) newest: Slice,
     pub(crate) cleaner: Arc<Cleaner>,
     pub(crate) pages: Arc<PageTurns>,
+    pub(crate) oldest: Arc<OldestRecord>,
+    /// What earlier runs reported, once it is asked for.
+    pub(crate) history: Arc<OnceCell<History>>,
+}
+
+/// How a slice came to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SliceEnd {
+    /// It is committed, by this run or by another.
+    Settled(Outcome),
+    /// The service said nothing of it, too late for that to mean anything.
+    Unproven,
 }
 
 /// So many records of a slice that are all rejects are no matter of single records.
@@ -42,7 +58,7 @@ const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
 
 /// A slice that came to its end.
 pub(crate) struct SliceDone {
-    pub(crate) outcome: Outcome,
+    pub(crate) end: SliceEnd,
     pub(crate) oddities: Oddities,
     /// What is wrong with the slice though it is committed.
     pub(crate) flaws: Vec<JobError>,
@@ -56,6 +72,8 @@ struct Flow {
     oddities: Oddities,
     holes: Vec<CommittedHole>,
     flaws: Vec<JobError>,
+    /// The service's clock after its last answer.
+    answered_ms: i64,
 }
 
 impl SliceTask {
@@ -99,7 +117,7 @@ impl SliceTask {
                 let reason = crate::error::chain(&error);
                 info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
                 Ok(SliceDone {
-                    outcome: Outcome::Lost,
+                    end: SliceEnd::Settled(Outcome::Lost),
                     oddities,
                     flaws: Vec::new(),
                 })
@@ -158,6 +176,18 @@ impl SliceTask {
                 return Err(error.into());
             }
         };
+        let entries: Vec<FileEntry> = files.iter().map(|file| file.entry.clone()).collect();
+        self.note_oldest(&entries);
+        let late = !self.oldest.proves(&slice, flow.answered_ms);
+        if late && entries.is_empty() && entry.is_none() && flow.holes.is_empty() {
+            drop(turn);
+            self.mark_unproven(slice, flow.answered_ms).await?;
+            return Ok(SliceDone {
+                end: SliceEnd::Unproven,
+                oddities: Oddities::default(),
+                flaws,
+            });
+        }
         let prepared = Prepared {
             commit: Commit::new(
                 name,
@@ -165,11 +195,12 @@ impl SliceTask {
                 self.run.clone(),
                 self.world.clock.now_ms(),
                 schema::activity().version,
-                files.iter().map(|file| file.entry.clone()).collect(),
+                entries,
                 entry,
                 flow.counts,
             )
-            .with_holes(flow.holes),
+            .with_holes(flow.holes)
+            .late(late),
             files,
             rejects,
         };
@@ -180,10 +211,39 @@ impl SliceTask {
             flaws.clear();
         }
         Ok(SliceDone {
-            outcome,
+            end: SliceEnd::Settled(outcome),
             oddities: Oddities::default(),
             flaws,
         })
+    }
+
+    /// Takes note of how far back the records of a slice go.
+    fn note_oldest(&self, files: &[FileEntry]) {
+        let times = files.iter().filter_map(|file| match self.setup.clock {
+            ClockField::Created => file.created_min_ms,
+            ClockField::Date => Some(file.timestamp_min_ms),
+        });
+        for time_ms in times {
+            self.oldest.note(time_ms);
+        }
+    }
+
+    /// Marks a slice that the service said nothing of, too late.
+    async fn mark_unproven(&self, slice: Slice, asked_ms: i64) -> Result<(), JobError> {
+        let store = &self.world.store;
+        let name = slice.to_string();
+        if commit::has_published(store, &name).await? {
+            return Err(JobError::Forgotten { slice });
+        }
+        let (now_ms, machine) = (self.world.clock.now_ms(), &self.world.machine);
+        let history = || History::before(store, &self.run, now_ms, machine);
+        let last_failure = self
+            .history
+            .get_or_try_init(history)
+            .await?
+            .last_failure(slice.window());
+        let marker = Unproven::new(name, self.run.clone(), asked_ms, last_failure);
+        Ok(marker.create(store).await?)
     }
 
     /// Makes sure that the service answers a plain request, unless the run is to stop anyway.
@@ -214,6 +274,7 @@ impl SliceTask {
             oddities: Oddities::default(),
             holes: Vec::new(),
             flaws: Vec::new(),
+            answered_ms: 0,
         };
         let mut interrupted = self.world.interrupted.clone();
         loop {
@@ -254,7 +315,7 @@ impl SliceTask {
             scan.observe(seen)?;
         }
         self.check_rejects(slice, &flow.counts)?;
-        self.check_closed(slice, scan.last_date_ms())?;
+        flow.answered_ms = self.check_closed(slice, scan.last_date_ms())?;
         let all_rejects = check_form(slice, &flow.counts, scan.last_date_ms())?;
         flow.flaws.extend(all_rejects);
         flow.flaws.extend(of_holes(slice, &flow.holes));
@@ -305,14 +366,14 @@ impl SliceTask {
     }
 
     /// Makes sure by the service's own clock that nothing can be added to the slice any more: a
-    /// local clock that runs fast must not lose records.
-    fn check_closed(&self, slice: Slice, service_ms: Option<i64>) -> Result<(), JobError> {
+    /// local clock that runs fast must not lose records. Returns that clock's time.
+    fn check_closed(&self, slice: Slice, service_ms: Option<i64>) -> Result<i64, JobError> {
         let Some(service_ms) = service_ms else {
             return Err(JobError::NoDate { slice });
         };
         // A date says the second, which may be all but over.
         if service_ms + 999 - self.setup.settle_ms >= slice.until_ms() {
-            Ok(())
+            Ok(service_ms)
         } else {
             let local_ms = self.world.clock.now_ms();
             let clocks = BothClocks {

@@ -142,6 +142,11 @@ pub struct SourceArgs {
     /// The tenant's API URL, as the portal shows it under Settings, Cloud Apps, About
     #[arg(long, env = "MDCA_API_URL", value_name = "URL")]
     pub api_url: String,
+    /// The tenant has moved: the lake is to have this host from now on
+    ///
+    /// Refused where the host answers for another tenant than the lake's records are of.
+    #[arg(long, env = "MDCA_CHANGE_HOST")]
+    pub change_host: bool,
     /// File with the API token; else the variable `MDCA_API_TOKEN` holds it
     #[arg(long, env = "MDCA_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,

@@ -140,6 +140,7 @@ impl ScanConfig {
         } = args;
         let SourceArgs {
             api_url,
+            change_host,
             token_file,
             filters,
             service,
@@ -221,6 +222,7 @@ impl ScanConfig {
             job: JobOptions {
                 wish: LakeWish {
                     api_host: api_url.host(),
+                    change_host,
                     clock: by,
                     filters: resolve_filters(filters.as_deref(), &service)?,
                     slice,

@@ -127,9 +127,27 @@ pub enum JobError {
         /// The clocks after the service's first answer.
         clocks: BothClocks,
     },
+    /// The host answers for another tenant than the lake's.
+    #[error("change the lake's host: its records have {field} {lake}, and the host's have {host}")]
+    OtherTenant {
+        /// The field that says whose a record is.
+        field: &'static str,
+        /// What the lake's records say.
+        lake: String,
+        /// What the host's say.
+        host: String,
+    },
     /// The service finds fault with the first request of a new lake.
     #[error("make the lake: the service refuses what it is to hold")]
     FirstRefused(#[source] ScanError),
+    /// The service says nothing of a slice any more, of which something is there.
+    #[error(
+        "commit slice {slice}: the service has forgotten it, and an attempt at it published only some of its files"
+    )]
+    Forgotten {
+        /// The slice.
+        slice: Slice,
+    },
     /// The service's last answer had no date.
     #[error(
         "commit slice {slice}: the service's last answer has no Date header, so nothing says that the slice is closed; check what stands between this machine and the service"
@@ -223,6 +241,7 @@ impl JobError {
             | Self::Holes { .. }
             | Self::Decode(_)
             | Self::NotClosed { .. }
+            | Self::Forgotten { .. }
             | Self::ClocksDiffer { .. }
             | Self::NoDate { .. } => ErrorKind::Service,
             Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
@@ -239,7 +258,7 @@ impl JobError {
             Self::Read(ReadError::Output(_)) | Self::Output(_) => ErrorKind::Internal,
             Self::Read(_) => ErrorKind::Data,
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::Usage(_) | Self::FirstRefused(_) => ErrorKind::Usage,
+            Self::Usage(_) | Self::FirstRefused(_) | Self::OtherTenant { .. } => ErrorKind::Usage,
         }
     }
 
@@ -268,6 +287,10 @@ impl JobError {
             Self::NotClosed { .. } | Self::ClocksDiffer { .. } => {
                 Some("set this machine's clock, and run again")
             }
+            Self::Forgotten { .. } => Some(
+                "keep what is there: restore the missing files from a copy of the lake, and run again",
+            ),
+            Self::OtherTenant { .. } => Some("give another --lake for this tenant"),
             Self::FirstRefused(_) => {
                 Some("check --filters, --service and --api-url; nothing was made")
             }

@@ -4,7 +4,6 @@
 //! lake.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -14,7 +13,7 @@ use crate::error::JobError;
 use crate::plan::Plan;
 use crate::scan::{ActivityClient, Asked, ScanCounters, ScanError};
 use crate::setup::{JobOptions, Setup};
-use crate::window::{Slice, SliceLength, TimeWindow};
+use crate::window::Slice;
 use crate::world::World;
 
 /// What of the world the first request needs: there may be no lake yet.
@@ -54,7 +53,8 @@ impl<'a> Asking<'a> {
         setup: &Setup,
         plan: &Plan,
     ) -> Result<FirstAnswer, JobError> {
-        let last_minute = last_minute_before(self.clock.now_ms().saturating_sub(setup.settle_ms));
+        let closed_ms = self.clock.now_ms().saturating_sub(setup.settle_ms);
+        let last_minute = Slice::minutes_before(closed_ms, 1);
         let slice = plan.slices.first().copied().unwrap_or(last_minute);
         let scan_options = Arc::new(setup.scan_options(options));
         let client = self.client;
@@ -89,31 +89,5 @@ fn refused(error: ScanError) -> JobError {
         JobError::FirstRefused(error)
     } else {
         error.into()
-    }
-}
-
-/// The last whole minute before a time; the first of all where the clock is wrong.
-fn last_minute_before(time_ms: i64) -> Slice {
-    let minute = SliceLength::try_new(Duration::from_secs(60)).expect("a minute is whole minutes");
-    let until_ms = minute.floor(time_ms).max(minute.as_ms());
-    let window = TimeWindow {
-        from_ms: until_ms - minute.as_ms(),
-        until_ms,
-    };
-    minute.slices(window).next().expect("the window is a slice")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn some_minute_is_always_closed() {
-        for (time_ms, name) in [
-            (1_795_082_459_999, "20261119T0959Z-20261119T1000Z"),
-            (-900_000, "19700101T0000Z-19700101T0001Z"),
-        ] {
-            assert_eq!(last_minute_before(time_ms).to_string(), name);
-        }
     }
 }

@@ -16,12 +16,13 @@ use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 use tracing::{Instrument, debug, error, error_span, info};
 
-use crate::attempt::SliceTask;
+use crate::attempt::{SliceEnd, SliceTask};
 use crate::beat::Beat;
 use crate::clock::Clock;
 use crate::clocks::BothClocks;
-use crate::commit::{self, Cleaner, Commit, Identity, Made, Outcome, paths};
+use crate::commit::{self, Cleaner, Commit, Identity, KnownSlices, Made, Outcome, paths};
 use crate::error::{ErrorKind, JobError};
+use crate::host_change;
 use crate::memory::PageTurns;
 use crate::outage::Outage;
 use crate::plan::{Plan, watermark};
@@ -49,13 +50,13 @@ pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock
             None => None,
         };
         let setup = Setup::resolve(options, found, now_ms)?;
-        let committed = match store {
-            Some(store) => commit::committed_slices(store).await?,
-            None => BTreeSet::new(),
+        let known = match store {
+            Some(store) => KnownSlices::list(store).await?,
+            None => KnownSlices::default(),
         };
-        setup.describe(&mut report);
-        let plan = setup.plan(options, now_ms, &committed);
-        report.notes.extend(setup.remark_before(&plan, &committed));
+        setup.describe(options, &mut report);
+        let plan = setup.plan(options, now_ms, &known);
+        report.notes.extend(setup.remark_before(&plan, &known));
         Ok(plan)
     };
     match planned.await {
@@ -89,7 +90,7 @@ pub async fn ask_first(
     let counters = asking.counters;
     let asked = async {
         let setup = Setup::resolve(options, None, started_ms)?;
-        let plan = setup.plan(options, started_ms, &BTreeSet::new());
+        let plan = setup.plan(options, started_ms, &KnownSlices::default());
         asking.ask(options, &setup, &plan).await
     };
     asked.await.map_err(|error| {
@@ -169,9 +170,9 @@ async fn run_slices(
     commit::check_writable(store).await?;
     let is_new = found.is_none();
     let setup = Setup::resolve(options, found, now_ms)?;
-    let committed = commit::committed_slices(store).await?;
+    let known = KnownSlices::list(store).await?;
     if is_new {
-        let plan = setup.plan(options, now_ms, &committed);
+        let plan = setup.plan(options, now_ms, &known);
         let first = match first {
             Some(first) => first,
             None => Asking::in_world(world).ask(options, &setup, &plan).await?,
@@ -184,10 +185,12 @@ async fn run_slices(
         .create(store, world.clock.as_ref())
         .await?;
     // Another run may have made the lake a moment ago, and otherwise.
+    let setup = Setup::resolve(options, Some(identity), now_ms)?;
+    setup.describe(options, report);
+    let identity = host_change::record(options, world, &setup, report).await?;
     let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);
-    setup.describe(report);
-    let plan = setup.plan(options, now_ms, &committed);
-    report.notes.extend(setup.remark_before(&plan, &committed));
+    let plan = setup.plan(options, now_ms, &known);
+    report.notes.extend(setup.remark_before(&plan, &known));
     describe_plan(report, &plan);
     beat.begin(report).await?;
     if !options.single_writer {
@@ -201,11 +204,11 @@ async fn run_slices(
     let outcome = scan_in_turn(options, world, &setup, &cleaner, &plan, beat, report).await;
     report.not_cleared = cleaner.not_cleared();
 
-    let committed = commit::committed_slices(store).await?;
+    let known = KnownSlices::list(store).await?;
     report.watermark = Some(format_time(watermark(
         setup.identity.begin_ms,
         setup.length,
-        &committed,
+        &known,
     )));
     outcome
 }
@@ -264,6 +267,7 @@ async fn scan_in_turn(
 ) -> Result<(), JobError> {
     let store = &world.store;
     let run = report.run.clone();
+    let (oldest, history) = (Arc::default(), Arc::default());
     let turns = Turns::new(world, beat, &run, options.if_running);
     let mut slices = plan.slices.clone();
     loop {
@@ -282,6 +286,8 @@ async fn scan_in_turn(
                 newest,
                 cleaner: Arc::clone(cleaner),
                 pages: Arc::new(PageTurns::new(options.page_bytes)),
+                oldest: Arc::clone(&oldest),
+                history: Arc::clone(&history),
             };
             scan_all(&task, mine, beat, report).await?;
         }
@@ -290,10 +296,10 @@ async fn scan_in_turn(
             return unless_interrupted(world);
         }
         beat.rewrite().await;
-        let committed = commit::committed_slices(store).await?;
+        let known = Setup::not_again(options, &KnownSlices::list(store).await?);
         let before = left.len();
         slices = left;
-        slices.retain(|slice| !committed.contains(&slice.to_string()));
+        slices.retain(|slice| !known.contains(&slice.to_string()));
         report.slices.taken += (before - slices.len()) as u64;
     }
 }
@@ -372,14 +378,19 @@ async fn scan_all(
             }
             Ok(Some(done)) => {
                 report.oddities.merge(done.oddities);
-                match done.outcome {
-                    Outcome::Committed(made) => {
+                match done.end {
+                    SliceEnd::Settled(Outcome::Committed(made)) => {
                         report.slices.committed += 1;
+                        report.slices.late += u64::from(made.commit.late);
                         count_commit(report, &made);
                         let Commit { counts, files, .. } = &made.commit;
                         info!(%slice, rows = counts.rows, files = files.len(), "committed");
                     }
-                    Outcome::Lost => report.slices.lost_attempts += 1,
+                    SliceEnd::Settled(Outcome::Lost) => report.slices.lost_attempts += 1,
+                    SliceEnd::Unproven => {
+                        report.slices.unproven += 1;
+                        info!(%slice, "empty, and asked for too late to prove it");
+                    }
                 }
                 for flaw in &done.flaws {
                     if report.failed(None, flaw) {
@@ -435,10 +446,13 @@ fn describe_plan(report: &mut RunReport, plan: &Plan) {
     report.window = Some(plan.covered.into());
     report.slices.planned = plan.slices.len() as u64;
     report.slices.skipped = plan.committed;
+    report.slices.unproven_before = plan.unproven;
     report.notes.extend(plan.remarks());
     if plan.slices.is_empty() {
         let what = if plan.covered.is_empty() {
             "no slice of the window is closed yet"
+        } else if plan.unproven > 0 {
+            "every closed slice is committed or marked as unproven"
         } else {
             "every closed slice is committed"
         };

@@ -25,7 +25,8 @@
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
 //! | [`job`], [`outage`], [`attempt`], [`holes`], [`setup`], [`world`] | the flow, and when it stops; one try at a slice, and what it cannot have; what is asked of a run, and of which lake; what touches reality | |
-//! | [`first_request`], [`clocks`] | what a new lake asks before it is made; whether the clocks agree | |
+//! | [`first_request`], [`clocks`], [`late`] | what a new lake asks before it is made; whether the clocks agree; when an answer proves nothing | |
+//! | [`host_change`] | the tenant moves to another host | |
 //! | [`report`], [`failures`], [`oddities`], [`progress`] | what is said of it | |
 //! | [`beat`], [`turns`], [`runs`], [`process`] | the report of a run at work; what it leaves to another one; reports read back; whether a process lives | `/proc` |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
@@ -47,6 +48,8 @@ mod beat;
 mod clocks;
 mod first_request;
 mod holes;
+mod host_change;
+mod late;
 mod outage;
 mod runs;
 mod setup;

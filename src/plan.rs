@@ -1,7 +1,7 @@
 //! Which slices a run scans. Pure: "now" and the commits are arguments.
 
-use std::collections::BTreeSet;
-
+use crate::commit::KnownSlices;
+use crate::late::{PROVEN_DAYS, begins_late};
 use crate::window::{Slice, SliceLength, TimeWindow};
 
 /// What the user asked for, and what a run does about it.
@@ -15,13 +15,11 @@ pub struct Plan {
     pub slices: Vec<Slice>,
     /// Slices of the window that have one.
     pub committed: u64,
-    /// Slices of this plan that begin further back than [`HISTORY_DAYS`].
+    /// Slices of the window that are marked as unproven, and not asked for again.
+    pub unproven: u64,
+    /// Slices of this plan that begin further back than the service is sure to answer for.
     pub forgotten: u64,
 }
-
-/// Days back that the service is sure to answer for. It keeps activities for 180 days, but clients
-/// got nothing older than 30 through this endpoint, and no error either (API.md section 5.4).
-pub const HISTORY_DAYS: i64 = 30;
 
 impl Plan {
     /// Plans a window: widened outward to whole slices, its end cut back to the last closed one.
@@ -30,7 +28,7 @@ impl Plan {
         length: SliceLength,
         now_ms: i64,
         settle_ms: i64,
-        committed: &BTreeSet<String>,
+        known: &KnownSlices,
     ) -> Self {
         let wide = length.widen(asked);
         let closed_ms = length.floor(now_ms.saturating_sub(settle_ms));
@@ -38,16 +36,25 @@ impl Plan {
             from_ms: wide.from_ms,
             until_ms: wide.until_ms.min(closed_ms).max(wide.from_ms),
         };
-        let (done, slices): (Vec<Slice>, Vec<Slice>) = length
-            .slices(covered)
-            .partition(|slice| committed.contains(&slice.to_string()));
-        let history_from_ms = now_ms.saturating_sub(HISTORY_DAYS * 24 * 60 * 60_000);
-        let forgotten = slices.partition_point(|slice| slice.from_ms() < history_from_ms);
+        let (mut committed, mut unproven) = (0, 0);
+        let mut slices = Vec::new();
+        for slice in length.slices(covered) {
+            let name = slice.to_string();
+            if known.committed.contains(&name) {
+                committed += 1;
+            } else if known.unproven.contains(&name) {
+                unproven += 1;
+            } else {
+                slices.push(slice);
+            }
+        }
+        let forgotten = slices.partition_point(|slice| begins_late(slice, now_ms));
         Self {
             asked,
             covered,
             slices,
-            committed: done.len() as u64,
+            committed,
+            unproven,
             forgotten: forgotten as u64,
         }
     }
@@ -56,7 +63,7 @@ impl Plan {
     pub fn remarks(&self) -> Vec<String> {
         let forgotten = (self.forgotten > 0).then(|| {
             format!(
-                "{} slices begin more than {HISTORY_DAYS} days back, where the service is known to answer with nothing and no error; an empty slice there says little",
+                "{} slices begin more than {PROVEN_DAYS} days back, where the service is known to answer with nothing and no error; what is empty there is marked as unproven instead of committed",
                 self.forgotten
             )
         });
@@ -86,8 +93,9 @@ impl Plan {
     }
 }
 
-/// The time up to which every slice since `begin_ms` has a commit, in milliseconds since the epoch.
-pub fn watermark(begin_ms: i64, length: SliceLength, committed: &BTreeSet<String>) -> i64 {
+/// The time up to which every slice since `begin_ms` has a commit or is marked as unproven, in
+/// milliseconds since the epoch.
+pub fn watermark(begin_ms: i64, length: SliceLength, known: &KnownSlices) -> i64 {
     let from_ms = length.floor(begin_ms);
     let window = TimeWindow {
         from_ms,
@@ -95,7 +103,7 @@ pub fn watermark(begin_ms: i64, length: SliceLength, committed: &BTreeSet<String
     };
     let tiled = length
         .slices(window)
-        .take_while(|slice| committed.contains(&slice.to_string()));
+        .take_while(|slice| known.contains(&slice.to_string()));
     tiled.last().map_or(from_ms, |slice| slice.until_ms())
 }
 
@@ -116,8 +124,14 @@ mod tests {
             until_ms: at(until),
         };
         let hour = SliceLength::try_new(Duration::from_secs(3_600)).unwrap();
-        let committed = committed.iter().map(|name| (*name).to_owned()).collect();
-        Plan::new(asked, hour, at(now), 15 * 60_000, &committed)
+        Plan::new(asked, hour, at(now), 15 * 60_000, &known(committed))
+    }
+
+    fn known(committed: &[&str]) -> KnownSlices {
+        KnownSlices {
+            committed: committed.iter().map(|name| (*name).to_owned()).collect(),
+            ..KnownSlices::default()
+        }
     }
 
     fn names(plan: &Plan) -> Vec<String> {
@@ -150,11 +164,11 @@ mod tests {
         let plan = plan(
             "2026-10-21T22:00:00Z",
             "2026-10-22T02:00:00Z",
-            "2026-11-21",
+            "2026-11-20",
             &[],
         );
         assert_eq!((plan.slices.len(), plan.forgotten), (4, 2));
-        assert!(plan.remarks()[0].starts_with("2 slices begin more than 30 days back"));
+        assert!(plan.remarks()[0].starts_with("2 slices begin more than 29 days back"));
     }
 
     #[test]
@@ -194,7 +208,7 @@ mod tests {
         );
         assert_eq!(plan.committed, 2);
         let hour = SliceLength::try_new(Duration::from_secs(3_600)).unwrap();
-        let committed = committed.iter().map(|name| (*name).to_owned()).collect();
+        let committed = known(&committed);
         assert_eq!(
             watermark(at("2026-11-20T10:20:00Z"), hour, &committed),
             at("2026-11-20T11:00:00Z")

@@ -89,6 +89,13 @@ pub struct SliceTally {
     pub adopted: u64,
     /// Attempts of this run that another one was faster than.
     pub lost_attempts: u64,
+    /// Committed by this run though it asked late: the service may have forgotten some of their
+    /// records.
+    pub late: u64,
+    /// Empty, and asked for by this run so late that it proves nothing: marked instead of committed.
+    pub unproven: u64,
+    /// Marked so before, and not asked for again.
+    pub unproven_before: u64,
     /// Slices that failed.
     pub failed: u64,
     /// Committed by another run since this one planned them, so that it did not begin them.
@@ -192,7 +199,7 @@ pub struct RunReport {
     pub commits: Vec<CommitDigest>,
     /// Objects that no commit needs and that could not be removed.
     pub not_cleared: u64,
-    /// The time up to which every slice since the lake's begin is committed.
+    /// The time up to which every slice since the lake's begin is committed or unproven.
     pub watermark: Option<String>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
@@ -356,6 +363,9 @@ impl RunReport {
             skipped,
             adopted,
             lost_attempts,
+            late,
+            unproven,
+            unproven_before,
             failed,
             taken,
             left,
@@ -367,6 +377,9 @@ impl RunReport {
         for (count, what) in [
             (adopted, "adopted"),
             (lost_attempts, "lost to another run"),
+            (late, "committed late"),
+            (unproven, "unproven"),
+            (unproven_before, "unproven before"),
             (failed, "failed"),
             (taken, "committed by another run meanwhile"),
             (left, "left to a run that is at work"),

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::commit::caps;
+use crate::commit::{KnownFailure, caps};
 use crate::error::JobError;
 use crate::process::{Fate, Machine};
 use crate::report::{RUNNING, ReportWindow, Running};
@@ -18,6 +17,9 @@ use crate::window::{Slice, TimeWindow};
 
 /// Reports read at once.
 pub(crate) const READS: usize = 32;
+/// Runs that are looked at for the reasons of gaps. Three weeks of hourly runs: a gap that no run
+/// has met since then was never to be scanned, or nobody looks anyway.
+pub(crate) const EXPLAINING_RUNS: usize = 500;
 /// The status of a run that did not get to its end.
 const DIED: &str = "died";
 /// Slices that are named where runs died over them.
@@ -51,16 +53,27 @@ pub(crate) fn remarks(begun: &Begun) -> impl Iterator<Item = String> {
     })
 }
 
-/// Why there is a gap.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct GapReason {
-    /// The run that met it.
-    pub run: String,
-    /// The slice that failed; none where the run did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slice: Option<String>,
-    /// What happened.
-    pub error: String,
+/// Runs, the newest first, as far back as reasons are looked for.
+pub(crate) struct History(Vec<RunView>);
+
+impl History {
+    /// Reads what the runs but this one reported.
+    pub(crate) async fn before(
+        store: &Store,
+        run: &str,
+        now_ms: i64,
+        machine: &Machine,
+    ) -> Result<Self, JobError> {
+        let mut reports = Reports::list(store, now_ms, machine).await?;
+        let mut runs = reports.take(store, EXPLAINING_RUNS).await?;
+        runs.retain(|view| view.text("run") != Some(run));
+        Ok(Self(runs))
+    }
+
+    /// The last failure known of a time.
+    pub(crate) fn last_failure(&self, time: TimeWindow) -> Option<KnownFailure> {
+        self.0.iter().find_map(|run| run.reason_for(time))
+    }
 }
 
 /// The reports of a lake's runs that were not read yet, the newest last.
@@ -162,10 +175,10 @@ impl RunView {
     }
 
     /// Why a gap is one, if this run met it.
-    pub(crate) fn reason_for(&self, gap: TimeWindow) -> Option<GapReason> {
+    pub(crate) fn reason_for(&self, gap: TimeWindow) -> Option<KnownFailure> {
         let touches =
             |window: TimeWindow| window.from_ms < gap.until_ms && gap.from_ms < window.until_ms;
-        let reason = |slice: Option<&str>, error: &str| GapReason {
+        let reason = |slice: Option<&str>, error: &str| KnownFailure {
             run: self.text("run").unwrap_or("?").to_owned(),
             slice: slice.map(str::to_owned),
             error: error.to_owned(),

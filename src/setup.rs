@@ -1,12 +1,11 @@
 //! What is asked of a run, and the lake it is asked of, brought together: what the lake is, and which
 //! slices of it are scanned.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::commit::{Identity, LakeSource};
+use crate::commit::{Identity, KnownSlices, LakeSource};
 use crate::error::JobError;
 use crate::plan::Plan;
 use crate::report::RunReport;
@@ -30,6 +29,8 @@ pub enum OnReject {
 pub struct LakeWish {
     /// The service's host.
     pub api_host: String,
+    /// Whether a lake of another host is to have this one from now on.
+    pub change_host: bool,
     /// The clock.
     pub clock: Option<ClockField>,
     /// What narrows the records.
@@ -91,6 +92,8 @@ pub(crate) struct Setup {
     pub(crate) clock: ClockField,
     pub(crate) length: SliceLength,
     pub(crate) settle_ms: i64,
+    /// The host that the lake has, where this run is to change it to the identity's.
+    pub(crate) former_host: Option<String>,
 }
 
 impl Setup {
@@ -102,10 +105,15 @@ impl Setup {
     ) -> Result<Self, JobError> {
         let JobOptions { wish, .. } = options;
         let default_slice = SliceLength::try_new(DEFAULT_SLICE).expect("an hour is whole minutes");
+        let mut former_host = None;
         let identity = match found {
-            Some(identity) => {
+            Some(mut identity) => {
                 identity.check_begin(now_ms)?;
                 check_wish(wish, &identity)?;
+                if identity.api_host != wish.api_host {
+                    let api_host = wish.api_host.clone();
+                    former_host = Some(std::mem::replace(&mut identity.api_host, api_host));
+                }
                 identity
             }
             None if options.from_ms.is_some_and(|from_ms| from_ms > now_ms) => {
@@ -149,16 +157,12 @@ impl Setup {
             clock,
             length,
             settle_ms,
+            former_host,
         })
     }
 
     /// The slices that are to be scanned.
-    pub(crate) fn plan(
-        &self,
-        options: &JobOptions,
-        now_ms: i64,
-        committed: &BTreeSet<String>,
-    ) -> Plan {
+    pub(crate) fn plan(&self, options: &JobOptions, now_ms: i64, known: &KnownSlices) -> Plan {
         let from_ms = options.from_ms.unwrap_or(self.identity.begin_ms);
         let until_ms = options.until_ms.unwrap_or(now_ms).max(from_ms);
         Plan::new(
@@ -166,8 +170,17 @@ impl Setup {
             self.length,
             now_ms,
             self.settle_ms,
-            committed,
+            &Self::not_again(options, known),
         )
+    }
+
+    /// The slices that a run does not scan again. Who says `--from` asks for unproven ones once more.
+    pub(crate) fn not_again(options: &JobOptions, known: &KnownSlices) -> KnownSlices {
+        let mut known = known.clone();
+        if options.from_ms.is_some() {
+            known.unproven.clear();
+        }
+        known
     }
 
     /// How its slices are asked for.
@@ -182,11 +195,7 @@ impl Setup {
 
     /// What the user should know of the slices that the lake lacks before the plan's window, if any:
     /// no window of a run that goes on from there takes them.
-    pub(crate) fn remark_before(
-        &self,
-        plan: &Plan,
-        committed: &BTreeSet<String>,
-    ) -> Option<String> {
+    pub(crate) fn remark_before(&self, plan: &Plan, known: &KnownSlices) -> Option<String> {
         let before = TimeWindow {
             from_ms: self.length.floor(self.identity.begin_ms),
             until_ms: plan.covered.from_ms,
@@ -194,7 +203,7 @@ impl Setup {
         let left = self
             .length
             .slices(before)
-            .filter(|slice| !committed.contains(&slice.to_string()))
+            .filter(|slice| !known.contains(&slice.to_string()))
             .count();
         (left > 0).then(|| {
             format!(
@@ -205,9 +214,14 @@ impl Setup {
     }
 
     /// Says in the report what lake it is.
-    pub(crate) fn describe(&self, report: &mut RunReport) {
+    pub(crate) fn describe(&self, options: &JobOptions, report: &mut RunReport) {
         report.api_host.clone_from(&self.identity.api_host);
         report.clock = self.clock.to_string();
+        if options.wish.change_host && self.former_host.is_none() {
+            report
+                .notes
+                .push("the lake has this host already: leave --change-host out".to_owned());
+        }
         if self.clock == ClockField::Date {
             let settle = Duration::from_millis(self.settle_ms.unsigned_abs());
             report.notes.push(format!(
@@ -222,6 +236,7 @@ impl Setup {
 fn check_wish(wish: &LakeWish, identity: &Identity) -> Result<(), JobError> {
     let LakeWish {
         api_host,
+        change_host,
         clock,
         filters,
         slice,
@@ -244,9 +259,9 @@ fn check_wish(wish: &LakeWish, identity: &Identity) -> Result<(), JobError> {
             schema::activity().version
         )));
     }
-    if *api_host != identity.api_host {
+    if *api_host != identity.api_host && !change_host {
         return Err(JobError::Usage(format!(
-            "the lake was made with --api-url {}, and this run says {api_host}; give that address, or another --lake",
+            "the lake's host is {}, and --api-url says {api_host}; correct it, or, where the tenant has moved there, say --change-host once",
             identity.api_host
         )));
     }

@@ -1,32 +1,33 @@
 //! What a lake holds, read from its commits and reports alone.
 
-pub use crate::runs::{Begun, GapReason};
+pub use crate::runs::Begun;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use humantime::format_duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commit::{self, Commit, CommitError, CommittedHole, Identity};
+use crate::commit::{
+    self, Commit, CommitError, CommittedHole, Identity, KnownFailure, KnownSlices, Unproven,
+};
 use crate::error::{ErrorKind, JobError, chain};
 use crate::plain_text::{PlainText, json_line};
 use crate::plan::watermark;
 use crate::process::Machine;
 use crate::report::ReportWindow;
-use crate::runs::{self, FailureView, READS, Reports, RunView};
+use crate::runs::{self, EXPLAINING_RUNS, FailureView, READS, Reports, RunView};
 use crate::store::Store;
 use crate::window::{Slice, SliceLength, TimeWindow, format_time, parse_time};
 use crate::write::FileEntry;
 
 /// Runs that are shown.
 const SHOWN_RUNS: usize = 5;
-/// Runs that are looked at for the reasons of gaps. Three weeks of hourly runs: a gap that no run
-/// has met since then was never to be scanned, or nobody looks anyway.
-const EXPLAINING_RUNS: usize = 500;
+/// Markers read at once.
+const MARKER_READS: usize = 32;
 
 /// Rows and bytes of one day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -49,7 +50,7 @@ pub struct GapStatus {
     pub slices: u64,
     /// The last failure known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<GapReason>,
+    pub reason: Option<KnownFailure>,
 }
 
 impl GapStatus {
@@ -62,13 +63,31 @@ impl GapStatus {
         Self {
             window: window.into(),
             slices: 0,
-            reason: Some(GapReason {
+            reason: Some(KnownFailure {
                 run: commit.run.clone(),
                 slice: Some(commit.slice.clone()),
                 error: hole.reason.clone(),
             }),
         }
     }
+}
+
+/// Time that was asked for too late: the service may have forgotten all or some of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnprovenStatus {
+    /// The time, in whole slices.
+    #[serde(flatten)]
+    pub window: ReportWindow,
+    /// Slices of it.
+    pub slices: u64,
+    /// Those that are committed, with rows.
+    pub committed: u64,
+    /// When the others were asked for, by the service's clock: the last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
+    /// Why it was not scanned earlier, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<KnownFailure>,
 }
 
 /// An object of the lake's own that could not be read.
@@ -106,11 +125,11 @@ pub struct LakeStatus {
     pub clock: String,
     /// Where the lake begins.
     pub begin: String,
-    /// The time up to which every slice since the begin is committed.
+    /// The time up to which every slice since the begin is committed or unproven.
     pub watermark: String,
     /// Committed slices.
     pub slices: u64,
-    /// The committed slices, joined where they touch.
+    /// The committed slices, joined where they touch, but for those asked for late.
     pub coverage: Vec<ReportWindow>,
     /// What is not committed since the lake's begin, or since the first commit where that is older.
     pub gaps: Vec<GapStatus>,
@@ -118,6 +137,8 @@ pub struct LakeStatus {
     pub begun_in_vain: Begun,
     /// What of the lake is behind what was asked for.
     pub behind: Vec<String>,
+    /// What was asked for so late that nobody knows what there was: neither covered nor a gap.
+    pub unproven: Vec<UnprovenStatus>,
     /// Rows in all.
     pub rows: u64,
     /// Bytes in all.
@@ -141,9 +162,10 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     let length = identity
         .slice_length()
         .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
-    let committed = commit::committed_slices(store).await?;
+    let known = KnownSlices::list(store).await?;
+    let mut unproven = Unprovens::of_markers(store, &known.unproven).await?;
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
-    let mut commits = commit::load_commits(store, committed.clone());
+    let mut commits = commit::load_commits(store, known.committed.clone());
     let mut holes = Vec::new();
     while let Some(commit) = commits.next().await {
         let commit = match commit {
@@ -160,6 +182,9 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
                 .iter()
                 .map(|hole| GapStatus::hole(&commit, hole)),
         );
+        if commit.late {
+            unproven.late.insert(commit.slice);
+        }
         for file in commit.files {
             let day = file
                 .path
@@ -174,28 +199,31 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     }
     let mut reports = Reports::list(store, now_ms, machine).await?;
     let runs = reports.take(store, SHOWN_RUNS).await?;
-    let coverage = coverage(&committed);
+    let asked_for = joined(known.committed.iter().chain(&known.unproven));
+    let on_time = |slice: &&String| !unproven.late.contains(*slice);
+    let coverage = joined(known.committed.iter().filter(on_time));
     // What a run is at work on is no gap yet.
     let ended = runs.iter().filter(|run| !run.is_at_work());
     let due_ms = ended.filter_map(RunView::until_ms).max();
-    let mut gaps = gaps(&coverage, length.floor(identity.begin_ms), due_ms);
+    let mut gaps = gaps(&asked_for, length.floor(identity.begin_ms), due_ms);
     let mut begun = runs::begun_in_vain(&runs);
     explain(&mut gaps, store, &mut reports, &runs, &mut begun).await?;
-    begun.retain(|slice, _| !committed.contains(slice));
+    begun.retain(|slice, _| !known.contains(slice));
     let mut gaps: Vec<GapStatus> = gaps.into_iter().map(|gap| gap.status(length)).collect();
     gaps.extend(holes);
     gaps.sort_by(|a, b| a.window.from.cmp(&b.window.from));
     Ok(LakeStatus {
         lake: store.location().to_owned(),
-        watermark: format_time(watermark(identity.begin_ms, length, &committed)),
+        watermark: format_time(watermark(identity.begin_ms, length, &known)),
         begin: format_time(identity.begin_ms),
         api_host: identity.api_host,
         clock: identity.clock,
-        slices: committed.len() as u64,
+        slices: known.committed.len() as u64,
         coverage: coverage.into_iter().map(ReportWindow::from).collect(),
         begun_in_vain: begun,
         behind: Vec::new(),
         gaps,
+        unproven: unproven.joined(),
         rows: total(&days, |day| day.rows),
         bytes: total(&days, |day| day.bytes),
         left_out,
@@ -241,12 +269,69 @@ pub fn no_lake(store: &Store) -> JobError {
     ))
 }
 
+/// What was asked for too late.
+struct Unprovens {
+    /// Slices with a marker, and what it says. One that cannot be read marks its slice all the same:
+    /// `verify` names it.
+    marked: BTreeMap<String, Option<Unproven>>,
+    /// Slices that are committed, and were asked for late.
+    late: BTreeSet<String>,
+}
+
+impl Unprovens {
+    async fn of_markers(store: &Store, slices: &BTreeSet<String>) -> Result<Self, JobError> {
+        let load = |slice: String| async move {
+            match Unproven::load(store, &slice).await {
+                Ok(marker) => Ok((slice, marker)),
+                Err(CommitError::Damaged { .. }) => Ok((slice, None)),
+                Err(error) => Err(JobError::from(error)),
+            }
+        };
+        let markers = stream::iter(slices.iter().cloned()).map(load);
+        Ok(Self {
+            marked: markers.buffered(MARKER_READS).try_collect().await?,
+            late: BTreeSet::new(),
+        })
+    }
+
+    /// Joins those that touch.
+    fn joined(&self) -> Vec<UnprovenStatus> {
+        let windows = joined(self.marked.keys().chain(&self.late));
+        windows
+            .into_iter()
+            .map(|window| self.status(window))
+            .collect()
+    }
+
+    fn status(&self, window: TimeWindow) -> UnprovenStatus {
+        let within = |name: &str| {
+            name.parse::<Slice>().is_ok_and(|slice| {
+                window.from_ms <= slice.from_ms() && slice.until_ms() <= window.until_ms
+            })
+        };
+        let marked: Vec<_> = self
+            .marked
+            .iter()
+            .filter(|(name, _)| within(name))
+            .collect();
+        let committed = self.late.iter().filter(|name| within(name)).count();
+        let markers = || marked.iter().filter_map(|(_, marker)| marker.as_ref());
+        UnprovenStatus {
+            window: window.into(),
+            slices: (marked.len() + committed) as u64,
+            committed: committed as u64,
+            asked: markers()
+                .map(|marker| marker.asked_ms)
+                .max()
+                .map(format_time),
+            reason: markers().find_map(|marker| marker.last_failure.clone()),
+        }
+    }
+}
+
 /// Joins slices that touch.
-fn coverage(committed: &BTreeSet<String>) -> Vec<TimeWindow> {
-    let mut slices: Vec<Slice> = committed
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .collect();
+fn joined<'a>(names: impl Iterator<Item = &'a String>) -> Vec<TimeWindow> {
+    let mut slices: Vec<Slice> = names.filter_map(|name| name.parse().ok()).collect();
     slices.sort();
     let mut joined: Vec<TimeWindow> = Vec::new();
     for slice in slices {
@@ -264,7 +349,7 @@ fn coverage(committed: &BTreeSet<String>) -> Vec<TimeWindow> {
 #[derive(Debug, PartialEq, Eq)]
 struct Gap {
     window: TimeWindow,
-    reason: Option<GapReason>,
+    reason: Option<KnownFailure>,
 }
 
 impl Gap {
@@ -403,7 +488,7 @@ impl LakeStatus {
                 window.from, window.until
             )?;
             match reason {
-                Some(GapReason { run, error, .. }) => writeln!(o, "            {run}: {error}")?,
+                Some(KnownFailure { run, error, .. }) => writeln!(o, "            {run}: {error}")?,
                 None => writeln!(
                     o,
                     "            no run that was looked at says why; scan --from {} --until {} fills it",
@@ -424,6 +509,29 @@ impl LakeStatus {
             writeln!(o, "{what:<11} {error}")?;
             if let Some(advice) = advice {
                 writeln!(o, "            {advice}")?;
+            }
+        }
+        for UnprovenStatus {
+            window,
+            slices,
+            committed,
+            asked,
+            reason,
+        } in &self.unproven
+        {
+            writeln!(
+                o,
+                "unproven    {} to {} ({slices} slices, {committed} of them with rows)",
+                window.from, window.until
+            )?;
+            if let Some(asked) = asked {
+                writeln!(
+                    o,
+                    "            the service said nothing of the rest on {asked}; it may have forgotten"
+                )?;
+            }
+            if let Some(KnownFailure { run, error, .. }) = reason {
+                writeln!(o, "            {run}: {error}")?;
             }
         }
         for (day, DayStatus { rows, files, bytes }) in &self.days {

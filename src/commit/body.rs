@@ -16,7 +16,7 @@ use crate::write::{FileEntry, FileName};
 const VERSION: u32 = 1;
 /// The version of a commit that names holes: a program that does not know them would say that all is
 /// there.
-const VERSION_WITH_HOLES: u32 = 2;
+const NEWEST_VERSION: u32 = 2;
 
 /// What a slice's scan counted. `records + copies = rows + rejects + repeats + outside_probe`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +129,9 @@ pub struct Commit {
     /// What of the slice could not be had.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holes: Vec<CommittedHole>,
+    /// Whether the slice was asked for so late that the service may have forgotten some of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 impl Commit {
@@ -156,6 +159,7 @@ impl Commit {
             rejects,
             counts,
             holes: Vec::new(),
+            late: false,
         }
     }
 
@@ -163,9 +167,19 @@ impl Commit {
     #[must_use]
     pub fn with_holes(mut self, holes: Vec<CommittedHole>) -> Self {
         if !holes.is_empty() {
-            self.version = VERSION_WITH_HOLES;
+            self.version = NEWEST_VERSION;
         }
         self.holes = holes;
+        self
+    }
+
+    /// The same, asked for late or not.
+    #[must_use]
+    pub fn late(mut self, late: bool) -> Self {
+        if late {
+            self.version = NEWEST_VERSION;
+        }
+        self.late = late;
         self
     }
 
@@ -183,7 +197,7 @@ impl Commit {
 
     /// Reads the bytes of the commit object of a slice.
     pub fn parse(bytes: &[u8], slice: &str) -> Result<Self, Damage> {
-        let commit: Self = sealed::open(bytes, VERSION_WITH_HOLES)?;
+        let commit: Self = sealed::open(bytes, NEWEST_VERSION)?;
         commit.placed(slice)
     }
 
@@ -286,7 +300,7 @@ impl Attempt {
             commit: text,
             ..
         } = sealed::open(bytes, VERSION)?;
-        let commit: Commit = sealed::read_version(text.get(), VERSION_WITH_HOLES)?;
+        let commit: Commit = sealed::read_version(text.get(), NEWEST_VERSION)?;
         let commit = match OwnObject::at(path.as_ref()) {
             Some(OwnObject::Attempt { slice }) => commit.placed(&slice)?,
             _ => return Err(Damage::Place(commit_path)),

@@ -10,6 +10,8 @@ pub const IDENTITY_BYTES: u64 = MIB;
 pub const COMMIT_BYTES: u64 = 64 * MIB;
 /// An attempt: its commit, and a line around it.
 pub const ATTEMPT_BYTES: u64 = COMMIT_BYTES + MIB;
+/// A marker of an unproven slice: an error's text, and a line around it.
+pub const UNPROVEN_BYTES: u64 = MIB;
 /// A run's report: some 300 bytes for each slice that failed, and the unknown fields.
 pub const REPORT_BYTES: u64 = 16 * MIB;
 /// What of a lake was changed: a line.

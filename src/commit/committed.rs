@@ -36,6 +36,42 @@ pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitE
     Ok(slices)
 }
 
+/// The slices that are not scanned again.
+#[derive(Debug, Clone, Default)]
+pub struct KnownSlices {
+    /// Those with a commit.
+    pub committed: BTreeSet<String>,
+    /// Those with a marker: asked for too late to prove anything.
+    pub unproven: BTreeSet<String>,
+}
+
+impl KnownSlices {
+    /// Reads the names in a lake.
+    pub async fn list(store: &Store) -> Result<Self, CommitError> {
+        // Markers first: whoever commits a slice meanwhile outranks its marker.
+        let markers = store.list(&paths::unproven()).await?;
+        let committed = committed_slices(store).await?;
+        let slice_of = |path: &str| match OwnObject::at(path) {
+            Some(OwnObject::Unproven { slice }) => Some(slice),
+            _ => None,
+        };
+        let mut unproven: BTreeSet<String> = markers
+            .iter()
+            .filter_map(|object| slice_of(object.location.as_ref()))
+            .collect();
+        unproven.retain(|slice| !committed.contains(slice));
+        Ok(Self {
+            committed,
+            unproven,
+        })
+    }
+
+    /// Whether a slice is one of them.
+    pub fn contains(&self, slice: &str) -> bool {
+        self.committed.contains(slice) || self.unproven.contains(slice)
+    }
+}
+
 /// Reads the commits of slices, several at once, in no order; a slice without one is left out.
 pub fn load_commits(
     store: &Store,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::paths::OwnObject;
 use super::sealed::{self, Damage};
-use super::{CommitError, caps, paths};
+use super::{Changes, CommitError, caps, paths};
 use crate::clock::Clock;
 use crate::store::{Creation, Store};
 use crate::window::{SliceLength, SliceLengthError};
@@ -61,6 +61,9 @@ pub struct Identity {
     pub schema_version: u32,
     /// Where a scan without `--from` begins, in milliseconds since the epoch.
     pub begin_ms: i64,
+    /// What changed since the lake was made; the host above is the one that is.
+    #[serde(skip)]
+    pub changes: Changes,
 }
 
 impl Identity {
@@ -84,19 +87,28 @@ impl Identity {
             slice_minutes,
             schema_version,
             begin_ms,
+            changes: Changes::default(),
         }
     }
 
-    /// Reads the identity of a lake; `None` where there is no lake yet.
+    /// Reads the identity of a lake, and what changed of it since; `None` where there is no lake yet.
     pub async fn load(store: &Store) -> Result<Option<Self>, CommitError> {
         let path = paths::identity();
-        match sealed::read(store, &path, caps::IDENTITY_BYTES).await? {
-            None => Ok(None),
-            Some(bytes) => match sealed::open(&bytes, VERSION) {
-                Ok(identity) => Ok(Some(identity)),
-                Err(damage) => Err(CommitError::Damaged { path, damage }),
-            },
+        let Some(bytes) = sealed::read(store, &path, caps::IDENTITY_BYTES).await? else {
+            return Ok(None);
+        };
+        match sealed::open::<Self>(&bytes, VERSION) {
+            Ok(identity) => Ok(Some(identity.changed_by(Changes::load(store).await?))),
+            Err(damage) => Err(CommitError::Damaged { path, damage }),
         }
+    }
+
+    fn changed_by(mut self, changes: Changes) -> Self {
+        if let Some(host) = changes.api_host() {
+            host.clone_into(&mut self.api_host);
+        }
+        self.changes = changes;
+        self
     }
 
     /// Makes sure that the lake's time does not begin later than now, where now is `now_ms`: nothing

@@ -37,16 +37,18 @@ mod orphans;
 pub mod paths;
 mod recovery;
 mod sealed;
+mod unproven;
 
 pub use body::{Attempt, Commit, CommittedHole, RejectsEntry, SliceCounts};
-pub use changes::check_writable;
+pub use changes::{Change, ChangeKind, Changes, check_writable};
 pub use clearing::Cleaner;
-pub use committed::{committed_slices, load_commits};
+pub use committed::{KnownSlices, committed_slices, load_commits};
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
 pub use orphans::find_orphans;
 pub use recovery::{Recovered, recover};
 pub use sealed::Damage;
+pub use unproven::{KnownFailure, Unproven, has_published};
 
 use std::time::Duration;
 

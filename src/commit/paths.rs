@@ -57,9 +57,24 @@ pub fn rejects(slice: &str, attempt: &str) -> Path {
     Path::from(format!("_mdca/rejects/{slice}-{attempt}.jsonl"))
 }
 
-/// The folder of what was changed of the lake.
+/// The folder of the changes of the identity.
 pub fn changes() -> Path {
     Path::from("_mdca/changes")
+}
+
+/// The change of a number.
+pub fn change(number: u32) -> Path {
+    Path::from(format!("_mdca/changes/{number}.json"))
+}
+
+/// The folder of the markers of unproven slices.
+pub fn unproven() -> Path {
+    Path::from("_mdca/unproven")
+}
+
+/// The marker of an unproven slice.
+pub fn unproven_at(slice: &str) -> Path {
+    Path::from(format!("_mdca/unproven/{slice}.json"))
 }
 
 /// The folder of all reports.
@@ -79,8 +94,8 @@ pub fn last_report(run: &str) -> Path {
 
 /// Whether a path is that of a folder. Object stores may show folders as empty objects.
 pub fn is_folder(path: &str) -> bool {
-    const FOLDERS: [&str; 6] = [
-        "changes", "commits", "attempts", "rejects", "runs", "staging",
+    const FOLDERS: [&str; 7] = [
+        "changes", "commits", "attempts", "rejects", "unproven", "runs", "staging",
     ];
     let Some(below) = path.strip_prefix(FOLDER) else {
         return false;
@@ -127,8 +142,16 @@ pub enum OwnObject {
         /// The slice.
         slice: String,
     },
-    /// What of the identity was changed later.
-    Change,
+    /// The marker of a slice that was asked for too late to prove anything.
+    Unproven {
+        /// The slice.
+        slice: String,
+    },
+    /// A change of the identity.
+    Change {
+        /// Its number, from 0.
+        number: u32,
+    },
     /// The report of a run.
     Run {
         /// The run.
@@ -167,10 +190,13 @@ impl OwnObject {
                     .then(|| slice_named(slice))?
                     .map(|slice| Self::Rejects { slice })
             }
+            "unproven" => {
+                slice_named(name.strip_suffix(".json")?).map(|slice| Self::Unproven { slice })
+            }
             "changes" => {
-                let number = name.strip_suffix(".json")?;
-                let is_plain = number.parse::<u64>().is_ok_and(|n| n.to_string() == number);
-                is_plain.then_some(Self::Change)
+                let number: u32 = name.strip_suffix(".json")?.parse().ok()?;
+                // One name a number.
+                (change(number).as_ref() == path).then_some(Self::Change { number })
             }
             "runs" => {
                 let run = name.strip_suffix(".json")?;
@@ -258,6 +284,8 @@ mod tests {
                 attempt(SLICE, ATTEMPT),
                 OwnObject::Attempt { slice: slice() },
             ),
+            (change(12), OwnObject::Change { number: 12 }),
+            (unproven_at(SLICE), OwnObject::Unproven { slice: slice() }),
             (
                 rejects(SLICE, ATTEMPT),
                 OwnObject::Rejects { slice: slice() },
@@ -312,6 +340,9 @@ mod tests {
             "_mdca/attempts/20261119T1000Z-20261119T1100Z/0123456789abcdeF.json",
             "_mdca/rejects/20261119T1000Z-20261119T1100Z.jsonl",
             "_mdca/rejects/20261119T1000Z-20261119T1100Z-0123456789abcdef.json",
+            "_mdca/unproven/notes.json",
+            "_mdca/changes/01.json",
+            "_mdca/changes/+1.json",
             "_mdca/runs/last.json",
             "_mdca/runs/20261121X071800Z-0a1b2c3d.json",
             "_mdca/staging/20261119T1000Z-20261119T1100Z/0123456789abcdef/f.parquet",

@@ -45,6 +45,9 @@ pub enum Damage {
     /// It is no object that is read.
     #[error("it is not what belongs there")]
     Unfit(#[source] StoreError),
+    /// It is missing, and what comes after it is there.
+    #[error("it is missing, and a later one is there")]
+    Gap,
     /// It names another place or slice than the one where it lies.
     #[error("it belongs elsewhere: it names {0}")]
     Place(String),

@@ -7,6 +7,7 @@
 mod error;
 mod export;
 mod file;
+mod first;
 mod inspect;
 mod object;
 mod pages;
@@ -15,5 +16,6 @@ mod restore;
 pub use error::ReadError;
 pub use export::{ExportFile, export};
 pub use file::in_decoder;
+pub use first::first_record;
 pub use inspect::{Expected, SliceRows, inspect};
 pub use restore::RecordRestorer;

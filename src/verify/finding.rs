@@ -60,6 +60,12 @@ impl FindingKind {
             (Self::Damaged, Some(OwnObject::Attempt { .. })) => {
                 "move it away; its slice is scanned again unless it is committed"
             }
+            (Self::Damaged | Self::Contradicts, Some(OwnObject::Unproven { .. })) => {
+                "move it away; the next scan asks for its slice again"
+            }
+            (Self::Damaged, Some(OwnObject::Change { .. })) => {
+                "read the lake with the program that made it, or restore it from a copy of the lake"
+            }
             (Self::Damaged, Some(OwnObject::Run { .. })) => {
                 "move it away; it is a report and nothing depends on it"
             }

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commit::paths::{self, OwnObject};
-use crate::commit::{self, Attempt, Cleaner, Commit, CommitError, Identity, caps};
+use crate::commit::{self, Attempt, Cleaner, Commit, CommitError, Identity, Unproven, caps};
 use crate::error::{ErrorKind, JobError, chain};
 use crate::partition::PartitionKey;
 use crate::plain_text::{PlainText, json_line};
@@ -103,10 +103,11 @@ pub async fn verify(
     let mut listed = done.read_names(store, depth).await?;
     let mut named = Named::default();
     let commits = std::mem::take(&mut listed.commits);
-    done.read_commits(store, lake, commits, depth, &mut named)
+    done.read_commits(store, Arc::clone(&lake), commits, depth, &mut named)
         .await?;
     done.read_attempts(store, &listed.attempts, &mut named)
         .await?;
+    done.read_markers(store, &lake, &listed.unproven).await?;
     let is_writable = done.read_changes(store).await?;
     let sweeper = match sweep {
         Sweep::Unnamed if is_writable => Some(Cleaner::new(store.clone(), listed.newest)),
@@ -134,6 +135,8 @@ struct Names {
     /// Slices with a commit.
     commits: BTreeSet<String>,
     attempts: Vec<Path>,
+    /// Slices marked as unproven.
+    unproven: Vec<String>,
     /// Files and their slices.
     files: Vec<(Path, String)>,
     /// Rejects and their slices.
@@ -225,13 +228,14 @@ impl Verification {
             let path = object.location;
             listed.newest = listed.newest.max(Some(object.last_modified));
             match OwnObject::at(path.as_ref()) {
-                Some(OwnObject::Identity | OwnObject::Change) => {}
+                Some(OwnObject::Identity | OwnObject::Change { .. }) => {}
                 Some(OwnObject::Staged { slice }) => listed.staged.push((path, slice)),
                 Some(OwnObject::Put) => listed.puts.push((path, object.last_modified)),
                 Some(OwnObject::Commit { slice }) => {
                     listed.commits.insert(slice);
                 }
                 Some(OwnObject::Attempt { .. }) => listed.attempts.push(path),
+                Some(OwnObject::Unproven { slice }) => listed.unproven.push(slice),
                 Some(OwnObject::Rejects { slice }) => listed.rejects.push((path, slice)),
                 Some(OwnObject::Run { run }) => {
                     if object.size == 0 || object.size > caps::REPORT_BYTES || depth == Depth::Rows
@@ -388,6 +392,28 @@ impl Verification {
                     self.findings.push(finding);
                     named.unreadable.insert(slice);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the markers of unproven slices. One beside a commit is outranked, and no harm.
+    async fn read_markers(
+        &mut self,
+        store: &Store,
+        lake: &Lake,
+        slices: &[String],
+    ) -> Result<(), JobError> {
+        for slice in slices {
+            match Unproven::load(store, slice).await {
+                Ok(_) => {}
+                Err(CommitError::Damaged { path, damage }) => {
+                    self.findings.push(Finding::of_damage(&path, &damage));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(reason) = lake.refuses(slice) {
+                self.find(&paths::unproven_at(slice), FindingKind::Contradicts, reason);
             }
         }
         Ok(())

@@ -63,7 +63,7 @@ impl Lake {
     }
 
     /// Why a slice is none of this lake's.
-    fn refuses(&self, slice: &str) -> Option<String> {
+    pub(super) fn refuses(&self, slice: &str) -> Option<String> {
         let time = slice.parse::<Slice>().ok();
         match (self.source?, time) {
             (LakeSource::Convert, None) => None,

@@ -31,6 +31,18 @@ impl Slice {
         self.until_ms
     }
 
+    /// The last so many whole minutes before a time in milliseconds since the epoch; the first of all
+    /// where there are not as many.
+    pub fn minutes_before(time_ms: i64, minutes: i64) -> Self {
+        let length_ms = minutes.max(1) * MINUTE_MS;
+        let whole_ms = time_ms - time_ms.rem_euclid(MINUTE_MS);
+        let until_ms = whole_ms.clamp(length_ms, MAX_TIME_MS);
+        Self {
+            from_ms: until_ms - length_ms,
+            until_ms,
+        }
+    }
+
     /// The slice as a window.
     pub fn window(&self) -> TimeWindow {
         TimeWindow {
@@ -196,6 +208,17 @@ mod tests {
             ]
         );
         assert!(names.is_sorted());
+    }
+
+    #[test]
+    fn there_are_always_minutes_before() {
+        for (time_ms, minutes, name) in [
+            (1_795_082_459_999, 1, "20261119T0959Z-20261119T1000Z"),
+            (1_795_082_459_999, 1_440, "20261118T1000Z-20261119T1000Z"),
+            (-900_000, 1, "19700101T0000Z-19700101T0001Z"),
+        ] {
+            assert_eq!(Slice::minutes_before(time_ms, minutes).to_string(), name);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn place(faults: Vec<Fault>) -> Place {
         faults,
         ..SimOptions::default()
     };
-    Place::new("2026-10-01", "2026-10-02", 50, options)
+    Place::new("2026-10-01", "2026-10-02", 500, options)
 }
 
 fn always(what: What) -> Vec<Fault> {

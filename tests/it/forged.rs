@@ -262,7 +262,7 @@ const HARMS: &[Harm] = &[
     Harm {
         name: "a change of the lake by a newer program",
         does: |lake| {
-            let change = json!({"version": 1, "tool_version": "9.1.0", "api_host": "new.example"});
+            let change = json!({"version": 9, "tool_version": "9.1.0", "api_host": "new.example"});
             sealed::write(&lake.own("changes/0.json"), &change);
         },
         scan: 2,

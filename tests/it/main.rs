@@ -20,6 +20,7 @@ mod forged; // lakes into which somebody wrote, or out of which something was lo
 mod format; // what files are like, whoever reads them
 mod fuzz; // whatever comes in, nothing panics and nothing hangs
 mod holes; // what the service does not give, and a service that is down
+mod host; // a tenant's host changes
 mod hostile; // what hostile texts do: in records, answers, stores and lakes
 mod hostile_lakes; // a lake in which somebody else has put things
 mod lossless; // whatever comes in can be given back
@@ -34,5 +35,6 @@ mod snapshots; // what people read, word by word
 mod status; // what a lake holds, and how long it takes to say
 mod store; // what every store keeps to, be it memory, a disk or a server
 mod support;
-mod tenants;
-mod turns; // runs that leave each other their work // what nobody knows for sure of the service, both ways
+mod tenants; // what nobody knows for sure of the service, both ways
+mod turns; // runs that leave each other their work
+mod unproven; // time that was asked for when the service may have forgotten it

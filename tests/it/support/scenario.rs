@@ -220,9 +220,22 @@ impl Story {
         self.scan_on(self.store(), fastrand::u64(..), more).await
     }
 
+    /// Runs `scan` as it goes on from where the lake ends, without `--from`.
+    pub(crate) async fn go_on(&self, more: &[&str]) -> RunReport {
+        self.scan_with(self.store(), fastrand::u64(..), more).await
+    }
+
     /// Runs `scan` on a store that may stand before the lake's own; the seed makes the ids.
     pub(crate) async fn scan_on(&self, store: Store, seed: u64, more: &[&str]) -> RunReport {
         let (from, until) = (format_time(self.from_ms), format_time(self.until_ms));
+        let window = ["--from", &from, "--until", &until];
+        let with_window = [&window, more].concat();
+        let is_said = more.contains(&"--from");
+        self.scan_with(store, seed, if is_said { more } else { &with_window })
+            .await
+    }
+
+    async fn scan_with(&self, store: Store, seed: u64, more: &[&str]) -> RunReport {
         let url = self.sim.url();
         let mut command = vec![
             "mdca-lake",
@@ -232,9 +245,6 @@ impl Story {
             "--lake",
             self.lake.to_str().unwrap(),
         ];
-        if !more.contains(&"--from") {
-            command.extend(["--from", &from, "--until", &until]);
-        }
         command.extend(self.flags.iter().map(String::as_str));
         command.extend(more);
         // Stories of runs at the same time are about what they do to each other's commits.

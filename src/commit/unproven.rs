@@ -1,0 +1,94 @@
+//! A slice that was asked for so late that an empty answer proves nothing about it:
+//! `_mdca/unproven/<slice>.json`, created once. A commit of the slice outranks it.
+
+use serde::{Deserialize, Serialize};
+
+use super::sealed::{self, Damage};
+use super::{Attempt, CommitError, caps, paths};
+use crate::store::Store;
+
+const VERSION: u32 = 1;
+
+/// What a run reported of a time that it could not scan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownFailure {
+    /// The run that met it.
+    pub run: String,
+    /// The slice that failed; none where the run did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slice: Option<String>,
+    /// What happened.
+    pub error: String,
+}
+
+/// The marker of a slice of which nothing is known, and nothing will be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unproven {
+    version: u32,
+    /// The slice.
+    pub slice: String,
+    /// The run that asked.
+    pub run: String,
+    /// When the service answered with nothing, by its own clock, in milliseconds since the epoch.
+    pub asked_ms: i64,
+    /// Why the slice was not scanned earlier, as far as the run reports say.
+    pub last_failure: Option<KnownFailure>,
+}
+
+impl Unproven {
+    /// A marker of the version that this program writes.
+    pub fn new(
+        slice: String,
+        run: String,
+        asked_ms: i64,
+        last_failure: Option<KnownFailure>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            slice,
+            run,
+            asked_ms,
+            last_failure,
+        }
+    }
+
+    /// Puts the marker, unless the slice has one: the first says when hope was lost.
+    pub async fn create(&self, store: &Store) -> Result<(), CommitError> {
+        let path = paths::unproven_at(&self.slice);
+        store.create(&path, sealed::seal(self)).await?;
+        Ok(())
+    }
+
+    /// Reads the marker of a slice; `None` where it has none.
+    pub async fn load(store: &Store, slice: &str) -> Result<Option<Self>, CommitError> {
+        let path = paths::unproven_at(slice);
+        let Some(bytes) = sealed::read(store, &path, caps::UNPROVEN_BYTES).await? else {
+            return Ok(None);
+        };
+        let marker: Result<Self, Damage> = sealed::open(&bytes, VERSION);
+        match marker {
+            Ok(marker) if marker.slice == slice => Ok(Some(marker)),
+            Ok(marker) => Err(CommitError::Damaged {
+                path,
+                damage: Damage::Place(marker.slice),
+            }),
+            Err(damage) => Err(CommitError::Damaged { path, damage }),
+        }
+    }
+}
+
+/// Whether an attempt at a slice without a commit has published some of its files: then the slice is
+/// not as empty as the service says now.
+pub async fn has_published(store: &Store, slice: &str) -> Result<bool, CommitError> {
+    for object in store.list(&paths::attempts_at(slice)).await? {
+        let Some(attempt) = Attempt::load(store, &object.location).await? else {
+            continue;
+        };
+        for path in attempt.commit.named_objects() {
+            if store.size(&path.into()).await?.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,59 @@
+//! When an answer proves nothing: the service forgets, and says nothing of it.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::window::Slice;
+
+const DAY_MS: i64 = 24 * 60 * 60_000;
+/// Days back that the service is sure to answer for. It keeps activities for 180 days, but clients
+/// got nothing older than 30 through this endpoint, and no error either (API.md section 5.4); a day
+/// less, since nobody knows by which clock, or how punctually, it forgets.
+pub(crate) const PROVEN_DAYS: i64 = 29;
+
+/// Whether a slice begins further back than the service is sure to answer for.
+pub(crate) fn begins_late(slice: &Slice, now_ms: i64) -> bool {
+    slice.from_ms() < now_ms.saturating_sub(PROVEN_DAYS * DAY_MS)
+}
+
+/// The oldest record that a run was given, by the lake's clock: this far back the service has not
+/// forgotten.
+#[derive(Debug)]
+pub(crate) struct OldestRecord(AtomicI64);
+
+impl Default for OldestRecord {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MAX))
+    }
+}
+
+impl OldestRecord {
+    /// Takes note of a record's time, in milliseconds since the epoch.
+    pub(crate) fn note(&self, time_ms: i64) {
+        self.0.fetch_min(time_ms, Ordering::Relaxed);
+    }
+
+    /// Whether an answer of this time says all that there was in a slice.
+    pub(crate) fn proves(&self, slice: &Slice, answered_ms: i64) -> bool {
+        !begins_late(slice, answered_ms)
+            || self.0.load(Ordering::Relaxed) <= slice.from_ms().saturating_sub(DAY_MS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_answer_proves_nothing_until_something_older_came() {
+        let slice: Slice = "20261119T1000Z-20261119T1100Z".parse().unwrap();
+        let late_ms = slice.from_ms() + PROVEN_DAYS * DAY_MS + 1;
+        let oldest = OldestRecord::default();
+        assert!(oldest.proves(&slice, late_ms - 1));
+        assert!(!oldest.proves(&slice, late_ms));
+        oldest.note(slice.from_ms() - DAY_MS + 1);
+        assert!(!oldest.proves(&slice, late_ms));
+        oldest.note(slice.from_ms() - DAY_MS);
+        oldest.note(slice.from_ms());
+        assert!(oldest.proves(&slice, late_ms));
+    }
+}
