@@ -207,7 +207,10 @@ async fn a_lake_of_another_identity_is_refused_before_the_first_request() {
         (&["--by", "date"], "made with --by created"),
         (&["--slice", "2h"], "made with --slice 60m"),
         (&["--service", "1"], "made with --filters {}"),
-        (&["--api-url", "http://127.0.0.1:1"], "made with --api-url"),
+        (
+            &["--api-url", "http://127.0.0.1:1"],
+            "say --change-host once",
+        ),
     ];
     for (flags, message) in other {
         let output = user.scan(&user.lake(), flags, Some("sim-token"));

@@ -136,10 +136,9 @@ fn a_lake_is_made_after_one_request_for_one_record() {
     let ended = place.run(&mut lake.scan());
     assert_eq!(ended.code(), Some(0), "{ended}");
     let requests = place.sim.requests();
-    assert_eq!(
-        (&requests[0].body["limit"], requests[0].records),
-        (&1.into(), 1)
-    );
+    // A tie comes whole, so that there may be more records than one.
+    assert_eq!(requests[0].body["limit"], 1);
+    assert!(requests[0].records > 0);
     // The same question as the first slice's, for one record. Two slices are asked for at once.
     let filters = |at: usize| &requests[at].body["filters"];
     assert!([filters(1), filters(2)].contains(&filters(0)));
