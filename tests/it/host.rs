@@ -141,6 +141,9 @@ fn where_nothing_can_be_compared_that_is_said() {
     }
 }
 
+/// What somebody writes at a path.
+type Harm<'a> = &'a dyn Fn(&Path);
+
 /// What a newer program changed, or what was lost of it, is not guessed: the lake can be read.
 #[test]
 fn a_change_that_is_not_understood_makes_the_lake_read_only() {
@@ -150,7 +153,7 @@ fn a_change_that_is_not_understood_makes_the_lake_read_only() {
     let folder = lake.path().join("_mdca/changes");
     let newer = json!({"version": 9, "tool_version": "9.1.0", "number": 0});
     // Which object, what it is, and the exit codes of `scan` and of `verify`.
-    let cases: [(&str, &dyn Fn(&Path), i32, i32); 3] = [
+    let cases: [(&str, Harm<'_>, i32, i32); 3] = [
         ("0.json", &|path| sealed::write(path, &newer), 2, 2),
         ("0.json", &|path| std::fs::write(path, "{}").unwrap(), 6, 5),
         ("1.json", &|path| sealed::write(path, &newer), 6, 5),
