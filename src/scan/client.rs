@@ -81,6 +81,8 @@ pub(super) enum Care {
     /// The same, but a page that is answered badly is not asked for a third time: there are smaller
     /// ones.
     Half,
+    /// As often as is allowed, however alike the answers are: the service is not well.
+    Stubborn,
     /// Twice.
     Control,
 }
@@ -89,11 +91,15 @@ impl Care {
     fn patience(self, max_attempts: u32) -> Patience {
         let twice = max_attempts.min(2);
         let (max_tries, max_bad) = match self {
-            Self::Full => (max_attempts, max_attempts),
+            Self::Full | Self::Stubborn => (max_attempts, max_attempts),
             Self::Half => (max_attempts, twice),
             Self::Control => (2, 2),
         };
-        Patience { max_tries, max_bad }
+        Patience {
+            max_tries,
+            max_bad,
+            ends_on_the_same: self != Self::Stubborn,
+        }
     }
 }
 
@@ -137,6 +143,8 @@ pub(super) struct UnreadablePage {
     pub(super) error: ScanError,
     /// What came of it.
     pub(super) body: Vec<u8>,
+    /// Whether tries were left: with a service that is well, they would come to the same.
+    pub(super) is_early: bool,
 }
 
 impl From<ScanError> for FetchError {
@@ -269,11 +277,16 @@ impl ActivityClient {
                 Step::Fail(error) => return Err(error.into()),
                 Step::GiveUp(last) => return Err(exhausted(tries.count(), last).into()),
                 Step::Unreadable(Unreadable { why, body }) => {
-                    let error = match why {
-                        Why::Tried(last) => exhausted(tries.count(), last),
-                        Why::Said(error) => error,
+                    let is_early = tries.count() < self.options.max_attempts;
+                    let (error, is_early) = match why {
+                        Why::Tried(last) => (exhausted(tries.count(), last), is_early),
+                        Why::Said(error) => (error, false),
                     };
-                    return Err(FetchError::Unreadable(UnreadablePage { error, body }));
+                    return Err(FetchError::Unreadable(UnreadablePage {
+                        error,
+                        body,
+                        is_early,
+                    }));
                 }
             }
         }

@@ -38,6 +38,8 @@ pub(super) struct RangeScan {
     pub(super) asked: TimeWindow,
     pub(super) next: Next,
     pub(super) first: bool,
+    /// Whether it has every try that is allowed, because the service was not well.
+    pub(super) is_stubborn: bool,
     /// Whether an answer held anything.
     pub(super) any: bool,
     pub(super) records: u64,
@@ -81,6 +83,7 @@ impl RangeScan {
             sent: HashSet::from([fingerprint(&filters)]),
             next: Next::Ask(filters),
             first: true,
+            is_stubborn: false,
             any: false,
             records: 0,
             ahead: None,

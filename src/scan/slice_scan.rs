@@ -130,6 +130,7 @@ impl SliceScan {
                         at_ms: range.range.from_ms,
                     },
                     body: Vec::new(),
+                    is_early: false,
                 },
             };
             if let Some(hole) = self.do_without(trouble).await? {
@@ -196,6 +197,7 @@ impl SliceScan {
             first: range.first,
             limit: None,
             care: match range.part {
+                _ if range.is_stubborn => Care::Stubborn,
                 Part::Whole => Care::Full,
                 Part::Half | Part::LastChance => Care::Half,
             },
@@ -292,13 +294,21 @@ impl SliceScan {
     /// its range, or with the others first where it is a millisecond. A hole where it was its last
     /// chance.
     async fn do_without(&mut self, page: UnreadablePage) -> Result<Option<Hole>, ScanError> {
-        let UnreadablePage { error, body } = page;
+        let UnreadablePage {
+            error,
+            body,
+            is_early,
+        } = page;
         if let Err(of_control) = self.require_well().await {
-            return Err(if of_control.is_sign_in() {
-                of_control
-            } else {
-                error
-            });
+            if of_control.is_sign_in() {
+                return Err(of_control);
+            }
+            let range = self.range();
+            if !is_early || range.is_stubborn {
+                return Err(error);
+            }
+            range.is_stubborn = true;
+            return Ok(None);
         }
         self.bad_ranges += 1;
         if self.bad_ranges > MAX_BAD_RANGES {

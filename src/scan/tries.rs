@@ -21,6 +21,8 @@ pub(super) struct Patience {
     pub(super) max_tries: u32,
     /// Answers that are bad about this very page.
     pub(super) max_bad: u32,
+    /// Whether a page that is broken at the same place twice is given up.
+    pub(super) ends_on_the_same: bool,
 }
 
 /// How one try ended, if not with a page.
@@ -169,7 +171,8 @@ impl Tries {
             Err(Failure::Broken { error, at, body }) => {
                 self.bad += 1;
                 self.body = body;
-                if self.broken_at.replace(at) == Some(at) {
+                let is_the_same = self.broken_at.replace(at) == Some(at);
+                if is_the_same && self.patience.ends_on_the_same {
                     return self.unreadable(Why::Tried(error));
                 }
                 self.again(error, None)

@@ -124,6 +124,28 @@ async fn what_came_of_a_page_that_is_broken_at_one_place_is_kept() {
     expect_one_hole(&world, "cut", br#"{"data":[{"_id":"r12345","crea"#).await;
 }
 
+/// Two answers that break off at one place say that the page is bad only where the service is well.
+#[tokio::test]
+async fn a_page_that_breaks_while_the_service_is_down_has_all_its_tries() {
+    let mut asked_so_far = 0;
+    let world = Setup::default()
+        .serve(move |asked| {
+            asked_so_far += 1;
+            match asked_so_far {
+                _ if is_control(asked) => Reply::status(502),
+                1..=5 => Reply::status(200).json(&broken(asked)),
+                _ => last(&records(asked)),
+            }
+        })
+        .await;
+    let story = world.scan().await;
+    assert!(story.error.is_none(), "{:?}", story.error);
+    assert_eq!((story.ids.len(), story.holes.len()), (TIMES_MS.len(), 0));
+    let counts = world.counts();
+    // Two tries, two of the control request, one more bad one and the good one.
+    assert_eq!((counts.halvings, counts.requests), (0, 2 + 2 + 1 + 1));
+}
+
 #[tokio::test]
 async fn a_page_above_the_bound_is_halved_and_what_came_of_it_is_kept() {
     let setup = Setup {
