@@ -65,21 +65,18 @@ impl Elements {
     }
 }
 
-/// Whether the array at the beginning of `text` has more than `bound` elements.
-pub fn has_more_elements_than(text: &str, bound: usize) -> bool {
-    // An element takes a byte, and so does what comes before it.
-    if text.len() / 2 <= bound {
-        return false;
-    }
+/// The number of elements of the list at the begin of a text; `None` where there are more than `bound`.
+/// A list that breaks off has those before the break.
+pub fn elements_up_to(text: &str, bound: usize) -> Option<usize> {
     let Ok(mut elements) = Elements::of(text, 0) else {
-        return false;
+        return Some(0);
     };
-    for _ in 0..bound {
+    for count in 0..=bound {
         if !matches!(elements.next(text), Ok(Some(_))) {
-            return false;
+            return Some(count);
         }
     }
-    matches!(elements.next(text), Ok(Some(_)))
+    None
 }
 
 /// The position of the first byte from `at` that is no white space.
@@ -221,10 +218,10 @@ mod tests {
 
     #[test]
     fn elements_are_counted_up_to_a_bound() {
-        assert!(has_more_elements_than("[1,2,[3,4]]x", 2));
-        assert!(!has_more_elements_than("[1,2,[3,4]]x", 3));
-        assert!(!has_more_elements_than("[]                    ", 0));
-        assert!(!has_more_elements_than("{                    }", 0));
+        assert_eq!(elements_up_to("[1,2,[3,4]]x", 2), None);
+        assert_eq!(elements_up_to("[1,2,[3,4]]x", 3), Some(3));
+        assert_eq!(elements_up_to("[]                    ", 0), Some(0));
+        assert_eq!(elements_up_to("{                    }", 0), Some(0));
     }
 
     proptest! {

@@ -15,13 +15,8 @@ use chrono::DateTime;
 use serde_json::value::RawValue;
 
 use super::{number, text};
-use crate::outline::has_more_elements_than;
 use crate::schema::{Column, Kind, element_field};
 use crate::window::MAX_TIME_MS;
-
-/// A list with more elements is not taken apart: its column is null and its text goes to `unmapped`.
-/// Columns of many tiny elements take far more memory than their text does.
-pub(super) const MAX_ELEMENTS: usize = 1 << 16;
 
 /// What a column made of a token.
 #[derive(Debug, PartialEq, Eq)]
@@ -164,6 +159,11 @@ impl Leaf {
     /// Whether the text appended last says anything.
     pub(super) fn last_has_text(&self) -> bool {
         matches!(self, Self::String(leaf) if leaf.last_bytes > 0)
+    }
+
+    /// Whether its values are lists.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self, Self::StringList(_))
     }
 
     /// Appends an absent value.
@@ -332,10 +332,6 @@ fn append_list<'t>(builder: &mut ListBuilder<StringBuilder>, token: &'t str) -> 
             }
             None => builder.append_null(),
         }
-        return Fit::Odd;
-    }
-    if has_more_elements_than(token, MAX_ELEMENTS) {
-        builder.append_null();
         return Fit::Odd;
     }
     let elements: Vec<&'t RawValue> =

@@ -14,6 +14,7 @@ mod leaf;
 mod number;
 mod page;
 mod reject;
+mod room;
 mod text;
 mod tree;
 mod unmapped;

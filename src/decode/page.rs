@@ -18,12 +18,13 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::value::RawValue;
 
 use super::Record;
-use super::leaf::{Fit, Leaf, MAX_ELEMENTS};
+use super::leaf::{Fit, Leaf};
 use super::reject::{Flaw, RejectReason};
+use super::room::Room;
 use super::tree::{Expects, ListId, Node, NodeId, ROOT, Tree};
 use super::unmapped::{Step, Unmapped};
 use crate::oddities::{MAX_PATHS, OTHER_PATHS};
-use crate::outline::{Broken, Elements, has_more_elements_than};
+use crate::outline::{Broken, Elements};
 
 /// Keys of one object that the schema does not know are compared one by one up to here, and
 /// through a set beyond.
@@ -100,6 +101,7 @@ pub(super) fn read(
         text: array,
         cursor: 0,
         record_end: 0,
+        room: Room::default(),
         stamp: 0,
         seen: vec![0; tree.nodes.len()],
         unmapped: Unmapped::default(),
@@ -138,6 +140,7 @@ struct Reader<'p, 'de> {
     cursor: usize,
     /// Where the text of the record ends that is being read.
     record_end: usize,
+    room: Room,
     /// Numbers the objects of the page, so that a child knows whether it was seen in this one.
     stamp: u32,
     seen: Vec<u32>,
@@ -175,9 +178,9 @@ impl<'p, 'de> Reader<'p, 'de> {
         self.peek()
     }
 
-    /// Whether the list that the cursor stands before has too many elements to be taken apart.
-    fn list_is_too_long(&self) -> bool {
-        has_more_elements_than(&self.text[self.cursor..self.record_end], MAX_ELEMENTS)
+    /// Whether the list that the cursor stands before can be taken apart.
+    fn has_room(&mut self) -> bool {
+        self.room.take(&self.text[self.cursor..self.record_end])
     }
 
     /// Moves the cursor to the end of a slice of the text.
@@ -240,6 +243,7 @@ impl<'p, 'de> Reader<'p, 'de> {
     fn read_record(&mut self, range: Range<usize>) {
         self.cursor = range.start;
         self.record_end = range.end;
+        self.room = Room::of_record(range.len());
         if range.len() > MAX_RECORD_BYTES {
             self.flawed(RejectReason::TooLarge, "");
         } else if let Err(flaw) = self.read_json(&self.text[range.clone()]) {
@@ -305,7 +309,14 @@ impl<'p, 'de> Reader<'p, 'de> {
 
     /// Puts a token into its leaf, and what the leaf cannot hold into `unmapped`.
     fn fill(&mut self, node: NodeId, leaf: usize, key: &'p str, token: &'de str) {
-        match self.builders.leaves[leaf].append(token) {
+        let leaf = &mut self.builders.leaves[leaf];
+        let fit = if leaf.is_list() && !self.room.take(token) {
+            leaf.append_null();
+            Fit::Odd
+        } else {
+            leaf.append(token)
+        };
+        match fit {
             Fit::Exact => {}
             Fit::SameKind => self.unmapped.write(Step::Key(key), token),
             Fit::Odd => {
@@ -453,9 +464,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
                         reader.unmapped.write(Step::Key(key), "{}");
                     }
                 }
-                Expects::List { list, item }
-                    if first == Some(b'[') && !reader.list_is_too_long() =>
-                {
+                Expects::List { list, item } if first == Some(b'[') && reader.has_room() => {
                     reader.unmapped.enter(Step::Key(key));
                     members.next_value_seed(ObjectList {
                         reader: &mut *reader,
