@@ -236,6 +236,7 @@ impl JobError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Scan(error) | Self::ServiceDown(error) if error.is_sign_in() => ErrorKind::SignIn,
+            Self::Scan(ScanError::NoFileHandle { .. }) => ErrorKind::Internal,
             Self::Scan(_)
             | Self::ServiceDown(_)
             | Self::Holes { .. }

@@ -362,15 +362,18 @@ impl ActivityClient {
 
     /// What it means that no answer came.
     fn unsent(&self, error: reqwest::Error) -> Failure {
-        let is_distrust = is_certificate(&error);
-        let error = RequestError::transport(error);
+        let (is_distrust, is_limit) = (
+            has_cause(&error, is_certificate),
+            has_cause(&error, is_limit),
+        );
+        let (host, source) = (self.options.api_url.host(), RequestError::transport(error));
         if is_distrust {
-            return Failure::Final(ScanError::Certificate {
-                host: self.options.api_url.host(),
-                source: error,
-            });
+            return Failure::Final(ScanError::Certificate { host, source });
         }
-        Failure::Passing(error, None)
+        if is_limit {
+            return Failure::Final(ScanError::NoFileHandle { host, source });
+        }
+        Failure::Passing(source, None)
     }
 
     /// Reads a body up to a bound of decompressed bytes. It may take its time as long as it comes.
@@ -457,11 +460,26 @@ impl ActivityClient {
     }
 }
 
-/// Whether an error is one of a certificate, somewhere among its causes.
+/// Whether an error is one of a certificate.
 fn is_certificate(error: &(dyn Error + 'static)) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(rustls::Error::InvalidCertificate(_))
+    )
+}
+
+/// Whether an error says that this process, or the system, has no file handle left.
+fn is_limit(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    let code = error.and_then(io::Error::raw_os_error);
+    matches!(code, Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Whether an error is such a one, itself or one of its causes.
+fn has_cause(error: &(dyn Error + 'static), is_one: fn(&(dyn Error + 'static)) -> bool) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        if is_one(error) {
             return true;
         }
         // An error of the system does not count what it wraps among its causes.

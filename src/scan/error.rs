@@ -126,6 +126,15 @@ pub enum ScanError {
         #[source]
         source: RequestError,
     },
+    /// The system gives this process no further file handle.
+    #[error("connect to {host}")]
+    NoFileHandle {
+        /// The service.
+        host: String,
+        /// What the system said.
+        #[source]
+        source: RequestError,
+    },
     /// The HTTP client could not be set up.
     #[error("set up the connection to the service")]
     Client(#[source] RequestError),
@@ -177,6 +186,7 @@ impl ScanError {
             Self::Certificate { .. } => Some(
                 "have this machine trust who issued the certificate, or use a network whose proxy does not open TLS",
             ),
+            Self::NoFileHandle { .. } => Some("raise the limit on open files (ulimit -n)"),
             Self::FilterIgnored { .. } => {
                 Some("scan the slice again once the service answers what it is asked")
             }

@@ -15,7 +15,8 @@ fn place(faults: Vec<Fault>) -> Place {
         faults,
         ..SimOptions::default()
     };
-    Place::new("2026-10-01", "2026-10-02", 500, options)
+    // As many as leave no hour of the day empty: what is empty so long ago is asked for again.
+    Place::new("2026-10-01", "2026-10-02", 2_000, options)
 }
 
 fn always(what: What) -> Vec<Fault> {
@@ -139,9 +140,9 @@ fn a_lake_is_made_after_one_request_for_one_record() {
     // A tie comes whole, so that there may be more records than one.
     assert_eq!(requests[0].body["limit"], 1);
     assert!(requests[0].records > 0);
-    // The same question as the first slice's, for one record. Two slices are asked for at once.
+    // The same question as the first slice's, for one record.
     let filters = |at: usize| &requests[at].body["filters"];
-    assert!([filters(1), filters(2)].contains(&filters(0)));
+    assert!((1..requests.len()).any(|at| filters(at) == filters(0)));
     lake.expect_exact("a new lake");
     let sent = requests.len();
     let ended = place.run(&mut lake.scan());
