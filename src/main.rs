@@ -9,12 +9,11 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-#[cfg(feature = "demo")]
-use mdca_lake::cli::DemoArgs;
 use mdca_lake::cli::{
-    Cli, Command, ExportArgs, LogFormat, OutputArgs, ProgressMode, ReportFormat, StatusArgs,
-    VerifyArgs,
+    Cli, Command, ExportArgs, LogFormat, ProgressMode, ReportFormat, StatusArgs, VerifyArgs,
 };
+#[cfg(feature = "demo")]
+use mdca_lake::cli::{DemoArgs, OutputArgs};
 use mdca_lake::clock::{Clock, SystemClock};
 use mdca_lake::commit::CommitError;
 use mdca_lake::config::{self, Environment, ScanConfig};
