@@ -208,6 +208,23 @@ impl Cleaner {
         is_clear
     }
 
+    /// Removes the objects on their way, on a disk, whose put nobody ends any more.
+    pub(super) async fn clear_dead_puts(&self) {
+        let staged = match self.store.list(&paths::staging()).await {
+            Ok(staged) => staged,
+            Err(error) => return self.leave(1, Some(&error)),
+        };
+        for object in staged {
+            let is_put = matches!(
+                OwnObject::at(object.location.as_ref()),
+                Some(OwnObject::Put)
+            );
+            if is_put && self.is_old(object.last_modified) && !self.gave_up() {
+                self.remove(&object.location).await;
+            }
+        }
+    }
+
     /// Whether a commit is so old that nobody is asleep any more who lost against it.
     fn is_old(&self, made: DateTime<Utc>) -> bool {
         let Some(now) = self.now else { return false };

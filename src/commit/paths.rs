@@ -77,6 +77,11 @@ pub fn unproven_at(slice: &str) -> Path {
     Path::from(format!("_mdca/unproven/{slice}.json"))
 }
 
+/// The folder of what is on its way, on a disk.
+pub fn staging() -> Path {
+    Path::from("_mdca/staging")
+}
+
 /// The folder of all reports.
 pub fn runs() -> Path {
     Path::from("_mdca/runs")

@@ -65,6 +65,7 @@ pub async fn recover(
             recovered.finished += 1;
         }
     }
+    cleaner.clear_dead_puts().await;
     Ok(recovered)
 }
 

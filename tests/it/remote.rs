@@ -92,15 +92,19 @@ impl Tale {
         assert_same(&found, &self.ids);
         let swept = self.command("verify").arg("--sweep").output().unwrap();
         assert_eq!(swept.status.code(), Some(0), "{}", text(&swept));
-        if self.server.server == Server::Rgw {
-            assert_eq!(self.server.unfinished(&self.lake), Vec::<String>::new());
-        }
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let store = self.server.store(&self.lake);
         let list = |folder: &str| {
             let listed = runtime.block_on(store.list(&Path::from(folder))).unwrap();
             listed.into_iter().map(|object| object.location.to_string())
         };
+        if self.server.server == Server::Rgw {
+            // Ending another upload of an object that is committed could cost the object.
+            let files: Vec<String> = list("activities").collect();
+            for upload in self.server.unfinished(&self.lake) {
+                assert!(files.iter().any(|file| upload.ends_with(file)), "{upload}");
+            }
+        }
         // Attempts that lost stay for an hour. None is at a slice without a commit.
         let commits: Vec<String> = list("_mdca/commits").collect();
         for attempt in list("_mdca/attempts") {
