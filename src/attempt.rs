@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::clocks::BothClocks;
 use crate::commit::{
-    self, Cleaner, Commit, CommittedHole, Outcome, Prepared, SliceCounts, Unproven, paths,
+    self, Cleaner, Commit, CommittedHole, Outcome, Prepared, Rescue, SliceCounts, Unproven, paths,
 };
 use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::{ErrorKind, JobError};
@@ -181,12 +181,7 @@ impl SliceTask {
         let late = !self.oldest.proves(&slice, flow.answered_ms);
         if late && entries.is_empty() && entry.is_none() && flow.holes.is_empty() {
             drop(turn);
-            self.mark_unproven(slice, flow.answered_ms).await?;
-            return Ok(SliceDone {
-                end: SliceEnd::Unproven,
-                oddities: Oddities::default(),
-                flaws,
-            });
+            return self.end_forgotten(slice, flow.answered_ms).await;
         }
         let prepared = Prepared {
             commit: Commit::new(
@@ -228,13 +223,32 @@ impl SliceTask {
         }
     }
 
-    /// Marks a slice that the service said nothing of, too late.
+    /// Ends a slice that the service said nothing of, too late.
+    async fn end_forgotten(&self, slice: Slice, asked_ms: i64) -> Result<SliceDone, JobError> {
+        let mut flaws = Vec::new();
+        let end = match commit::rescue(&self.cleaner, self.world.clock.as_ref(), slice).await? {
+            Rescue::Nothing => {
+                self.mark_unproven(slice, asked_ms).await?;
+                SliceEnd::Unproven
+            }
+            Rescue::TooSoon => return Err(JobError::Forgotten { slice }),
+            Rescue::Done(outcome) => {
+                if let Outcome::Committed(made) = &outcome {
+                    flaws.extend(of_holes(slice, &made.commit.holes));
+                }
+                SliceEnd::Settled(outcome)
+            }
+        };
+        Ok(SliceDone {
+            end,
+            oddities: Oddities::default(),
+            flaws,
+        })
+    }
+
     async fn mark_unproven(&self, slice: Slice, asked_ms: i64) -> Result<(), JobError> {
         let store = &self.world.store;
         let name = slice.to_string();
-        if commit::has_published(store, &name).await? {
-            return Err(JobError::Forgotten { slice });
-        }
         let (now_ms, machine) = (self.world.clock.now_ms(), &self.world.machine);
         let history = || History::before(store, &self.run, now_ms, machine);
         let last_failure = self

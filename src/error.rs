@@ -140,9 +140,9 @@ pub enum JobError {
     /// The service finds fault with the first request of a new lake.
     #[error("make the lake: the service refuses what it is to hold")]
     FirstRefused(#[source] ScanError),
-    /// The service says nothing of a slice any more, of which something is there.
+    /// The service says nothing of a slice any more, and an attempt has published some of it lately.
     #[error(
-        "commit slice {slice}: the service has forgotten it, and an attempt at it published only some of its files"
+        "commit slice {slice}: the service has forgotten it, and a run that published some of its files may still be at work"
     )]
     Forgotten {
         /// The slice.
@@ -288,9 +288,7 @@ impl JobError {
             Self::NotClosed { .. } | Self::ClocksDiffer { .. } => {
                 Some("set this machine's clock, and run again")
             }
-            Self::Forgotten { .. } => Some(
-                "keep what is there: restore the missing files from a copy of the lake, and run again",
-            ),
+            Self::Forgotten { .. } => Some("run again in an hour"),
             Self::OtherTenant { .. } => Some("give another --lake for this tenant"),
             Self::FirstRefused(_) => {
                 Some("check --filters, --service and --api-url; nothing was made")

@@ -205,6 +205,10 @@ async fn run_slices(
     report.not_cleared = cleaner.not_cleared();
 
     let known = KnownSlices::list(store).await?;
+    let covered = |slice: &str| slice.parse().is_ok_and(|slice| plan.covers(&slice));
+    for damaged in known.damaged(store, covered).await {
+        report.failed(None, &damaged.into());
+    }
     report.watermark = Some(format_time(watermark(
         setup.identity.begin_ms,
         setup.length,

@@ -241,6 +241,14 @@ impl Commit {
             .chain(rejects)
     }
 
+    /// The path, bytes and checksum of each.
+    pub(super) fn sums(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        let files = self.files.iter();
+        let files = files.map(|file| (file.path.as_str(), file.bytes, file.checksum.as_str()));
+        let rejects = self.rejects.iter();
+        files.chain(rejects.map(|of| (of.path.as_str(), of.bytes, of.checksum.as_str())))
+    }
+
     /// The object's bytes.
     pub(super) fn seal(&self) -> Bytes {
         sealed::seal(self)

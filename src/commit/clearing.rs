@@ -225,8 +225,8 @@ impl Cleaner {
         }
     }
 
-    /// Whether a commit is so old that nobody is asleep any more who lost against it.
-    fn is_old(&self, made: DateTime<Utc>) -> bool {
+    /// Whether an object is so old that nobody is asleep any more who has put it, or lost against it.
+    pub(super) fn is_old(&self, made: DateTime<Utc>) -> bool {
         let Some(now) = self.now else { return false };
         let age = now - made;
         age >= ASLEEP_AT_MOST || age < -CLOCK_SET_BACK

@@ -18,22 +18,19 @@ const READS: usize = 16;
 
 /// The slices that have a commit, by the names of the objects: a lake has tens of thousands. Other
 /// names are nobody's business here; `verify` names them.
-///
-/// # Errors
-/// A commit is empty, or on a disk no file: whether its slice is committed cannot be known.
 pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitError> {
-    let mut slices = BTreeSet::new();
-    for object in store.list(&paths::commits()).await? {
-        let Some(OwnObject::Commit { slice }) = OwnObject::at(object.location.as_ref()) else {
-            continue;
-        };
-        if object.size == 0 {
-            // Damage, of whatever kind, or just now on its way.
-            Commit::load(store, &slice).await?;
-        }
-        slices.insert(slice);
-    }
-    Ok(slices)
+    let commits = list_commits(store).await?;
+    Ok(commits.into_iter().map(|(slice, _)| slice).collect())
+}
+
+/// The slices that have a commit, with the bytes of each.
+async fn list_commits(store: &Store) -> Result<Vec<(String, u64)>, CommitError> {
+    let objects = store.list(&paths::commits()).await?.into_iter();
+    let commits = objects.filter_map(|object| match OwnObject::at(object.location.as_ref()) {
+        Some(OwnObject::Commit { slice }) => Some((slice, object.size)),
+        _ => None,
+    });
+    Ok(commits.collect())
 }
 
 /// The slices that are not scanned again.
@@ -43,6 +40,8 @@ pub struct KnownSlices {
     pub committed: BTreeSet<String>,
     /// Those with a marker: asked for too late to prove anything.
     pub unproven: BTreeSet<String>,
+    /// Those whose commit is empty: just on its way, or damaged.
+    pub empty: BTreeSet<String>,
 }
 
 impl KnownSlices {
@@ -50,7 +49,7 @@ impl KnownSlices {
     pub async fn list(store: &Store) -> Result<Self, CommitError> {
         // Markers first: whoever commits a slice meanwhile outranks its marker.
         let markers = store.list(&paths::unproven()).await?;
-        let committed = committed_slices(store).await?;
+        let commits = list_commits(store).await?;
         let slice_of = |path: &str| match OwnObject::at(path) {
             Some(OwnObject::Unproven { slice }) => Some(slice),
             _ => None,
@@ -59,11 +58,25 @@ impl KnownSlices {
             .iter()
             .filter_map(|object| slice_of(object.location.as_ref()))
             .collect();
+        let empty = commits.iter().filter(|(_, bytes)| *bytes == 0);
+        let empty = empty.map(|(slice, _)| slice.clone()).collect();
+        let committed: BTreeSet<String> = commits.into_iter().map(|(slice, _)| slice).collect();
         unproven.retain(|slice| !committed.contains(slice));
         Ok(Self {
             committed,
             unproven,
+            empty,
         })
+    }
+
+    /// What is wrong with the commits that were empty, of these slices. They cost their slices, and
+    /// no other.
+    pub async fn damaged(&self, store: &Store, which: impl Fn(&str) -> bool) -> Vec<CommitError> {
+        let mut damaged = Vec::new();
+        for slice in self.empty.iter().filter(|slice| which(slice)) {
+            damaged.extend(Commit::load(store, slice).await.err());
+        }
+        damaged
     }
 
     /// Whether a slice is one of them.

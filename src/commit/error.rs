@@ -2,6 +2,7 @@
 
 use object_store::path::Path;
 
+use super::caps;
 use super::sealed::Damage;
 use crate::store::StoreError;
 
@@ -62,6 +63,17 @@ pub enum CommitError {
         /// Rows, rejects, repeats and the neighbour's.
         accounted: u64,
     },
+    /// A slice has so many files that its commit would never be read again.
+    #[error(
+        "cannot commit slice {slice}: its commit would have {bytes} bytes, and at most {} are read",
+        caps::COMMIT_BYTES
+    )]
+    TooLarge {
+        /// The slice.
+        slice: String,
+        /// Bytes of the commit.
+        bytes: u64,
+    },
     /// The commit may or may not be there.
     #[error(
         "learn whether slice {slice} is committed after {tries} tries; run again, it will be found out"
@@ -109,6 +121,9 @@ impl CommitError {
             Self::IdentityMissing { .. } => Some(
                 "restore _mdca/lake.json, or all of _mdca, from a copy; without one, scan into another location",
             ),
+            Self::TooLarge { .. } => {
+                Some("raise --max-file-bytes, so that the slice has fewer files")
+            }
             Self::Orphaned { .. } => {
                 Some("restore _mdca from a copy; without one, move these files away and run again")
             }

@@ -36,6 +36,7 @@ mod identity;
 mod orphans;
 pub mod paths;
 mod recovery;
+mod rescue;
 mod sealed;
 mod unproven;
 
@@ -47,8 +48,9 @@ pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
 pub use orphans::find_orphans;
 pub use recovery::{Recovered, recover};
+pub use rescue::{Rescue, rescue};
 pub use sealed::Damage;
-pub use unproven::{KnownFailure, Unproven, has_published};
+pub use unproven::{KnownFailure, Unproven};
 
 use std::time::Duration;
 
@@ -95,6 +97,19 @@ impl Prepared {
         })
     }
 
+    /// The commit's bytes, if they are few enough to be read again.
+    fn body(&self) -> Result<Bytes, CommitError> {
+        let body = self.commit.seal();
+        let bytes = body.len() as u64;
+        if bytes <= caps::COMMIT_BYTES {
+            return Ok(body);
+        }
+        Err(CommitError::TooLarge {
+            slice: self.commit.slice.clone(),
+            bytes,
+        })
+    }
+
     /// Gives the attempt up before it was recorded.
     pub async fn abort(mut self) {
         for file in &mut self.files {
@@ -134,14 +149,18 @@ pub async fn commit(
     clock: &dyn Clock,
     mut prepared: Prepared,
 ) -> Result<Outcome, CommitError> {
-    if let Err(error) = prepared.check_conservation() {
-        prepared.abort().await;
-        return Err(error);
-    }
+    let checked = prepared.check_conservation();
+    let body = match checked.and_then(|()| prepared.body()) {
+        Ok(body) => body,
+        Err(error) => {
+            prepared.abort().await;
+            return Err(error);
+        }
+    };
     let store = cleaner.store();
     let slice = prepared.commit.slice.clone();
     if prepared.files.is_empty() && prepared.rejects.is_none() {
-        return settle(cleaner, clock, &prepared.commit, prepared.commit.seal()).await;
+        return settle(cleaner, clock, &prepared.commit, body).await;
     }
     match record(store, &prepared.commit).await {
         Ok(None) => {}
@@ -164,7 +183,7 @@ pub async fn commit(
             None => Err(error.into()),
         };
     }
-    settle(cleaner, clock, &prepared.commit, prepared.commit.seal()).await
+    settle(cleaner, clock, &prepared.commit, body).await
 }
 
 /// Step 3: makes the rejects and the files visible.
@@ -232,9 +251,10 @@ async fn settle(
             }
         }
         match Commit::load(store, &commit.slice).await {
-            Ok(Some(winner)) if winner.attempt == commit.attempt => {
-                return win(cleaner, commit, &body).await;
-            }
+            Ok(Some(winner)) if winner == *commit => return win(cleaner, commit, &body).await,
+            // It was taken for dead, and what it had published by then was committed for it. The rest
+            // of it is left: it may be the only copy.
+            Ok(Some(winner)) if winner.attempt == commit.attempt => return Ok(Outcome::Lost),
             Ok(Some(winner)) => return Ok(lose(cleaner, commit, &winner).await),
             Ok(None) => {}
             Err(CommitError::Store(error)) => last = Some(error),

@@ -108,18 +108,10 @@ async fn adopt(
 
 /// Whether an attempt has files, and all of them are there byte for byte, with its rejects.
 async fn has_all_files(store: &Store, attempt: &Commit) -> Result<bool, CommitError> {
-    let files = attempt
-        .files
-        .iter()
-        .map(|file| (&file.path, file.bytes, &file.checksum));
-    let rejects = attempt
-        .rejects
-        .iter()
-        .map(|rejects| (&rejects.path, rejects.bytes, &rejects.checksum));
-    for (path, bytes, checksum) in files.chain(rejects) {
-        let path = Path::from(path.as_str());
+    for (path, bytes, checksum) in attempt.sums() {
+        let path = Path::from(path);
         match store.checksum(&path, bytes).await? {
-            Some((found, Some(sum))) if found == bytes && sum == *checksum => {}
+            Some((found, Some(sum))) if found == bytes && sum == checksum => {}
             _ => return Ok(false),
         }
     }

@@ -147,3 +147,42 @@ async fn what_an_error_in_publishing_left_counts_by_its_size() {
         assert_eq!(is_committed, is_whole, "{leaves}");
     }
 }
+
+#[tokio::test]
+async fn a_commit_that_nobody_could_read_again_is_not_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::make(folder.path().to_str().unwrap(), None).unwrap();
+    let slice = "20261119T1000Z-20261119T1100Z";
+    for (bytes, is_made) in [(1 << 20, true), (caps::COMMIT_BYTES, false)] {
+        let hole = CommittedHole {
+            from_ms: 0,
+            until_ms: 1,
+            reason: "x".repeat(usize::try_from(bytes).unwrap()),
+        };
+        let commit_to_be = Commit::new(
+            slice.to_owned(),
+            ATTEMPT.to_owned(),
+            "run".to_owned(),
+            0,
+            1,
+            Vec::new(),
+            None,
+            SliceCounts::default(),
+        );
+        let prepared = Prepared {
+            commit: commit_to_be.with_holes(vec![hole]),
+            files: Vec::new(),
+            rejects: None,
+        };
+        let cleaner = Cleaner::new(store.clone(), None);
+        let outcome = commit(&cleaner, &SystemClock::new(), prepared).await;
+        let is_committed = Commit::load(&store, slice).await.unwrap().is_some();
+        assert_eq!(is_committed, is_made);
+        assert_eq!(
+            matches!(outcome, Err(CommitError::TooLarge { .. })),
+            !is_made,
+            "{outcome:?}"
+        );
+        store.delete(&paths::commit(slice)).await.unwrap();
+    }
+}

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{self, Damage};
-use super::{Attempt, CommitError, caps, paths};
+use super::{CommitError, caps, paths};
 use crate::store::Store;
 
 const VERSION: u32 = 1;
@@ -75,20 +75,4 @@ impl Unproven {
             Err(damage) => Err(CommitError::Damaged { path, damage }),
         }
     }
-}
-
-/// Whether an attempt at a slice without a commit has published some of its files: then the slice is
-/// not as empty as the service says now.
-pub async fn has_published(store: &Store, slice: &str) -> Result<bool, CommitError> {
-    for object in store.list(&paths::attempts_at(slice)).await? {
-        let Some(attempt) = Attempt::load(store, &object.location).await? else {
-            continue;
-        };
-        for path in attempt.commit.named_objects() {
-            if store.size(&path.into()).await?.is_some() {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }

@@ -650,18 +650,10 @@ async fn a_damaged_object_of_the_lake_stops_a_scan_and_is_left_alone() {
     let lake_json = story.lake().join("_mdca/lake.json");
     let good = fs::read_to_string(&lake_json).unwrap();
     let newer = good.replace("\"version\":1", "\"version\":2");
-    let commit = files_below(&story.lake().join(COMMITS)).remove(0);
-    let commit = commit
-        .strip_prefix(story.lake())
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned();
     let cases = [
         ("_mdca/lake.json", "{}", "does not end with its checksum"),
         ("_mdca/lake.json", newer.as_str(), "checksum does not fit"),
         ("_mdca/lake.json", "", "it is empty"),
-        (commit.as_str(), "", "it is empty"),
     ];
     for (path, text, message) in cases {
         let place = story.lake().join(path);
@@ -680,6 +672,40 @@ async fn a_damaged_object_of_the_lake_stops_a_scan_and_is_left_alone() {
         }
     }
     // The folders that are left are cleared away like any run's.
+    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    story.expect_exact().await;
+}
+
+/// A commit that lost its bytes costs its slice, which nobody scans over, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_commit_is_said_on_every_run_and_stops_no_other_slice() {
+    let (story, _) = Scenario::hours(3).activities(90).run().await;
+    let commits = files_below(&story.lake().join(COMMITS));
+    let (empty, gone) = (&commits[0], &commits[2]);
+    let (was, of_gone) = (fs::read(empty).unwrap(), fs::read(gone).unwrap());
+    fs::write(empty, "").unwrap();
+    // The third slice is to be scanned again: all of it is taken away.
+    fs::remove_file(gone).unwrap();
+    let commit: Value = serde_json::from_slice(&of_gone).unwrap();
+    for file in commit["files"].as_array().unwrap() {
+        fs::remove_file(story.lake().join(file["path"].as_str().unwrap())).unwrap();
+    }
+    for committed in [1, 0] {
+        let report = story.scan(&[]).await;
+        let text = report.to_text();
+        assert_eq!(
+            (report.exit_code, report.slices.committed),
+            (6, committed),
+            "{text}"
+        );
+        let name = empty.file_name().unwrap().to_str().unwrap();
+        assert!(
+            text.contains(name) && text.contains("it is empty"),
+            "{text}"
+        );
+        assert_eq!(fs::metadata(empty).unwrap().len(), 0);
+    }
+    fs::write(empty, was).unwrap();
     assert_eq!(story.scan(&[]).await.exit_code, 0);
     story.expect_exact().await;
 }

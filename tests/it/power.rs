@@ -399,6 +399,8 @@ fn a_power_cut_costs_nothing_that_lies_in_a_folder_another_run_has_just_made() {
         }
         for call in &others {
             disk.play(call, &others_kept);
+            // Clearing up after the sleeper comes too late to make its folder durable.
+            assert_commits_have_their_files(&disk.cut(&mut |_| false), lake.path(), &what);
         }
         drop(first);
         for only_removals in [false, true] {
@@ -414,6 +416,27 @@ fn a_power_cut_costs_nothing_that_lies_in_a_folder_another_run_has_just_made() {
     }
     println!("{asleep} times another run slept after it had made a folder, {days} times a day's");
     assert!(asleep > 5 && days > 1);
+}
+
+/// What a commit names is there whenever the commit is.
+fn assert_commits_have_their_files(rest: &Rest, root: &Path, what: &str) {
+    for (path, left) in rest {
+        let (true, Left::Bytes(bytes)) = (path.starts_with(root.join("_mdca/commits")), left)
+        else {
+            continue;
+        };
+        let text = std::fs::read_to_string(bytes).unwrap();
+        let commit: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        for file in commit["files"].as_array().unwrap() {
+            let file = root.join(file["path"].as_str().unwrap());
+            assert!(
+                matches!(rest.get(&file), Some(Left::Bytes(_))),
+                "{what}: {} is gone, {} is there",
+                file.display(),
+                path.display()
+            );
+        }
+    }
 }
 
 /// An fsync fails, the run says so or goes on, and after it the power goes: what it called done is

@@ -11,7 +11,7 @@ use mdca_sim::{At, Canned, Fault, What};
 use serde_json::{Value, json};
 
 use crate::support::faulty::{Call, Fate, Gate};
-use crate::support::scenario::{DAY_MS, HOUR_MS, Scenario, Story, at, files_below};
+use crate::support::scenario::{DAY_MS, HOUR_MS, Scenario, Story, assert_same, at, files_below};
 use crate::support::sealed;
 
 const FORTY_DAYS: Duration = Duration::from_secs(40 * 24 * 60 * 60);
@@ -214,9 +214,9 @@ async fn markers_are_verified_and_one_that_is_damaged_stops_nobody() {
 }
 
 /// A run died while it published; weeks later the service has forgotten the slice. What shows of it
-/// is not called nothing.
+/// is committed, once nobody can be at work on it any more, and what is missing is a hole.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slice_of_which_files_are_there_is_not_marked() {
+async fn what_shows_of_a_forgotten_slice_is_committed_and_the_rest_is_a_hole() {
     for published in [0, 1] {
         let story = Scenario::hours(1)
             .activities(60)
@@ -237,25 +237,40 @@ async fn a_slice_of_which_files_are_there_is_not_marked() {
         assert!(died.is_none());
         let files = files_below(&story.lake().join("activities"));
         assert_eq!(files.len(), published);
+        let shown = story.visible_ids().await;
         story.clock.advance(FORTY_DAYS);
+        if published > 0 {
+            let report = story.scan(&[]).await;
+            assert_eq!((report.exit_code, report.slices.failed), (4, 1));
+            let text = report.to_text();
+            assert!(text.contains("may still be at work"), "{text}");
+            assert_eq!(files_below(&story.lake().join("activities")), files);
+            story.an_hour_passes().await;
+        }
         let report = story.scan(&[]).await;
-        let unproven = u64::from(published == 0);
+        let (unproven, committed) = if published == 0 { (1, 0) } else { (0, 1) };
+        let text = report.to_text();
         assert_eq!(
-            (report.slices.unproven, report.slices.failed),
-            (unproven, 1 - unproven),
-            "{}",
-            report.to_text()
+            (
+                report.slices.unproven,
+                report.slices.committed,
+                report.slices.failed
+            ),
+            (unproven, committed, 0),
+            "{text}"
         );
         assert_eq!(files_below(&story.lake().join("activities")), files);
-        if published > 0 {
-            assert_eq!(report.exit_code, 4);
-            assert!(
-                report
-                    .to_text()
-                    .contains("published only some of its files"),
-                "{}",
-                report.to_text()
-            );
+        if published == 0 {
+            continue;
         }
+        assert_eq!(report.exit_code, 4, "{text}");
+        assert!(text.contains("published 1 of "), "{text}");
+        let status = status_of(&story).await;
+        assert_eq!(status["unproven"][0]["committed"], 1, "{status}");
+        assert_eq!(status["gaps"].as_array().map(Vec::len), Some(1), "{status}");
+        assert!(!shown.is_empty());
+        assert_same(&story.ids(), &shown);
+        story.expect_clean().await;
+        assert_eq!(story.scan(&[]).await.exit_code, 0);
     }
 }
