@@ -453,12 +453,15 @@ fn describe_plan(report: &mut RunReport, plan: &Plan) {
     report.slices.unproven_before = plan.unproven;
     report.notes.extend(plan.remarks());
     if plan.slices.is_empty() {
-        let what = if plan.covered.is_empty() {
-            "no slice of the window is closed yet"
-        } else if plan.unproven > 0 {
-            "every closed slice is committed or marked as unproven"
-        } else {
-            "every closed slice is committed"
+        let what = match plan.first_closes_ms {
+            Some(closes_ms) => format!(
+                "no slice of the window is closed yet; the first closes at {}",
+                format_time(closes_ms)
+            ),
+            None if plan.unproven > 0 => {
+                "every closed slice is committed or marked as unproven".to_owned()
+            }
+            None => "every closed slice is committed".to_owned(),
         };
         report.notes.push(format!("nothing to do: {what}"));
     }

@@ -19,6 +19,8 @@ pub struct Plan {
     pub unproven: u64,
     /// Slices of this plan that begin further back than the service is sure to answer for.
     pub forgotten: u64,
+    /// When the first slice of the window closes, where none has; in milliseconds since the epoch.
+    pub first_closes_ms: Option<i64>,
 }
 
 impl Plan {
@@ -48,6 +50,10 @@ impl Plan {
                 slices.push(slice);
             }
         }
+        let first_ends_ms = wide.from_ms.saturating_add(length.as_ms());
+        let first_closes_ms = covered
+            .is_empty()
+            .then(|| first_ends_ms.saturating_add(settle_ms));
         let forgotten = slices.partition_point(|slice| begins_late(slice, now_ms));
         Self {
             asked,
@@ -56,6 +62,7 @@ impl Plan {
             committed,
             unproven,
             forgotten: forgotten as u64,
+            first_closes_ms,
         }
     }
 
@@ -185,6 +192,17 @@ mod tests {
                 .len(),
             1
         );
+    }
+
+    #[test]
+    fn a_window_without_a_closed_slice_says_when_the_first_one_closes() {
+        let now = "2026-11-20T10:40:00Z";
+        let first = |from| plan(from, now, now, &[]).first_closes_ms;
+        assert_eq!(
+            first("2026-11-20T10:20:00Z"),
+            Some(at("2026-11-20T11:15:00Z"))
+        );
+        assert_eq!(first("2026-11-20T09:20:00Z"), None);
     }
 
     #[test]

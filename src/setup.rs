@@ -149,6 +149,15 @@ impl Setup {
                 "--filters names the lake's clock '{clock}', which the window decides; take it out and use --from and --until"
             )));
         }
+        if let (None, Some(until_ms)) = (options.from_ms, options.until_ms)
+            && until_ms <= identity.begin_ms
+        {
+            return Err(JobError::Usage(format!(
+                "--until {} is not after the begin of the lake, {}; use --from as well",
+                format_time(until_ms),
+                format_time(identity.begin_ms)
+            )));
+        }
         let settle_ms = options
             .settle_ms
             .unwrap_or_else(|| default_settle_ms(clock));

@@ -202,6 +202,36 @@ async fn a_scan_without_from_goes_on_where_the_lake_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_holds_nothing_to_do_says_why() {
+    let story = Scenario::hours(2)
+        .activities(50)
+        .now("2026-11-18T02:20:00Z")
+        .start()
+        .await;
+    let late = [
+        "--from",
+        "2026-11-18T02:05:00Z",
+        "--until",
+        "2026-11-18T02:15:00Z",
+    ];
+    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    let before = story.go_on(&["--until", "2026-11-17T12:00:00Z"]).await;
+    let text = before.to_text();
+    assert_eq!(before.exit_code, 2, "{text}");
+    assert!(
+        text.contains("is not after the begin of the lake, 2026-11-18T00:00:00Z"),
+        "{text}"
+    );
+    let short = story.go_on(&late).await;
+    let text = short.to_text();
+    assert_eq!((short.exit_code, short.slices.planned), (0, 0), "{text}");
+    assert!(
+        text.contains("the first closes at 2026-11-18T03:15:00Z"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lake_by_date_holds_what_happened_in_its_window() {
     let story = Scenario::hours(3)
         .activities(0)
