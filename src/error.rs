@@ -106,7 +106,7 @@ pub enum JobError {
     Store(#[from] StoreError),
     /// Columns that do not fit together.
     #[error("pick the rows of a page")]
-    Rows(#[from] arrow::error::ArrowError),
+    Rows(#[from] arrow_schema::ArrowError),
     /// The service's own clock says that the slice is not closed.
     #[error(
         "commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; {}",

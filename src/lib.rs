@@ -31,6 +31,7 @@
 //! | [`beat`], [`turns`], [`runs`], [`process`] | the report of a run at work; what it leaves to another one; reports read back; whether a process lives | `/proc` |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
+//! | [`https`] | what all HTTP clients have in common | TLS |
 //! | [`memory`] | what a run may take where it runs, and who may hold a page | control groups |
 //! | [`stop`] | SIGINT, SIGTERM, SIGHUP | signals |
 //! | [`clock`], [`checksum`], [`fingerprint`], [`outline`], [`plain_text`], [`redact`], [`error`] | time as an argument; the bytes of an object; when two records are the same; where they lie; text from outside on its way to a terminal, and without secrets; kinds of failure | the wall clock |
@@ -93,6 +94,7 @@ pub mod checksum;
 pub mod clock;
 pub mod error;
 pub mod fingerprint;
+mod https;
 pub mod memory;
 pub mod oddities;
 pub mod outline;

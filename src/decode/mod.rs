@@ -24,12 +24,14 @@ pub use reject::{Flaw, RejectReason};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StringBuilder, StructArray,
-    TimestampMicrosecondArray, new_null_array,
+use arrow_array::builder::StringBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::{
+    ArrayRef, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    new_null_array,
 };
-use arrow::datatypes::{DataType, SchemaRef};
-use arrow::error::ArrowError;
+use arrow_schema::ArrowError;
+use arrow_schema::{DataType, SchemaRef};
 
 use crate::outline::{Broken, Elements, skip_space};
 use crate::schema::{self, ACTIVITY_ID, ActivitySchema, element_field};

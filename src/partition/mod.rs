@@ -11,10 +11,11 @@ pub use key::{ParseKeyError, PartitionKey};
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch, UInt64Array};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
-use arrow::error::ArrowError;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, PrimitiveArray, RecordBatch, UInt64Array};
+use arrow_schema::ArrowError;
+use arrow_select::take::take_record_batch;
 
 use crate::schema::TIMESTAMP;
 

@@ -10,7 +10,6 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::DateTime;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -25,6 +24,7 @@ use super::request::ScanOptions;
 use super::tries::{Failure, Patience, SAFE_LIMIT, Step, Tries, Unreadable, Wait, Why};
 use super::url::ApiUrl;
 use crate::clock::Clock;
+use crate::https::client_builder;
 use crate::window::{Slice, TimeWindow};
 
 /// The first pause between two attempts; each further one doubles.
@@ -171,10 +171,7 @@ impl ActivityClient {
         clock: Arc<dyn Clock>,
         counters: Arc<ScanCounters>,
     ) -> Result<Self, ScanError> {
-        let mut http = Client::builder()
-            .user_agent(concat!("mdca-lake/", env!("CARGO_PKG_VERSION")))
-            // A redirect would carry the credentials along; the address is the user's to set.
-            .redirect(Policy::none())
+        let mut http = client_builder()
             .connect_timeout(options.connect_timeout)
             .read_timeout(options.read_timeout)
             .gzip(true);

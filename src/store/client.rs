@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use object_store::ClientOptions;
 use object_store::client::ClientConfigKey;
-use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, NoProxy, Proxy};
+
+use crate::https::client_builder;
 
 /// A connection that does not come about in this time will not, where no setting says otherwise.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -30,9 +31,7 @@ pub(super) fn client(
         let parsed = text(key).map(|text| humantime::parse_duration(&text));
         parsed.transpose().map_err(broken)
     };
-    let mut builder = Client::builder()
-        .user_agent(concat!("mdca-lake/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
+    let mut builder = client_builder()
         // Compressed, an answer would not be as long as the object.
         .no_gzip()
         .https_only(!is_set(ClientConfigKey::AllowHttp))

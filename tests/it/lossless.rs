@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::AsArray;
+use arrow_array::cast::AsArray;
 use mdca_lake::decode::{Ingest, PageDecoder, Piece};
 use mdca_lake::fingerprint::fingerprint;
 use mdca_lake::read::RecordRestorer;

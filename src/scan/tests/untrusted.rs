@@ -15,7 +15,7 @@ async fn a_certificate_that_is_not_trusted_is_final_at_once() {
     let certificate = CertificateDer::from(include_bytes!("untrusted/certificate.der").to_vec());
     let key = PrivatePkcs8KeyDer::from(include_bytes!("untrusted/key.der").to_vec());
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
+        rustls::crypto::ring::default_provider(),
     ))
     .with_safe_default_protocol_versions()
     .unwrap()

@@ -44,6 +44,7 @@ pub(crate) fn scan_body(clock: &str, range: std::ops::Range<i64>, limit: u64) ->
 /// connection: each test has a runtime of its own.
 pub(crate) fn client() -> &'static Client {
     static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Client::builder()
             .redirect(Policy::none())
             .pool_max_idle_per_host(0)
