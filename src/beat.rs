@@ -121,7 +121,7 @@ impl<'a> Beat<'a> {
     fn refuse(&self, error: &StoreError) {
         let why = chain(error);
         if self.state().refused.replace(why.clone()).is_none() {
-            warn!(error = %why, "the running report cannot be rewritten; after three minutes other runs take this one for dead, and share its budget");
+            warn!(error = %why, "cannot rewrite the running report: after three minutes other runs take this one for dead, and share its budget");
         }
     }
 
@@ -129,7 +129,7 @@ impl<'a> Beat<'a> {
     pub(crate) fn refused(&self) -> Option<String> {
         let why = self.state().refused.clone()?;
         Some(format!(
-            "the report could not be rewritten while the run was at work, so that other runs could not see it: {why}"
+            "the report could not be rewritten during the run, so other runs could not see it: {why}"
         ))
     }
 

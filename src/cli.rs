@@ -15,7 +15,7 @@ use crate::write::CompressionLevel;
 /// The version, and of a released program the commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("MDCA_LAKE_BUILD"));
 
-/// Keeps the activities of Microsoft Defender for Cloud Apps as partitioned Parquet.
+/// Archive the activities of Microsoft Defender for Cloud Apps as partitioned Parquet.
 #[derive(Debug, Parser)]
 #[command(name = "mdca-lake", version = VERSION, arg_required_else_help = true)]
 pub struct Cli {
@@ -27,14 +27,14 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Scan the activities of a time window into a lake: the main job
+    /// Scan the activities of a time window into a lake
     Scan(Box<ScanArgs>),
-    /// Run the main job against a simulated tenant inside this process
+    /// Run a scan against a simulated tenant inside this process
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
-    /// Say what a lake holds: coverage, gaps, watermark, rows and bytes per day, last runs
+    /// Show what a lake holds: coverage, gaps, watermark, rows and bytes per day, last runs
     Status(StatusArgs),
-    /// Check that what the commits name is there, whole, and call out what they do not name
+    /// Check every committed file, and name what is missing, damaged or left over
     Verify(VerifyArgs),
     /// Write the original records as NDJSON to stdout, by `timestamp`
     Export(ExportArgs),
@@ -42,7 +42,7 @@ pub enum Command {
     Schema(SchemaArgs),
 }
 
-/// How the program speaks; for every command.
+/// Reports, logs and progress of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
@@ -90,10 +90,10 @@ pub struct LakeArgs {
 pub struct StatusArgs {
     #[command(flatten)]
     pub lake: LakeArgs,
-    /// Exit code 5 where the newest committed slice ended longer ago: for monitoring
+    /// End with exit code 5 if the newest committed slice ended longer ago
     #[arg(long, env = "MDCA_MAX_AGE", value_name = "DURATION")]
     pub max_age: Option<humantime::Duration>,
-    /// Exit code 5 where there are more gaps
+    /// End with exit code 5 if there are more gaps
     #[arg(long, env = "MDCA_MAX_GAPS", value_name = "N")]
     pub max_gaps: Option<u64>,
 }
@@ -102,10 +102,10 @@ pub struct StatusArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub lake: LakeArgs,
-    /// Decode every row too: counts, times, order, repeats, statistics, bloom filters, schema
+    /// Also decode every row: counts, times, order, repeats, statistics, bloom filters, schema
     #[arg(long, env = "MDCA_DEEP", value_parser = BoolishValueParser::new())]
     pub deep: bool,
-    /// Remove this program's own files that no commit names, where their slice is committed
+    /// Remove this program's leftover files of committed slices
     #[arg(long, env = "MDCA_SWEEP", value_parser = BoolishValueParser::new())]
     pub sweep: bool,
 }
@@ -114,10 +114,10 @@ pub struct VerifyArgs {
 /// read, and nobody would see it.
 #[derive(Debug, Args)]
 pub struct WindowArgs {
-    /// Start of the window: RFC 3339, a date, or a duration back from now (24h, 7d)
+    /// Start of the window: RFC 3339, a date, or a duration before now (24h, 7d)
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
-    /// End of the window, itself not included
+    /// End of the window, exclusive
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
 }
@@ -142,26 +142,26 @@ pub struct SourceArgs {
     /// The tenant's API URL, as the portal shows it under Settings, Cloud Apps, About
     #[arg(long, env = "MDCA_API_URL", value_name = "URL")]
     pub api_url: String,
-    /// The tenant has moved: the lake is to have this host from now on
+    /// The tenant has moved: change the lake's host to that of --api-url
     ///
-    /// Refused where the host answers for another tenant than the lake's records are of.
+    /// Refused if the host's records belong to another tenant than the lake's.
     #[arg(long, env = "MDCA_CHANGE_HOST")]
     pub change_host: bool,
-    /// File with the API token; else the variable `MDCA_API_TOKEN` holds it
+    /// File with the API token; otherwise `MDCA_API_TOKEN` holds the token
     #[arg(long, env = "MDCA_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Filters of the service as a JSON object, or @FILE with one
+    /// Filters of the service: a JSON object, or @FILE with one
     ///
-    /// Part of the lake's identity. May not name the lake's clock.
+    /// They are part of the lake's identity and cannot set its clock.
     #[arg(long, env = "MDCA_FILTERS", value_name = "JSON|@FILE")]
     pub filters: Option<String>,
-    /// Only activities of this app (repeatable), such as 20893 for Exchange
+    /// Scan only the activities of this app (repeatable), such as 20893 for Exchange
     #[arg(long, env = "MDCA_SERVICE", value_name = "ID", value_delimiter = ',')]
     pub service: Vec<i64>,
-    /// Records asked for in one page
+    /// Maximum records per page
     #[arg(long, env = "MDCA_PAGE_LIMIT", value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub page_limit: u32,
-    /// Requests a minute: the tenant's budget is 30 for all its clients; 0 lifts it
+    /// Maximum requests per minute; a tenant allows 30 for all its clients; 0 is unlimited
     #[arg(
         long,
         env = "MDCA_REQUESTS_PER_MINUTE",
@@ -169,7 +169,7 @@ pub struct SourceArgs {
         default_value_t = 30
     )]
     pub requests_per_minute: u32,
-    /// How often one request is tried in all
+    /// Maximum attempts per request
     #[arg(long, env = "MDCA_MAX_ATTEMPTS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub max_attempts: u32,
 }
@@ -177,22 +177,22 @@ pub struct SourceArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Window")]
 pub struct ScanWindowArgs {
-    /// Start of the window: RFC 3339, a date, or a duration back from now (24h, 7d)
+    /// Start of the window: RFC 3339, a date, or a duration before now (24h, 7d)
     #[arg(long, env = "MDCA_FROM", value_name = "TIME")]
     pub from: Option<String>,
-    /// End of the window, itself not included
+    /// End of the window, exclusive
     #[arg(long, env = "MDCA_UNTIL", value_name = "TIME")]
     pub until: Option<String>,
-    /// The lake's clock: created (when the service saved a record) or date (when it happened)
+    /// Clock of the lake: created (when the service saved a record) or date (when it happened)
     #[arg(long, env = "MDCA_BY", value_name = "CLOCK")]
     pub by: Option<ClockField>,
     /// Length of a slice, in whole minutes [new lakes: 1h]
     #[arg(long, env = "MDCA_SLICE", value_name = "DURATION")]
     pub slice: Option<humantime::Duration>,
-    /// How long a slice settles before it is scanned [by created: 15m, by date: 24h]
+    /// Wait this long after the end of a slice before scanning it [by created: 15m, by date: 24h]
     #[arg(long, env = "MDCA_SETTLE", value_name = "DURATION")]
     pub settle: Option<humantime::Duration>,
-    /// How far back a new lake begins without --from
+    /// Where a new lake begins without --from, before now
     #[arg(
         long,
         env = "MDCA_INITIAL",
@@ -200,7 +200,7 @@ pub struct ScanWindowArgs {
         default_value = "24h"
     )]
     pub initial: humantime::Duration,
-    /// Print the plan; send nothing, write nothing
+    /// Print the plan; send nothing and write nothing
     #[arg(long, env = "MDCA_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
 }
@@ -208,17 +208,17 @@ pub struct ScanWindowArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Slices scanned at once; they share the budget
+    /// Slices scanned at the same time; they share the request budget
     #[arg(long, env = "MDCA_PARALLEL", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub parallel: u8,
-    /// Where another run is at work on the lake: yield leaves it the slices of its plan, go does not
+    /// If another run is active: yield leaves it the slices of its plan, go does not
     #[arg(long, env = "MDCA_IF_RUNNING", value_enum, default_value_t = IfRunningArg::Yield)]
     pub if_running: IfRunningArg,
-    /// Memory for rows that wait and pages on their way, over all slices [half of the container's,
-    /// at most 256MiB]
+    /// Memory for buffered rows and pages in flight, for all slices together [half of the
+    /// container's, at most 256MiB]
     #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
     pub memory_limit: Option<ByteSize>,
-    /// The largest page taken, decompressed
+    /// Maximum size of a page, decompressed
     #[arg(
         long,
         env = "MDCA_MAX_PAGE_BYTES",
@@ -231,16 +231,16 @@ pub struct LimitArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Writing")]
 pub struct WriteArgs {
-    /// What happens to records that cannot become rows: keep, or fail their slice
+    /// Records that cannot become rows: keep them, or fail their slice
     #[arg(long, env = "MDCA_ON_REJECT", value_enum, default_value_t = OnRejectArg::Keep)]
     pub on_reject: OnRejectArg,
-    /// Keep every record's exact text in the column `raw`
+    /// Store every record's exact text in the column `raw`
     #[arg(long, env = "MDCA_KEEP_RAW", value_parser = BoolishValueParser::new())]
     pub keep_raw: bool,
-    /// Compression of the files: zstd:1 to zstd:22
+    /// Compression of the files, zstd:1 to zstd:22
     #[arg(long, env = "MDCA_COMPRESSION", value_name = "CODEC", default_value_t = CompressionLevel::DEFAULT)]
     pub compression: CompressionLevel,
-    /// A file that has grown to this size is finished
+    /// Maximum size of a file, approximately
     #[arg(
         long,
         env = "MDCA_MAX_FILE_BYTES",
@@ -248,7 +248,7 @@ pub struct WriteArgs {
         default_value = "512MiB"
     )]
     pub max_file_bytes: ByteSize,
-    /// Use a store that cannot create only; then only one run at a time may ever write
+    /// Allow stores without conditional writes (one writer only)
     #[arg(long, env = "MDCA_SINGLE_WRITER", value_parser = BoolishValueParser::new())]
     pub single_writer: bool,
 }
@@ -293,24 +293,24 @@ pub struct ExportArgs {
 
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// table, arrow, parquet, duckdb, spark or markdown
+    /// Format: table, arrow, parquet, duckdb, spark or markdown
     #[arg(long, env = "MDCA_FORMAT", default_value = "table")]
     pub format: SchemaFormat,
 }
 
-/// No variables: those of a scheduled `scan` name a lake that is not to get simulated records.
+/// No variables: those of a scheduled `scan` name a lake that must not get simulated records.
 #[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// The lake to make
+    /// Lake to create
     #[arg(long, value_name = "PATH", default_value = "./demo-lake")]
     pub lake: String,
-    /// Activities of the simulated tenant, over three days
+    /// Number of activities of the simulated tenant, over three days
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     pub activities: u64,
 }
 
-/// A command line of which only those variables count that `counts` says, by their names.
+/// The command line, with only those variables for which `counts` is true.
 pub fn command_with(counts: &dyn Fn(&OsStr) -> bool) -> clap::Command {
     fn only(command: clap::Command, counts: &dyn Fn(&OsStr) -> bool) -> clap::Command {
         command

@@ -63,7 +63,7 @@ impl RunReport {
             self.failed(Some(&slice), &JobError::NotClosed { slice, clocks });
         } else {
             self.notes.push(format!(
-                "by the service's clock it was {} when slice {slice} was scanned, so the slice is not closed: it and what follows are left to the next run",
+                "by the service's clock it was {} when slice {slice} was scanned, so the slice is not closed; the next run takes it and what follows",
                 format_time(clocks.service_ms)
             ));
         }

@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::cli::{
     self, Cli, LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs,
 };
-use crate::error::JobError;
+use crate::error::UsageError;
 use crate::job::{JobOptions, LakeWish};
 use crate::memory;
 use crate::scan::{ApiToken, ApiUrl, ClientOptions};
@@ -46,19 +46,8 @@ const MIN_FILE_BYTES: u64 = 1024 * 1024;
 /// What the service allows a tenant, over all its clients (page "API overview").
 const REQUESTS_PER_MINUTE: u32 = 30;
 
-/// A flag or a variable that cannot be meant.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
-
-impl From<ConfigError> for JobError {
-    fn from(error: ConfigError) -> Self {
-        Self::Usage(error.to_string())
-    }
-}
-
-fn wrong(what: impl Into<String>) -> ConfigError {
-    ConfigError(what.into())
+fn wrong(what: impl Into<String>) -> UsageError {
+    UsageError::new(what)
 }
 
 /// The variables of the environment that are looked at.
@@ -72,9 +61,9 @@ impl Environment {
     /// The process's own.
     ///
     /// # Errors
-    /// A variable is no text.
+    /// A variable is not valid UTF-8.
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
-    pub fn of_process() -> Result<Self, ConfigError> {
+    pub fn of_process() -> Result<Self, UsageError> {
         match std::env::var(TOKEN_VARIABLE) {
             Ok(token) if token.is_empty() => Ok(Self { token: None }),
             Ok(token) => Ok(Self {
@@ -82,7 +71,7 @@ impl Environment {
             }),
             Err(std::env::VarError::NotPresent) => Ok(Self { token: None }),
             Err(std::env::VarError::NotUnicode(_)) => {
-                Err(wrong(format!("{TOKEN_VARIABLE} is no text")))
+                Err(wrong(format!("{TOKEN_VARIABLE} is not valid UTF-8")))
             }
         }
     }
@@ -130,7 +119,7 @@ impl ScanConfig {
         args: ScanArgs,
         environment: Environment,
         now_ms: i64,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, UsageError> {
         let ScanArgs {
             lake,
             source,
@@ -176,9 +165,7 @@ impl ScanConfig {
             .map_err(|error| wrong(format!("--api-url: {error}")))?;
         let (from_ms, until_ms) = resolve_window(from.as_deref(), until.as_deref(), now_ms)?;
         if from_ms.is_some_and(|from_ms| from_ms >= now_ms) {
-            return Err(wrong(
-                "--from lies in the future: nothing has happened there yet",
-            ));
+            return Err(wrong("--from is in the future"));
         }
         let slice = slice
             .map(|slice| {
@@ -197,7 +184,7 @@ impl ScanConfig {
         let memory_bytes = match memory_limit {
             Some(limit) if limit.as_u64() < MIN_MEMORY_BYTES => {
                 return Err(wrong(format!(
-                    "--memory-limit: {limit} is too little; give 32MiB or more"
+                    "--memory-limit: {limit} is too little; use 32 MiB or more"
                 )));
             }
             Some(limit) => limit.as_u64(),
@@ -205,12 +192,12 @@ impl ScanConfig {
         };
         if !(1..=MAX_PAGE_BYTES).contains(&max_page_bytes.as_u64()) {
             return Err(wrong(format!(
-                "--max-page-bytes: {max_page_bytes} is not from 1B to 1GiB"
+                "--max-page-bytes: {max_page_bytes} is out of range; use 1 B to 1 GiB"
             )));
         }
         if max_file_bytes.as_u64() < MIN_FILE_BYTES {
             return Err(wrong(format!(
-                "--max-file-bytes: {max_file_bytes} is too little; give 1MiB or more"
+                "--max-file-bytes: {max_file_bytes} is too little; use 1 MiB or more"
             )));
         }
         let parallel = usize::from(parallel);
@@ -263,16 +250,16 @@ impl ScanConfig {
     }
 }
 
-/// Says of settings that are allowed what they cost.
+/// Warns of settings that are allowed and cost something.
 fn warn_of_odd_choices(requests_per_minute: u32, settle: Option<Duration>) {
     if requests_per_minute > REQUESTS_PER_MINUTE {
         warn!(
-            "--requests-per-minute {requests_per_minute} is above the {REQUESTS_PER_MINUTE} that the service allows a tenant, over all its clients: it will answer with 429"
+            "--requests-per-minute {requests_per_minute} is above the {REQUESTS_PER_MINUTE} that the service allows all clients of a tenant together: it will answer with 429"
         );
     }
     if settle.is_some_and(|settle| settle.is_zero()) {
         warn!(
-            "--settle 0s: what the service shows later than it saved it is missed, and no later run asks again"
+            "--settle 0s: records that the service shows late are missed, and no later run asks for them again"
         );
     }
 }
@@ -282,7 +269,7 @@ fn resolve_window(
     from: Option<&str>,
     until: Option<&str>,
     now_ms: i64,
-) -> Result<(Option<i64>, Option<i64>), ConfigError> {
+) -> Result<(Option<i64>, Option<i64>), UsageError> {
     let time = |flag: &str, text: Option<&str>| {
         let parsed = text.map(|text| parse_time(text, now_ms)).transpose();
         parsed.map_err(|error| wrong(format!("{flag}: {error}")))
@@ -290,15 +277,15 @@ fn resolve_window(
     let from_ms = time("--from", from)?;
     let until_ms = time("--until", until)?;
     match (from_ms, until_ms) {
-        (Some(from_ms), Some(until_ms)) if until_ms <= from_ms => Err(wrong(
-            "--until is not after --from: the window is empty; swap them",
-        )),
+        (Some(from_ms), Some(until_ms)) if until_ms <= from_ms => {
+            Err(wrong("--until is not after --from, so the window is empty"))
+        }
         _ => Ok((from_ms, until_ms)),
     }
 }
 
 /// Resolves the window of a command that reads: what is not given is unbounded.
-pub fn read_window(args: &WindowArgs, now_ms: i64) -> Result<Option<TimeWindow>, ConfigError> {
+pub fn read_window(args: &WindowArgs, now_ms: i64) -> Result<Option<TimeWindow>, UsageError> {
     let WindowArgs { from, until } = args;
     let (from_ms, until_ms) = resolve_window(from.as_deref(), until.as_deref(), now_ms)?;
     if from_ms.is_none() && until_ms.is_none() {
@@ -310,7 +297,7 @@ pub fn read_window(args: &WindowArgs, now_ms: i64) -> Result<Option<TimeWindow>,
     }))
 }
 
-fn to_ms(flag: &str, duration: Duration) -> Result<i64, ConfigError> {
+fn to_ms(flag: &str, duration: Duration) -> Result<i64, UsageError> {
     // Longer than the archive's years cannot be meant.
     i64::try_from(duration.as_millis())
         .ok()
@@ -324,7 +311,7 @@ fn to_ms(flag: &str, duration: Duration) -> Result<i64, ConfigError> {
 }
 
 /// Reads the token from its file or takes it from the environment.
-fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken, ConfigError> {
+fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken, UsageError> {
     let (text, place) = match (file, variable) {
         (Some(file), _) => {
             let text = read_secret(file)
@@ -336,9 +323,7 @@ fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken
         }
         (None, Some(token)) => (token, TOKEN_VARIABLE.to_owned()),
         (None, None) => {
-            return Err(wrong(format!(
-                "no API token: set {TOKEN_VARIABLE} or give --token-file; the portal makes one under Settings, Cloud Apps, API tokens"
-            )));
+            return Err(no_token());
         }
     };
     let token = ApiToken::try_new(&text).map_err(|error| wrong(format!("{place}: {error}")))?;
@@ -348,13 +333,19 @@ fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken
     })
 }
 
-/// Reads a file that nobody but its owner should be able to read. One that everybody can is warned
-/// of.
+/// The error of a scan without credentials.
+pub fn no_token() -> UsageError {
+    wrong("cannot sign in: there is no API token").advise(
+        "set MDCA_API_TOKEN or --token-file; the portal makes tokens under Settings, Cloud Apps, API tokens",
+    )
+}
+
+/// Reads a file that only its owner should be able to read. Warns of one that everybody can.
 fn read_secret(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let found = file.metadata()?;
     if found.is_file() && found.mode() & 0o004 != 0 {
-        warn!(file = %path.display(), "every user of this machine can read the token: take that right away (chmod o-r)");
+        warn!(file = %path.display(), "every user of this machine can read the token file: use chmod o-r");
     }
     let mut text = String::new();
     file.read_to_string(&mut text)?;
@@ -365,7 +356,7 @@ fn read_secret(path: &Path) -> io::Result<String> {
 fn resolve_filters(
     text: Option<&str>,
     service: &[i64],
-) -> Result<Option<Map<String, Value>>, ConfigError> {
+) -> Result<Option<Map<String, Value>>, UsageError> {
     let mut filters = match text {
         None => None,
         Some(text) => {
@@ -378,7 +369,7 @@ fn resolve_filters(
                 Ok(Value::Object(filters)) => Some(filters),
                 Ok(_) => {
                     return Err(wrong(
-                        r#"--filters is no JSON object: give {"<filter>":{"<operator>":<value>}}"#,
+                        r#"--filters is not a JSON object; use {"<filter>":{"<operator>":<value>}}"#,
                     ));
                 }
                 Err(error) => return Err(wrong(format!("--filters is not JSON: {error}"))),
@@ -388,7 +379,7 @@ fn resolve_filters(
     for (filter, operators) in filters.iter().flatten() {
         let Some(operators) = operators.as_object() else {
             return Err(wrong(format!(
-                r#"--filters: '{filter}' has no operators: give {{"{filter}":{{"eq":[…]}}}}"#
+                r#"--filters: '{filter}' has no operators; use {{"{filter}":{{"eq":[…]}}}}"#
             )));
         };
         if let Some(relative) = operators
@@ -396,7 +387,7 @@ fn resolve_filters(
             .find(|operator| operator.ends_with("_ndays"))
         {
             return Err(wrong(format!(
-                "--filters: '{relative}' of '{filter}' means another time on every page; use --from and --until"
+                "--filters: '{relative}' of '{filter}' would mean another time on every page; use --from and --until"
             )));
         }
     }
@@ -404,7 +395,7 @@ fn resolve_filters(
         let filters = filters.get_or_insert_default();
         if filters.contains_key("service") {
             return Err(wrong(
-                "--service and --filters both name 'service': give it once",
+                "--service and --filters both set 'service'; set it once",
             ));
         }
         filters.insert("service".to_owned(), json!({"eq": service}));

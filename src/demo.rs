@@ -9,7 +9,7 @@ use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 
 use crate::cli::{self, Cli, Command};
 use crate::config::{Environment, ScanConfig};
-use crate::error::JobError;
+use crate::error::{JobError, UsageError};
 use crate::plain_text::one_line;
 use crate::window::format_time;
 
@@ -36,14 +36,18 @@ pub struct DemoTenant {
 /// The demo's lake is there already, or no port could be had.
 pub async fn start(activities: u64, lake: &str, now_ms: i64) -> Result<DemoTenant, JobError> {
     if lake.contains("://") {
-        return Err(JobError::Usage(format!(
-            "the demo makes its lake in a folder, and {lake} is a URL: give a path as --lake"
-        )));
+        return Err(UsageError::new(format!(
+            "cannot make the demo's lake {lake}: it is a URL, and the demo writes to a folder"
+        ))
+        .advise("use a path as --lake")
+        .into());
     }
     if Path::new(lake).join("_mdca").exists() {
-        return Err(JobError::Usage(format!(
-            "the demo makes a new lake, and there is one at {lake}: remove it, or give another --lake"
-        )));
+        return Err(UsageError::new(format!(
+            "cannot make the demo's lake {lake}: a lake is there already"
+        ))
+        .advise("remove it, or use another --lake")
+        .into());
     }
     let until_ms = (now_ms / HOUR_MS - BACK_HOURS) * HOUR_MS;
     let from_ms = until_ms - DAYS * 24 * HOUR_MS;
@@ -60,7 +64,7 @@ pub async fn start(activities: u64, lake: &str, now_ms: i64) -> Result<DemoTenan
     };
     let sim = Sim::start(tenant, options)
         .await
-        .map_err(|error| JobError::Usage(format!("start the simulated tenant: {error}")))?;
+        .map_err(|error| UsageError::new(format!("cannot start the simulated tenant: {error}")))?;
     Ok(DemoTenant {
         sim,
         lake: lake.to_owned(),
@@ -89,7 +93,7 @@ impl DemoTenant {
             "--requests-per-minute",
             "0",
         ];
-        let usage = |error: String| JobError::Usage(error);
+        let usage = |error: String| JobError::from(UsageError::new(error));
         let parsed = cli::command_with(&|_| false)
             .try_get_matches_from(command)
             .and_then(|matches| Cli::from_arg_matches(&matches))
@@ -107,7 +111,7 @@ impl DemoTenant {
 
 /// The tree of the lake, and what to paste into `DuckDB`.
 pub fn epilogue(lake: &str) -> Result<String, JobError> {
-    let failed = |error: std::fmt::Error| JobError::Usage(error.to_string());
+    let failed = |error: std::fmt::Error| UsageError::new(error.to_string());
     let mut out = String::new();
     writeln!(out, "\n{}", one_line(lake)).map_err(failed)?;
     for folder in ["activities", "_mdca"] {

@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Data,
     /// The lake's store.
     Storage,
-    /// A signal; committed slices stay.
+    /// A signal; committed slices are kept.
     Interrupted,
 }
 
@@ -80,6 +80,33 @@ impl ErrorKind {
     }
 }
 
+/// A flag, a variable, a file or a lake that a command cannot use.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct UsageError {
+    what: String,
+    advice: Option<&'static str>,
+}
+
+impl UsageError {
+    /// What cannot be used, and why.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            advice: None,
+        }
+    }
+
+    /// The same, with what to do about it.
+    #[must_use]
+    pub fn advise(self, advice: &'static str) -> Self {
+        Self {
+            advice: Some(advice),
+            ..self
+        }
+    }
+}
+
 /// Why a command, or a slice of it, failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
@@ -105,11 +132,11 @@ pub enum JobError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Columns that do not fit together.
-    #[error("pick the rows of a page")]
+    #[error("cannot pick the rows of a page")]
     Rows(#[from] arrow_schema::ArrowError),
     /// The service's own clock says that the slice is not closed.
     #[error(
-        "commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; {}",
+        "cannot commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; {}",
         format_time(.clocks.service_ms), .clocks.difference()
     )]
     NotClosed {
@@ -120,7 +147,7 @@ pub enum JobError {
     },
     /// The clocks differ so much that no lake is made by them.
     #[error(
-        "make the lake: by the service's clock it is {} now, and {}",
+        "cannot make the lake: by the service's clock it is {} now, and {}",
         format_time(.clocks.service_ms), .clocks.difference()
     )]
     ClocksDiffer {
@@ -128,7 +155,9 @@ pub enum JobError {
         clocks: BothClocks,
     },
     /// The host answers for another tenant than the lake's.
-    #[error("change the lake's host: its records have {field} {lake}, and the host's have {host}")]
+    #[error(
+        "cannot change the lake's host: its records have {field} {lake}, and the host's have {host}"
+    )]
     OtherTenant {
         /// The field that says whose a record is.
         field: &'static str,
@@ -137,12 +166,12 @@ pub enum JobError {
         /// What the host's say.
         host: String,
     },
-    /// The service finds fault with the first request of a new lake.
-    #[error("make the lake: the service refuses what it is to hold")]
+    /// The service refuses the first request of a new lake.
+    #[error("cannot make the lake: the service refuses its first request")]
     FirstRefused(#[source] ScanError),
-    /// The service says nothing of a slice any more, and an attempt has published some of it lately.
+    /// The service no longer has the records of a slice, and an attempt published some of it lately.
     #[error(
-        "commit slice {slice}: the service has forgotten it, and a run that published some of its files may still be at work"
+        "cannot commit slice {slice}: the service no longer has its records, and a run that published some of its files may still be at work"
     )]
     Forgotten {
         /// The slice.
@@ -150,18 +179,18 @@ pub enum JobError {
     },
     /// The service's last answer had no date.
     #[error(
-        "commit slice {slice}: the service's last answer has no Date header, so nothing says that the slice is closed; check what stands between this machine and the service"
+        "cannot commit slice {slice}: the service's last answer has no Date header, so nothing says that the slice is closed"
     )]
     NoDate {
         /// The slice.
         slice: Slice,
     },
-    /// A plain request is answered no better than those of the slices.
-    #[error("scan the rest: the service answers no plain request either")]
+    /// The control request fails like those of the slices.
+    #[error("cannot scan the rest: the service does not answer the control request either")]
     ServiceDown(#[source] ScanError),
-    /// A slice is committed but for what the service does not give.
+    /// A slice is committed, except for what the service does not return.
     #[error(
-        "have all of slice {slice}: {count} ms of it cannot be had, the first at {} ({reason}); the rest is committed, and status names what is missing",
+        "cannot get all of slice {slice}: the service did not return {count} ms of it, the first at {} ({reason})",
         format_time(*.first_ms)
     )]
     Holes {
@@ -176,9 +205,8 @@ pub enum JobError {
     },
     /// No record of a slice can become a row.
     #[error(
-        "{} slice {slice}: none of its {rejects} records can become a row ({reasons}), so their form may have changed{}",
+        "cannot {} slice {slice}: none of its {rejects} records can become a row ({reasons}); their form may have changed",
         if *.committed { "make rows of" } else { "commit" },
-        if *.committed { "; their text is kept under _mdca/rejects/" } else { "" }
     )]
     AllRejects {
         /// The slice.
@@ -192,7 +220,7 @@ pub enum JobError {
     },
     /// Rejects, where the user wants none.
     #[error(
-        "commit slice {slice}: {rejects} records cannot become rows ({reasons}) and --on-reject is fail; with --on-reject keep they are kept under _mdca/rejects/"
+        "cannot commit slice {slice}: {rejects} of its records cannot become rows ({reasons}), and --on-reject is fail"
     )]
     Rejects {
         /// The slice.
@@ -202,26 +230,35 @@ pub enum JobError {
         /// Reasons and counts.
         reasons: String,
     },
-    /// A signal.
-    #[error("go on: interrupted; committed slices stay, run again for the rest")]
+    /// A signal during a scan.
+    #[error("interrupted")]
     Interrupted,
+    /// A signal during a command that writes nothing.
+    #[error("interrupted")]
+    ReadingInterrupted,
     /// Something the user gave.
-    #[error("{0}")]
-    Usage(String),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// No lake is where one should be.
+    #[error("cannot open the lake {location}: nothing is there")]
+    NoLake {
+        /// Where it should be.
+        location: String,
+    },
     /// The system refused what no run can do without.
-    #[error("{doing}")]
+    #[error("cannot {doing}")]
     System {
-        /// What was asked of it.
+        /// What was asked of it, a verb first.
         doing: &'static str,
         /// What it said.
         #[source]
         source: std::io::Error,
     },
-    /// Nobody takes the report.
-    #[error("write to stdout")]
+    /// The report cannot be written.
+    #[error("cannot write to stdout")]
     Output(#[source] std::io::Error),
     /// A task of this program died.
-    #[error("scan slice {slice}: its task died; this is a bug")]
+    #[error("cannot scan slice {slice}: its task died, which is a bug")]
     Died {
         /// The slice.
         slice: Slice,
@@ -258,8 +295,11 @@ impl JobError {
             Self::Rejects { .. } | Self::AllRejects { .. } => ErrorKind::Data,
             Self::Read(ReadError::Output(_)) | Self::Output(_) => ErrorKind::Internal,
             Self::Read(_) => ErrorKind::Data,
-            Self::Interrupted => ErrorKind::Interrupted,
-            Self::Usage(_) | Self::FirstRefused(_) | Self::OtherTenant { .. } => ErrorKind::Usage,
+            Self::Interrupted | Self::ReadingInterrupted => ErrorKind::Interrupted,
+            Self::Usage(_)
+            | Self::NoLake { .. }
+            | Self::FirstRefused(_)
+            | Self::OtherTenant { .. } => ErrorKind::Usage,
         }
     }
 
@@ -278,7 +318,7 @@ impl JobError {
         }
     }
 
-    /// One more sentence on what to do, where the message does not say it.
+    /// What to do about it, on a line of its own; none where nothing is known to help.
     pub fn advice(&self) -> Option<&'static str> {
         if let Some(error) = self.store() {
             return Some(error.advice());
@@ -288,19 +328,31 @@ impl JobError {
             Self::NotClosed { .. } | Self::ClocksDiffer { .. } => {
                 Some("set this machine's clock, and run again")
             }
+            Self::NoDate { .. } => Some(
+                "check what stands between this machine and the service: a proxy may remove the header",
+            ),
+            Self::Holes { .. } => {
+                Some("the rest of the slice is committed; status shows what is missing")
+            }
+            Self::Rejects { .. } => {
+                Some("use --on-reject keep to store them under _mdca/rejects/ and commit the slice")
+            }
+            Self::Interrupted => Some("committed slices are kept; run again to continue"),
+            Self::Usage(error) => error.advice,
+            Self::NoLake { .. } => Some("check --lake; the first scan makes a lake"),
             Self::Forgotten { .. } => Some("run again in an hour"),
-            Self::OtherTenant { .. } => Some("give another --lake for this tenant"),
+            Self::OtherTenant { .. } => Some("use another --lake for this tenant"),
             Self::FirstRefused(_) => {
-                Some("check --filters, --service and --api-url; nothing was made")
+                Some("check --filters, --service and --api-url; nothing was created")
             }
             Self::AllRejects { committed, .. } => Some(if *committed {
-                "use the newest version of this program; the text can become rows later"
+                "use the newest version of this program; the records' text is kept under _mdca/rejects/"
             } else {
-                "use the newest version of this program; the slice is scanned again until it is 20 days old, and then kept as text"
+                "use the newest version of this program; the slice is scanned again until it is 20 days old, then its text is kept"
             }),
             Self::Commit(error) => error.advice(),
             Self::Output(_) | Self::Read(ReadError::Output(_)) => {
-                Some("make room where stdout goes, or send it elsewhere")
+                Some("free space where stdout goes, or send it elsewhere")
             }
             Self::System { .. } => {
                 Some("raise the limit that this process has reached (ulimit -a)")

@@ -20,7 +20,7 @@ pub struct Failure {
     pub kind: &'static str,
     /// What happened to the first of them, with its causes.
     pub error: String,
-    /// What to do about it, where the error does not say.
+    /// What to do about it, where something is known to help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<&'static str>,
     /// How many slices.
@@ -85,7 +85,7 @@ impl Failures {
         };
         let is_known = self.0.iter().any(|known| known.is_like(&failure));
         if !is_known && self.0.len() >= MAX_CAUSES {
-            "failures of other causes; the log names them".clone_into(&mut failure.error);
+            "failures of other causes, which the log names".clone_into(&mut failure.error);
             failure.cause = String::new();
         }
         if let Some(known) = self.0.iter_mut().find(|known| known.is_like(&failure)) {
@@ -127,6 +127,7 @@ fn cause(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::UsageError;
     use crate::window::{SliceLength, TimeWindow};
 
     fn slices(count: usize) -> Vec<Slice> {
@@ -144,9 +145,9 @@ mod tests {
         let slices = slices(10_000);
         let mut logged = 0;
         for (n, slice) in slices.iter().enumerate().rev() {
-            let error = JobError::Usage(format!(
+            let error = JobError::from(UsageError::new(format!(
                 "get page 0 of slice {slice}: gave up after 8 attempts in {n} s: HTTP 503: id 7f{n:x}"
-            ));
+            )));
             logged += u64::from(failures.add(Some(slice), &error));
         }
         assert_eq!((failures.len(), logged), (1, LOGGED));
@@ -160,7 +161,7 @@ mod tests {
     fn other_answers_other_kinds_and_the_run_itself_are_told_apart() {
         let mut failures = Failures::default();
         let slice = slices(1)[0];
-        let usage = |text: &str| JobError::Usage(text.to_owned());
+        let usage = |text: &str| JobError::from(UsageError::new(text));
         failures.add(Some(&slice), &usage("get a page: HTTP 503"));
         failures.add(Some(&slice), &usage("get a page: HTTP 504"));
         failures.add(None, &usage("get a page: HTTP 503"));
@@ -176,7 +177,7 @@ mod tests {
         let mut failures = Failures::default();
         for (n, slice) in slices(500).iter().enumerate() {
             let word = "x".repeat(n + 1);
-            failures.add(Some(slice), &JobError::Usage(word));
+            failures.add(Some(slice), &UsageError::new(word).into());
         }
         assert_eq!(failures.len(), MAX_CAUSES + 1);
         let all: u64 = failures.iter().map(|failure| failure.count).sum();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::commit::{Change, ChangeKind, Commit, Identity, KnownSlices};
-use crate::error::JobError;
+use crate::error::{JobError, UsageError};
 use crate::read;
 use crate::report::RunReport;
 use crate::setup::{JobOptions, Setup};
@@ -53,7 +53,7 @@ pub(crate) async fn record(
     report.notes.push(match &tenant {
         Some(tenant) => format!("the host changed from {from} to {to}; both have {tenant}"),
         None => format!(
-            "the host changed from {from} to {to}, unchecked: there are no records of both to compare"
+            "the host changed from {from} to {to}, unchecked: there are no records to compare"
         ),
     });
     let (from, made_ms) = (from.clone(), world.clock.now_ms());
@@ -69,10 +69,11 @@ pub(crate) async fn record(
     // Another run was faster; what it wrote counts.
     match Identity::load(&world.store).await? {
         Some(now) if now.api_host == identity.api_host => Ok(now),
-        _ => Err(JobError::Usage(
-            "another run changed the lake's host at the same time, to another one; look at `status`"
-                .to_owned(),
-        )),
+        _ => Err(UsageError::new(
+            "cannot change the lake's host: another run has just changed it to another one",
+        )
+        .advise("check the host with `status`")
+        .into()),
     }
 }
 

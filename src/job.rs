@@ -393,12 +393,12 @@ async fn scan_all(
                     SliceEnd::Settled(Outcome::Lost) => report.slices.lost_attempts += 1,
                     SliceEnd::Unproven => {
                         report.slices.unproven += 1;
-                        info!(%slice, "empty, and asked for too late to prove it");
+                        info!(%slice, "empty, and asked for too late to prove anything");
                     }
                 }
                 for flaw in &done.flaws {
                     if report.failed(None, flaw) {
-                        error!(%slice, error = %crate::error::chain(flaw), "the slice is committed, but not all is well");
+                        error!(%slice, error = %crate::error::chain(flaw), "the slice is committed with a flaw");
                     }
                 }
             }

@@ -34,7 +34,7 @@
 //! | [`https`] | what all HTTP clients have in common | TLS |
 //! | [`memory`] | what a run may take where it runs, and who may hold a page | control groups |
 //! | [`stop`] | SIGINT, SIGTERM, SIGHUP | signals |
-//! | [`clock`], [`checksum`], [`fingerprint`], [`outline`], [`plain_text`], [`redact`], [`error`] | time as an argument; the bytes of an object; when two records are the same; where they lie; text from outside on its way to a terminal, and without secrets; kinds of failure | the wall clock |
+//! | [`clock`], [`checksum`], [`fingerprint`], [`outline`], [`plain_text`], [`redact`], [`units`], [`error`] | time as an argument; the bytes of an object; when two records are the same; where they lie; text from outside on its way to a terminal, and without secrets; counts and sizes for people; kinds of failure | the wall clock |
 //!
 //! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
 //! reaches a log line; no type that holds a secret can be printed; crash safety never relies on a
@@ -100,3 +100,4 @@ pub mod oddities;
 pub mod outline;
 pub mod plain_text;
 pub mod redact;
+pub mod units;

@@ -19,7 +19,7 @@ use mdca_lake::commit::CommitError;
 use mdca_lake::config::{self, Environment, ScanConfig};
 #[cfg(feature = "demo")]
 use mdca_lake::demo;
-use mdca_lake::error::{ErrorKind, JobError, chain};
+use mdca_lake::error::{ErrorKind, JobError, UsageError, chain};
 use mdca_lake::fingerprint;
 use mdca_lake::job::{self, Asking, Ids, World};
 use mdca_lake::plain_text::{PlainText, json_text, one_line};
@@ -90,8 +90,13 @@ fn main() -> ExitCode {
         // They write nothing, so there is nothing to bring to an end.
         _ => Duration::ZERO,
     };
-    let say = || {
-        complain(&JobError::Interrupted);
+    let interruption = if patience.is_zero() {
+        JobError::ReadingInterrupted
+    } else {
+        JobError::Interrupted
+    };
+    let say = move || {
+        complain(&interruption);
     };
     let interrupted = match stop::listen(patience, say) {
         Ok(interrupted) => interrupted,
@@ -176,7 +181,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     start_logs(LogFormat::Json, 0);
-    complain(&JobError::Usage(error.render().to_string()))
+    complain(&UsageError::new(error.render().to_string()).into())
 }
 
 /// Has a panic said like any other error: its message may hold what came from outside. A file that the
@@ -258,7 +263,7 @@ async fn scan(
         return Ok(planned);
     }
     let Some(token) = config.token else {
-        return Err(JobError::Usage("no API token".to_owned()));
+        return Err(config::no_token().into());
     };
     let counters = Arc::new(ScanCounters::default());
     let budget = Budget::new(

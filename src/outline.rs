@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// The outline of an array is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no JSON array, at byte {at}")]
+#[error("it is not a JSON array, at byte {at}")]
 pub struct Broken {
     /// Where, in bytes from the beginning of the text.
     pub at: usize,

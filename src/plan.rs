@@ -2,6 +2,7 @@
 
 use crate::commit::KnownSlices;
 use crate::late::{PROVEN_DAYS, begins_late};
+use crate::units::counted;
 use crate::window::{Slice, SliceLength, TimeWindow};
 
 /// What the user asked for, and what a run does about it.
@@ -70,8 +71,8 @@ impl Plan {
     pub fn remarks(&self) -> Vec<String> {
         let forgotten = (self.forgotten > 0).then(|| {
             format!(
-                "{} slices begin more than {PROVEN_DAYS} days back, where the service is known to answer with nothing and no error; what is empty there is marked as unproven instead of committed",
-                self.forgotten
+                "{} more than {PROVEN_DAYS} days ago, where the service may return nothing and no error; empty ones are marked as unproven instead of committed",
+                counted(self.forgotten, "slice begins", "slices begin")
             )
         });
         self.change().into_iter().chain(forgotten).collect()
@@ -175,7 +176,7 @@ mod tests {
             &[],
         );
         assert_eq!((plan.slices.len(), plan.forgotten), (4, 2));
-        assert!(plan.remarks()[0].starts_with("2 slices begin more than 29 days back"));
+        assert!(plan.remarks()[0].starts_with("2 slices begin more than 29 days ago"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
 
+use crate::units::{counted, number};
+
 /// The target of the lines in the log, which are shown at every level.
 pub const PROGRESS: &str = "mdca_lake::progress";
 
@@ -68,17 +70,18 @@ impl Progress {
     /// One more slice is done; the run has so many rows now.
     pub fn slice_done(&self, rows: u64) {
         self.bar.inc(1);
-        self.bar.set_message(format!("{rows} rows"));
+        self.bar.set_message(counted(rows, "row", "rows"));
     }
 
     /// Another minute has passed, in which so many requests were sent since the run began.
     pub fn minute(&self, requests: u64) {
         if let Some(say) = &self.line {
             say(&format!(
-                "{} of {} slices, {}, {requests} requests",
-                self.bar.position(),
-                self.bar.length().unwrap_or_default(),
-                self.bar.message()
+                "{} of {}, {}, {}",
+                number(self.bar.position()),
+                counted(self.bar.length().unwrap_or_default(), "slice", "slices"),
+                self.bar.message(),
+                counted(requests, "request", "requests")
             ));
         }
     }

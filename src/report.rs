@@ -13,10 +13,11 @@ use crate::oddities::{Oddities, PathCount};
 use crate::plain_text::{PlainText, json_line};
 use crate::process::ProcessId;
 use crate::scan::ScanCounts;
+use crate::units::{bytes, counted, number};
 use crate::window::{Slice, TimeWindow, format_time, parse_time};
 
-/// Paths shown to people, of each kind; the lake's record has all of them.
-const SHOWN_PATHS: usize = 10;
+/// Paths shown to people, of each kind, the commonest; the lake's record has all of them.
+const SHOWN_PATHS: usize = 5;
 
 /// Commits whose checksums are shown to people; the lake's record has all of them.
 const SHOWN_COMMITS: usize = 4;
@@ -357,6 +358,50 @@ impl RunReport {
                 window.from, window.until, self.clock
             )?;
         }
+        // A run that was refused before its first request has only its error to tell.
+        let has_asked = self.requests > 0;
+        if has_asked || self.failures.is_empty() {
+            self.write_slices(o)?;
+        }
+        if has_asked {
+            self.write_records(o)?;
+        }
+        write_paths(o, "unknown", &self.unknown_fields)?;
+        write_paths(o, "odd", &self.odd_values)?;
+        for CommitDigest { slice, sha256 } in self.commits.iter().take(SHOWN_COMMITS) {
+            writeln!(o, "commit      {slice} sha256 {sha256}")?;
+        }
+        if self.commits.len() > SHOWN_COMMITS {
+            let more = self.commits.len() - SHOWN_COMMITS;
+            writeln!(
+                o,
+                "            and {} more, in the report as JSON",
+                number(more as u64)
+            )?;
+        }
+        if self.not_cleared > 0 {
+            writeln!(
+                o,
+                "left        {} that no commit needs and that could not be removed",
+                counted(self.not_cleared, "object", "objects")
+            )?;
+        }
+        if let Some(watermark) = &self.watermark {
+            writeln!(o, "watermark   {watermark}")?;
+        }
+        if has_asked {
+            self.write_cost(o)?;
+        }
+        for note in &self.notes {
+            writeln!(o, "note        {note}")?;
+        }
+        for failure in self.failures.iter() {
+            write_failure(o, failure)?;
+        }
+        Ok(out)
+    }
+
+    fn write_slices(&self, o: &mut PlainText) -> std::fmt::Result {
         let SliceTally {
             planned,
             committed,
@@ -369,10 +414,13 @@ impl RunReport {
             failed,
             taken,
             left,
-        } = &self.slices;
+        } = self.slices;
         write!(
             o,
-            "slices      {planned} planned, {committed} committed, {skipped} already there"
+            "slices      {} planned, {} committed, {} already there",
+            number(planned),
+            number(committed),
+            number(skipped)
         )?;
         for (count, what) in [
             (adopted, "adopted"),
@@ -384,18 +432,22 @@ impl RunReport {
             (taken, "committed by another run meanwhile"),
             (left, "left to a run that is at work"),
         ] {
-            if *count > 0 {
-                write!(o, ", {count} {what}")?;
+            if count > 0 {
+                write!(o, ", {} {what}", number(count))?;
             }
         }
         writeln!(o)?;
         for slice in &self.plan {
             writeln!(o, "            {slice}")?;
         }
+        Ok(())
+    }
+
+    fn write_records(&self, o: &mut PlainText) -> std::fmt::Result {
         writeln!(
             o,
             "requests    {}{}",
-            self.requests,
+            number(self.requests),
             in_brackets("retries", &self.retries)
         )?;
         if !self.store_retries.is_empty() {
@@ -405,13 +457,13 @@ impl RunReport {
         let counts = &self.counts;
         writeln!(
             o,
-            "records     {} in {} pages: {} rows, {} rejects, {} repeats, {} of a neighbour",
-            counts.records,
-            counts.pages,
-            counts.rows,
-            counts.rejects.values().sum::<u64>(),
-            counts.repeats,
-            counts.outside_probe
+            "records     {} in {}: {}, {}, {}, {} belonging to a neighbouring slice",
+            number(counts.records),
+            counted(counts.pages, "page", "pages"),
+            counted(counts.rows, "row", "rows"),
+            counted(counts.rejects.values().sum(), "reject", "rejects"),
+            counted(counts.repeats, "repeat", "repeats"),
+            number(counts.outside_probe)
         )?;
         if !counts.rejects.is_empty() {
             writeln!(
@@ -422,44 +474,30 @@ impl RunReport {
         }
         writeln!(
             o,
-            "files       {} with {} bytes, from {} bytes of JSON",
-            self.files, self.bytes_out, self.bytes_in
-        )?;
-        write_paths(o, "unknown", &self.unknown_fields)?;
-        write_paths(o, "odd", &self.odd_values)?;
-        for CommitDigest { slice, sha256 } in self.commits.iter().take(SHOWN_COMMITS) {
-            writeln!(o, "commit      {slice} sha256 {sha256}")?;
-        }
-        if self.commits.len() > SHOWN_COMMITS {
-            let more = self.commits.len() - SHOWN_COMMITS;
-            writeln!(o, "            and {more} more, in the report as JSON")?;
-        }
-        if self.not_cleared > 0 {
-            writeln!(
-                o,
-                "left        {} objects that no commit needs and that could not be removed",
-                self.not_cleared
-            )?;
-        }
-        if let Some(watermark) = &self.watermark {
-            writeln!(o, "watermark   {watermark}")?;
-        }
+            "files       {} with {}, from {} of JSON",
+            number(self.files),
+            bytes(self.bytes_out),
+            bytes(self.bytes_in)
+        )
+    }
+
+    fn write_cost(&self, o: &mut PlainText) -> std::fmt::Result {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate for people, never negative"
+        )]
+        let rows_per_s = self.rows_per_s.round() as u64;
         write!(
             o,
-            "took        {:.1} s, {:.0} rows/s",
-            self.elapsed_s, self.rows_per_s
+            "took        {:.1} s, {} rows/s",
+            self.elapsed_s,
+            number(rows_per_s)
         )?;
         match self.peak_memory_bytes {
-            Some(bytes) => writeln!(o, ", {} MiB at most", bytes / (1024 * 1024))?,
-            None => writeln!(o)?,
+            Some(peak) => writeln!(o, ", peak memory {}", bytes(peak)),
+            None => writeln!(o),
         }
-        for note in &self.notes {
-            writeln!(o, "note        {note}")?;
-        }
-        for failure in self.failures.iter() {
-            write_failure(o, failure)?;
-        }
-        Ok(out)
     }
 }
 
@@ -467,12 +505,19 @@ fn write_paths(o: &mut PlainText, word: &str, paths: &[PathCount]) -> std::fmt::
     for path in paths.iter().take(SHOWN_PATHS) {
         writeln!(
             o,
-            "{word:<11} {} ({} times, first in {})",
-            path.path, path.count, path.first_slice
+            "{word:<11} {} ({}, first in {})",
+            path.path,
+            counted(path.count, "time", "times"),
+            path.first_slice
         )?;
     }
     if paths.len() > SHOWN_PATHS {
-        writeln!(o, "            and {} more", paths.len() - SHOWN_PATHS)?;
+        let more = (paths.len() - SHOWN_PATHS) as u64;
+        writeln!(
+            o,
+            "            and {}",
+            counted(more, "more path", "more paths")
+        )?;
     }
     Ok(())
 }
@@ -485,10 +530,10 @@ fn write_failure(out: &mut impl Write, failure: &Failure) -> std::fmt::Result {
         write!(
             out,
             "{} slices from {first} to {last}, the first: ",
-            failure.count
+            number(failure.count)
         )?;
     } else if failure.count > 1 {
-        write!(out, "{} times, the first: ", failure.count)?;
+        write!(out, "{} times, the first: ", number(failure.count))?;
     }
     writeln!(out, "{} ({})", failure.error, failure.kind)?;
     if let Some(advice) = failure.advice {
@@ -503,7 +548,7 @@ fn in_brackets(what: &str, counts: &BTreeMap<String, u64>) -> String {
     }
     let parts: Vec<String> = counts
         .iter()
-        .map(|(name, count)| format!("{name} {count}"))
+        .map(|(name, count)| format!("{name} {}", number(*count)))
         .collect();
     format!(" ({what}: {})", parts.join(", "))
 }

@@ -48,7 +48,7 @@ pub(crate) fn remarks(begun: &Begun) -> impl Iterator<Item = String> {
     let often = begun.iter().filter(|(_, times)| **times > 1);
     often.take(NAMED).map(|(slice, times)| {
         format!(
-            "slice {slice} was begun {times} times without finishing, because the run was killed each time; give it more memory (or a lower --memory-limit and --parallel 1) and more time"
+            "slice {slice} was started {times} times and not finished, because its run died; allow more memory (or a lower --memory-limit and --parallel 1) and more time"
         )
     })
 }

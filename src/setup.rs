@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::commit::{Identity, KnownSlices, LakeSource};
-use crate::error::JobError;
+use crate::error::{JobError, UsageError};
 use crate::plan::Plan;
 use crate::report::RunReport;
 use crate::scan::{ClockField, ScanOptions};
 use crate::schema;
 use crate::turns::IfRunning;
+use crate::units::counted;
 use crate::window::{SliceLength, TimeWindow, format_time};
 use crate::write::WriteOptions;
 
@@ -117,9 +118,9 @@ impl Setup {
                 identity
             }
             None if options.from_ms.is_some_and(|from_ms| from_ms > now_ms) => {
-                return Err(JobError::Usage(
-                    "a new lake cannot begin in the future; give an earlier --from".to_owned(),
-                ));
+                return Err(
+                    UsageError::new("cannot make the lake: --from is in the future").into(),
+                );
             }
             None => Identity::new(
                 LakeSource::Scan,
@@ -134,29 +135,34 @@ impl Setup {
             ),
         };
         let clock: ClockField = identity.clock.parse().map_err(|_| {
-            JobError::Usage(format!(
-                "the lake's clock '{}' is not known; use the newer program",
+            UsageError::new(format!(
+                "cannot scan into the lake: its clock '{}' is unknown to this version",
                 identity.clock
             ))
+            .advise("use the version that wrote it, or a newer one")
         })?;
-        let length = identity
-            .slice_length()
-            .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
+        let length = identity.slice_length().map_err(|error| {
+            UsageError::new(format!("cannot use the lake's slice length: {error}"))
+        })?;
         if clock == ClockField::Created && identity.filters.contains_key("created")
             || clock == ClockField::Date && identity.filters.contains_key("date")
         {
-            return Err(JobError::Usage(format!(
-                "--filters names the lake's clock '{clock}', which the window decides; take it out and use --from and --until"
-            )));
+            return Err(UsageError::new(format!(
+                "--filters sets '{clock}', the lake's clock, which the window decides"
+            ))
+            .advise("use --from and --until instead")
+            .into());
         }
         if let (None, Some(until_ms)) = (options.from_ms, options.until_ms)
             && until_ms <= identity.begin_ms
         {
-            return Err(JobError::Usage(format!(
-                "--until {} is not after the begin of the lake, {}; use --from as well",
+            return Err(UsageError::new(format!(
+                "--until {} is not after the begin of the lake, {}",
                 format_time(until_ms),
                 format_time(identity.begin_ms)
-            )));
+            ))
+            .advise("use --from as well")
+            .into());
         }
         let settle_ms = options
             .settle_ms
@@ -216,7 +222,12 @@ impl Setup {
             .count();
         (left > 0).then(|| {
             format!(
-                "{left} slices between the lake's begin {} and the window are not committed; a scan without --from takes them",
+                "{} between the lake's begin {} and the window: a scan without --from takes them",
+                counted(
+                    left as u64,
+                    "slice is not committed",
+                    "slices are not committed"
+                ),
                 format_time(self.identity.begin_ms)
             )
         })
@@ -229,12 +240,12 @@ impl Setup {
         if options.wish.change_host && self.former_host.is_none() {
             report
                 .notes
-                .push("the lake has this host already: leave --change-host out".to_owned());
+                .push("the lake has this host already; leave --change-host out".to_owned());
         }
         if self.clock == ClockField::Date {
             let settle = Duration::from_millis(self.settle_ms.unsigned_abs());
             report.notes.push(format!(
-                "by date, a slice settles for {} and misses whatever arrives later; by created it would not",
+                "by date, a slice settles for {} and misses records that arrive later; by created it does not",
                 humantime::format_duration(settle)
             ));
         }
@@ -242,7 +253,7 @@ impl Setup {
 }
 
 /// Refuses flags that ask for another lake than the one that is there.
-fn check_wish(wish: &LakeWish, identity: &Identity) -> Result<(), JobError> {
+fn check_wish(wish: &LakeWish, identity: &Identity) -> Result<(), UsageError> {
     let LakeWish {
         api_host,
         change_host,
@@ -251,28 +262,31 @@ fn check_wish(wish: &LakeWish, identity: &Identity) -> Result<(), JobError> {
         slice,
     } = wish;
     let other = |flag: &str, asked: String, is: String| {
-        Err(JobError::Usage(format!(
-            "the lake was made with {flag} {is}, and this run says {asked}; leave the flag out, or give another --lake"
-        )))
+        Err(UsageError::new(format!(
+            "cannot use {flag} {asked}: the lake was made with {is}"
+        ))
+        .advise("leave the flag out, or use another --lake"))
     };
     if identity.source != LakeSource::Scan {
-        return Err(JobError::Usage(format!(
-            "the lake was made by {}, so scan cannot add to it; give another --lake",
+        return Err(UsageError::new(format!(
+            "cannot scan into the lake: it was made by {}",
             identity.source
-        )));
+        ))
+        .advise("use another --lake"));
     }
     if identity.schema_version != schema::activity().version {
-        return Err(JobError::Usage(format!(
-            "the lake has schema version {}, and this program writes {}; use the matching program",
+        return Err(UsageError::new(format!(
+            "cannot scan into the lake: it has schema version {}, and this program writes {}",
             identity.schema_version,
             schema::activity().version
         )));
     }
     if *api_host != identity.api_host && !change_host {
-        return Err(JobError::Usage(format!(
-            "the lake's host is {}, and --api-url says {api_host}; correct it, or, where the tenant has moved there, say --change-host once",
+        return Err(UsageError::new(format!(
+            "cannot scan {api_host} into the lake: its host is {}",
             identity.api_host
-        )));
+        ))
+        .advise("correct --api-url; if the tenant has moved, add --change-host once"));
     }
     if let Some(clock) = clock.filter(|clock| clock.as_str() != identity.clock) {
         return other("--by", clock.to_string(), identity.clock.clone());

@@ -14,13 +14,14 @@ use serde_json::Value;
 use crate::commit::{
     self, Commit, CommitError, CommittedHole, Identity, KnownFailure, KnownSlices, Unproven,
 };
-use crate::error::{ErrorKind, JobError, chain};
+use crate::error::{ErrorKind, JobError, UsageError, chain};
 use crate::plain_text::{PlainText, json_line};
 use crate::plan::watermark;
 use crate::process::Machine;
 use crate::report::ReportWindow;
 use crate::runs::{self, EXPLAINING_RUNS, FailureView, READS, Reports, RunView};
 use crate::store::Store;
+use crate::units::{bytes, counted, number};
 use crate::window::{Slice, SliceLength, TimeWindow, format_time, parse_time};
 use crate::write::FileEntry;
 
@@ -161,7 +162,7 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     left_out.extend(identity.check_begin(now_ms).err().map(LeftOut::from));
     let length = identity
         .slice_length()
-        .map_err(|error| JobError::Usage(format!("the lake's slice length: {error}")))?;
+        .map_err(|error| UsageError::new(format!("cannot use the lake's slice length: {error}")))?;
     let known = KnownSlices::list(store).await?;
     let mut unproven = Unprovens::of_markers(store, &known.unproven).await?;
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
@@ -263,10 +264,9 @@ pub async fn committed_files(
 
 /// The error for a location where no lake is.
 pub fn no_lake(store: &Store) -> JobError {
-    JobError::Usage(format!(
-        "there is no lake at {}: a scan makes one; check --lake",
-        store.location()
-    ))
+    JobError::NoLake {
+        location: store.location().to_owned(),
+    }
 }
 
 /// What was asked for too late.
@@ -427,7 +427,7 @@ impl LakeStatus {
         let age = Duration::from_millis(u64::try_from(now_ms - newest_ms).unwrap_or(0));
         if let Some(max_age) = max_age.filter(|max_age| age > *max_age) {
             self.behind.push(format!(
-                "the newest committed slice ended {} ago, at {newest}, and --max-age is {}",
+                "the newest committed slice ended {} ago, at {newest}; --max-age is {}",
                 format_duration(Duration::from_secs(age.as_secs())),
                 format_duration(max_age)
             ));
@@ -436,7 +436,9 @@ impl LakeStatus {
         if let Some(max_gaps) = max_gaps.filter(|max_gaps| gaps > *max_gaps) {
             let slices: u64 = self.gaps.iter().map(|gap| gap.slices).sum();
             self.behind.push(format!(
-                "there are {gaps} gaps ({slices} slices), and --max-gaps is {max_gaps}"
+                "there are more gaps than --max-gaps {max_gaps}: {} ({})",
+                counted(gaps, "gap", "gaps"),
+                counted(slices, "slice", "slices")
             ));
         }
     }
@@ -470,8 +472,10 @@ impl LakeStatus {
         writeln!(o, "watermark   {}", self.watermark)?;
         writeln!(
             o,
-            "holds       {} rows, {} bytes, {} slices",
-            self.rows, self.bytes, self.slices
+            "holds       {}, {}, {}",
+            counted(self.rows, "row", "rows"),
+            bytes(self.bytes),
+            counted(self.slices, "slice", "slices")
         )?;
         for window in &self.coverage {
             writeln!(o, "covers      {} to {}", window.from, window.until)?;
@@ -482,16 +486,21 @@ impl LakeStatus {
             reason,
         } in &self.gaps
         {
-            writeln!(
-                o,
-                "gap         {} to {} ({slices} slices)",
-                window.from, window.until
-            )?;
+            match slices {
+                0 => writeln!(o, "hole        {} to {}", window.from, window.until)?,
+                _ => writeln!(
+                    o,
+                    "gap         {} to {} ({})",
+                    window.from,
+                    window.until,
+                    counted(*slices, "slice", "slices")
+                )?,
+            }
             match reason {
                 Some(KnownFailure { run, error, .. }) => writeln!(o, "            {run}: {error}")?,
                 None => writeln!(
                     o,
-                    "            no run that was looked at says why; scan --from {} --until {} fills it",
+                    "            no run says why; scan --from {} --until {} fills it",
                     window.from, window.until
                 )?,
             }
@@ -521,23 +530,29 @@ impl LakeStatus {
         {
             writeln!(
                 o,
-                "unproven    {} to {} ({slices} slices, {committed} of them with rows)",
-                window.from, window.until
+                "unproven    {} to {} ({}, {} of them with rows)",
+                window.from,
+                window.until,
+                counted(*slices, "slice", "slices"),
+                number(*committed)
             )?;
             if let Some(asked) = asked {
                 writeln!(
                     o,
-                    "            the service said nothing of the rest on {asked}; it may have forgotten"
+                    "            the service returned nothing for the rest on {asked}; it may no longer have it"
                 )?;
             }
             if let Some(KnownFailure { run, error, .. }) = reason {
                 writeln!(o, "            {run}: {error}")?;
             }
         }
-        for (day, DayStatus { rows, files, bytes }) in &self.days {
+        for (day, of_day) in &self.days {
             writeln!(
                 o,
-                "{day}  {rows:>9} rows  {files:>5} files  {bytes:>12} bytes"
+                "{day}  {:>14}  {:>11}  {:>9}",
+                counted(of_day.rows, "row ", "rows"),
+                counted(of_day.files, "file ", "files"),
+                bytes(of_day.bytes)
             )?;
         }
         for run in &self.runs {

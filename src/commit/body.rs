@@ -36,7 +36,7 @@ pub struct SliceCounts {
     pub repeats: u64,
     /// Records met again with other JSON; both are rows.
     pub changed_repeats: u64,
-    /// Records of the neighbour, met while an empty answer was probed.
+    /// Records of a neighbouring slice, returned by the probe of an empty range.
     pub outside_probe: u64,
     /// Rows whose `created` is missing or odd.
     pub odd_created: u64,

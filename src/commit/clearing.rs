@@ -69,7 +69,7 @@ impl Cleaner {
             warn!(
                 lake = %self.store.location(),
                 error = %crate::error::chain(error),
-                "what earlier attempts left cannot be cleared up; no committed slice needs it gone"
+                "cannot remove what earlier attempts left; no committed slice is affected"
             );
         }
     }

@@ -32,7 +32,7 @@ pub enum CommitError {
     },
     /// Files or rejects of a slice are there that neither a commit nor an attempt names.
     #[error(
-        "cannot scan slice {slice}: its commit is missing although {} there, which may be the only copy",
+        "cannot scan slice {slice}: its commit is missing, and {} there, perhaps the only copy",
         are_there(.paths)
     )]
     Orphaned {
@@ -43,7 +43,7 @@ pub enum CommitError {
     },
     /// The store says that the identity is there, and shows none.
     #[error(
-        "create {path}: the store says that it exists, {tries} times, and shows nothing there; run again"
+        "cannot create {path}: the store says that it exists, {tries} times, and does not show it"
     )]
     IdentityNotMade {
         /// Where it should lie.
@@ -53,7 +53,7 @@ pub enum CommitError {
     },
     /// Records that came in are in none of the places where they go.
     #[error(
-        "account for every record of slice {slice}: {records} came in, {accounted} went out; nothing of it is published"
+        "cannot commit slice {slice}: {records} records came in and {accounted} are accounted for, which is a bug; nothing of it is published"
     )]
     Conservation {
         /// The slice.
@@ -75,9 +75,7 @@ pub enum CommitError {
         bytes: u64,
     },
     /// The commit may or may not be there.
-    #[error(
-        "learn whether slice {slice} is committed after {tries} tries; run again, it will be found out"
-    )]
+    #[error("cannot confirm the commit of slice {slice} ({tries} tries); the next run checks it")]
     Unknown {
         /// The slice.
         slice: String,
@@ -89,7 +87,7 @@ pub enum CommitError {
     },
     /// The store overwrites objects that it was asked only to create.
     #[error(
-        "rely on {location}: it overwrites where it should only create, so two runs could undo each other; use another store, or --single-writer if only one run at a time ever writes"
+        "cannot use {location}: it does not support create-only writes, so two runs could overwrite each other's work"
     )]
     CreateNotHonoured {
         /// The lake.
@@ -114,7 +112,7 @@ impl CommitError {
         matches!(self, Self::Damaged { damage, .. } if damage.is_newer())
     }
 
-    /// One more sentence on what to do, where the message does not say it.
+    /// What to do about it, on a line of its own.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Damaged { damage, .. } => Some(damage.advice()),
@@ -127,7 +125,12 @@ impl CommitError {
             Self::Orphaned { .. } => {
                 Some("restore _mdca from a copy; without one, move these files away and run again")
             }
-            _ => None,
+            Self::IdentityNotMade { .. } | Self::Unknown { .. } => Some("run again"),
+            Self::CreateNotHonoured { .. } => {
+                Some("use another store, or --single-writer if only one run at a time ever writes")
+            }
+            Self::Store(error) => Some(error.advice()),
+            Self::Conservation { .. } => None,
         }
     }
 }

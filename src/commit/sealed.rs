@@ -19,18 +19,18 @@ const TAIL: &str = "\"}\n";
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
     /// It holds nothing.
-    #[error("it is empty, so it has no checksum: it was cut short, or half written")]
+    #[error("it is empty: it was cut short")]
     Empty,
     /// It does not end as this program ends its objects.
     #[error(
-        "it does not end with its checksum: it was cut short, half written, or is not this program's"
+        "it does not end with its checksum: it was cut short, or this program did not write it"
     )]
     Unsealed,
     /// The checksum does not fit the bytes before it.
-    #[error("its checksum does not fit what stands before it: it was changed")]
+    #[error("its checksum does not match its content: it was changed")]
     Checksum,
     /// A newer program wrote it. Nothing is wrong with it.
-    #[error("{} wrote it in version {found}, and this program knows version {known}", by(.tool_version.as_ref()))]
+    #[error("{} wrote it in version {found}, and this program reads version {known}", by(.tool_version.as_ref()))]
     Newer {
         /// The version that it says.
         found: u64,
@@ -40,20 +40,20 @@ pub enum Damage {
         tool_version: Option<String>,
     },
     /// It says something else than it should.
-    #[error("it does not say what it should")]
+    #[error("its content is not what belongs there")]
     Content(#[source] serde_json::Error),
-    /// It is no object that is read.
-    #[error("it is not what belongs there")]
+    /// It cannot be an object of the lake.
+    #[error("it cannot be read as an object of the lake")]
     Unfit(#[source] StoreError),
     /// It is missing, and what comes after it is there.
-    #[error("it is missing, and a later one is there")]
+    #[error("it is missing, and a later one exists")]
     Gap,
     /// It names another place or slice than the one where it lies.
     #[error("it belongs elsewhere: it names {0}")]
     Place(String),
     /// A lake's time begins later than now.
     #[error(
-        "the lake begins at {}, and by this machine\'s clock it is {} now",
+        "the lake begins at {}, and this machine's clock says {}",
         format_time(*.begin_ms),
         format_time(*.now_ms)
     )]

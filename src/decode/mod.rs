@@ -90,10 +90,10 @@ pub struct Piece {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The text is not a JSON array.
-    #[error("read the page's `data` as a JSON array")]
+    #[error("cannot read the page's `data` as a JSON array")]
     Syntax(#[source] Broken),
     /// The columns did not fit together.
-    #[error("put the page's columns together")]
+    #[error("cannot assemble the page's columns")]
     Batch(#[source] ArrowError),
 }
 

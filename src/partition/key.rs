@@ -21,7 +21,7 @@ pub struct PartitionKey {
 
 /// A path segment that names no partition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read '{0}' as a partition: it has the form event_date=2026-11-19")]
+#[error("'{0}' is not a partition, such as event_date=2026-11-19")]
 pub struct ParseKeyError(String);
 
 impl PartitionKey {

@@ -23,25 +23,25 @@ use crate::schema::TIMESTAMP;
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
     /// There is no column `timestamp` in microseconds.
-    #[error("split a batch: it has no column '{TIMESTAMP}' in microseconds")]
+    #[error("cannot split a batch: it has no column '{TIMESTAMP}' in microseconds")]
     Column,
 
     /// A row has no timestamp, so it belongs to no day.
-    #[error("split a batch: row {row} has no timestamp")]
+    #[error("cannot split a batch: row {row} has no timestamp")]
     Missing {
         /// Position of the row in the batch, from 0.
         row: u64,
     },
 
     /// The timestamp of a row lies outside of the years 0 to 9999.
-    #[error("split a batch: the year of row {row} has no four digits")]
+    #[error("cannot split a batch: the year of row {row} does not have four digits")]
     OutOfRange {
         /// Position of the row in the batch, from 0.
         row: u64,
     },
 
     /// Arrow could not copy the rows of a part.
-    #[error("split a batch: copy the rows of {key}")]
+    #[error("cannot split a batch: copying the rows of {key} failed")]
     Copy {
         /// The part.
         key: PartitionKey,

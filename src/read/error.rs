@@ -8,7 +8,7 @@ use super::restore::MAX_RECORD_BYTES;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It is missing, cut short, or no Parquet.
-    #[error("read {path}; `verify` says more about it")]
+    #[error("cannot read {path}")]
     File {
         /// The file, relative to the lake's root.
         path: String,
@@ -17,15 +17,13 @@ pub enum ReadError {
         source: ParquetError,
     },
     /// Its columns are not those of the schema.
-    #[error("read {path}: its columns are not those of the schema; use the program that wrote it")]
+    #[error("cannot read {path}: its columns are not those of the schema")]
     Columns {
         /// The file, relative to the lake's root.
         path: String,
     },
     /// A record is larger than any that this program could have written.
-    #[error(
-        "read {path}: a record of it has {bytes} bytes, and at most {MAX_RECORD_BYTES} are read"
-    )]
+    #[error("cannot read {path}: a record has {bytes} bytes, more than {MAX_RECORD_BYTES}")]
     Record {
         /// The file, relative to the lake's root.
         path: String,
@@ -33,7 +31,7 @@ pub enum ReadError {
         bytes: u64,
     },
     /// What was read could not be handed on.
-    #[error("write the records")]
+    #[error("cannot write the records")]
     Output(#[source] std::io::Error),
 }
 

@@ -132,7 +132,7 @@ async fn guarded<T>(
     });
     watched.await.unwrap_or_else(|_| {
         Err(ParquetError::General(
-            "the decoder stopped on it: no file of this program is like that".to_owned(),
+            "it makes the decoder fail, as no file of this program does".to_owned(),
         ))
     })
 }

@@ -162,7 +162,7 @@ fn check_schema(columns: &SchemaDescriptor) -> Option<String> {
     let in_file = columns.root_schema().get_fields().len();
     if in_file > known.fields().len() {
         return Some(format!(
-            "it has {in_file} columns, and this program knows {}: use the newer program",
+            "it has {in_file} columns, and this version knows {}",
             known.fields().len()
         ));
     }
@@ -180,7 +180,7 @@ fn check_schema(columns: &SchemaDescriptor) -> Option<String> {
         .find(|(found, known)| found != known);
     let (found, known) = differs?;
     Some(format!(
-        "its schema is not that of the activities: it has '{}' where '{}' belongs",
+        "its schema is not that of the activities: it has '{}' in place of '{}'",
         found.trim(),
         known.trim()
     ))

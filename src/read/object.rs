@@ -92,7 +92,7 @@ impl AsyncFileReader for ObjectReader {
                 .await
                 .map_err(failed)?;
             match pages::unpacked_bytes(chunks.iter().map(Bytes::as_ref)) {
-                None => Err(refused("its columns are no pages".to_owned())),
+                None => Err(refused("its columns are not pages".to_owned())),
                 Some(bytes) if bytes > MAX_ROW_GROUP_BYTES => Err(refused(format!(
                     "a row group takes {bytes} bytes when it is unpacked, and at most {MAX_ROW_GROUP_BYTES} are read"
                 ))),

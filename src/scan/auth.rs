@@ -47,7 +47,7 @@ pub enum TokenError {
     Empty,
     /// A header cannot carry it.
     #[error(
-        "the token holds characters that no header can carry (a line break, a control character)"
+        "the token has characters that a header cannot carry (a line break, a control character)"
     )]
     Unsendable,
 }
@@ -88,14 +88,14 @@ impl ApiToken {
         let text = match std::fs::read_to_string(file) {
             Ok(text) => SecretString::from(text),
             Err(error) => {
-                warn!(file = %file.display(), %error, "the token cannot be read again");
+                warn!(file = %file.display(), %error, "cannot read the token file again");
                 return None;
             }
         };
         match Sendable::try_new(&text) {
             Ok(token) => Some(token),
             Err(error) => {
-                warn!(file = %file.display(), %error, "the token cannot be read again");
+                warn!(file = %file.display(), %error, "cannot read the token file again");
                 None
             }
         }

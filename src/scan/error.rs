@@ -8,7 +8,7 @@ use crate::window::{Slice, format_time};
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
     /// The service does not know the credentials. Trying again cannot help.
-    #[error("sign in to {host} (HTTP 401: {detail})")]
+    #[error("cannot sign in to {host}: HTTP 401: {detail}")]
     Unauthorized {
         /// The service.
         host: String,
@@ -16,7 +16,7 @@ pub enum ScanError {
         detail: String,
     },
     /// The credentials lack a right.
-    #[error("read activities at {host} (HTTP 403: {detail})")]
+    #[error("cannot read activities from {host}: HTTP 403: {detail}")]
     Forbidden {
         /// The service.
         host: String,
@@ -24,7 +24,7 @@ pub enum ScanError {
         detail: String,
     },
     /// The service refused the request for good.
-    #[error("ask {host} for activities (HTTP {status}: {detail})")]
+    #[error("cannot get activities from {host}: HTTP {status}: {detail}")]
     Refused {
         /// The service.
         host: String,
@@ -34,9 +34,7 @@ pub enum ScanError {
         detail: String,
     },
     /// The service sent the request elsewhere; credentials do not follow.
-    #[error(
-        "ask {host} for activities: it redirects to {target}; give --api-url the address it should be"
-    )]
+    #[error("cannot get activities from {host}: it redirects to {target}")]
     Redirected {
         /// The service.
         host: String,
@@ -44,7 +42,7 @@ pub enum ScanError {
         target: String,
     },
     /// Every attempt that the policy allows failed.
-    #[error("get page {page} of slice {slice}: gave up after {attempts} attempts in {} s", .elapsed.as_secs())]
+    #[error("cannot get page {page} of slice {slice}: gave up after {attempts} attempts in {} s", .elapsed.as_secs())]
     Exhausted {
         /// The slice.
         slice: Slice,
@@ -59,9 +57,7 @@ pub enum ScanError {
         last: RequestError,
     },
     /// A page is larger than allowed.
-    #[error(
-        "take page {page} of slice {slice}: it is larger than {max_bytes} bytes; raise --max-page-bytes or lower --page-limit"
-    )]
+    #[error("cannot get page {page} of slice {slice}: it is larger than {max_bytes} bytes")]
     PageTooLarge {
         /// The slice.
         slice: Slice,
@@ -71,7 +67,7 @@ pub enum ScanError {
         max_bytes: u64,
     },
     /// Even a single millisecond cannot be paged.
-    #[error("page through slice {slice}: the service does not get past {}", format_time(*.at_ms))]
+    #[error("cannot page through slice {slice}: the service does not get past {}", format_time(*.at_ms))]
     Stuck {
         /// The slice.
         slice: Slice,
@@ -80,7 +76,7 @@ pub enum ScanError {
     },
     /// Most of what came was not asked for.
     #[error(
-        "scan slice {slice}: most records of a range are not of the slice, so the service ignores the filter on the clock"
+        "cannot scan slice {slice}: most records of a range lie outside it, so the service ignores the filter on the clock"
     )]
     FilterIgnored {
         /// The slice.
@@ -88,7 +84,7 @@ pub enum ScanError {
     },
     /// More ranges are answered badly than a few bad records explain.
     #[error(
-        "scan slice {slice}: {max_ranges} ranges of it and more are answered badly, though the service is well; the last one"
+        "cannot scan slice {slice}: {max_ranges} or more ranges of it fail while the control request succeeds; the last one"
     )]
     TooManyBadRanges {
         /// The slice.
@@ -100,7 +96,7 @@ pub enum ScanError {
         last: Box<ScanError>,
     },
     /// The slice does not end.
-    #[error("scan slice {slice}: it has more than {max_pages} pages")]
+    #[error("cannot scan slice {slice}: it has more than {max_pages} pages")]
     TooManyPages {
         /// The slice.
         slice: Slice,
@@ -109,7 +105,7 @@ pub enum ScanError {
     },
     /// The slice has more records than can be told apart.
     #[error(
-        "scan slice {slice}: it has more than {max_records} records, which is what --memory-limit leaves room to tell apart; raise it"
+        "cannot scan slice {slice}: it has more than {max_records} records, the most that --memory-limit leaves room for"
     )]
     TooManyRecords {
         /// The slice.
@@ -118,7 +114,7 @@ pub enum ScanError {
         max_records: u64,
     },
     /// Whoever answers is not trusted.
-    #[error("trust the certificate of {host}")]
+    #[error("cannot trust the certificate of {host}")]
     Certificate {
         /// The service.
         host: String,
@@ -127,7 +123,7 @@ pub enum ScanError {
         source: RequestError,
     },
     /// The system gives this process no further file handle.
-    #[error("connect to {host}")]
+    #[error("cannot connect to {host}")]
     NoFileHandle {
         /// The service.
         host: String,
@@ -136,7 +132,7 @@ pub enum ScanError {
         source: RequestError,
     },
     /// The HTTP client could not be set up.
-    #[error("set up the connection to the service")]
+    #[error("cannot set up the connection to the service")]
     Client(#[source] RequestError),
 }
 
@@ -167,8 +163,7 @@ impl ScanError {
         )
     }
 
-    /// One more sentence on what to do, where the message does not say it. A rerun is advised only
-    /// where it may help.
+    /// What to do about it, on a line of its own. A rerun is advised only where it may help.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Unauthorized { .. } | Self::Forbidden { .. } => {
@@ -178,26 +173,24 @@ impl ScanError {
                 Some("check --filters and --service: a rerun sends the same request")
             }
             Self::Refused { status: 404, .. } => {
-                Some("check --api-url: nothing at this address answers for activities")
+                Some("check --api-url: this address does not serve activities")
             }
-            Self::Refused { .. } => {
-                Some("ask who runs what stands before the service: a rerun sends the same request")
-            }
+            Self::Refused { .. } => Some(
+                "check the proxy or gateway before the service: a rerun sends the same request",
+            ),
             Self::Certificate { .. } => Some(
-                "have this machine trust who issued the certificate, or use a network whose proxy does not open TLS",
+                "install the certificate's issuer as trusted on this machine, or use a network whose proxy does not open TLS",
             ),
             Self::NoFileHandle { .. } => Some("raise the limit on open files (ulimit -n)"),
-            Self::FilterIgnored { .. } => {
-                Some("scan the slice again once the service answers what it is asked")
-            }
-            Self::Redirected { .. }
-            | Self::PageTooLarge { .. }
-            | Self::TooManyPages { .. }
-            | Self::TooManyRecords { .. } => None,
+            Self::FilterIgnored { .. } => Some("run again once the service honours its filters"),
+            Self::Redirected { .. } => Some("correct --api-url"),
+            Self::PageTooLarge { .. } => Some("raise --max-page-bytes or lower --page-limit"),
+            Self::TooManyPages { .. } => None,
+            Self::TooManyRecords { .. } => Some("raise --memory-limit"),
             Self::Exhausted { .. }
             | Self::Stuck { .. }
             | Self::TooManyBadRanges { .. }
-            | Self::Client(_) => Some("run again later; nothing is lost, a rerun resumes"),
+            | Self::Client(_) => Some("run again later: a rerun resumes, and nothing is lost"),
         }
     }
 
@@ -219,7 +212,7 @@ pub enum RequestError {
         detail: String,
     },
     /// The answer cannot be an answer.
-    #[error("the answer is malformed: {reason}")]
+    #[error("malformed answer: {reason}")]
     Malformed {
         /// Why.
         reason: String,

@@ -327,7 +327,7 @@ impl SliceScan {
         if is_probe {
             // It was answered with nothing; what fails is the millisecond before it, which is
             // somebody else's.
-            warn!(slice = %self.slice, from_ms = stretch.from_ms, error = %chain(&error), "an empty millisecond cannot be probed");
+            warn!(slice = %self.slice, from_ms = stretch.from_ms, error = %chain(&error), "cannot probe an empty millisecond");
             self.current = None;
             return Ok(None);
         }
@@ -352,7 +352,7 @@ impl SliceScan {
             return Err(error);
         }
         let reason = chain(&error);
-        warn!(slice = %self.slice, from_ms = range.from_ms, %reason, "a millisecond cannot be had");
+        warn!(slice = %self.slice, from_ms = range.from_ms, %reason, "the service does not return a millisecond");
         self.current = None;
         Ok(Hole {
             range,

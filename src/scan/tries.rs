@@ -183,7 +183,7 @@ impl Tries {
             }
             Err(Failure::InvalidUtf8(replaced)) => {
                 if self.met.insert(Once::InvalidUtf8) {
-                    return self.again(RequestError::malformed("its bytes are no UTF-8"), None);
+                    return self.again(RequestError::malformed("its bytes are not UTF-8"), None);
                 }
                 self.judge(replaced.map(|mut answer| {
                     answer.envelope.distrust_continuation();

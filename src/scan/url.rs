@@ -14,20 +14,22 @@ pub struct ApiUrl {
     base: Url,
 }
 
-/// Why a text is no address of the service.
+/// Why a text is not an address of the service.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ApiUrlError {
     /// It is not a URL.
-    #[error("'{0}' is no URL: give https://<tenant>.<region>.portal.cloudappsecurity.com")]
+    #[error("'{0}' is not a URL; use https://<tenant>.<region>.portal.cloudappsecurity.com")]
     Syntax(String),
     /// It has another scheme.
-    #[error("the scheme '{0}' is not known: give https://…")]
+    #[error("the scheme '{0}' is not supported; use https://…")]
     Scheme(String),
     /// Plain http to another machine would show the token to everyone on the way.
-    #[error("plain http would send the token readable to {0}: give https://…")]
+    #[error("plain http would send the token to {0} unencrypted; use https://…")]
     Insecure(String),
     /// It has parts that the API's address cannot have.
-    #[error("the API's address has no user, password, query or fragment: give https://<host> only")]
+    #[error(
+        "the API's address cannot have a user, password, query or fragment; use https://<host>"
+    )]
     Parts,
 }
 

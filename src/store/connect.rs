@@ -172,7 +172,7 @@ fn google(
         .build()
         .map_err(reason)?;
     tracing::info!(
-        "lakes in Google Cloud Storage are experimental: unfinished uploads are not swept; have the bucket's lifecycle remove them"
+        "lakes in Google Cloud Storage are experimental: unfinished uploads are not swept, so have a lifecycle rule of the bucket remove them"
     );
     Ok((Arc::new(google), None))
 }
@@ -208,7 +208,7 @@ fn check_plain_http(endpoint: Option<&str>, allowed: Option<&str>) -> Result<(),
 fn warn_of_invalid_certificates(allowed: Option<&str>, variables: &str) {
     if allowed.is_some_and(is_true) {
         tracing::warn!(
-            "{variables}_ALLOW_INVALID_CERTIFICATES is set: whoever stands between this machine and the store can read and change all that is sent, the credentials of the store included"
+            "{variables}_ALLOW_INVALID_CERTIFICATES is set: anyone between this machine and the store can read and change what is sent, credentials included"
         );
     }
 }

@@ -16,7 +16,7 @@ pub(super) const CREATE: &str = "create";
 
 /// An operation on the lake's store that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{action} {object}")]
+#[error("cannot {action} {object}")]
 pub struct StoreError {
     action: &'static str,
     object: String,
@@ -69,17 +69,17 @@ pub(super) struct BadLocation(pub(super) String);
 /// What lies where an object should be is none that a lake has.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {
-    #[error("it has {bytes} bytes, and what belongs there has {most_bytes} at most")]
+    #[error("it has {bytes} bytes, more than the {most_bytes} that such an object can have")]
     TooLarge { bytes: u64, most_bytes: u64 },
     #[error("it is {is}, not a file")]
     NotAFile { is: &'static str },
-    #[error("{path} is {is}, not a folder; inside a lake no link is followed")]
+    #[error("{path} is {is}, not a folder; links inside a lake are not followed")]
     NotAFolder { path: String, is: &'static str },
 }
 
 /// A disk that cannot do what two runs at once rest on.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing can be created only once on this disk: it refuses {refused}")]
+#[error("this disk does not support create-only writes: it refuses {refused}")]
 pub(super) struct CannotCreate {
     pub(super) refused: String,
 }
@@ -164,76 +164,70 @@ impl StoreError {
     pub fn advice(&self) -> &'static str {
         match (self.kind(), self.provider()) {
             (StoreErrorKind::Location, _) => {
-                "give --lake a folder, a path where one can be made, or the URL of a bucket"
+                "use a folder, a path where one can be made, or the URL of a bucket as --lake"
             }
             (StoreErrorKind::Bucket, Some(Provider::Azure)) => {
-                "make the container first, or correct --lake or AZURE_STORAGE_ACCOUNT_NAME"
+                "create the container first, or correct --lake or AZURE_STORAGE_ACCOUNT_NAME"
             }
             (StoreErrorKind::Bucket, Some(Provider::Google)) => {
-                "make the bucket first, or correct --lake"
+                "create the bucket first, or correct --lake"
             }
             (StoreErrorKind::Bucket, _) => {
-                "make the bucket first, or correct --lake, AWS_ENDPOINT or AWS_REGION"
+                "create the bucket first, or correct --lake, AWS_ENDPOINT or AWS_REGION"
             }
             (StoreErrorKind::Region, _) => "set AWS_REGION to the region of the bucket",
             (StoreErrorKind::Redirected, Some(Provider::Azure)) => {
-                "set AZURE_STORAGE_ENDPOINT to the address that answers itself; credentials follow no redirect"
+                "set AZURE_STORAGE_ENDPOINT to the final address; credentials do not follow redirects"
             }
             (StoreErrorKind::Redirected, Some(Provider::Google)) => {
-                "check what stands between this machine and the store; credentials follow no redirect"
+                "check the proxies between this machine and the store; credentials do not follow redirects"
             }
             (StoreErrorKind::Redirected, _) => {
-                "set AWS_ENDPOINT to the address that answers itself, and AWS_REGION to the region of the bucket; credentials follow no redirect"
+                "set AWS_ENDPOINT to the final address and AWS_REGION to the region of the bucket; credentials do not follow redirects"
             }
             (StoreErrorKind::PlainHttp, Some(Provider::Azure)) => {
-                "give an https endpoint, or set AZURE_ALLOW_HTTP=true if nobody else can listen on the way there"
+                "use an https endpoint, or set AZURE_ALLOW_HTTP=true on a network that you trust"
             }
             (StoreErrorKind::PlainHttp, _) => {
-                "give an https endpoint, or set AWS_ALLOW_HTTP=true if nobody else can listen on the way there"
+                "use an https endpoint, or set AWS_ALLOW_HTTP=true on a network that you trust"
             }
-            (StoreErrorKind::Settings, Some(Provider::Azure)) => {
-                "correct the variable AZURE_… that it is about"
-            }
-            (StoreErrorKind::Settings, Some(Provider::Google)) => {
-                "correct the variable GOOGLE_… that it is about"
-            }
-            (StoreErrorKind::Settings, _) => "correct the variable AWS_… that it is about",
+            (StoreErrorKind::Settings, Some(Provider::Azure)) => "correct that AZURE_… variable",
+            (StoreErrorKind::Settings, Some(Provider::Google)) => "correct that GOOGLE_… variable",
+            (StoreErrorKind::Settings, _) => "correct that AWS_… variable",
             (StoreErrorKind::Immutable, _) => {
-                "keep policies, holds and leases that forbid changes off the lake's prefix: a lake needs to remove its own attempts, and to write a run's report again"
+                "remove policies, holds and leases that forbid changes below the lake's prefix: a lake removes its own attempts and rewrites a run's report"
             }
             (StoreErrorKind::Credentials, Some(Provider::Azure)) => {
-                "set AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or with AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, to what is valid now"
+                "set AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or with AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, to valid credentials"
             }
             (StoreErrorKind::Credentials, Some(Provider::Google)) => {
-                "set GOOGLE_SERVICE_ACCOUNT to the file of a service account's key that is valid now"
+                "set GOOGLE_SERVICE_ACCOUNT to the file of a valid service account key"
             }
             (StoreErrorKind::Credentials, _) => {
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN where they are temporary) to what is valid now"
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary keys) to valid credentials"
             }
             (StoreErrorKind::Clock, _) => "set this machine's clock and run again",
-            (StoreErrorKind::Full, _) => "free some space and run again; committed slices stay",
+            (StoreErrorKind::Full, _) => "free some space and run again; committed slices are kept",
             (StoreErrorKind::Denied, Some(Provider::Azure)) => {
-                "check AZURE_STORAGE_ACCOUNT_KEY (or what else signs in) and the account's firewall, and let these credentials list, read, write and delete in the container (reading commands only need to list and read)"
+                "check the credentials and the account's firewall, and allow listing, reading, writing and deleting in the container (commands that only read need listing and reading)"
             }
             (StoreErrorKind::Denied, Some(_)) => {
-                "let these credentials list, read, write and delete below the lake's prefix (reading commands only need to list and read) and run again"
+                "allow these credentials to list, read, write and delete below the lake's prefix (commands that only read need listing and reading), and run again"
             }
             (StoreErrorKind::Denied, None) => {
-                "let this user write to the lake (or mount it writable) and run again"
+                "allow this user to write to the lake (or mount it writable), and run again"
             }
             (StoreErrorKind::Unfit, _) => {
-                "move it away; if it stands where one of the lake's own objects was, restore that from a copy"
+                "move it away; if one of the lake's own objects was there, restore that from a copy"
             }
             (StoreErrorKind::CreateOnly, _) => {
-                "the store cannot create an object only where none is, so two runs could undo each other: use another store, or --single-writer if only one run at a time ever writes"
+                "use another store, or --single-writer if only one run at a time ever writes"
             }
             (StoreErrorKind::Silent, _) => {
-                "check the network and the store's endpoint (AWS_ENDPOINT, AZURE_STORAGE_ENDPOINT) and run again; committed slices stay"
+                "check the network and the store's endpoint (AWS_ENDPOINT, AZURE_STORAGE_ENDPOINT), and run again; committed slices are kept"
             }
-            (StoreErrorKind::Missing, _) => "check the lake's location; committed slices stay",
-            (StoreErrorKind::Other, _) => {
-                "see what the store says; where it does not say why, look into its logs; committed slices stay"
-            }
+            (StoreErrorKind::Missing, _) => "check the lake's location; committed slices are kept",
+            (StoreErrorKind::Other, _) => "check the store's logs; committed slices are kept",
         }
     }
 }

@@ -63,10 +63,7 @@ impl Location {
             return Err(bad(text, "the location is empty"));
         }
         if text == "~" || text.starts_with("~/") {
-            return Err(bad(
-                text,
-                "no shell has replaced the '~', so it would be a folder of that name; write the whole path, or $HOME",
-            ));
+            return Err(bad(text, "the shell did not expand '~'"));
         }
         match text.split_once("://") {
             None => Ok(Self::Disk(PathBuf::from(text))),
@@ -81,7 +78,7 @@ impl Location {
             Some((scheme, _)) => Err(bad(
                 &format!("{scheme}://…"),
                 &format!(
-                    "the scheme '{scheme}' is not known; give a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder"
+                    "the scheme '{scheme}' is not supported; use a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder"
                 ),
             )),
         }
@@ -104,7 +101,7 @@ fn remote(text: &str, provider: Provider) -> Result<RemoteLocation, StoreError> 
     if url.password().is_some() || !url.username().is_empty() && !takes_account {
         return Err(bad(
             &hidden,
-            "it carries a user or a secret; credentials come from the environment only",
+            "it has a user or a secret in it; credentials come from the environment only",
         ));
     }
     if url.query().is_some() || url.fragment().is_some() {
@@ -118,7 +115,7 @@ fn remote(text: &str, provider: Provider) -> Result<RemoteLocation, StoreError> 
         _ => {
             return Err(bad(
                 &hidden,
-                &format!("it names no bucket; give {scheme}://bucket/folder"),
+                &format!("it names no bucket; use {scheme}://bucket/folder"),
             ));
         }
     };

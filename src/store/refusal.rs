@@ -31,7 +31,7 @@ pub(super) struct Refusal {
 
 /// The store has not answered for so long that the run gives up.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the store has given no good answer for {} s; the last: {last}", .silent.as_secs())]
+#[error("the store has not answered properly for {} s; the last answer: {last}", .silent.as_secs())]
 pub(super) struct GaveUp {
     pub(super) silent: Duration,
     /// The last failure, without a URL.
@@ -40,9 +40,7 @@ pub(super) struct GaveUp {
 
 /// Neither the environment nor the machine has credentials.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error(
-    "the environment holds no credentials for {provider}, and no metadata service of a cloud hands any out here"
-)]
+#[error("no credentials for {provider} in the environment or from instance metadata")]
 pub(super) struct NoCredentials {
     pub(super) provider: Provider,
 }

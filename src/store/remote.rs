@@ -68,7 +68,7 @@ impl RemoteUploads {
             warn!(
                 lake = %self.location,
                 %error,
-                "cannot sweep unfinished uploads; have a lifecycle rule of the bucket abort those older than a few days"
+                "cannot sweep unfinished uploads, so have a lifecycle rule of the bucket abort those older than a few days"
             );
         }
     }

@@ -145,7 +145,7 @@ impl Transport {
             .health
             .failed(answered, began, Instant::now(), what.clone())
         {
-            warn!(%what, "the store does not answer as it should");
+            warn!(%what, "the store answers badly");
         }
     }
 

@@ -33,13 +33,13 @@ pub enum UnfinishedError {
     /// The store's own error.
     #[error(transparent)]
     Objects(#[from] object_store::Error),
-    /// An answer that is no success.
+    /// An answer that is not a success.
     #[error("HTTP {0}")]
     Status(u16),
     /// No answer.
     #[error("{0}")]
     Request(String),
-    /// An answer that is no listing.
+    /// An answer that is not a listing.
     #[error("the listing is not what S3 answers")]
     Listing(#[from] quick_xml::DeError),
 }
@@ -112,7 +112,7 @@ impl S3Unfinished {
         parts.method = Method::GET;
         parts.uri = url
             .parse()
-            .map_err(|_| failed(&"the signed URL is no URL"))?;
+            .map_err(|_| failed(&"the signed URL is not a URL"))?;
         let response = self
             .client
             .execute(HttpRequest::from_parts(parts, body))

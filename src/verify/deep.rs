@@ -45,7 +45,7 @@ pub(super) async fn check_rows(
         for (what, found, said) in [
             ("rows", rows.rows, commit.counts.rows),
             (
-                "records met again with other JSON",
+                "records repeated with other JSON",
                 rows.changed_repeats(),
                 commit.counts.changed_repeats,
             ),
@@ -124,7 +124,7 @@ async fn check_rejects(
     }
     let mut flaws = Vec::new();
     if unreadable > 0 {
-        flaws.push(format!("{unreadable} of its {lines} lines are no rejects"));
+        flaws.push(format!("{unreadable} of its {lines} lines are not rejects"));
     }
     if lines != entry.lines {
         flaws.push(format!(
@@ -133,7 +133,7 @@ async fn check_rejects(
         ));
     }
     if unreadable == 0 && reasons != *counted {
-        flaws.push("its reasons are not those that its commit counts".to_owned());
+        flaws.push("its reasons differ from those that its commit counts".to_owned());
     }
     Ok(flaws)
 }

@@ -27,6 +27,7 @@ use crate::partition::PartitionKey;
 use crate::plain_text::{PlainText, json_line};
 use crate::status::no_lake;
 use crate::store::{Store, StoreErrorKind, Stranger};
+use crate::units::{bytes, counted};
 use crate::write::{self, FileName};
 use slice::{Lake, SliceCheck};
 
@@ -197,7 +198,7 @@ impl Verification {
                 Ok(Lake::default())
             }
             Err(CommitError::IdentityMissing { path, found }) => {
-                self.find(&path, FindingKind::Missing, format!("{found} is there"));
+                self.find(&path, FindingKind::Missing, format!("{found} exists"));
                 Ok(Lake::default())
             }
             Err(error) => Err(error.into()),
@@ -220,7 +221,7 @@ impl Verification {
                 _ => self.find(
                     &path,
                     FindingKind::Foreign,
-                    "it is not named like a file of the lake",
+                    "its name is not that of a file of the lake",
                 ),
             }
         }
@@ -250,7 +251,7 @@ impl Verification {
                 None => self.find(
                     &path,
                     FindingKind::Foreign,
-                    "it is not named like an object of the lake",
+                    "its name is not that of an object of the lake",
                 ),
             }
         }
@@ -585,40 +586,36 @@ impl Verification {
         writeln!(o, "lake        {}", self.lake)?;
         writeln!(
             o,
-            "holds       {} commits, {} files, {} bytes, {} rows{}",
-            self.commits,
-            self.files,
-            self.bytes,
-            self.rows,
-            if self.deep {
-                "; every row was looked at"
-            } else {
-                ""
-            }
+            "holds       {}, {}, {}, {}{}",
+            counted(self.commits, "commit", "commits"),
+            counted(self.files, "file", "files"),
+            bytes(self.bytes),
+            counted(self.rows, "row", "rows"),
+            if self.deep { "; checked every row" } else { "" }
         )?;
         if self.attempts > 0 {
             writeln!(
                 o,
-                "waiting     {} attempts, for the next scan to finish them",
-                self.attempts
+                "waiting     {} for the next scan to finish",
+                counted(self.attempts, "attempt", "attempts")
             )?;
         }
         for slice in &self.unfinished {
             writeln!(
                 o,
-                "unfinished  work at {slice}, which is committed: once the commit is an hour old the next scan of it or verify --sweep removes it"
+                "unfinished  leftovers of slice {slice}, which is committed: the next scan of it or verify --sweep removes them once the commit is an hour old"
             )?;
         }
         for path in &self.dead_puts {
             writeln!(
                 o,
-                "unfinished  {path}, which nobody writes any more: verify --sweep removes it"
+                "unfinished  {path}: its writer has died; verify --sweep removes it"
             )?;
         }
         for path in &self.ignored {
             writeln!(
                 o,
-                "ignored     {path}: dropped there by a system; no command reads it"
+                "ignored     {path}: a file of the operating system; no command reads it"
             )?;
         }
         for what in &self.swept {
@@ -627,8 +624,8 @@ impl Verification {
         if self.not_cleared > 0 {
             writeln!(
                 o,
-                "left        {} objects that could not be removed",
-                self.not_cleared
+                "left        {} that could not be removed",
+                counted(self.not_cleared, "object", "objects")
             )?;
         }
         for Finding {
@@ -642,8 +639,8 @@ impl Verification {
             writeln!(o, "            {remedy}")?;
         }
         match self.findings.len() {
-            0 => writeln!(o, "all of it is as it was committed")?,
-            n => writeln!(o, "{n} findings")?,
+            0 => writeln!(o, "everything matches its commits")?,
+            n => writeln!(o, "{}", counted(n as u64, "finding", "findings"))?,
         }
         Ok(out)
     }

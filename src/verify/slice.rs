@@ -27,20 +27,20 @@ impl Lake {
         let clock = identity.clock.parse().ok();
         if clock.is_none() {
             flaws.push(format!(
-                "its clock '{}' is not known: use the newer program",
+                "its clock '{}' is unknown to this version",
                 identity.clock
             ));
         }
         let length = identity.slice_length().ok();
         if length.is_none() {
             flaws.push(format!(
-                "{} minutes are no length of a slice",
+                "{} minutes is not a valid length of a slice",
                 identity.slice_minutes
             ));
         }
         if identity.schema_version != schema::activity().version {
             flaws.push(format!(
-                "it has schema version {}, and this program knows {}: use the matching program",
+                "it has schema version {}, and this program reads {}",
                 identity.schema_version,
                 schema::activity().version
             ));
@@ -68,17 +68,18 @@ impl Lake {
         match (self.source?, time) {
             (LakeSource::Convert, None) => None,
             (LakeSource::Convert, Some(_)) => {
-                Some("it is a piece of time, and the lake was made by convert".to_owned())
+                Some("it names a slice of time, and the lake was made by convert".to_owned())
             }
             (LakeSource::Scan, None) => {
-                Some("it is no piece of time, and the lake was made by scan".to_owned())
+                Some("it does not name a slice of time, and the lake was made by scan".to_owned())
             }
             (LakeSource::Scan, Some(time)) => {
                 let length = self.length?;
                 let fits = length.floor(time.from_ms()) == time.from_ms()
                     && time.until_ms() - time.from_ms() == length.as_ms();
-                (!fits)
-                    .then(|| format!("it is no slice of this lake, whose slices are {length} long"))
+                (!fits).then(|| {
+                    format!("it is not a slice of this lake, whose slices are {length} long")
+                })
             }
         }
     }
@@ -173,7 +174,7 @@ fn flaws_of_commit(lake: &Lake, commit: &Commit) -> Vec<String> {
     let mut flaws: Vec<String> = lake.refuses(slice).into_iter().collect();
     if *schema_version != schema::activity().version {
         flaws.push(format!(
-            "it has schema version {schema_version}, and this program knows {}: use the matching program",
+            "it has schema version {schema_version}, and this program reads {}",
             schema::activity().version
         ));
     }

@@ -49,19 +49,19 @@ impl fmt::Display for TimeWindow {
     }
 }
 
-/// Why a text is no time.
+/// Why a text is not a time.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TimeError {
     /// It has none of the three forms.
     #[error(
-        "'{text}' is no time: give RFC 3339 (2026-11-19T10:00:00Z), a date (2026-11-19) or a duration back from now (24h, 7d)"
+        "'{text}' is not a valid time; use RFC 3339 (2026-11-19T10:00:00Z), a date (2026-11-19) or a duration back from now (24h, 7d)"
     )]
     Syntax {
         /// What was given.
         text: String,
     },
     /// It lies outside the years that the archive can hold.
-    #[error("'{text}' lies outside the years 1970 to 9999")]
+    #[error("'{text}' is outside the years 1970 to 9999")]
     Range {
         /// What was given.
         text: String,

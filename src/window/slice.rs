@@ -68,9 +68,9 @@ impl fmt::Display for Slice {
     }
 }
 
-/// A text that is no slice's name.
+/// A text that does not name a slice.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{0}' is no slice: the form is 20261119T1000Z-20261119T1100Z")]
+#[error("'{0}' is not a slice, such as 20261119T1000Z-20261119T1100Z")]
 pub struct SliceNameError(String);
 
 impl FromStr for Slice {
@@ -101,7 +101,7 @@ pub struct SliceLength {
 
 /// Why a duration cannot be a slice's length.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a slice is a whole number of minutes, from 1m to 366d; {} is not", humantime::format_duration(*.0))]
+#[error("{} is not a valid length; use whole minutes, from 1m to 366d", humantime::format_duration(*.0))]
 pub struct SliceLengthError(Duration);
 
 impl SliceLength {

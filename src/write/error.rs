@@ -12,7 +12,7 @@ pub(super) type Cause = Box<dyn Error + Send + Sync + 'static>;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The store did not take the bytes of a file. The operator looks at the store.
-    #[error("write {path}")]
+    #[error("cannot write {path}")]
     Store {
         /// The file, relative to the lake's root.
         path: String,
@@ -23,7 +23,9 @@ pub enum WriteError {
 
     /// Rows were lost or doubled between the stage's entrance and the files' footers. A bug; nothing
     /// of the attempt may be published.
-    #[error("write {place}: {handed_rows} rows came in and the footer counts {counted_rows}")]
+    #[error(
+        "cannot write {place}: {handed_rows} rows came in and the footer counts {counted_rows}"
+    )]
     Conservation {
         /// The file, relative to the lake's root, or the slice as a whole.
         place: String,
@@ -34,21 +36,21 @@ pub enum WriteError {
     },
 
     /// A row of the part has a timestamp outside of the part's day. A bug of the caller.
-    #[error("write {path}: a row lies outside of its day")]
+    #[error("cannot write {path}: a row lies outside its day")]
     Misplaced {
         /// The file, relative to the lake's root.
         path: String,
     },
 
     /// A batch has other columns than the schema says. A bug of the caller.
-    #[error("write rows of {key}: the batch has other columns than the schema")]
+    #[error("cannot write rows of {key}: the batch has other columns than the schema")]
     Columns {
         /// The part.
         key: PartitionKey,
     },
 
     /// The schema cannot be laid out as Parquet, or lacks a column that files are made by.
-    #[error("lay out the schema as Parquet")]
+    #[error("cannot lay out the schema as Parquet")]
     Layout {
         /// What is wrong with it.
         #[source]
@@ -56,7 +58,7 @@ pub enum WriteError {
     },
 
     /// Rows could not be arranged or encoded.
-    #[error("encode rows of {place}")]
+    #[error("cannot encode rows of {place}")]
     Encode {
         /// The file, relative to the lake's root, or the part.
         place: String,
@@ -66,7 +68,7 @@ pub enum WriteError {
     },
 
     /// The writer was used after an error, or after a call that was cancelled half-way.
-    #[error("write slice {slice}: an earlier call did not finish")]
+    #[error("cannot write slice {slice}: an earlier call did not finish")]
     Unfinished {
         /// The slice.
         slice: String,

@@ -22,7 +22,7 @@ pub struct CompressionLevel(u8);
 
 /// A text that names no compression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read '{0}' as a compression: give zstd:1 to zstd:22")]
+#[error("'{0}' is not a compression; use zstd:1 to zstd:22")]
 pub struct ParseCompressionError(String);
 
 impl CompressionLevel {

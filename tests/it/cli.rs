@@ -83,7 +83,7 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
             &["--from", "yesterday"],
             good,
             2,
-            "'yesterday' is no time",
+            "'yesterday' is not a valid time",
         ),
         (
             &lake,
@@ -97,14 +97,14 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
             &["--from", "2199-01-01"],
             good,
             2,
-            "--from lies in the future",
+            "--from is in the future",
         ),
         (
             &lake,
             &["--filters", "[1]"],
             good,
             2,
-            "--filters is no JSON object",
+            "--filters is not a JSON object",
         ),
         (&lake, &["--filters", "{"], good, 2, "--filters is not JSON"),
         (&lake, &["--filters", &at_missing], good, 2, "missing"),
@@ -113,14 +113,14 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
             &["--filters", r#"{"created":{"gte":1}}"#],
             good,
             2,
-            "names the lake's clock 'created'",
+            "sets 'created', the lake's clock",
         ),
         (
             &lake,
             &["--by", "date", "--filters", r#"{"date":{"gte":1}}"#],
             good,
             2,
-            "names the lake's clock 'date'",
+            "sets 'date', the lake's clock",
         ),
         (
             &lake,
@@ -141,18 +141,24 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
             &["--filters", r#"{"service":{"eq":[1]}}"#, "--service", "2"],
             good,
             2,
-            "both name 'service'",
+            "both set 'service'",
         ),
-        (&lake, &[], None, 2, "no API token: set MDCA_API_TOKEN"),
-        (&lake, &[], Some("a\nb"), 2, "no header can carry"),
-        (&lake, &[], Some(""), 2, "no API token: set MDCA_API_TOKEN"),
+        (&lake, &[], None, 2, "set MDCA_API_TOKEN or --token-file"),
+        (&lake, &[], Some("a\nb"), 2, "a header cannot carry"),
+        (
+            &lake,
+            &[],
+            Some(""),
+            2,
+            "set MDCA_API_TOKEN or --token-file",
+        ),
         (&lake, &["--token-file", &missing], None, 2, "--token-file"),
         (
             &lake,
             &["--api-url", "contoso.example"],
             good,
             2,
-            "is no URL",
+            "is not a URL",
         ),
         (
             &lake,
@@ -168,18 +174,18 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
             2,
             "scheme 'ftp'",
         ),
-        (
-            &lake,
-            &["--slice", "90s"],
-            good,
-            2,
-            "whole number of minutes",
-        ),
+        (&lake, &["--slice", "90s"], good, 2, "use whole minutes"),
         (&lake, &["--memory-limit", "1MiB"], good, 2, "too little"),
         (&lake, &["--compression", "lz4"], good, 2, "lz4"),
         (&lake, &["--no-such-flag"], good, 2, "--no-such-flag"),
         (&file, &[], good, 6, "it is a file"),
-        ("nfs://host/x", &[], good, 6, "scheme 'nfs' is not known"),
+        (
+            "nfs://host/x",
+            &[],
+            good,
+            6,
+            "scheme 'nfs' is not supported",
+        ),
     ];
     for (lake, flags, token, exit_code, message) in cases {
         let output = user.scan(lake, flags, token);
@@ -204,12 +210,15 @@ async fn a_lake_of_another_identity_is_refused_before_the_first_request() {
     assert_eq!(made.status.code(), Some(0), "{}", text(&made));
     let sent = user.sim.requests().len();
     let other: [(&[&str], &str); 4] = [
-        (&["--by", "date"], "made with --by created"),
-        (&["--slice", "2h"], "made with --slice 60m"),
-        (&["--service", "1"], "made with --filters {}"),
+        (
+            &["--by", "date"],
+            "cannot use --by date: the lake was made with created",
+        ),
+        (&["--slice", "2h"], "made with 60m"),
+        (&["--service", "1"], "made with {}"),
         (
             &["--api-url", "http://127.0.0.1:1"],
-            "say --change-host once",
+            "add --change-host once",
         ),
     ];
     for (flags, message) in other {
@@ -400,7 +409,7 @@ fn the_demo_obeys_its_own_flags_only() {
     assert_eq!(std::fs::read_dir(&production).unwrap().count(), 0);
     let bucket = demo(&["--lake", "s3://bucket/lake"]);
     assert_eq!(bucket.status.code(), Some(2), "{}", text(&bucket));
-    assert!(text(&bucket).contains("give a path"), "{}", text(&bucket));
+    assert!(text(&bucket).contains("use a path"), "{}", text(&bucket));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -427,7 +436,7 @@ async fn a_window_says_how_many_slices_it_leaves_before_it() {
     let later = user.scan(&user.lake(), &[hour, until].concat(), Some("sim-token"));
     assert_eq!(later.status.code(), Some(0), "{}", text(&later));
     assert!(
-        text(&later).contains("4 slices between the lake's begin 2026-09-30T20:00:00Z and the window are not committed"),
+        text(&later).contains("4 slices are not committed between the lake's begin 2026-09-30T20:00:00Z and the window"),
         "{}",
         text(&later)
     );
@@ -582,7 +591,7 @@ fn a_full_stdout_is_no_fault_of_the_arguments() {
     let output = command.arg("schema").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(
-        text(&output).contains("make room where stdout goes"),
+        text(&output).contains("free space where stdout goes"),
         "{}",
         text(&output)
     );
@@ -642,7 +651,7 @@ fn a_tilde_that_no_shell_replaced_is_refused() {
     let output = run(&["status", "--lake", "~/x"], None);
     assert_eq!(output.status.code(), Some(6), "{}", text(&output));
     assert!(
-        text(&output).contains("no shell has replaced the '~'"),
+        text(&output).contains("the shell did not expand '~'"),
         "{}",
         text(&output)
     );

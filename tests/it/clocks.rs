@@ -114,7 +114,7 @@ fn a_clock_that_is_a_little_ahead_is_no_failure() {
     let ended = service.place.run(&mut service.scan(&lake, 4));
     assert_eq!(ended.code(), Some(0), "{ended}");
     assert_eq!((lake.commits(), ended.slices("failed")), (1, 0), "{ended}");
-    assert!(ended.text().contains("left to the next run"), "{ended}");
+    assert!(ended.text().contains("the next run takes it"), "{ended}");
     service.set("2026-10-01T16:15:00Z");
     let ended = service.place.run(&mut service.scan(&lake, 0));
     assert_eq!(ended.code(), Some(0), "{ended}");

@@ -444,7 +444,7 @@ async fn only_a_deep_look_finds_what_fits_its_checksum() {
             "column_other_type",
             "its schema is not that of the activities",
         ),
-        ("column_unknown", "use the newer program"),
+        ("column_unknown", "and this version knows"),
         (
             "footer",
             "its footer says 20200101T0000Z-20200101T0100Z as mdca.slice",
@@ -452,9 +452,9 @@ async fn only_a_deep_look_finds_what_fits_its_checksum() {
         ("unsealed_order", "does not declare that it is sorted"),
         ("no_parquet", "cannot be decoded"),
         ("commit_times", "and its commit says"),
-        ("changed_repeats", "records met again with other JSON"),
+        ("changed_repeats", "records repeated with other JSON"),
         ("odd_created", "rows without a usable created"),
-        ("reject_reasons", "its reasons are not those"),
+        ("reject_reasons", "its reasons differ"),
     ];
     for (harm, message) in harms {
         let lake = folder.path().join(harm);
@@ -652,7 +652,7 @@ async fn a_damaged_object_of_the_lake_stops_a_scan_and_is_left_alone() {
     let newer = good.replace("\"version\":1", "\"version\":2");
     let cases = [
         ("_mdca/lake.json", "{}", "does not end with its checksum"),
-        ("_mdca/lake.json", newer.as_str(), "checksum does not fit"),
+        ("_mdca/lake.json", newer.as_str(), "checksum does not match"),
         ("_mdca/lake.json", "", "it is empty"),
     ];
     for (path, text, message) in cases {

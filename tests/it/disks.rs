@@ -159,7 +159,7 @@ fn a_disk_that_can_create_nothing_only_once_is_refused_with_the_reason() {
     expect_storage(&lake, &ended, "nothing is created only once");
     let said = ended.text();
     for words in [
-        "can be created only once on this disk",
+        "this disk does not support create-only writes",
         "hard links (",
         "a rename that replaces nothing (",
         "--single-writer",
@@ -420,7 +420,9 @@ fn a_lake_of_somebody_else_is_left_alone() {
     let ended = place.run(&mut stranger.does(&lake.scan()));
     expect_storage(&lake, &ended, "a stranger scans");
     assert!(
-        ended.text().contains("let this user write to the lake"),
+        ended
+            .text()
+            .contains("allow this user to write to the lake"),
         "{ended}"
     );
     // Nobody may look.
@@ -447,7 +449,9 @@ fn a_lake_of_somebody_else_is_left_alone() {
     let ended = place.run(&mut stranger.does(&none.scan()));
     assert_eq!(ended.code(), Some(6), "{ended}");
     assert!(
-        ended.text().contains("let this user write to the lake"),
+        ended
+            .text()
+            .contains("allow this user to write to the lake"),
         "{ended}"
     );
     assert_same(&lake.exported_ids(), &place.expected_ids());

@@ -44,7 +44,7 @@ fn what_the_service_refuses_makes_no_lake() {
             vec!["--filters".into(), r#"{"nonsense":{"eq":[1]}}"#.into()],
             "sim-token",
             2,
-            "check --filters, --service and --api-url; nothing was made",
+            "check --filters, --service and --api-url; nothing was created",
             2,
         ),
         (
@@ -240,7 +240,7 @@ async fn who_loses_the_race_for_a_new_lake_takes_it_or_says_no() {
         } else {
             assert_eq!(requests, 1);
             assert!(
-                report.to_text().contains("made with --slice 30m"),
+                report.to_text().contains("made with 30m"),
                 "{}",
                 report.to_text()
             );

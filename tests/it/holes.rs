@@ -202,7 +202,10 @@ async fn a_service_that_is_down_stops_the_run_at_the_third_slice() {
         );
         assert!(report.requests <= 3 * per_slice + 2, "{}", report.requests);
         let text = report.to_text();
-        assert!(text.contains("answers no plain request either"), "{text}");
+        assert!(
+            text.contains("does not answer the control request either"),
+            "{text}"
+        );
         // Well within a quarter of an hour.
         assert!(report.elapsed_s < 900.0, "{}", report.elapsed_s);
         story.expect_clean().await;

@@ -67,7 +67,7 @@ fn a_lake_follows_its_tenant_to_another_host_when_it_is_told() {
     let refused = new.run(&mut moved.scan());
     assert_eq!(refused.code(), Some(2), "{refused}");
     assert!(
-        refused.text().contains("say --change-host once"),
+        refused.text().contains("add --change-host once"),
         "{refused}"
     );
     assert_eq!((changes(&lake), new.sim.requests().len()), (0, 0));
@@ -119,7 +119,7 @@ fn a_host_of_another_tenant_is_refused() {
     assert!(
         refused
             .text()
-            .contains("give another --lake for this tenant"),
+            .contains("use another --lake for this tenant"),
         "{refused}"
     );
     assert_eq!(files_below(lake.path()), before);

@@ -317,7 +317,7 @@ fn credentials_of_a_store_follow_no_redirect() {
             true,
             [
                 "it redirects to 127.0.0.1",
-                "credentials follow no redirect",
+                "credentials do not follow redirects",
             ],
         ),
     ] {
@@ -340,13 +340,13 @@ fn what_a_store_refuses_has_the_remedy_that_applies() {
         (
             409,
             "<Error><Code>BlobImmutableDueToPolicy</Code><Message>policy</Message></Error>",
-            "keep policies, holds and leases",
+            "remove policies, holds and leases",
             "run again",
         ),
         (
             400,
             "<Error><Code>InvalidArgument</Code></Error>",
-            "see what the store says",
+            "check the store's logs",
             "run again",
         ),
     ];

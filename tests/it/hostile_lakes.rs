@@ -93,19 +93,19 @@ const ROWS: &[Row] = &[
         "an identity of 40 GiB",
         |v| sparse(&v.at("_mdca/lake.json"), 40 * GIB),
         [6, 6, 5, 5, 6],
-        "it has 42949672960 bytes, and what belongs there has 1048576 at most",
+        "it has 42949672960 bytes, more than the 1048576 that such an object can have",
     ),
     (
         "a commit of 3 GiB",
         |v| sparse(&v.first("_mdca/commits"), 3 * GIB),
         [0, 6, 5, 5, 6],
-        "it has 3221225472 bytes, and what belongs there has 67108864 at most",
+        "it has 3221225472 bytes, more than the 67108864 that such an object can have",
     ),
     (
         "a report of 3 GiB",
         |v| sparse(&v.first("_mdca/runs"), 3 * GIB),
         [0, 0, 5, 5, 0],
-        "it has 3221225472 bytes, and what belongs there has 16777216 at most",
+        "it has 3221225472 bytes, more than the 16777216 that such an object can have",
     ),
     (
         "a file of 40 GiB",
@@ -266,7 +266,7 @@ const ROWS: &[Row] = &[
             }
         },
         [0, 0, 5, 5, 0],
-        "_mdca/runs/notes.txt: it is not named like an object of the lake",
+        "_mdca/runs/notes.txt: its name is not that of an object of the lake",
     ),
     (
         "names that no object has",
@@ -279,7 +279,7 @@ const ROWS: &[Row] = &[
             }
         },
         [0, 0, 5, 5, 0],
-        "its name is none that an object can have",
+        "an object cannot have its name",
     ),
     (
         "folders within folders",
@@ -289,7 +289,7 @@ const ROWS: &[Row] = &[
             fs::create_dir_all(&folder).unwrap();
         },
         [0, 0, 5, 5, 0],
-        "it is a folder deeper than any of a lake",
+        "it is a folder deeper than any in a lake",
     ),
 ];
 

@@ -39,3 +39,4 @@ mod support;
 mod tenants; // what nobody knows for sure of the service, both ways
 mod turns; // runs that leave each other their work
 mod unproven; // time that was asked for when the service may have forgotten it
+mod words; // the turns of phrase of help, errors and documents

@@ -553,9 +553,9 @@ fn what_a_store_refuses_is_said_with_the_remedy() {
         let scheme = if azure { "az" } else { "s3" };
         missing.env("MDCA_LAKE", format!("{scheme}://no-such-place/lake"));
         let thing = if azure {
-            "make the container first"
+            "create the container first"
         } else {
-            "make the bucket first"
+            "create the bucket first"
         };
         expect_refused(&tale, missing, &["no-such-place", thing]);
 

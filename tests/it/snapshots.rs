@@ -8,6 +8,7 @@ use std::process::Command;
 use mdca_lake::process::Machine;
 use mdca_lake::status;
 use mdca_lake::store::Store;
+use mdca_lake::units::bytes;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_sim::{At, Fault, What};
 use serde_json::Value;
@@ -87,8 +88,9 @@ async fn report_of_a_run() {
     let (story, report) = tiny().await;
     let memory = report.peak_memory_bytes.unwrap_or_default();
     let mut machine = vec![
-        (format!("{} MiB", memory / (1024 * 1024)), "<memory> MiB"),
+        (format!("memory {}", bytes(memory)), "memory <memory>"),
         (memory.to_string(), "\"<memory>\""),
+        (format!("with {}", bytes(report.bytes_out)), "with <bytes>"),
         (report.bytes_out.to_string(), "\"<bytes>\""),
     ];
     for commit in &report.commits {
@@ -113,14 +115,10 @@ async fn status_of_a_lake() {
             .unwrap()
             .retain(|key, _| ["run", "status", "failures"].contains(&key.as_str()));
     }
-    let mut machine = vec![(report.bytes_out.to_string(), "\"<bytes>\"")];
-    for day in status.days.values() {
-        machine.push((format!("{:>12} bytes", day.bytes), "<bytes> bytes"));
-        machine.push((
-            format!("\"bytes\": {}", day.bytes),
-            "\"bytes\": \"<bytes>\"",
-        ));
-    }
+    let machine = vec![
+        (report.bytes_out.to_string(), "\"<bytes>\""),
+        (bytes(report.bytes_out), "<bytes>"),
+    ];
     insta::assert_snapshot!(
         "status",
         told(&story, &status.to_text(), &status.to_json(), &machine)
@@ -145,7 +143,10 @@ async fn verification_of_a_lake() {
         .await
         .unwrap();
     let text = format!("{}\n{}", whole.to_text(), harmed.to_text());
-    let machine = [(whole.bytes.to_string(), "\"<bytes>\"")];
+    let machine = [
+        (whole.bytes.to_string(), "\"<bytes>\""),
+        (bytes(whole.bytes), "<bytes>"),
+    ];
     insta::assert_snapshot!(
         "verification",
         told(&story, &text, &harmed.to_json(), &machine)

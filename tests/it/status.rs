@@ -295,7 +295,7 @@ async fn a_slice_that_runs_die_over_is_named_with_the_remedy() {
         .await
         .unwrap();
     assert_eq!(status.begun_in_vain, [(first.to_owned(), 3)].into());
-    let said = format!("slice {first} was begun 3 times without finishing");
+    let said = format!("slice {first} was started 3 times and not finished");
     assert!(status.to_text().contains(&said), "{}", status.to_text());
     assert!(status.to_text().contains("--memory-limit"));
     assert!(status.runs.iter().all(|run| run["status"] == "died"));
@@ -325,13 +325,13 @@ fn a_lake_that_is_behind_is_exit_code_5() {
             &["--max-gaps", "0"],
             &[],
             5,
-            vec!["there are 1 gaps (1 slices), and --max-gaps is 0"],
+            vec!["more gaps than --max-gaps 0: 1 gap (1 slice)"],
         ),
         (
             &["--max-age", "2h"],
             &[],
             5,
-            vec!["at 2026-01-01T05:00:00Z, and --max-age is 2h"],
+            vec!["at 2026-01-01T05:00:00Z; --max-age is 2h"],
         ),
         (
             &[],

@@ -283,7 +283,7 @@ async fn an_object_is_read_only_if_it_is_as_small_as_asked() {
         assert_eq!(error.kind(), StoreErrorKind::Unfit);
         let said = chain(&error);
         assert!(
-            said.contains("has 1000 bytes") && said.contains("999 at most"),
+            said.contains("has 1000 bytes") && said.contains("more than the 999"),
             "{said}"
         );
         assert!(said.contains("_mdca/lake.json"), "{said}");

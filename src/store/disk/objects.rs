@@ -212,11 +212,11 @@ pub(super) fn strangers(tree: &Tree) -> io::Result<Vec<Stranger>> {
     look_below(tree, "", |path, entry| {
         let file_type = entry.file_type();
         let is = if !entry.is_name {
-            "its name is none that an object can have".to_owned()
+            "an object cannot have its name".to_owned()
         } else if ![FileType::RegularFile, FileType::Directory].contains(&file_type) {
             format!("it is {}, not a file", kind_of(file_type))
         } else if file_type == FileType::Directory && path.split('/').count() > DEPTH {
-            "it is a folder deeper than any of a lake".to_owned()
+            "it is a folder deeper than any in a lake".to_owned()
         } else {
             return;
         };

@@ -281,7 +281,7 @@ impl Tree {
             && cannot(error)
         {
             if !self.said.swap(true, Ordering::Relaxed) {
-                warn!(lake = %self.root.display(), %error, "this disk cannot sync a folder: what a run has committed may be lost in a power cut, and is scanned again then");
+                warn!(lake = %self.root.display(), %error, "this disk cannot sync a folder: a power cut may lose the last commits, whose slices are then scanned again");
             }
             return Ok(());
         }
