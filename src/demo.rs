@@ -11,6 +11,7 @@ use crate::cli::{self, Cli, Command};
 use crate::config::{Environment, ScanConfig};
 use crate::error::{JobError, UsageError};
 use crate::plain_text::one_line;
+use crate::units::counted;
 use crate::window::format_time;
 
 /// The simulated tenant's days.
@@ -104,8 +105,7 @@ impl DemoTenant {
         let environment = Environment {
             token: Some(TOKEN.into()),
         };
-        ScanConfig::resolve(*args, environment, self.now_ms)
-            .map_err(|error| usage(error.to_string()))
+        ScanConfig::resolve(*args, environment, self.now_ms).map_err(JobError::from)
     }
 }
 
@@ -118,7 +118,9 @@ pub fn epilogue(lake: &str) -> Result<String, JobError> {
         writeln!(out, "├── {folder}/").map_err(failed)?;
         for (name, entries) in children(&Path::new(lake).join(folder)) {
             let name = one_line(&name);
-            let inside = entries.map_or(String::new(), |n| format!("/   {n} entries"));
+            let inside = entries.map_or(String::new(), |n| {
+                format!("/   {}", counted(n as u64, "entry", "entries"))
+            });
             writeln!(out, "│   ├── {name}{inside}").map_err(failed)?;
         }
     }

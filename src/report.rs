@@ -345,23 +345,10 @@ impl RunReport {
     fn text(&self) -> Result<PlainText, std::fmt::Error> {
         let mut out = PlainText::new();
         let o = &mut out;
-        writeln!(
-            o,
-            "run {} {} (exit code {})",
-            self.run, self.status, self.exit_code
-        )?;
-        writeln!(o, "lake        {}", self.lake)?;
-        if let Some(window) = &self.window {
-            writeln!(
-                o,
-                "window      {} to {} by {}",
-                window.from, window.until, self.clock
-            )?;
-        }
-        // A run that was refused before its first request has only its error to tell.
         let has_asked = self.requests > 0;
-        if has_asked || self.failures.is_empty() {
-            self.write_slices(o)?;
+        // What was refused before there was a plan has only its error to tell.
+        if has_asked || self.window.is_some() || self.failures.is_empty() {
+            self.write_plan(o)?;
         }
         if has_asked {
             self.write_records(o)?;
@@ -399,6 +386,20 @@ impl RunReport {
             write_failure(o, failure)?;
         }
         Ok(out)
+    }
+
+    fn write_plan(&self, o: &mut PlainText) -> std::fmt::Result {
+        let Self { run, status, .. } = self;
+        writeln!(o, "run {run} {status} (exit code {})", self.exit_code)?;
+        writeln!(o, "lake        {}", self.lake)?;
+        if let Some(window) = &self.window {
+            writeln!(
+                o,
+                "window      {} to {} by {}",
+                window.from, window.until, self.clock
+            )?;
+        }
+        self.write_slices(o)
     }
 
     fn write_slices(&self, o: &mut PlainText) -> std::fmt::Result {

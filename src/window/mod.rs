@@ -54,7 +54,7 @@ impl fmt::Display for TimeWindow {
 pub enum TimeError {
     /// It has none of the three forms.
     #[error(
-        "'{text}' is not a valid time; use RFC 3339 (2026-11-19T10:00:00Z), a date (2026-11-19) or a duration back from now (24h, 7d)"
+        "'{text}' is not a valid time; use RFC 3339 (2026-11-19T10:00:00Z), a date (2026-11-19) or a duration before now (24h, 7d)"
     )]
     Syntax {
         /// What was given.

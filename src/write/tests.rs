@@ -861,6 +861,55 @@ fn writing_can_run_in_a_task_of_its_own() {
     is_send(&writer(&lake).abort());
 }
 
+/// Writes pages of rows with these times, and reads all of them back.
+fn expect_all_back(
+    pages: Vec<Vec<i64>>,
+    buffer_bytes: usize,
+    max_file_bytes: u64,
+) -> Result<(), TestCaseError> {
+    let mut number = 0;
+    let pages: Vec<Vec<Row>> = pages
+        .into_iter()
+        .map(|times| {
+            let row = |time| {
+                number += 1;
+                (number, time)
+            };
+            times.into_iter().map(row).collect()
+        })
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let lake = TempDir::new().unwrap();
+    let options = WriteOptions {
+        max_file_bytes,
+        buffer_bytes,
+        ..options()
+    };
+    let entries = runtime.block_on(async {
+        let mut writer = writer_with(&lake, options);
+        for rows in &pages {
+            write_split(&mut writer, rows).await;
+        }
+        publish(writer.finish().await.unwrap()).await
+    });
+    for entry in &entries {
+        prop_assert!(entry.rows > 0);
+        for group in row_groups(&lake, entry) {
+            prop_assert!(rows_of(&group).is_sorted_by_key(|row| row.1));
+        }
+    }
+    let all: Vec<Row> = pages.concat();
+    prop_assert_eq!(sorted(read_back(&lake, &entries)), sorted(by_day(&all)));
+    Ok(())
+}
+
+#[test]
+fn a_page_without_rows_makes_no_file() {
+    expect_all_back(vec![vec![]], 0, 1).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
@@ -869,34 +918,6 @@ proptest! {
         buffer_bytes in prop_oneof![Just(0_usize), Just(200_000), Just(64 * 1024 * 1024)],
         max_file_bytes in prop_oneof![Just(1_u64), Just(30_000), Just(u64::MAX)],
     ) {
-        let mut number = 0;
-        let pages: Vec<Vec<Row>> = pages
-            .into_iter()
-            .map(|times| {
-                let row = |time| {
-                    number += 1;
-                    (number, time)
-                };
-                times.into_iter().map(row).collect()
-            })
-            .collect();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let lake = TempDir::new().unwrap();
-        let options = WriteOptions { max_file_bytes, buffer_bytes, ..options() };
-        let entries = runtime.block_on(async {
-            let mut writer = writer_with(&lake, options);
-            for rows in &pages {
-                write_split(&mut writer, rows).await;
-            }
-            publish(writer.finish().await.unwrap()).await
-        });
-        for entry in &entries {
-            prop_assert!(entry.rows > 0);
-            for group in row_groups(&lake, entry) {
-                prop_assert!(rows_of(&group).is_sorted_by_key(|row| row.1));
-            }
-        }
-        let all: Vec<Row> = pages.concat();
-        prop_assert_eq!(sorted(read_back(&lake, &entries)), sorted(by_day(&all)));
+        expect_all_back(pages, buffer_bytes, max_file_bytes)?;
     }
 }

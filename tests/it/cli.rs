@@ -225,6 +225,10 @@ async fn a_lake_of_another_identity_is_refused_before_the_first_request() {
         let output = user.scan(&user.lake(), flags, Some("sim-token"));
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         assert!(text(&output).contains(message), "{}", text(&output));
+        // The error and its advice, and no page of zeros.
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.starts_with("FAILED      cannot "), "{said}");
+        assert_eq!(said.lines().count(), 2, "{said}");
     }
     let same = user.scan(
         &user.lake(),
