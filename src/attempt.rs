@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tracing::info;
 
-use crate::clocks::BothClocks;
+use crate::clock::BothClocks;
 use crate::commit::{
     self, Cleaner, Commit, CommittedHole, Outcome, Prepared, Rescue, SliceCounts, Unproven, paths,
 };
@@ -114,7 +114,7 @@ impl SliceTask {
     ) -> Result<SliceDone, JobError> {
         match Commit::load(&self.world.store, &slice.to_string()).await {
             Ok(Some(commit)) if commit.attempt != attempt => {
-                let reason = crate::error::chain(&error);
+                let reason = crate::plain_text::chain(&error);
                 info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
                 Ok(SliceDone {
                     end: SliceEnd::Settled(Outcome::Lost),

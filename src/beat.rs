@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::commit::paths;
-use crate::error::{JobError, chain};
+use crate::error::JobError;
+use crate::plain_text::chain;
 use crate::report::{Cost, RunReport, Running};
 use crate::store::StoreError;
 use crate::window::Slice;

@@ -65,3 +65,32 @@ impl Clock for SystemClock {
         tokio::time::sleep(duration).await;
     }
 }
+
+/// The time on both clocks at once, in milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BothClocks {
+    /// This machine's.
+    pub local_ms: i64,
+    /// The `Date` of an answer that came just now.
+    pub service_ms: i64,
+}
+
+impl BothClocks {
+    /// How far apart they are, as a sentence's part.
+    pub fn difference(self) -> String {
+        let ahead_ms = self.local_ms.saturating_sub(self.service_ms);
+        // Whole minutes: a `Date` says seconds, and answers take a while.
+        let minutes = (ahead_ms.unsigned_abs().saturating_add(30_000)) / 60_000;
+        let by = Duration::from_secs(minutes * 60);
+        format!(
+            "this machine's clock is {} {}",
+            humantime::format_duration(by),
+            if ahead_ms < 0 { "behind" } else { "ahead" }
+        )
+    }
+
+    /// Whether they are further apart than so many milliseconds.
+    pub(crate) fn differ_by_more_than(self, most_ms: i64) -> bool {
+        self.local_ms.abs_diff(self.service_ms) > most_ms.unsigned_abs()
+    }
+}

@@ -1,7 +1,6 @@
 //! Whether this machine's clock and the service's agree. Neither is trusted alone.
 
-use std::time::Duration;
-
+use crate::clock::BothClocks;
 use crate::error::JobError;
 use crate::report::RunReport;
 use crate::window::{Slice, format_time};
@@ -12,33 +11,7 @@ const AGREE_MS: i64 = 5 * 60_000;
 /// A lake's begin is not set while the clocks differ by more than this.
 const MOST_MS: i64 = 60 * 60_000;
 
-/// The time on both clocks at once, in milliseconds since the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BothClocks {
-    /// This machine's.
-    pub local_ms: i64,
-    /// The `Date` of an answer that came just now.
-    pub service_ms: i64,
-}
-
 impl BothClocks {
-    /// How far apart they are, as a sentence's part.
-    pub fn difference(self) -> String {
-        let ahead_ms = self.local_ms.saturating_sub(self.service_ms);
-        // Whole minutes: a `Date` says seconds, and answers take a while.
-        let minutes = (ahead_ms.unsigned_abs().saturating_add(30_000)) / 60_000;
-        let by = Duration::from_secs(minutes * 60);
-        format!(
-            "this machine's clock is {} {}",
-            humantime::format_duration(by),
-            if ahead_ms < 0 { "behind" } else { "ahead" }
-        )
-    }
-
-    fn differ_by_more_than(self, most_ms: i64) -> bool {
-        self.local_ms.abs_diff(self.service_ms) > most_ms.unsigned_abs()
-    }
-
     /// What is to be said of the clocks of a run that makes a lake; nothing where they agree.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Kinds of failure, by what the operator does next, and their exit codes.
 
-use crate::clocks::BothClocks;
+use crate::clock::BothClocks;
 use crate::commit::CommitError;
 use crate::decode::DecodeError;
 use crate::partition::PartitionError;
@@ -360,20 +360,4 @@ impl JobError {
             _ => None,
         }
     }
-}
-
-/// An error with its causes, outermost first, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // A transparent variant says the same as its source.
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -5,7 +5,8 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
-use crate::error::{ErrorKind, JobError, chain};
+use crate::error::{ErrorKind, JobError};
+use crate::plain_text::chain;
 use crate::window::Slice;
 
 /// Causes that are told apart; what comes beyond them is one more line for each kind.

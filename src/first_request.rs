@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::clock::Clock;
-use crate::clocks::BothClocks;
+use crate::clock::{BothClocks, Clock};
 use crate::error::JobError;
 use crate::plan::Plan;
 use crate::scan::{ActivityClient, Asked, ScanCounters, ScanError};

@@ -18,8 +18,7 @@ use tracing::{Instrument, debug, error, error_span, info};
 
 use crate::attempt::{SliceEnd, SliceTask};
 use crate::beat::Beat;
-use crate::clock::Clock;
-use crate::clocks::BothClocks;
+use crate::clock::{BothClocks, Clock};
 use crate::commit::{self, Cleaner, Commit, Identity, KnownSlices, Made, Outcome, paths};
 use crate::error::{ErrorKind, JobError};
 use crate::host_change;
@@ -123,7 +122,7 @@ pub async fn run(options: &JobOptions, mut world: World, first: Option<FirstAnsw
     let span = error_span!("run", id = run);
     let work = Box::pin(run_slices(options, &world, &beat, &mut report, first).instrument(span));
     if let Err(error) = beat.beside(work).await {
-        error!(error = %crate::error::chain(&error), "the run stops");
+        error!(error = %crate::plain_text::chain(&error), "the run stops");
         report.failed(None, &error);
     }
     report.notes.extend(beat.refused());
@@ -372,7 +371,7 @@ async fn scan_all(
             && let Err(error) = task.check_service().await
         {
             stop = true;
-            error!(error = %crate::error::chain(&error), "the run stops");
+            error!(error = %crate::plain_text::chain(&error), "the run stops");
             report.failed(None, &error);
         }
         match result {
@@ -398,7 +397,7 @@ async fn scan_all(
                 }
                 for flaw in &done.flaws {
                     if report.failed(None, flaw) {
-                        error!(%slice, error = %crate::error::chain(flaw), "the slice is committed with a flaw");
+                        error!(%slice, error = %crate::plain_text::chain(flaw), "the slice is committed with a flaw");
                     }
                 }
             }
@@ -414,9 +413,9 @@ async fn scan_all(
                     continue;
                 }
                 if report.failed(Some(&slice), &error) {
-                    error!(%slice, error = %crate::error::chain(&error), "slice failed");
+                    error!(%slice, error = %crate::plain_text::chain(&error), "slice failed");
                 } else {
-                    debug!(%slice, error = %crate::error::chain(&error), "slice failed, like others before");
+                    debug!(%slice, error = %crate::plain_text::chain(&error), "slice failed, like others before");
                 }
             }
         }

@@ -19,10 +19,10 @@ use mdca_lake::commit::CommitError;
 use mdca_lake::config::{self, Environment, ScanConfig};
 #[cfg(feature = "demo")]
 use mdca_lake::demo;
-use mdca_lake::error::{ErrorKind, JobError, UsageError, chain};
+use mdca_lake::error::{ErrorKind, JobError, UsageError};
 use mdca_lake::fingerprint;
 use mdca_lake::job::{self, Asking, Ids, World};
-use mdca_lake::plain_text::{PlainText, json_text, one_line};
+use mdca_lake::plain_text::{PlainText, chain, json_text, one_line};
 use mdca_lake::process::Machine;
 use mdca_lake::progress::{PROGRESS, Progress};
 use mdca_lake::read::{self, ExportFile};

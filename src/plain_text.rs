@@ -5,9 +5,26 @@
 //! from [`json_line`], and whatever goes to stderr passes [`one_line`].
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::{self, Write};
 
 use serde::Serialize;
+
+/// An error with its causes, outermost first, in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // A transparent variant says the same as its source.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
 
 /// Whether a character steers what shows it: control characters, marks that turn the direction of
 /// writing (Unicode's UAX 9, section 2), and the separators of lines and paragraphs.

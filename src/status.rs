@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::commit::{
     self, Commit, CommitError, CommittedHole, Identity, KnownFailure, KnownSlices, Unproven,
 };
-use crate::error::{ErrorKind, JobError, UsageError, chain};
-use crate::plain_text::{PlainText, json_line};
+use crate::error::{ErrorKind, JobError, UsageError};
+use crate::plain_text::{PlainText, chain, json_line};
 use crate::plan::watermark;
 use crate::process::Machine;
 use crate::report::ReportWindow;

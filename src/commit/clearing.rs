@@ -68,7 +68,7 @@ impl Cleaner {
         if let Some(error) = error.filter(|_| before == 0) {
             warn!(
                 lake = %self.store.location(),
-                error = %crate::error::chain(error),
+                error = %crate::plain_text::chain(error),
                 "cannot remove what earlier attempts left; no committed slice is affected"
             );
         }

@@ -10,7 +10,7 @@ use super::error::ScanError;
 use super::page::{Page, PageSeen};
 use super::range::{Ahead, Next, Part, RangeScan};
 use super::request::ScanOptions;
-use crate::error::chain;
+use crate::plain_text::chain;
 use crate::window::{Slice, TimeWindow};
 
 /// So many ranges that are answered badly are more than a few bad records.

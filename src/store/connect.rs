@@ -21,7 +21,7 @@ use super::remote::RemoteUploads;
 use super::transport::{Bounds, Connector, retry};
 use super::unfinished::{S3Unfinished, Unfinished};
 use super::{Store, StoreError};
-use crate::error::chain;
+use crate::plain_text::chain;
 use crate::redact::redact;
 
 /// Where settings come from.

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::io;
 
 use super::disk::DISK;
-use super::location::Provider;
+use super::location::{BadLocation, ParseLocationError, Provider};
 use super::refusal::{GaveUp, NoCredentials, Refusal};
-use crate::error::chain;
+use crate::plain_text::chain;
 use crate::redact::redact;
 
 type Cause = Box<dyn Error + Send + Sync + 'static>;
@@ -61,11 +61,6 @@ pub enum StoreErrorKind {
     Other,
 }
 
-/// A location that cannot be a lake's.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct BadLocation(pub(super) String);
-
 /// What lies where an object should be is none that a lake has.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {
@@ -99,6 +94,12 @@ pub(super) struct BadSettings {
 struct Told {
     kind: StoreErrorKind,
     words: String,
+}
+
+impl From<ParseLocationError> for StoreError {
+    fn from(error: ParseLocationError) -> Self {
+        Self::new("open the lake", error.shown, error.reason)
+    }
 }
 
 impl StoreError {

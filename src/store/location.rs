@@ -6,9 +6,6 @@ use std::path::PathBuf;
 use object_store::path::Path;
 use url::Url;
 
-use super::StoreError;
-use super::error::BadLocation;
-
 /// Who runs the object storage, as far as its settings have other names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Provider {
@@ -58,7 +55,7 @@ impl Location {
     /// # Errors
     /// It is empty, has an unknown scheme, or carries what does not belong into it. A secret in it
     /// is not repeated.
-    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
+    pub(super) fn parse(text: &str) -> Result<Self, ParseLocationError> {
         if text.is_empty() {
             return Err(bad(text, "the location is empty"));
         }
@@ -85,15 +82,28 @@ impl Location {
     }
 }
 
-fn bad(shown: &str, reason: &str) -> StoreError {
-    StoreError::new(
-        "open the lake",
-        shown.to_owned(),
-        BadLocation(reason.to_owned()),
-    )
+/// A location that cannot be a lake's.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct BadLocation(pub(super) String);
+
+/// Why a text is not a location, and as much of the text as may be shown.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the lake {shown}")]
+pub(super) struct ParseLocationError {
+    pub(super) shown: String,
+    #[source]
+    pub(super) reason: BadLocation,
 }
 
-fn remote(text: &str, provider: Provider) -> Result<RemoteLocation, StoreError> {
+fn bad(shown: &str, reason: &str) -> ParseLocationError {
+    ParseLocationError {
+        shown: shown.to_owned(),
+        reason: BadLocation(reason.to_owned()),
+    }
+}
+
+fn remote(text: &str, provider: Provider) -> Result<RemoteLocation, ParseLocationError> {
     let scheme = text.split("://").next().unwrap_or_default();
     let hidden = format!("{scheme}://…");
     let url = Url::parse(text).map_err(|error| bad(&hidden, &error.to_string()))?;
@@ -195,7 +205,7 @@ mod tests {
             "",
         ] {
             let error = Location::parse(text).unwrap_err();
-            let message = format!("{error:?} {}", crate::error::chain(&error));
+            let message = format!("{error:?} {}", crate::plain_text::chain(&error));
             assert!(!message.contains("hunter2"), "{message}");
         }
     }

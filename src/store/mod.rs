@@ -152,7 +152,7 @@ impl Store {
             None => Err(StoreError::new(
                 "open the lake",
                 location.to_owned(),
-                error::BadLocation("nothing is there".to_owned()),
+                location::BadLocation("nothing is there".to_owned()),
             )),
         }
     }

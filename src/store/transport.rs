@@ -22,7 +22,7 @@ use super::health::{Admission, Health};
 use super::location::Provider;
 use super::refusal::{NoCredentials, Refusal};
 use super::sent::SentSecrets;
-use crate::error::chain;
+use crate::plain_text::chain;
 use crate::redact::redact;
 
 /// How long things may take.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::commit::Damage;
 use crate::commit::paths::OwnObject;
-use crate::error::chain;
+use crate::plain_text::chain;
 
 /// In which way something is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

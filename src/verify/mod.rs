@@ -22,9 +22,9 @@ use serde_json::Value;
 
 use crate::commit::paths::{self, OwnObject};
 use crate::commit::{self, Attempt, Cleaner, Commit, CommitError, Identity, Unproven, caps};
-use crate::error::{ErrorKind, JobError, chain};
+use crate::error::{ErrorKind, JobError};
 use crate::partition::PartitionKey;
-use crate::plain_text::{PlainText, json_line};
+use crate::plain_text::{PlainText, chain, json_line};
 use crate::status::no_lake;
 use crate::store::{Store, StoreErrorKind, Stranger};
 use crate::units::{bytes, counted};

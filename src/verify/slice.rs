@@ -6,7 +6,8 @@ use object_store::path::Path;
 
 use super::{Depth, Finding, FindingKind, deep};
 use crate::commit::{Commit, Identity, LakeSource, paths};
-use crate::error::{JobError, chain};
+use crate::error::JobError;
+use crate::plain_text::chain;
 use crate::scan::ClockField;
 use crate::schema::{self, CREATED, TIMESTAMP};
 use crate::store::{Store, StoreErrorKind};

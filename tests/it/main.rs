@@ -23,6 +23,7 @@ mod holes; // what the service does not give, and a service that is down
 mod host; // a tenant's host changes
 mod hostile; // what hostile texts do: in records, answers, stores and lakes
 mod hostile_lakes; // a lake in which somebody else has put things
+mod layers; // imports between the rooms of src go one way
 mod lossless; // whatever comes in can be given back
 mod memory; // records that are made to take much memory
 mod overtaken; // somebody else commits a slice in the middle of a run

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use mdca_lake::clock::Clock;
 use mdca_lake::commit::{CommitError, Identity, LakeSource};
-use mdca_lake::error::chain;
+use mdca_lake::plain_text::chain;
 use mdca_lake::store::{Creation, PART_BYTES, Store, StoreErrorKind, Upload};
 use object_store::path::Path;
 use serde_json::Map;

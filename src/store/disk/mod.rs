@@ -14,7 +14,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use super::error::BadLocation;
+use super::location::BadLocation;
 use super::{Store, StoreError};
 use objects::DiskObjects;
 use tree::Tree;
