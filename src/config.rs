@@ -105,7 +105,7 @@ pub struct ScanConfig {
     pub job: JobOptions,
     /// The service.
     pub client: ClientOptions,
-    /// The budget; `None` is no bound.
+    /// The budget; `None` means unlimited.
     pub requests_per_minute: Option<NonZeroU32>,
     /// The credentials; none are needed for a plan.
     pub token: Option<ApiToken>,

@@ -19,7 +19,7 @@ const DAYS: i64 = 3;
 const HOUR_MS: i64 = 60 * 60_000;
 /// The end of the tenant's time lies this far back, so that every slice is closed.
 const BACK_HOURS: i64 = 2;
-/// What the simulated tenant takes; it is no secret.
+/// What the simulated tenant accepts; it is not a secret.
 const TOKEN: &str = "demo-token";
 
 /// A simulated tenant that listens on this machine.

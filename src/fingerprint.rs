@@ -118,7 +118,7 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
     0
 }
 
-/// A string by the text that it stands for; one that is no text (a lone surrogate) by its token.
+/// A string by the text that it stands for; one that is not text (a lone surrogate) by its token.
 fn hash_string(token: &str, hash: impl Fn(&[u8], u64) -> u128) -> u128 {
     let inner = &token[1..token.len() - 1];
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {

@@ -155,7 +155,7 @@ fn end_without_threads() {
 /// gives each thread an arena of its own, and keeps in each what pages leave behind: the peak is two
 /// to three times as high, and creeps up with the length of the window (`benches/scan.py`).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "there is no safe door to these settings")]
+#[expect(unsafe_code, reason = "no safe function reaches these settings")]
 fn give_memory_back() {
     for (setting, value) in [(libc::M_MMAP_THRESHOLD, 128 * 1024), (libc::M_ARENA_MAX, 1)] {
         // SAFETY: sets a number inside the allocator; nothing runs beside this thread yet.
@@ -165,7 +165,7 @@ fn give_memory_back() {
 }
 
 /// A core file would hold the token, and records.
-#[expect(unsafe_code, reason = "there is no safe door to this limit")]
+#[expect(unsafe_code, reason = "no safe function reaches this limit")]
 fn forbid_core_dumps() {
     let none = libc::rlimit {
         rlim_cur: 0,
@@ -417,7 +417,7 @@ impl Write for LogLine {
     }
 }
 
-/// Prints what a command left. A reader that has gone away is no failure.
+/// Prints what a command left. A reader that has gone away is not a failure.
 fn print(finished: &Finished) -> ExitCode {
     match io::stdout().write_all(finished.stdout.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

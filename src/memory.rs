@@ -40,7 +40,7 @@ fn container_limit_bytes(own_groups: &str, read: impl Fn(&str) -> Option<String>
         };
         let mut group = path.trim_end_matches('/');
         loop {
-            // `max`, or a number near the largest there is, is no limit.
+            // `max`, or a number near the largest there is, means no limit.
             let limit = read(&format!("{root}{group}/{file}"));
             if let Some(bytes) = limit.and_then(|text| text.trim().parse().ok()) {
                 least = Some(least.map_or(bytes, |least| least.min(bytes)));

@@ -79,7 +79,7 @@ pub fn elements_up_to(text: &str, bound: usize) -> Option<usize> {
     None
 }
 
-/// The position of the first byte from `at` that is no white space.
+/// The position of the first byte from `at` that is not white space.
 pub fn skip_space(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     let space = rest
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_outline_is_no_array() {
+    fn a_broken_outline_is_not_an_array() {
         for text in [
             "",
             "{}",

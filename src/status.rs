@@ -203,7 +203,7 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     let asked_for = joined(known.committed.iter().chain(&known.unproven));
     let on_time = |slice: &&String| !unproven.late.contains(*slice);
     let coverage = joined(known.committed.iter().filter(on_time));
-    // What a run is at work on is no gap yet.
+    // What a run is at work on is not a gap yet.
     let ended = runs.iter().filter(|run| !run.is_at_work());
     let due_ms = ended.filter_map(RunView::until_ms).max();
     let mut gaps = gaps(&asked_for, length.floor(identity.begin_ms), due_ms);

@@ -1,4 +1,4 @@
-//! The most bytes with which an object below `_mdca/` is read: whoever may write into a lake must not
+//! The most bytes with which an object below `_mdca/` is read: someone who may write into a lake must not
 //! decide how much memory its readers need. What is larger is damage, and is not read.
 
 const MIB: u64 = 1024 * 1024;

@@ -47,7 +47,7 @@ pub struct KnownSlices {
 impl KnownSlices {
     /// Reads the names in a lake.
     pub async fn list(store: &Store) -> Result<Self, CommitError> {
-        // Markers first: whoever commits a slice meanwhile outranks its marker.
+        // Markers first: a slice that is committed meanwhile outranks its marker.
         let markers = store.list(&paths::unproven()).await?;
         let commits = list_commits(store).await?;
         let slice_of = |path: &str| match OwnObject::at(path) {

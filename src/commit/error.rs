@@ -107,7 +107,7 @@ fn are_there(paths: &[String]) -> String {
 }
 
 impl CommitError {
-    /// Whether a newer program wrote what could not be read: that is no damage.
+    /// Whether a newer program wrote what could not be read: that is not damage.
     pub fn is_newer(&self) -> bool {
         matches!(self, Self::Damaged { damage, .. } if damage.is_newer())
     }

@@ -91,7 +91,7 @@ impl Identity {
         }
     }
 
-    /// Reads the identity of a lake, and what changed of it since; `None` where there is no lake yet.
+    /// Reads the identity of a lake, and what changed of it since; `None` if the lake does not exist yet.
     pub async fn load(store: &Store) -> Result<Option<Self>, CommitError> {
         let path = paths::identity();
         let Some(bytes) = sealed::read(store, &path, caps::IDENTITY_BYTES).await? else {
@@ -134,7 +134,7 @@ impl Identity {
         SliceLength::try_new(Duration::from_secs(minutes.saturating_mul(60)))
     }
 
-    /// Reads the identity of a lake that should be there; `None` where there is no lake at all.
+    /// Reads the identity of a lake that should be there; `None` if there is none at all.
     ///
     /// # Errors
     /// A commit, an attempt, rejects or a Parquet file is there, and the identity is missing.

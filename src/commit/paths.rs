@@ -120,7 +120,7 @@ pub fn is_dropped_by_a_system(path: &str) -> bool {
     let is_named = [".DS_Store", "Thumbs.db", "desktop.ini"]
         .iter()
         .any(|dropped| name.eq_ignore_ascii_case(dropped));
-    // What ends in `.parquet` is read by whoever reads the lake by a pattern.
+    // What ends in `.parquet` is read by everyone who reads the lake by a pattern.
     let is_kind = [".nfs", "._"]
         .iter()
         .any(|dropped| name.starts_with(dropped));

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_is_no_damage_however_it_is_sealed() {
+    fn a_newer_version_is_not_damage_however_it_is_sealed() {
         let newer = serde_json::json!({"version": 2, "tool_version": "7.1.0"});
         let otherwise = br#"{"version": 2, "tool_version": "7.1.0", "seal": "x"}"#;
         for bytes in [seal(&newer), Bytes::from_static(otherwise)] {

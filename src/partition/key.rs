@@ -26,7 +26,7 @@ pub struct ParseKeyError(String);
 
 impl PartitionKey {
     /// The key of a row with this `timestamp`, in microseconds since the epoch. `None` where the
-    /// year has no four digits: there is no path segment for it that every reader understands.
+    /// year does not have four digits: no path segment for it is understood by every reader.
     pub fn of_timestamp_us(timestamp_us: i64) -> Option<Self> {
         let day = i32::try_from(timestamp_us.div_euclid(DAY_US)).ok()?;
         Self::new(NaiveDate::from_epoch_days(day)?)

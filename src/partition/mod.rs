@@ -22,7 +22,7 @@ use crate::schema::TIMESTAMP;
 /// Why a batch could not be split. The decoder promises that none of the first three happens.
 #[derive(Debug, thiserror::Error)]
 pub enum PartitionError {
-    /// There is no column `timestamp` in microseconds.
+    /// The column `timestamp` in microseconds is missing.
     #[error("cannot split a batch: it has no column '{TIMESTAMP}' in microseconds")]
     Column,
 

@@ -1,4 +1,4 @@
-//! A committed file as it is read: opened with care, for whoever may write to the lake may have
+//! A committed file as it is read: opened with care, because someone who may write to the lake may have
 //! made it.
 //!
 //! * What its pages unpack to is looked up before they are unpacked ([`super::pages`]).

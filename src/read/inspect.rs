@@ -41,7 +41,7 @@ pub struct Expected {
     /// The run.
     pub run: String,
     /// The lake's clock: the name of its column, and the time of the slice. None where the slice
-    /// is no piece of time.
+    /// is not a slice of time.
     pub clock: Option<(&'static str, TimeWindow)>,
 }
 
@@ -66,7 +66,7 @@ impl SliceRows {
 /// Decodes a file and says what is wrong with it, a sentence each.
 ///
 /// # Errors
-/// The store failed. A file that is no Parquet is no error: that is said of it.
+/// The store failed. A file that is not Parquet is not an error, but a finding.
 pub async fn inspect(
     store: &Store,
     expected: &Expected,

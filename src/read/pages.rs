@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_header_is_none() {
+    fn what_is_not_a_header_is_none() {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..20_000 {
             let bytes: Vec<u8> = (0..random.usize(1..60)).map(|_| random.u8(..)).collect();

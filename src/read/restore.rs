@@ -327,7 +327,7 @@ fn write_list(
 struct Overlay<'t>(Vec<(Cow<'t, str>, &'t str)>);
 
 impl<'t> Overlay<'t> {
-    /// The members of an object's text; `None` where the text is no object.
+    /// The members of an object's text; `None` if the text is not an object.
     fn of_object(text: &'t str) -> Option<Self> {
         if !text.starts_with('{') {
             return None;

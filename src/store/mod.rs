@@ -85,7 +85,7 @@ pub trait Uploads: Send + Sync + fmt::Debug {
     }
 
     /// Removes the folders that a committed slice no longer needs, where a store has folders.
-    /// What cannot be removed is no harm.
+    /// What cannot be removed does no harm.
     async fn tidy(&self, _slice: &str) {}
 }
 
@@ -110,7 +110,7 @@ pub trait Upload: Send {
     async fn abort(&mut self);
 }
 
-/// Something in a lake that is no object. It is neither read nor followed nor removed.
+/// Something in a lake that is not an object. It is neither read nor followed nor removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stranger {
     /// Where, as far as its name can be shown.
@@ -270,7 +270,7 @@ impl Store {
     }
 
     /// The size of an object in bytes; where it is the one expected, also `sha256:` with the SHA-256
-    /// of all of them. `None` where there is no object.
+    /// of all of them. `None` if the object does not exist.
     pub async fn checksum(
         &self,
         path: &Path,

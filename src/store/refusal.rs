@@ -68,7 +68,7 @@ struct ErrorDocument {
 }
 
 impl Refusal {
-    /// Reads an answer's body; `None` where it is no error document. What the request carried is taken
+    /// Reads an answer's body; `None` if it is not an error document. What the request carried is taken
     /// out of the words.
     pub(super) fn read(
         provider: Provider,
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_error_document_is_left_alone() {
+    fn what_is_not_an_error_document_is_left_alone() {
         for body in ["", "<html>403</html>", "{\"error\":1}", "<Error/>"] {
             let read = read(Provider::S3, body.as_bytes());
             assert!(read.is_none(), "{body}");

@@ -176,8 +176,8 @@ impl Transport {
     }
 
     /// Counts a request whose answer got lost, and has `object_store` send it again. By itself it does
-    /// so only where it knows that twice is no more than once. Here that is so of all: who creates
-    /// reads back what is there, and what is removed already is no failure.
+    /// so only where the request is idempotent. Here all are: a create reads
+    /// back what is there, and what is removed already is not a failure.
     fn to_be_sent_again(&self, error: HttpError) -> HttpError {
         let kind = error.kind();
         // The words are those under which the scan protocol counts.
@@ -299,7 +299,7 @@ impl Transport {
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
 
-    /// Reads why an answer is no success, and passes on what `object_store` knows to handle, with no
+    /// Reads why an answer is not a success, and passes on what `object_store` knows to handle, with no
     /// more of the body than the store's own words.
     async fn look_into(
         &self,

@@ -138,7 +138,7 @@ async fn check_rejects(
     Ok(flaws)
 }
 
-/// Adds to a line, up to so many bytes. One that is cut there is no reject.
+/// Adds to a line, up to so many bytes. One that is cut there is not a reject.
 fn extend(line: &mut Vec<u8>, piece: &[u8], most_bytes: usize) {
     let room = most_bytes.saturating_sub(line.len());
     line.extend_from_slice(&piece[..piece.len().min(room)]);

@@ -31,7 +31,7 @@ use crate::units::{bytes, counted};
 use crate::write::{self, FileName};
 use slice::{Lake, SliceCheck};
 
-/// A put that is older was not ended by whoever began it.
+/// A put that is older was not ended by the run that began it.
 const DEAD_AFTER: TimeDelta = TimeDelta::hours(1);
 /// Slices looked at at once; reading and hashing are work for more than one core.
 const SLICES: usize = 4;
@@ -280,7 +280,7 @@ impl Verification {
         }
     }
 
-    /// What is no object and was not found to be wrong so far.
+    /// What is not an object and was not found to be wrong so far.
     async fn name_strangers(&mut self, store: &Store) -> Result<(), JobError> {
         for Stranger { path, is } in store.uploads().strangers().await? {
             let is_it = |finding: &Finding| finding.path == path;

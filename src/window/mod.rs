@@ -2,7 +2,7 @@
 //!
 //! A [`TimeWindow`] is half-open, UTC, in milliseconds. [`SliceLength::slices`] cuts it into
 //! [`Slice`]s that are aligned to multiples of the slice length since the epoch, so that the
-//! slices of one lake never overlap, whoever scans it. Nothing here reads the clock: "now" is an
+//! slices of one lake never overlap, whichever run scans it. Nothing here reads the clock: "now" is an
 //! argument.
 
 mod slice;
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_named() {
+    fn what_is_not_a_time_is_named() {
         for text in [
             "",
             "yesterday",

@@ -195,7 +195,7 @@ fn strip(column: &mut ColumnCloseResult, is_sought: bool) -> Result<(), Cause> {
     Ok(())
 }
 
-/// The times in a column of every batch; none where it is no column of times.
+/// The times in a column of every batch; none if it is not a column of times.
 fn times(batches: &[RecordBatch], column: usize) -> impl Iterator<Item = Option<i64>> {
     batches
         .iter()

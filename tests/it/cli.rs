@@ -447,7 +447,7 @@ async fn a_window_says_how_many_slices_it_leaves_before_it() {
 }
 
 #[test]
-fn no_lake_is_said_to_be_none() {
+fn a_missing_lake_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().display().to_string();
     let missing = folder.path().join("x").display().to_string();
@@ -586,7 +586,7 @@ fn no_core_file_holds_the_token() {
 }
 
 #[test]
-fn a_full_stdout_is_no_fault_of_the_arguments() {
+fn a_full_stdout_is_not_a_usage_error() {
     let full = std::fs::File::options()
         .write(true)
         .open("/dev/full")

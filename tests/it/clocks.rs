@@ -104,7 +104,7 @@ fn a_clock_that_is_ahead_loses_nothing() {
 
 /// Where the clocks agree within minutes, a slice that is not quite closed waits for the next run.
 #[test]
-fn a_clock_that_is_a_little_ahead_is_no_failure() {
+fn a_clock_that_is_a_little_ahead_is_not_a_failure() {
     if there_is_no_faketime() {
         return;
     }

@@ -329,7 +329,7 @@ const HARMS: &[(&str, u32, Harm)] = &[
 
 /// Every harm, alone, on a copy of a whole lake: verify names what was harmed, and in which way.
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_names_whatever_is_not_as_it_was_committed() {
+async fn verify_names_everything_that_differs_from_its_commit() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = Rng::with_seed(seed);

@@ -97,13 +97,13 @@ fn a_call_that_fails_is_said_and_the_next_run_completes_the_lake() {
             let what = format!("{action} at {calls} {at}, {met:?}");
             tried += 1;
             if ended.code() == Some(0) {
-                // What can be mended at once is.
+                // What can be repaired at once is.
                 println!("went on after {what}");
                 survived += 1;
             } else {
                 expect_storage(&lake, &ended, &what);
             }
-            lake.expect_mended(&what);
+            lake.expect_recovered(&what);
         }
     }
     println!("{tried} calls failed; {survived} runs went on all the same");
@@ -214,7 +214,7 @@ fn a_disk_that_fails_for_good_ends_the_run_in_time() {
                 expect_storage(&lake, &ended, &what);
             }
             assert!(ended.elapsed.as_secs() < 60, "{what}: {ended}");
-            lake.expect_mended(&what);
+            lake.expect_recovered(&what);
             at += 1 + random.usize(0..if calls == "rename" { 1 } else { 24 });
         }
     }
@@ -303,7 +303,7 @@ fn a_full_file_system_is_said_and_leaves_whole_slices() {
             );
         }
         mount.remount("size=64m,nr_inodes=4096");
-        lake.expect_mended(options);
+        lake.expect_recovered(options);
     }
     println!("{full} file systems were full, {enough} large enough");
     assert!(full > 4, "{full}");
@@ -329,7 +329,7 @@ fn a_read_only_lake_can_be_read_and_a_scan_says_why_it_cannot_go_on() {
     assert!(ended.text().contains("mount it writable"), "{ended}");
     assert!(ended.text().contains("Read-only file system"), "{ended}");
     mount.remount("rw");
-    lake.expect_mended("writable again");
+    lake.expect_recovered("writable again");
 
     mount.remount("ro");
     let none = place.lake_at(mount.0.join("not-there-yet"));
@@ -404,7 +404,7 @@ fn a_lake_of_somebody_else_is_left_alone() {
         return;
     };
     let lake = place.lake();
-    lake.expect_mended("at first");
+    lake.expect_recovered("at first");
     // Everybody may look, nobody may write.
     let folders: Vec<PathBuf> = ["", "_mdca", "_mdca/commits", "_mdca/runs", "activities"]
         .iter()
@@ -485,7 +485,7 @@ fn a_process_without_file_handles_says_so() {
             "{files}: {ended}"
         );
         refused += u32::from(code != Some(0));
-        lake.expect_mended("with handles again");
+        lake.expect_recovered("with handles again");
     }
     println!("{refused} of 7 runs had too few file handles");
 }
@@ -510,7 +510,7 @@ fn what_is_missing_for_a_moment_is_not_taken_for_done() {
         let ended = place.run(&mut lake.scan_on(&broken));
         assert!(matches!(ended.code(), Some(0 | 6)), "{at}: {ended}");
         tried += 1;
-        lake.expect_mended("after what was missing");
+        lake.expect_recovered("after what was missing");
     }
     println!("{tried} calls found nothing where something was");
 }

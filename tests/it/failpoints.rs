@@ -70,7 +70,7 @@ fn at(index: usize, fate: Fate) -> impl FnMut(&Call) -> Fate + Send + 'static {
 }
 
 /// One undisturbed run, whose report this is, and the lake is whole.
-async fn expect_mended(story: &Story, what: &str) -> RunReport {
+async fn expect_recovered(story: &Story, what: &str) -> RunReport {
     let report = story.scan(&[]).await;
     assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
     let expected = story.expected_ids_but(REJECT);
@@ -116,7 +116,7 @@ async fn dies_anywhere(home: Home) {
             let gate = Gate::new(at(call.index, fate));
             let what = format!("{fate:?} at {call}");
             assert!(run(&story, &gate).await.is_none(), "{what}: it lives");
-            let report = expect_mended(&story, &what).await;
+            let report = expect_recovered(&story, &what).await;
             tried += 1;
             adopted += report.slices.adopted;
         }
@@ -148,7 +148,7 @@ async fn dies_twice(home: Home) {
             );
             let gate = Gate::new(at(second, Fate::Die));
             let died = run(&story, &gate).await.is_none();
-            expect_mended(&story, &format!("died at {first}, then at {second}")).await;
+            expect_recovered(&story, &format!("died at {first}, then at {second}")).await;
             if !died {
                 break;
             }
@@ -191,7 +191,7 @@ async fn fails_anywhere(home: Home) {
                 report.to_text()
             );
             survived += u32::from(report.exit_code == 0);
-            expect_mended(&story, &what).await;
+            expect_recovered(&story, &what).await;
             tried += 1;
         }
     }
@@ -207,7 +207,7 @@ async fn fails_for_good(home: Home) {
             let what = format!("{fate:?} from {call} on");
             let report = run(&story, &gate).await.expect("nobody died");
             assert_eq!(report.exit_code, 6, "{what}: {}", report.to_text());
-            expect_mended(&story, &what).await;
+            expect_recovered(&story, &what).await;
         }
     }
     println!(
@@ -239,7 +239,7 @@ async fn lands_late(home: Home) {
                 story.verify(Sweep::Unnamed).await;
                 swept += 1;
             }
-            expect_mended(&story, &what).await;
+            expect_recovered(&story, &what).await;
         }
     }
     println!("{home:?}: {landed} puts landed late, {swept} of them when nobody expected them");
@@ -282,7 +282,7 @@ async fn nothing_can_be_removed(home: Home) {
         assert!(denied > 1);
         assert_eq!(report.not_cleared, denied as u64, "{}", report.to_text());
     }
-    expect_mended(&story, "deletes are allowed again").await;
+    expect_recovered(&story, "deletes are allowed again").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,13 +296,13 @@ async fn a_run_that_dies_before_or_after_any_call_is_completed_by_the_next_in_ob
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third_on_a_disk() {
+async fn a_run_that_dies_and_another_that_dies_recovering_are_completed_by_a_third_on_a_disk() {
     dies_twice(Home::Disk).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_dies_and_another_that_dies_mending_are_completed_by_a_third_in_object_storage()
-{
+async fn a_run_that_dies_and_another_that_dies_recovering_are_completed_by_a_third_in_object_storage()
+ {
     dies_twice(Home::Bucket).await;
 }
 

@@ -177,7 +177,7 @@ async fn a_slice_that_cannot_be_paged_at_all_fails_and_no_other_does() {
     assert_same(&story.ids(), &expected);
 }
 
-/// Faults that a rerun mends: the slice fails, nothing of it shows, and the next run completes it.
+/// Faults that a rerun gets over: the slice fails, nothing of it shows, and the next run completes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
     let faults = [

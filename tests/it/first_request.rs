@@ -207,7 +207,7 @@ async fn a_lake_is_made_before_its_first_slice_is_closed() {
 
 /// Two first runs race. Whoever comes second takes the lake as it is, or says that it wanted another.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_loses_the_race_for_a_new_lake_takes_it_or_says_no() {
+async fn the_loser_of_the_race_for_a_new_lake_takes_it_or_is_refused() {
     for (minutes, exit_code) in [(60, 0), (30, 2)] {
         let story = Scenario::hours(2)
             .asks_first()

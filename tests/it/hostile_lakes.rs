@@ -385,12 +385,12 @@ fn a_lake_that_the_program_makes_is_for_its_owner_alone() {
     let place = Place::small();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let new = place.lake_at(place.fresh("above").join("lake"));
-    new.expect_mended("new");
+    new.expect_recovered("new");
     assert_eq!(mode(new.path()), 0o700);
     let there = place.lake();
     fs::create_dir(there.path()).unwrap();
     fs::set_permissions(there.path(), fs::Permissions::from_mode(0o751)).unwrap();
-    there.expect_mended("there");
+    there.expect_recovered("there");
     assert_eq!(mode(there.path()), 0o751);
 }
 
@@ -402,7 +402,7 @@ fn the_lake_itself_may_be_reached_through_a_link() {
     fs::create_dir(&real).unwrap();
     let lake = place.lake();
     symlink(&real, lake.path()).unwrap();
-    lake.expect_mended("through a link");
+    lake.expect_recovered("through a link");
     assert!(real.join("_mdca/lake.json").is_file());
 }
 

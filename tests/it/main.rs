@@ -24,9 +24,9 @@ mod host; // a tenant's host changes
 mod hostile; // what hostile texts do: in records, answers, stores and lakes
 mod hostile_lakes; // a lake in which somebody else has put things
 mod layers; // imports between the rooms of src go one way
+mod losing; // another run commits a slice in the middle of a run
 mod lossless; // whatever comes in can be given back
 mod memory; // records that are made to take much memory
-mod overtaken; // somebody else commits a slice in the middle of a run
 mod power; // power cuts: what was not made durable is gone
 mod processes; // several real processes over one lake
 mod remote; // the program on real object stores

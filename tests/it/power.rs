@@ -258,7 +258,7 @@ fn a_power_cut_at_any_moment_costs_nothing_that_was_committed() {
                     commits = lake.commits();
                 }
             }
-            lake.expect_mended(&what);
+            lake.expect_recovered(&what);
             std::fs::remove_dir_all(lake.path()).unwrap();
             seen.push(rest);
         }
@@ -335,7 +335,7 @@ fn a_power_cut_after_or_in_a_run_that_finishes_the_work_of_a_dead_one_costs_noth
                 let what = format!("{what}, the power goes after {call:?}");
                 let rest = place.lake();
                 make(&rest, &left, lake.path());
-                rest.expect_mended(&what);
+                rest.expect_recovered(&what);
                 last = left;
                 cuts += 1;
             }
@@ -352,7 +352,7 @@ fn a_power_cut_after_or_in_a_run_that_finishes_the_work_of_a_dead_one_costs_noth
             assert_whole(&rest, &what);
             assert_eq!(rest.commits(), 2, "{what}");
             assert_same(&rest.exported_ids(), &place.expected_ids());
-            rest.expect_mended(&what);
+            rest.expect_recovered(&what);
         }
         played += 1;
     }
@@ -467,7 +467,7 @@ fn a_power_cut_after_a_run_whose_fsync_failed_costs_nothing_that_it_called_done(
                 assert_eq!(rest.commits(), 2, "{what}");
                 assert_same(&rest.exported_ids(), &place.expected_ids());
             }
-            rest.expect_mended(&what);
+            rest.expect_recovered(&what);
         }
         match ended.code() {
             Some(0) => survived += 1,

@@ -131,7 +131,7 @@ fn a_process_that_dies_after_it_woke_leaves_nothing_behind() {
             assert_same(&lake.exported_ids(), &place.expected_ids());
             assert_eq!(lake.verify().code(), Some(0), "{what}");
             waited += lake.verify().report()["attempts"].as_u64().unwrap();
-            lake.expect_mended(&what);
+            lake.expect_recovered(&what);
             let commits = files_below(&lake.path().join("_mdca/commits"));
             assert_eq!(commits.len(), lake.commits(), "{what}: {commits:?}");
         }
@@ -198,7 +198,7 @@ fn a_crowd_that_is_killed_stopped_and_woken_leaves_a_whole_lake() {
                 ended_well += 1;
             }
         }
-        lake.expect_mended(&format!("after crowd {crowd}"));
+        lake.expect_recovered(&format!("after crowd {crowd}"));
     }
     println!(
         "{killed} were killed, {stopped} stopped, {asked} asked to end; {ended_well} ended by themselves with {lost} lost attempts"

@@ -275,7 +275,7 @@ fn of_four_processes_at_once_each_slice_is_committed_by_one() {
             let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
             lost += report["slices"]["lost_attempts"].as_u64().unwrap();
         }
-        // A run that was overtaken in its last step leaves that step to the next.
+        // A run that lost in its last step leaves that step to the next.
         expect_code(&tale.scan().output().unwrap(), 0);
         tale.check();
         println!("{lost} attempts lost");

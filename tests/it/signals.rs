@@ -91,7 +91,7 @@ fn interrupted_at_any_moment_a_run_says_so_and_the_next_goes_on() {
             }
         }
     }
-    lake.expect_mended("after the signals");
+    lake.expect_recovered("after the signals");
     println!(
         "{interrupted} interrupted, {unheard} before they listened, {finished} had ended; the slowest took {slowest:?}"
     );
@@ -151,7 +151,7 @@ fn a_wait_for_the_budget_ends_with_the_signal() {
     let ended = run.wait_within(DUE);
     assert_eq!(ended.code(), Some(130), "{ended}");
     expect_said(&lake, &ended);
-    lake.expect_mended("after a wait for the budget");
+    lake.expect_recovered("after a wait for the budget");
 }
 
 /// Nobody reads the log any more, and its pipe is full: the run stands still in the middle of a
@@ -190,7 +190,7 @@ fn a_full_pipe_does_not_outlast_a_signal() {
         assert_eq!(status.code(), Some(130));
         println!("SIG{name}: ended after {:?}", asked.elapsed());
         drop(reader);
-        lake.expect_mended("after a full pipe");
+        lake.expect_recovered("after a full pipe");
     }
 }
 
@@ -243,7 +243,7 @@ fn a_disk_that_hangs_does_not_outlast_a_signal() {
         if folder.is_dir() {
             place
                 .lake_at(folder)
-                .expect_mended("after a disk that hung");
+                .expect_recovered("after a disk that hung");
         }
     }
 }
@@ -363,7 +363,7 @@ fn a_limit_of_threads_and_a_disk_that_hangs_do_not_outlast_a_signal() {
 fn reading_commands_end_at_once() {
     let place = place(None);
     let lake = place.lake();
-    lake.expect_mended("at first");
+    lake.expect_recovered("at first");
     let (reader, writer) = std::io::pipe().unwrap();
     let mut child = lake
         .command("export")

@@ -219,7 +219,7 @@ async fn of_sixteen_writers_one_creates() {
 /// Ceph answers a removal of many objects at once with an error for one that somebody else is just
 /// writing or removing; that of a single object it lets pass.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_writes_and_removes_one_object_at_once_is_content() {
+async fn writing_and_removing_one_object_at_once_succeeds() {
     const ROUNDS: usize = 12;
     for Place { name, store, .. } in places() {
         println!("{name}");
@@ -358,7 +358,7 @@ async fn what_a_dead_process_was_uploading_is_swept_with_its_slice_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixteen_who_sweep_one_slice_at_once_leave_nothing() {
+async fn sixteen_sweeps_of_one_slice_at_once_leave_nothing() {
     for place in places().into_iter().filter(Place::sweeps).map(Arc::new) {
         println!("{}", place.name);
         for attempt in 0..4 {

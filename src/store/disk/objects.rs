@@ -311,7 +311,7 @@ fn stage(tree: &Tree, path: &str) -> io::Result<(Place, File)> {
     }
 }
 
-/// A range that lies in the file; a length that somebody made up is no reason to make room for it.
+/// A range that lies in the file; memory is not set aside for a length that may be made up.
 fn read_range(file: &File, size: u64, range: &Range<u64>) -> io::Result<Bytes> {
     let length = range
         .end

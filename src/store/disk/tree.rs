@@ -1,7 +1,7 @@
 //! The folders and files of a lake, reached from its root one name at a time.
 //!
 //! Every folder on the way is opened from the one before it, and a symbolic link is not followed, so
-//! that whoever may write into the lake cannot lead this program out of it, not even while it is on
+//! that someone who may write into the lake cannot lead this program out of it, not even while it is on
 //! its way. Only regular files are opened. Paths are the lake's own, with `/` between the names.
 
 use std::collections::HashSet;
@@ -72,7 +72,7 @@ impl Place {
         Ok(rustix::fs::renameat(folder, name, &to.folder, &to.name)?)
     }
 
-    /// Removes what has the name and is no folder.
+    /// Removes what has the name and is not a folder.
     pub(super) fn remove_file(&self) -> io::Result<()> {
         let removed = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
         Ok(removed?)
@@ -87,7 +87,7 @@ impl Place {
 
 /// What a name in a folder stands for.
 pub(super) struct Entry {
-    /// The name; one that is no UTF-8 is shown as far as it can be.
+    /// The name; one that is not UTF-8 is shown as far as it can be.
     pub(super) name: String,
     /// Whether an object may have that name.
     pub(super) is_name: bool,
@@ -142,8 +142,8 @@ impl Tree {
         Ok(Place { folder, name })
     }
 
-    /// The same, making what is missing on the way. Each folder is durable in the one above, whoever
-    /// made it, except where files wait: they are renamed to places that are.
+    /// The same, making what is missing on the way. Each folder is durable in the one above, whichever
+    /// run made it, except where files wait: they are renamed to places that are.
     pub(super) fn made_place(&self, path: &str) -> io::Result<Place> {
         let (folder, name) = split(path);
         let is_staging = folder.starts_with(STAGING);

@@ -279,7 +279,7 @@ impl Lake<'_> {
     }
 
     /// One undisturbed run ends well, and the lake is whole.
-    pub(crate) fn expect_mended(&self, what: &str) {
+    pub(crate) fn expect_recovered(&self, what: &str) {
         let ended = self.place.run(&mut self.scan());
         assert_eq!(ended.code(), Some(0), "{what}: {ended}");
         self.expect_exact(what);

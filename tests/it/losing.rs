@@ -46,7 +46,7 @@ async fn story_in(home: Home) -> Story {
 /// A run of which somebody else is faster: their commit, of a slice without rows, is there before
 /// the call at this position, and they have cleared up. `fate` says what becomes of its own calls;
 /// where it dies there is no report.
-async fn overtaken(
+async fn losing_run(
     story: &Story,
     at: usize,
     mut fate: impl FnMut(&Call) -> Fate + Send + 'static,
@@ -100,17 +100,17 @@ fn is_publish(call: &Call) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_overtaken_leaves_nothing_and_stops_at_the_next_look_on_a_disk() {
-    overtaken_anywhere(None).await;
+async fn a_losing_run_leaves_no_files_and_stops_at_the_next_look_on_a_disk() {
+    losing_anywhere(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_overtaken_leaves_nothing_and_stops_at_the_next_look_in_object_storage() {
-    overtaken_anywhere(Some(SMALL_PARTS)).await;
-    overtaken_anywhere(Some(LARGE_PARTS)).await;
+async fn a_losing_run_leaves_no_files_and_stops_at_the_next_look_in_object_storage() {
+    losing_anywhere(Some(SMALL_PARTS)).await;
+    losing_anywhere(Some(LARGE_PARTS)).await;
 }
 
-async fn overtaken_anywhere(home: Home) {
+async fn losing_anywhere(home: Home) {
     let whole = story_in(home).await;
     let gate = Gate::new(|_| Fate::Pass);
     let report = whole.scan_on(whole.guarded(&gate), 1, &[]).await;
@@ -131,7 +131,7 @@ async fn overtaken_anywhere(home: Home) {
     assert!(!cleared(&calls), "no commit looks for uploads");
     for at in began..calls.len() {
         let story = story_in(home).await;
-        let (report, calls) = overtaken(&story, at, |_| Fate::Pass).await;
+        let (report, calls) = losing_run(&story, at, |_| Fate::Pass).await;
         let report = report.expect("nobody died");
         let lost = u64::from(at <= create);
         assert_eq!(
@@ -161,18 +161,18 @@ async fn overtaken_anywhere(home: Home) {
         }
         story.expect_clean_in_an_hour().await;
     }
-    println!("overtaken at {} positions", calls.len() - began);
+    println!("lost at {} positions", calls.len() - began);
 }
 
-/// Of one who was overtaken and died, nothing is left but what its attempt names: the next run clears
+/// Of a run that lost and died, nothing is left but what its attempt names: the next run clears
 /// that away, and the attempt once the commit is an hour old. A put of the dead may land even later.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_overtaken_and_dies_is_cleared_away() {
+async fn a_losing_run_that_dies_is_cleared_away() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     for home in HOMES {
-        let (_, calls) = overtaken(&story_in(home).await, usize::MAX, |_| Fate::Pass).await;
+        let (_, calls) = losing_run(&story_in(home).await, usize::MAX, |_| Fate::Pass).await;
         let place = |what: &dyn Fn(&Call) -> bool| calls.iter().position(what).unwrap();
         let began = place(&|call| call.verb == "begin" || is_look(call));
         let create = place(&|call| call.verb == "create" && call.path.contains("/commits/"));
@@ -194,7 +194,7 @@ async fn who_is_overtaken_and_dies_is_cleared_away() {
                 });
                 let ran = gate.live(story.scan_on(story.guarded(&gate), 1, &[])).await;
                 died += u32::from(ran.is_none());
-                let what = format!("{home:?}: overtaken at {at}, {fate:?} {later} later");
+                let what = format!("{home:?}: lost at {at}, {fate:?} {later} later");
                 let next = story.scan(&[]).await;
                 assert_eq!(next.exit_code, 0, "{what}: {}", next.to_text());
                 assert_eq!(story.visible_ids().await, Vec::<String>::new(), "{what}");
@@ -204,18 +204,16 @@ async fn who_is_overtaken_and_dies_is_cleared_away() {
                 assert_eq!(story.visible_ids().await, Vec::<String>::new(), "{what}");
             }
         }
-        println!(
-            "{home:?}: {died} died after they were overtaken, of whom {landed} had a put on its way"
-        );
+        println!("{home:?}: {died} died after they lost, of which {landed} had a put on its way");
         assert!(died > 0 && (home.is_none() || landed > 0));
     }
 }
 
-/// Who is overtaken may not get rid of its files: then its attempt object names them still.
+/// A losing run may be unable to remove its files: then its attempt object names them still.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_overtaken_and_cannot_clear_up_leaves_that_to_the_next_run() {
+async fn a_losing_run_that_cannot_clear_up_leaves_that_to_the_next_run() {
     for home in HOMES {
-        let (_, calls) = overtaken(&story_in(home).await, usize::MAX, |_| Fate::Pass).await;
+        let (_, calls) = losing_run(&story_in(home).await, usize::MAX, |_| Fate::Pass).await;
         let (mut tried, mut failed) = (0, 0);
         for at in calls.iter().position(is_record).unwrap()..calls.len() {
             for refused in ["delete", "put", "list", "head", "sweep"] {
@@ -228,8 +226,8 @@ async fn who_is_overtaken_and_cannot_clear_up_leaves_that_to_the_next_run() {
                     }
                     _ => Fate::Pass,
                 };
-                let (report, _) = overtaken(&story, at, refuses).await;
-                let what = format!("overtaken at {at}, and then the first {refused} fails");
+                let (report, _) = losing_run(&story, at, refuses).await;
+                let what = format!("lost at {at}, and then the first {refused} fails");
                 let next = story.scan(&[]).await;
                 assert_eq!(next.exit_code, 0, "{what}: {}", next.to_text());
                 let visible = story.visible_ids().await.len();
@@ -256,7 +254,7 @@ async fn who_is_overtaken_and_cannot_clear_up_leaves_that_to_the_next_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loser_whose_attempt_object_goes_away_clears_up_all_the_same() {
     for home in HOMES {
-        let (_, calls) = overtaken(&story_in(home).await, usize::MAX, |_| Fate::Pass).await;
+        let (_, calls) = losing_run(&story_in(home).await, usize::MAX, |_| Fate::Pass).await;
         let publish = calls.iter().position(is_publish).unwrap();
         for at in publish.. {
             let story = story_in(home).await;
