@@ -210,7 +210,7 @@ impl StoreError {
             (StoreErrorKind::Clock, _) => "set this machine's clock and run again",
             (StoreErrorKind::Full, _) => "free some space and run again; committed slices are kept",
             (StoreErrorKind::Denied, Some(Provider::Azure)) => {
-                "check the credentials and the account's firewall, and allow listing, reading, writing and deleting in the container (commands that only read need listing and reading)"
+                "check AZURE_STORAGE_ACCOUNT_KEY (or the other credentials) and the account's firewall, and allow listing, reading, writing and deleting in the container (commands that only read need listing and reading)"
             }
             (StoreErrorKind::Denied, Some(_)) => {
                 "allow these credentials to list, read, write and delete below the lake's prefix (commands that only read need listing and reading), and run again"

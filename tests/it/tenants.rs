@@ -168,7 +168,7 @@ async fn a_tenant_that_forgot_proves_nothing() {
         report
             .notes
             .iter()
-            .any(|note| note.starts_with("24 slices begin more than 29 days back")),
+            .any(|note| note.starts_with("24 slices begin more than 29 days ago")),
         "{:?}",
         report.notes
     );
