@@ -1,7 +1,7 @@
 //! The checksum of an object's bytes: SHA-256, one kind for everything that is kept.
 //!
 //! A chain of digests can stand on it, and every system has a tool that makes it again. Hashes that
-//! only tell records apart inside a run are [`fingerprint`](crate::fingerprint)'s.
+//! only tell records apart inside a run are [`fingerprint`](crate::text::fingerprint)'s.
 
 use sha2::{Digest, Sha256};
 

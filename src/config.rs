@@ -19,8 +19,8 @@ use crate::cli::{
     self, Cli, LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs,
 };
 use crate::error::UsageError;
+use crate::job::memory;
 use crate::job::{JobOptions, LakeWish};
-use crate::memory;
 use crate::scan::{ApiToken, ApiUrl, ClientOptions};
 use crate::window::{SliceLength, TimeWindow, parse_time};
 use crate::write::WriteOptions;

@@ -10,8 +10,8 @@ use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 use crate::cli::{self, Cli, Command};
 use crate::config::{Environment, ScanConfig};
 use crate::error::{JobError, UsageError};
-use crate::plain_text::one_line;
-use crate::units::counted;
+use crate::text::plain::one_line;
+use crate::text::units::counted;
 use crate::window::format_time;
 
 /// The simulated tenant's days.

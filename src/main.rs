@@ -20,17 +20,17 @@ use mdca_lake::config::{self, Environment, ScanConfig};
 #[cfg(feature = "demo")]
 use mdca_lake::demo;
 use mdca_lake::error::{ErrorKind, JobError, UsageError};
-use mdca_lake::fingerprint;
+use mdca_lake::job::process::Machine;
+use mdca_lake::job::progress::{PROGRESS, Progress};
+use mdca_lake::job::report::RunReport;
 use mdca_lake::job::{self, Asking, Ids, World};
-use mdca_lake::plain_text::{PlainText, chain, json_text, one_line};
-use mdca_lake::process::Machine;
-use mdca_lake::progress::{PROGRESS, Progress};
 use mdca_lake::read::{self, ExportFile};
-use mdca_lake::report::RunReport;
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::store::Store;
+use mdca_lake::text::fingerprint;
+use mdca_lake::text::plain::{PlainText, chain, json_text, one_line};
 use mdca_lake::verify::{self, Depth, Sweep};
-use mdca_lake::{schema, status, stop, write};
+use mdca_lake::{schema, signals, status, write};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tracing::error;
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
     let say = move || {
         complain(&interruption);
     };
-    let interrupted = match stop::listen(patience, say) {
+    let interrupted = match signals::listen(patience, say) {
         Ok(interrupted) => interrupted,
         Err(source) => {
             let doing = "listen for signals";

@@ -1,6 +1,6 @@
 //! What a lake holds, read from its commits and reports alone.
 
-pub use crate::runs::Begun;
+pub use crate::job::runs::Begun;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -15,13 +15,13 @@ use crate::commit::{
     self, Commit, CommitError, CommittedHole, Identity, KnownFailure, KnownSlices, Unproven,
 };
 use crate::error::{ErrorKind, JobError, UsageError};
-use crate::plain_text::{PlainText, chain, json_line};
-use crate::plan::watermark;
-use crate::process::Machine;
-use crate::report::ReportWindow;
-use crate::runs::{self, EXPLAINING_RUNS, FailureView, READS, Reports, RunView};
+use crate::job::plan::watermark;
+use crate::job::process::Machine;
+use crate::job::report::ReportWindow;
+use crate::job::runs::{self, EXPLAINING_RUNS, FailureView, READS, Reports, RunView};
 use crate::store::Store;
-use crate::units::{bytes, counted, number};
+use crate::text::plain::{PlainText, chain, json_line};
+use crate::text::units::{bytes, counted, number};
 use crate::window::{Slice, SliceLength, TimeWindow, format_time, parse_time};
 use crate::write::FileEntry;
 

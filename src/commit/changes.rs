@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::paths::OwnObject;
-use super::sealed::{self, Damage};
-use super::{CommitError, caps, paths};
+use super::checked_json;
+use super::damage::Damage;
+use super::{CommitError, caps};
+use crate::layout::{self, OwnObject};
 use crate::store::{Creation, Store};
 
 const VERSION: u32 = 1;
@@ -58,23 +59,23 @@ impl Change {
 
     /// Records the change, unless there is one of its number already.
     pub async fn create(&self, store: &Store) -> Result<Creation, CommitError> {
-        let path = paths::change(self.number);
-        Ok(store.create(&path, sealed::seal(self)).await?)
+        let path = layout::change(self.number);
+        Ok(store.create(&path, checked_json::seal(self)).await?)
     }
 
     /// Reads the change of a number.
     async fn load(store: &Store, number: u32) -> Result<Self, CommitError> {
-        let path = paths::change(number);
-        let bytes = sealed::read(store, &path, caps::CHANGE_BYTES).await?;
+        let path = layout::change(number);
+        let bytes = checked_json::read(store, &path, caps::CHANGE_BYTES).await?;
         let read = match bytes {
-            Some(bytes) => sealed::open::<Self>(&bytes, VERSION),
+            Some(bytes) => checked_json::open::<Self>(&bytes, VERSION),
             None => Err(Damage::Gap),
         };
         match read {
             Ok(change) if change.number == number => Ok(change),
             Ok(change) => Err(CommitError::Damaged {
                 path,
-                damage: Damage::Place(paths::change(change.number).to_string()),
+                damage: Damage::Place(layout::change(change.number).to_string()),
             }),
             Err(damage) => Err(CommitError::Damaged { path, damage }),
         }
@@ -110,7 +111,7 @@ pub async fn check_writable(store: &Store) -> Result<(), CommitError> {
 
 /// The changes, and why the first that cannot be understood is none of them.
 async fn read(store: &Store) -> Result<(Changes, Option<CommitError>), CommitError> {
-    let listed = store.list(&paths::changes()).await?;
+    let listed = store.list(&layout::changes()).await?;
     let number_of = |path: &str| match OwnObject::at(path) {
         Some(OwnObject::Change { number }) => Some(number),
         _ => None,

@@ -8,8 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use object_store::path::Path;
 use tracing::warn;
 
-use super::paths::{self, OwnObject};
 use super::{Attempt, Commit, CommitError};
+use crate::layout;
+use crate::layout::OwnObject;
 use crate::store::{Store, StoreError};
 
 /// From this age of the winning commit on the attempt objects of those who lost go: until then one
@@ -43,7 +44,7 @@ impl Cleaner {
 
     /// For a run whose report was just put: the store says when.
     pub async fn of_run(store: Store, run: &str) -> Result<Self, StoreError> {
-        let report = store.look(&paths::run(run)).await?;
+        let report = store.look(&layout::run(run)).await?;
         Ok(Self::new(store, report.map(|report| report.last_modified)))
     }
 
@@ -68,7 +69,7 @@ impl Cleaner {
         if let Some(error) = error.filter(|_| before == 0) {
             warn!(
                 lake = %self.store.location(),
-                error = %crate::plain_text::chain(error),
+                error = %crate::text::plain::chain(error),
                 "cannot remove what earlier attempts left; no committed slice is affected"
             );
         }
@@ -112,7 +113,7 @@ impl Cleaner {
             self.leave(1, None);
             return Vec::new();
         }
-        let commit = paths::commit(&winner.slice);
+        let commit = layout::commit(&winner.slice);
         match self.store.uploads().persist(&commit).await {
             Ok(()) => self.clear(winner).await,
             Err(error) => {
@@ -137,7 +138,7 @@ impl Cleaner {
         }
         // A commit without files had no attempt object.
         if winner.named_objects().next().is_some() {
-            let own = paths::attempt(&winner.slice, &winner.attempt);
+            let own = layout::attempt(&winner.slice, &winner.attempt);
             if self.remove(&own).await {
                 removed.push(own);
             }
@@ -152,8 +153,8 @@ impl Cleaner {
         winner: &Commit,
         removed: &mut Vec<Path>,
     ) -> Result<(), StoreError> {
-        let own = paths::attempt(&winner.slice, &winner.attempt);
-        let attempts = self.store.list(&paths::attempts_at(&winner.slice)).await?;
+        let own = layout::attempt(&winner.slice, &winner.attempt);
+        let attempts = self.store.list(&layout::attempts_at(&winner.slice)).await?;
         let is_other = |path: &Path| {
             *path != own
                 && matches!(
@@ -169,7 +170,7 @@ impl Cleaner {
         if others.is_empty() {
             return Ok(());
         }
-        let commit = self.store.look(&paths::commit(&winner.slice)).await?;
+        let commit = self.store.look(&layout::commit(&winner.slice)).await?;
         let is_old = commit.is_some_and(|commit| self.is_old(commit.last_modified));
         for path in others {
             match Attempt::load(&self.store, &path).await {
@@ -210,7 +211,7 @@ impl Cleaner {
 
     /// Removes the objects on their way, on a disk, whose put nobody ends any more.
     pub(super) async fn clear_dead_puts(&self) {
-        let staged = match self.store.list(&paths::staging()).await {
+        let staged = match self.store.list(&layout::staging()).await {
             Ok(staged) => staged,
             Err(error) => return self.leave(1, Some(&error)),
         };

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::{Stream, StreamExt, stream};
 
-use super::paths::OwnObject;
-use super::{Commit, CommitError, paths};
+use super::{Commit, CommitError};
+use crate::layout::{self, OwnObject};
 use crate::store::Store;
 
 /// Commits that one task reads.
@@ -25,7 +25,7 @@ pub async fn committed_slices(store: &Store) -> Result<BTreeSet<String>, CommitE
 
 /// The slices that have a commit, with the bytes of each.
 async fn list_commits(store: &Store) -> Result<Vec<(String, u64)>, CommitError> {
-    let objects = store.list(&paths::commits()).await?.into_iter();
+    let objects = store.list(&layout::commits()).await?.into_iter();
     let commits = objects.filter_map(|object| match OwnObject::at(object.location.as_ref()) {
         Some(OwnObject::Commit { slice }) => Some((slice, object.size)),
         _ => None,
@@ -48,7 +48,7 @@ impl KnownSlices {
     /// Reads the names in a lake.
     pub async fn list(store: &Store) -> Result<Self, CommitError> {
         // Markers first: a slice that is committed meanwhile outranks its marker.
-        let markers = store.list(&paths::unproven()).await?;
+        let markers = store.list(&layout::unproven()).await?;
         let commits = list_commits(store).await?;
         let slice_of = |path: &str| match OwnObject::at(path) {
             Some(OwnObject::Unproven { slice }) => Some(slice),

@@ -3,7 +3,7 @@
 use object_store::path::Path;
 
 use super::caps;
-use super::sealed::Damage;
+use super::damage::Damage;
 use crate::store::StoreError;
 
 /// Why the lake could not be read or a slice not committed.

@@ -8,10 +8,11 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::paths::OwnObject;
-use super::sealed::{self, Damage};
-use super::{Changes, CommitError, caps, paths};
+use super::checked_json;
+use super::damage::Damage;
+use super::{Changes, CommitError, caps};
 use crate::clock::Clock;
+use crate::layout::{self, OwnObject};
 use crate::store::{Creation, Store};
 use crate::window::{SliceLength, SliceLengthError};
 
@@ -79,7 +80,7 @@ impl Identity {
     ) -> Self {
         Self {
             version: VERSION,
-            tool_version: super::TOOL_VERSION.to_owned(),
+            tool_version: checked_json::TOOL_VERSION.to_owned(),
             source,
             api_host,
             clock,
@@ -93,11 +94,11 @@ impl Identity {
 
     /// Reads the identity of a lake, and what changed of it since; `None` if the lake does not exist yet.
     pub async fn load(store: &Store) -> Result<Option<Self>, CommitError> {
-        let path = paths::identity();
-        let Some(bytes) = sealed::read(store, &path, caps::IDENTITY_BYTES).await? else {
+        let path = layout::identity();
+        let Some(bytes) = checked_json::read(store, &path, caps::IDENTITY_BYTES).await? else {
             return Ok(None);
         };
-        match sealed::open::<Self>(&bytes, VERSION) {
+        match checked_json::open::<Self>(&bytes, VERSION) {
             Ok(identity) => Ok(Some(identity.changed_by(Changes::load(store).await?))),
             Err(damage) => Err(CommitError::Damaged { path, damage }),
         }
@@ -120,7 +121,7 @@ impl Identity {
         }
         let begin_ms = self.begin_ms;
         Err(CommitError::Damaged {
-            path: paths::identity(),
+            path: layout::identity(),
             damage: Damage::BeginsLater { begin_ms, now_ms },
         })
     }
@@ -149,7 +150,7 @@ impl Identity {
         match Self::load(store).await? {
             Some(identity) => Ok(Some(identity)),
             None => Err(CommitError::IdentityMissing {
-                path: paths::identity(),
+                path: layout::identity(),
                 found,
             }),
         }
@@ -163,12 +164,12 @@ impl Identity {
         if let Some(identity) = Self::load_if_lake(store).await? {
             return Ok(identity);
         }
-        let path = paths::identity();
+        let path = layout::identity();
         for attempt in 0..CREATE_TRIES {
             if attempt > 0 {
                 clock.sleep(CREATE_PAUSE).await;
             }
-            let failed = match store.create(&path, sealed::seal(&self)).await {
+            let failed = match store.create(&path, checked_json::seal(&self)).await {
                 Ok(Creation::Created) => return Ok(self),
                 Ok(Creation::Existed) => None,
                 Err(error) => Some(error),
@@ -191,8 +192,8 @@ impl Identity {
     /// Makes sure that the store refuses to create what exists: puts the bytes that are there once
     /// more, so that even a store that overwrites leaves the lake as it was.
     pub async fn check_create_only(store: &Store) -> Result<(), CommitError> {
-        let path = paths::identity();
-        let Some(bytes) = sealed::read(store, &path, caps::IDENTITY_BYTES).await? else {
+        let path = layout::identity();
+        let Some(bytes) = checked_json::read(store, &path, caps::IDENTITY_BYTES).await? else {
             return Ok(());
         };
         match store.create(&path, bytes).await? {
@@ -206,7 +207,7 @@ impl Identity {
 
 /// Something that only a lake has: a commit, an attempt, rejects, or a Parquet file where they lie.
 async fn find_any(store: &Store) -> Result<Option<Path>, CommitError> {
-    let own = [paths::commits(), paths::attempts(), paths::all_rejects()];
+    let own = [layout::commits(), layout::attempts(), layout::all_rejects()];
     for folder in own {
         for ObjectMeta { location, .. } in store.list(&folder).await? {
             if OwnObject::at(location.as_ref()).is_some() {
@@ -214,7 +215,7 @@ async fn find_any(store: &Store) -> Result<Option<Path>, CommitError> {
             }
         }
     }
-    let files = store.list(&Path::from(crate::write::FOLDER)).await?;
+    let files = store.list(&Path::from(layout::FILES_FOLDER)).await?;
     let mut files = files.into_iter().map(|object| object.location);
     Ok(files.find(|path| path.extension() == Some("parquet")))
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use object_store::path::Path;
 
-use super::{Attempt, Commit, CommitError, paths};
+use super::{Attempt, Commit, CommitError};
+use crate::layout;
 use crate::store::{Store, StoreError};
-use crate::write;
 
 /// Finds the slices, among those that are to be scanned, of which files or rejects are there that
 /// neither an attempt nor a commit names: the error that each of them is to fail with.
@@ -22,7 +22,7 @@ pub async fn find_orphans(
     let mut orphans = BTreeMap::new();
     for (slice, mut paths) in objects_of(store, slices).await? {
         let mut newer = None;
-        for object in store.list(&paths::attempts_at(&slice)).await? {
+        for object in store.list(&layout::attempts_at(&slice)).await? {
             match Attempt::load(store, &object.location).await {
                 Ok(Some(attempt)) => {
                     for named in attempt.commit.named_objects() {
@@ -53,9 +53,9 @@ async fn objects_of(
     slices: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for folder in [Path::from(write::FOLDER), paths::all_rejects()] {
+    for folder in [Path::from(layout::FILES_FOLDER), layout::all_rejects()] {
         for object in store.list(&folder).await? {
-            let slice = paths::slice_of_object(&object.location);
+            let slice = layout::slice_of_object(&object.location);
             if let Some(slice) = slice.filter(|slice| slices.contains(slice)) {
                 let of_slice = found.entry(slice).or_default();
                 of_slice.insert(object.location.to_string());

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use object_store::path::Path;
 use tracing::{debug, info};
 
-use super::body::Attempt;
-use super::paths::OwnObject;
-use super::{Cleaner, Commit, CommitError, Made, Outcome, paths, settle};
+use super::objects::Attempt;
+use super::protocol::create_commit;
+use super::{Cleaner, Commit, CommitError, Made, Outcome};
 use crate::clock::Clock;
+use crate::layout::{self, OwnObject};
 use crate::store::Store;
 
 /// What a run found at its start.
@@ -36,7 +37,7 @@ pub async fn recover(
     let store = cleaner.store();
     let mut recovered = Recovered::default();
     let mut attempts: BTreeMap<String, Vec<Path>> = BTreeMap::new();
-    for object in store.list(&paths::attempts()).await? {
+    for object in store.list(&layout::attempts()).await? {
         match OwnObject::at(object.location.as_ref()) {
             Some(OwnObject::Attempt { slice }) if in_window(&slice) => {
                 attempts.entry(slice).or_default().push(object.location);
@@ -97,7 +98,7 @@ async fn adopt(
             store.uploads().persist(&Path::from(path)).await?;
         }
         info!(%slice, attempt = %id, "adopting the files of an earlier run");
-        match settle(cleaner, clock, &attempt.commit, attempt.body).await? {
+        match create_commit(cleaner, clock, &attempt.commit, attempt.body).await? {
             Outcome::Committed(made) => recovered.adopted.push(*made),
             Outcome::Lost => recovered.finished += 1,
         }

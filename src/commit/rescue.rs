@@ -5,8 +5,10 @@ use std::collections::HashSet;
 
 use object_store::path::Path;
 
-use super::{Attempt, Cleaner, Commit, CommitError, CommittedHole, Outcome, paths, settle};
+use super::protocol::create_commit;
+use super::{Attempt, Cleaner, Commit, CommitError, CommittedHole, Outcome};
 use crate::clock::Clock;
+use crate::layout;
 use crate::store::Store;
 use crate::window::Slice;
 
@@ -32,7 +34,7 @@ pub async fn rescue(
 ) -> Result<Rescue, CommitError> {
     let store = cleaner.store();
     let mut best: Option<Commit> = None;
-    for object in store.list(&paths::attempts_at(&slice.to_string())).await? {
+    for object in store.list(&layout::attempts_at(&slice.to_string())).await? {
         let attempt = match Attempt::load(store, &object.location).await {
             Ok(Some(attempt)) => attempt.commit,
             Ok(None) | Err(CommitError::Damaged { .. }) => continue,
@@ -59,7 +61,7 @@ pub async fn rescue(
     for path in commit.named_objects() {
         store.uploads().persist(&Path::from(path)).await?;
     }
-    let outcome = settle(cleaner, clock, &commit, commit.seal()).await?;
+    let outcome = create_commit(cleaner, clock, &commit, commit.seal()).await?;
     Ok(Rescue::Done(outcome))
 }
 

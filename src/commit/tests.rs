@@ -1,8 +1,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use object_store::path::Path;
+
 use super::*;
 use crate::clock::SystemClock;
+use crate::counts::SliceCounts;
+use crate::layout;
+use crate::store::{Store, StoreError, Upload};
 
 const ATTEMPT: &str = "0123456789abcdef";
 
@@ -183,6 +188,6 @@ async fn a_commit_that_nobody_could_read_again_is_not_begun() {
             !is_made,
             "{outcome:?}"
         );
-        store.delete(&paths::commit(slice)).await.unwrap();
+        store.delete(&layout::commit(slice)).await.unwrap();
     }
 }

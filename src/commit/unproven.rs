@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::sealed::{self, Damage};
-use super::{CommitError, caps, paths};
+use super::checked_json;
+use super::damage::Damage;
+use super::{CommitError, caps};
+use crate::layout;
 use crate::store::Store;
 
 const VERSION: u32 = 1;
@@ -54,18 +56,18 @@ impl Unproven {
 
     /// Puts the marker, unless the slice has one: the first says when hope was lost.
     pub async fn create(&self, store: &Store) -> Result<(), CommitError> {
-        let path = paths::unproven_at(&self.slice);
-        store.create(&path, sealed::seal(self)).await?;
+        let path = layout::unproven_at(&self.slice);
+        store.create(&path, checked_json::seal(self)).await?;
         Ok(())
     }
 
     /// Reads the marker of a slice; `None` where it has none.
     pub async fn load(store: &Store, slice: &str) -> Result<Option<Self>, CommitError> {
-        let path = paths::unproven_at(slice);
-        let Some(bytes) = sealed::read(store, &path, caps::UNPROVEN_BYTES).await? else {
+        let path = layout::unproven_at(slice);
+        let Some(bytes) = checked_json::read(store, &path, caps::UNPROVEN_BYTES).await? else {
             return Ok(None);
         };
-        let marker: Result<Self, Damage> = sealed::open(&bytes, VERSION);
+        let marker: Result<Self, Damage> = checked_json::open(&bytes, VERSION);
         match marker {
             Ok(marker) if marker.slice == slice => Ok(Some(marker)),
             Ok(marker) => Err(CommitError::Damaged {

@@ -12,6 +12,7 @@
 
 mod leaf;
 mod number;
+pub mod oddities;
 mod page;
 mod reject;
 mod room;
@@ -33,8 +34,8 @@ use arrow_array::{
 use arrow_schema::ArrowError;
 use arrow_schema::{DataType, SchemaRef};
 
-use crate::outline::{Broken, Elements, skip_space};
 use crate::schema::{self, ACTIVITY_ID, ActivitySchema, element_field};
+use crate::text::outline::{Broken, Elements, skip_space};
 use page::{Builders, Guesses, ListBuilder};
 use tree::{Output, Tree};
 

@@ -24,8 +24,8 @@ use super::reject::{Flaw, RejectReason};
 use super::room::Room;
 use super::tree::{Expects, ListId, Node, NodeId, ROOT, Tree};
 use super::unmapped::{Step, Unmapped};
-use crate::oddities::{MAX_PATHS, OTHER_PATHS};
-use crate::outline::{Broken, Elements};
+use crate::decode::oddities::{MAX_PATHS, OTHER_PATHS};
+use crate::text::outline::{Broken, Elements};
 
 /// Keys of one object that the schema does not know are compared one by one up to here, and
 /// through a set beyond.

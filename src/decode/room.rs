@@ -1,6 +1,6 @@
 //! How many list elements of one record are taken apart.
 
-use crate::outline::elements_up_to;
+use crate::text::outline::elements_up_to;
 
 /// Elements, over all lists of a record. A list for which there is no room stays as it is: its column
 /// is null and its text goes to `unmapped`. Columns of many tiny elements take far more memory than

@@ -5,10 +5,6 @@
 //! never a batch by its first row. A part that is not the whole batch owns its memory, so that a
 //! few late rows do not keep a whole page alive. Pure: no files and no paths but the key's segment.
 
-mod key;
-
-pub use key::{ParseKeyError, PartitionKey};
-
 use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
@@ -17,6 +13,7 @@ use arrow_array::{Array, PrimitiveArray, RecordBatch, UInt64Array};
 use arrow_schema::ArrowError;
 use arrow_select::take::take_record_batch;
 
+use crate::layout::PartitionKey;
 use crate::schema::TIMESTAMP;
 
 /// Why a batch could not be split. The decoder promises that none of the first three happens.

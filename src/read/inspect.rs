@@ -21,9 +21,9 @@ use parquet::schema::types::SchemaDescriptor;
 use super::file::CommittedFile;
 use super::restore::MAX_RECORD_BYTES;
 use super::{ReadError, RecordRestorer};
-use crate::fingerprint::{fingerprint, short_fingerprint};
 use crate::schema::{self, ACTIVITY_ID, CREATED, TIMESTAMP};
 use crate::store::Store;
+use crate::text::fingerprint::{fingerprint, short_fingerprint};
 use crate::window::TimeWindow;
 use crate::write::{self, FileEntry, INDEXED_ROWS};
 

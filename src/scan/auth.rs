@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::warn;
 
 use super::error::ScanError;
-use crate::redact::redact;
+use crate::text::redact::redact;
 
 /// Gives every request its `Authorization` header.
 #[async_trait]

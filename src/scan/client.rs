@@ -14,6 +14,7 @@ use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use super::answer::Answer;
 use super::auth::Authorize;
 use super::budget::Budget;
 use super::counters::ScanCounters;
@@ -116,16 +117,6 @@ pub(super) struct PageRequest {
     pub(super) care: Care,
     pub(super) filters: String,
     pub(super) options: Arc<ScanOptions>,
-}
-
-/// A page of the service, cut open.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) text: String,
-    pub(super) damage: Option<Damage>,
-    pub(super) envelope: Envelope,
-    /// The service's clock, in milliseconds since the epoch, to the second.
-    pub(super) date_ms: Option<i64>,
 }
 
 /// Why a request came to nothing.

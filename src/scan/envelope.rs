@@ -6,7 +6,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::outline::{Broken, Elements, skip_space, string_end, value_end};
+use crate::text::outline::{Broken, Elements, skip_space, string_end, value_end};
 
 /// What some write before UTF-8; JSON has no place for it.
 const BYTE_ORDER_MARK: char = '\u{feff}';

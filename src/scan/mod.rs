@@ -22,6 +22,7 @@
 //! Records are not looked at here. The caller says of every page what it saw in it
 //! ([`SliceScan::observe`]).
 
+mod answer;
 mod ask;
 mod auth;
 mod budget;

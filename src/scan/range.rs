@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use tokio::task::JoinHandle;
 
-use super::client::{Answer, FetchError};
+use super::answer::Answer;
+use super::client::FetchError;
 use super::envelope::Envelope;
 use super::page::PageSeen;
 use super::request::ScanOptions;
-use crate::fingerprint::fingerprint;
+use crate::text::fingerprint::fingerprint;
 use crate::window::TimeWindow;
 
 /// So many pages in a row without a new record mean that the service does not get on.

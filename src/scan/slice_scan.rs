@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 
-use super::client::{ActivityClient, Answer, Care, FetchError, PageRequest, UnreadablePage};
+use super::answer::Answer;
+use super::client::{ActivityClient, Care, FetchError, PageRequest, UnreadablePage};
 use super::error::ScanError;
 use super::page::{Page, PageSeen};
 use super::range::{Ahead, Next, Part, RangeScan};
 use super::request::ScanOptions;
-use crate::plain_text::chain;
+use crate::text::plain::chain;
 use crate::window::{Slice, TimeWindow};
 
 /// So many ranges that are answered badly are more than a few bad records.

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::client::Answer;
+use super::answer::Answer;
 use super::error::{RequestError, ScanError};
 
 /// The page limit that every tenant takes (page "Investigate activities using the API").

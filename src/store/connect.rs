@@ -21,8 +21,8 @@ use super::remote::RemoteUploads;
 use super::transport::{Bounds, Connector, retry};
 use super::unfinished::{S3Unfinished, Unfinished};
 use super::{Store, StoreError};
-use crate::plain_text::chain;
-use crate::redact::redact;
+use crate::text::plain::chain;
+use crate::text::redact::redact;
 
 /// Where settings come from.
 #[derive(Debug, Clone, Copy)]
@@ -66,10 +66,8 @@ pub(super) fn connect(
         Some(unfinished) => uploads.with_unfinished(unfinished),
         None => uploads,
     };
-    Ok(Store {
-        health: connector.health(),
-        ..Store::new(objects, Arc::new(uploads), location.shown.clone())
-    })
+    let store = Store::new(objects, Arc::new(uploads), location.shown.clone());
+    Ok(store.with_circuit_breaker(connector.circuit_breaker()))
 }
 
 /// Why settings do not make a client.

@@ -3,14 +3,16 @@
 use std::error::Error;
 use std::io;
 
-use super::disk::DISK;
+use super::error_document::{GaveUp, NoCredentials, Refusal};
+use super::error_kind::StoreErrorKind;
 use super::location::{BadLocation, ParseLocationError, Provider};
-use super::refusal::{GaveUp, NoCredentials, Refusal};
-use crate::plain_text::chain;
-use crate::redact::redact;
+use crate::text::plain::chain;
+use crate::text::redact::redact;
 
 type Cause = Box<dyn Error + Send + Sync + 'static>;
 
+/// The name under which the library's errors come from a disk.
+pub(super) const DISK: &str = "disk";
 /// The action of a create-only put.
 pub(super) const CREATE: &str = "create";
 
@@ -22,43 +24,6 @@ pub struct StoreError {
     object: String,
     #[source]
     source: Cause,
-}
-
-/// Why a store refused, as far as an operator acts differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreErrorKind {
-    /// The location itself cannot be a lake: unknown scheme, a file, no such folder.
-    Location,
-    /// The bucket or container does not exist.
-    Bucket,
-    /// The bucket is in another region than the one asked.
-    Region,
-    /// There are no credentials, or they are wrong or expired.
-    Credentials,
-    /// This machine's clock is too far from the store's.
-    Clock,
-    /// The store is full, or a quota is.
-    Full,
-    /// The store cannot be written, or this user may not.
-    Denied,
-    /// What is there may not be changed: a policy, a legal hold or a lease keeps it.
-    Immutable,
-    /// Another host is to be asked.
-    Redirected,
-    /// The endpoint is plain http, and nothing says that it may be.
-    PlainHttp,
-    /// A setting cannot be meant.
-    Settings,
-    /// Something that was there is gone.
-    Missing,
-    /// What lies there is none of a lake's objects: too large, or on a disk no file at all.
-    Unfit,
-    /// The store does not know how to create only.
-    CreateOnly,
-    /// The store does not answer.
-    Silent,
-    /// Anything else.
-    Other,
 }
 
 /// What lies where an object should be is none that a lake has.

@@ -205,7 +205,7 @@ mod tests {
             "",
         ] {
             let error = Location::parse(text).unwrap_err();
-            let message = format!("{error:?} {}", crate::plain_text::chain(&error));
+            let message = format!("{error:?} {}", crate::text::plain::chain(&error));
             assert!(!message.contains("hunter2"), "{message}");
         }
     }

@@ -4,7 +4,7 @@ use http::header::AUTHORIZATION;
 use object_store::client::HttpRequest;
 use url::form_urlencoded;
 
-use crate::redact::redact;
+use crate::text::redact::redact;
 
 /// The header in which S3's temporary credentials travel.
 const SESSION_TOKEN: &str = "x-amz-security-token";

@@ -1,7 +1,7 @@
 //! The one way that requests to object storage take: how long they may take, which are sent again,
 //! and what of an answer is passed on.
 //!
-//! `object_store` retries each operation by itself. What it cannot know of the others, [`Health`] knows.
+//! `object_store` retries each operation by itself. What it cannot know of the others, [`CircuitBreaker`] knows.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 use tracing::warn;
 
 use super::StoreErrorKind;
+use super::circuit_breaker::{Admission, CircuitBreaker};
 use super::client::client;
-use super::health::{Admission, Health};
+use super::error_document::{NoCredentials, Refusal};
 use super::location::Provider;
-use super::refusal::{NoCredentials, Refusal};
 use super::sent::SentSecrets;
-use crate::plain_text::chain;
-use crate::redact::redact;
+use crate::text::plain::chain;
+use crate::text::redact::redact;
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -80,12 +80,12 @@ pub(super) fn retry() -> RetryConfig {
     }
 }
 
-/// Makes clients that all report to one [`Health`].
+/// Makes clients that all report to one [`CircuitBreaker`].
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     provider: Provider,
     bounds: Bounds,
-    health: Arc<Health>,
+    circuit_breaker: Arc<CircuitBreaker>,
     /// The client made last: that of the store itself, after those for its credentials.
     last: Arc<Mutex<Option<HttpClient>>>,
 }
@@ -95,14 +95,14 @@ impl Connector {
         Self {
             provider,
             bounds,
-            health: Arc::default(),
+            circuit_breaker: Arc::default(),
             last: Arc::default(),
         }
     }
 
     /// How the store answers its clients.
-    pub(super) fn health(&self) -> Arc<Health> {
-        Arc::clone(&self.health)
+    pub(super) fn circuit_breaker(&self) -> Arc<CircuitBreaker> {
+        Arc::clone(&self.circuit_breaker)
     }
 
     /// The client of the store, once it is built.
@@ -120,7 +120,7 @@ impl HttpConnector for Connector {
             uploads: HttpClient::new(client(options, None)?),
             bounds: self.bounds,
             provider: self.provider,
-            health: Arc::clone(&self.health),
+            circuit_breaker: Arc::clone(&self.circuit_breaker),
         });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
@@ -135,14 +135,14 @@ struct Transport {
     uploads: HttpClient,
     bounds: Bounds,
     provider: Provider,
-    health: Arc<Health>,
+    circuit_breaker: Arc<CircuitBreaker>,
 }
 
 impl Transport {
     fn failed(&self, answered: Option<&str>, began: Instant, what: &dyn std::fmt::Display) {
         let what = what.to_string();
         if self
-            .health
+            .circuit_breaker
             .failed(answered, began, Instant::now(), what.clone())
         {
             warn!(%what, "the store answers badly");
@@ -167,7 +167,7 @@ impl Transport {
                 provider: self.provider,
             }));
         }
-        if answer.is_err() && self.health.metadata_failed() >= METADATA_TRIES {
+        if answer.is_err() && self.circuit_breaker.metadata_failed() >= METADATA_TRIES {
             return Err(Self::refuse(NoCredentials {
                 provider: self.provider,
             }));
@@ -187,7 +187,7 @@ impl Transport {
             HttpErrorKind::Request | HttpErrorKind::Interrupted => "cut",
             _ => return error,
         };
-        self.health.sent_again(cause.to_owned());
+        self.circuit_breaker.sent_again(cause.to_owned());
         match kind {
             HttpErrorKind::Timeout | HttpErrorKind::Interrupted => {
                 HttpError::new(HttpErrorKind::Request, error)
@@ -254,19 +254,19 @@ impl Transport {
         let is_there =
             answer.is_ok_and(|answer| answer.is_ok_and(|answer| !is_trouble(answer.status())));
         if !is_there {
-            self.health.looked_in_vain(Instant::now());
+            self.circuit_breaker.looked_in_vain(Instant::now());
         }
         is_there
     }
 
     /// Whether a request makes sense. Before the store is given up it is looked at once.
     async fn admit(&self, name: &str, uri: &Uri) -> Result<(), HttpError> {
-        match self.health.admit(name, Instant::now()) {
+        match self.circuit_breaker.admit(name, Instant::now()) {
             Admission::Granted => Ok(()),
             Admission::Refused(given_up) => Err(Self::refuse(given_up)),
             Admission::Doubtful(given_up) => {
                 if self.is_there(uri).await {
-                    self.health.answered();
+                    self.circuit_breaker.answered();
                     Ok(())
                 } else {
                     Err(Self::refuse(given_up))
@@ -387,9 +387,10 @@ impl HttpService for Transport {
         let status = response.status();
         if is_trouble(status) {
             self.failed(Some(&name), began, &status);
-            self.health.sent_again(format!("http_{}", status.as_u16()));
+            self.circuit_breaker
+                .sent_again(format!("http_{}", status.as_u16()));
         } else {
-            self.health.answered();
+            self.circuit_breaker.answered();
         }
         if status.is_success() {
             return Ok(response);
@@ -448,7 +449,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
-    use super::super::health::GIVE_UP_AFTER;
+    use super::super::circuit_breaker::GIVE_UP_AFTER;
     use super::*;
 
     /// A store in small: a hundredth of the time of a run.
@@ -529,7 +530,7 @@ mod tests {
             began.elapsed() > 2 * BOUNDS.answer_within,
             "the link was not slow"
         );
-        assert_eq!(connector.health().retries().len(), 0);
+        assert_eq!(connector.circuit_breaker().retries().len(), 0);
     }
 
     #[tokio::test]
@@ -560,7 +561,7 @@ mod tests {
             let now = Instant::now();
             let long_ago = now.checked_sub(2 * GIVE_UP_AFTER).unwrap();
             connector
-                .health()
+                .circuit_breaker()
                 .failed(None, long_ago, now, String::new());
             let answer = client.execute(request(&url, Method::PUT)).await;
             assert_eq!(answer.is_ok(), is_sent);

@@ -7,13 +7,14 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::Deserialize;
 
-use super::slice::Lake;
+use super::lake::Lake;
 use super::{Finding, FindingKind};
-use crate::commit::{Commit, RejectsEntry, paths};
+use crate::commit::{Commit, RejectsEntry};
 use crate::error::JobError;
+use crate::layout;
+use crate::layout::FileName;
 use crate::read::{self, Expected, SliceRows};
 use crate::store::Store;
-use crate::write::FileName;
 
 /// Decodes the files of a slice whose bytes are right, and its rejects.
 pub(super) async fn check_rows(
@@ -41,7 +42,7 @@ pub(super) async fn check_rows(
         }
     }
     if findings.is_empty() {
-        let own_path = paths::commit(&commit.slice);
+        let own_path = layout::commit(&commit.slice);
         for (what, found, said) in [
             ("rows", rows.rows, commit.counts.rows),
             (

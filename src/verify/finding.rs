@@ -4,8 +4,8 @@ use object_store::path::Path;
 use serde::Serialize;
 
 use crate::commit::Damage;
-use crate::commit::paths::OwnObject;
-use crate::plain_text::chain;
+use crate::layout::OwnObject;
+use crate::text::plain::chain;
 
 /// In which way something is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::partition::PartitionKey;
+use crate::layout::PartitionKey;
 use crate::store::StoreError;
 
 /// Whatever failed below; kept as the source, never put into the text.

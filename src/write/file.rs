@@ -11,7 +11,7 @@ use super::options::Provenance;
 use super::part::Part;
 use super::row_group::{Encoder, Span};
 use crate::checksum::Checksum;
-use crate::partition::PartitionKey;
+use crate::layout::PartitionKey;
 use crate::schema::TIMESTAMP;
 use crate::store::{StoreError, Upload};
 

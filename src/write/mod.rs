@@ -19,7 +19,6 @@
 
 mod error;
 mod file;
-mod naming;
 mod options;
 mod part;
 mod properties;
@@ -27,7 +26,6 @@ mod row_group;
 
 pub use error::WriteError;
 pub use file::{FileEntry, FinishedFile};
-pub use naming::{FOLDER, FileName};
 pub use options::{CompressionLevel, ParseCompressionError, Provenance, WriteOptions};
 pub use properties::{INDEXED_ROWS, message_type};
 
@@ -38,7 +36,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 use arrow_schema::SchemaRef;
 
-use crate::partition::PartitionKey;
+use crate::layout::{self, PartitionKey};
 use crate::store::Store;
 
 use file::{OpenFile, origin};
@@ -243,7 +241,7 @@ impl SliceWriter {
             self.finish_file(oldest).await?;
         }
         let layout = self.layout()?;
-        let path = naming::file_path(key, &self.slice, &self.attempt, self.begun_files);
+        let path = layout::file_path(key, &self.slice, &self.attempt, self.begun_files);
         let encoder = Encoder::new(layout).map_err(|source| WriteError::Layout { source })?;
         let upload = self
             .store

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mdca_lake::report::RunReport;
+use mdca_lake::job::report::RunReport;
 use mdca_lake::verify::Sweep;
 use mdca_sim::{At, Fault, What};
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray, new_null_array};
 use fastrand::Rng;
-use mdca_lake::partition::PartitionKey;
+use mdca_lake::layout::PartitionKey;
 use mdca_lake::read::{self, Expected, ExportFile, ReadError, SliceRows};
 use mdca_lake::schema;
 use mdca_lake::store::Store;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mdca_lake::error::{ErrorKind, JobError};
-use mdca_lake::process::Machine;
+use mdca_lake::job::process::Machine;
 use mdca_lake::read::{self, ExportFile};
 use mdca_lake::status;
 use mdca_lake::store::Store;

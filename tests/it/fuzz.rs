@@ -11,20 +11,21 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use mdca_lake::cli::{Cli, Command};
-use mdca_lake::commit::paths::{self, OwnObject};
 use mdca_lake::commit::{self, Attempt, Cleaner, Commit, Identity};
 use mdca_lake::config::{Environment, ScanConfig};
 use mdca_lake::decode::{Ingest, PageDecoder, RejectReason};
-use mdca_lake::fingerprint::fingerprint;
-use mdca_lake::partition::{self, PartitionKey};
-use mdca_lake::process::Machine;
+use mdca_lake::job::process::Machine;
+use mdca_lake::layout::FileName;
+use mdca_lake::layout::PartitionKey;
+use mdca_lake::layout::{self, OwnObject};
+use mdca_lake::partition;
 use mdca_lake::read::RecordRestorer;
 use mdca_lake::schema;
 use mdca_lake::status;
 use mdca_lake::store::Store;
+use mdca_lake::text::fingerprint::fingerprint;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::window::{Slice, parse_time};
-use mdca_lake::write::FileName;
 use mdca_sim::{At, Canned, Fault, What};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -403,7 +404,7 @@ fn any_text_is_a_time_a_slice_a_path_or_refused() {
             assert!(text.contains(&name.slice) && text.contains(&name.attempt));
         }
         if let Some(OwnObject::Commit { slice }) = OwnObject::at(&text) {
-            assert_eq!(paths::commit(&slice).as_ref(), text);
+            assert_eq!(layout::commit(&slice).as_ref(), text);
         }
     });
 }
@@ -551,7 +552,7 @@ fn a_changed_object_of_the_lake_is_never_taken_for_whole() {
                     .is_ok(),
                 1 => Identity::load(&store).await.is_ok(),
                 _ => {
-                    let path = paths::attempt("20261119T1100Z-20261119T1200Z", "0123456789abcdef");
+                    let path = layout::attempt("20261119T1100Z-20261119T1200Z", "0123456789abcdef");
                     Attempt::load(&store, &path).await.is_ok()
                 }
             };

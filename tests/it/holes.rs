@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use mdca_lake::commit::Commit;
-use mdca_lake::process::Machine;
-use mdca_lake::report::RunReport;
+use mdca_lake::job::process::Machine;
+use mdca_lake::job::report::RunReport;
 use mdca_lake::status;
 use mdca_sim::{At, Change, Fault, What};
 

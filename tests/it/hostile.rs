@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use mdca_lake::plain_text::is_steering;
+use mdca_lake::text::plain::is_steering;
 use serde_json::{Value, json};
 
 use crate::support::scenario::files_below;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mdca_lake::commit::{self, Cleaner};
-use mdca_lake::report::RunReport;
+use mdca_lake::job::report::RunReport;
 use mdca_lake::store::{Store, Upload};
 use mdca_lake::verify::Sweep;
 use mdca_sim::{At, Fault, What};

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use arrow_array::cast::AsArray;
 use mdca_lake::decode::{Ingest, PageDecoder, Piece};
-use mdca_lake::fingerprint::fingerprint;
 use mdca_lake::read::RecordRestorer;
 use mdca_lake::schema;
+use mdca_lake::text::fingerprint::fingerprint;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;

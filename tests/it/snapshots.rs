@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use mdca_lake::process::Machine;
+use mdca_lake::job::process::Machine;
 use mdca_lake::status;
 use mdca_lake::store::Store;
-use mdca_lake::units::bytes;
+use mdca_lake::text::units::bytes;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_sim::{At, Fault, What};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::support::scenario::{Scenario, Story, files_below};
 const SEED: u64 = 7;
 
 /// A lake of three hours, of which the second failed, by the same run every time.
-async fn tiny() -> (Story, mdca_lake::report::RunReport) {
+async fn tiny() -> (Story, mdca_lake::job::report::RunReport) {
     let story = Scenario::hours(3)
         .activities(30)
         .seed(SEED)

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mdca_lake::process::Machine;
+use mdca_lake::job::process::Machine;
 use mdca_lake::status;
 use mdca_lake::store::Store;
 use mdca_lake::verify::{self, Depth, Sweep};

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use mdca_lake::clock::Clock;
-use mdca_lake::process::Machine;
+use mdca_lake::job::process::Machine;
 use mdca_lake::status;
 use mdca_lake::verify::{self, Depth, FindingKind, Sweep};
 use mdca_sim::{At, Canned, Fault, What};

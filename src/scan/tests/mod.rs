@@ -26,7 +26,7 @@ use super::{
     Place, ScanCounters, ScanCounts, ScanError, ScanOptions, Scanned, SliceScan,
 };
 use crate::clock::Clock;
-use crate::fingerprint::fingerprint;
+use crate::text::fingerprint::fingerprint;
 use crate::window::Slice;
 
 /// 2026-11-19T10:00:00Z, the start of [`slice()`].

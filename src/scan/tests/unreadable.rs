@@ -435,6 +435,6 @@ async fn a_page_that_comes_slowly_is_waited_for_and_one_that_hardly_comes_is_not
         .serve(move |_| Reply::status(200).json(&page).slow(10, pause))
         .await;
     let error = world.fail().await;
-    let said = crate::plain_text::chain(&error);
+    let said = crate::text::plain::chain(&error);
     assert!(said.contains("came too slowly"), "{said}");
 }

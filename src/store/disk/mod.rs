@@ -5,6 +5,7 @@
 
 mod objects;
 mod once;
+mod place;
 mod tree;
 mod uploads;
 
@@ -19,8 +20,6 @@ use super::{Store, StoreError};
 use objects::DiskObjects;
 use tree::Tree;
 use uploads::DiskUploads;
-
-pub(super) use objects::DISK;
 
 /// The folder of files on their way, and of what staged files of a slice lie below.
 const STAGING: &str = "_mdca/staging";
@@ -118,5 +117,5 @@ fn make_folder(folder: &FilePath, how: &fs::DirBuilder) -> io::Result<()> {
 /// Who may make a folder somewhere may still not be allowed to look there, and not every disk knows
 /// how to sync a folder.
 fn may_stay_unsynced(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied || tree::cannot(error)
+    error.kind() == io::ErrorKind::PermissionDenied || place::cannot(error)
 }

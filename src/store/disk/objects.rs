@@ -24,11 +24,10 @@ use object_store::{
 use rustix::fs::{FileType, Stat};
 
 use super::STAGING;
-use super::tree::{DEPTH, Entry, Place, Tree, kind_of};
+use super::place::Place;
+use super::tree::{DEPTH, Entry, Tree, kind_of};
 use crate::store::Stranger;
-
-/// The name of this store in errors.
-pub(crate) const DISK: &str = "disk";
+use crate::store::error::DISK;
 
 /// Objects removed at once.
 const REMOVALS: usize = 10;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::tree::{self, Place};
+use super::place::{self, Place};
 use crate::store::error::CannotCreate;
 
 /// A way to name a file once: whether nothing had the name before.
@@ -54,7 +54,7 @@ impl Once {
 /// A disk that knows no links says that the operation is not permitted, or that a file has too many.
 fn cannot_name(error: &io::Error) -> bool {
     let link = [Errno::PERM, Errno::MLINK];
-    tree::cannot(error) || Errno::from_io_error(error).is_some_and(|error| link.contains(&error))
+    place::cannot(error) || Errno::from_io_error(error).is_some_and(|error| link.contains(&error))
 }
 
 fn by_link(from: &Place, to: &Place) -> io::Result<()> {

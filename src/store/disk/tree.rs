@@ -18,6 +18,7 @@ use tracing::warn;
 
 use super::STAGING;
 use super::once::Once;
+use super::place::{FILE, Place, cannot, open_at};
 use crate::store::error::Unfit;
 
 /// A handle that names a folder is enough to go on from it; reading it is another right.
@@ -28,13 +29,8 @@ const PASS: OFlags = OFlags::RDONLY;
 const FOLDER: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
-/// A pipe that nobody writes to must not hold up who opens it.
-const FILE: OFlags = OFlags::NOFOLLOW
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NONBLOCK);
-/// What a new folder and a new file allow, before the process's mask takes its part.
+/// What a new folder allows, before the process's mask takes its part.
 const NEW_FOLDER: Mode = Mode::from_raw_mode(0o777);
-const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
 /// Names on the way to what is deepest in a lake: more of them are nobody's.
 pub(super) const DEPTH: usize = 8;
 /// How often a folder that others add to is emptied before it is left to them.
@@ -52,39 +48,6 @@ pub(super) struct Tree {
     once: Once,
 }
 
-/// A name in an open folder.
-pub(super) struct Place {
-    pub(super) folder: OwnedFd,
-    pub(super) name: String,
-}
-
-impl Place {
-    /// Makes a file that is to be written; nothing must have the name.
-    pub(super) fn create(&self) -> io::Result<File> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | FILE;
-        let file = open_at(&self.folder, &self.name, flags, NEW_FILE)?;
-        Ok(File::from(file))
-    }
-
-    /// Gives what has this name another, in place of what has that.
-    pub(super) fn rename(&self, to: &Self) -> io::Result<()> {
-        let Self { folder, name } = self;
-        Ok(rustix::fs::renameat(folder, name, &to.folder, &to.name)?)
-    }
-
-    /// Removes what has the name and is not a folder.
-    pub(super) fn remove_file(&self) -> io::Result<()> {
-        let removed = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty());
-        Ok(removed?)
-    }
-
-    /// Removes a folder that is empty.
-    pub(super) fn remove_empty(&self) -> io::Result<()> {
-        let removed = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::REMOVEDIR);
-        Ok(removed?)
-    }
-}
-
 /// What a name in a folder stands for.
 pub(super) struct Entry {
     /// The name; one that is not UTF-8 is shown as far as it can be.
@@ -98,12 +61,6 @@ impl Entry {
     pub(super) fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }
-}
-
-/// The disk does not know what it was asked for.
-pub(super) fn cannot(error: &io::Error) -> bool {
-    let known = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
-    Errno::from_io_error(error).is_some_and(|error| known.contains(&error))
 }
 
 impl Tree {
@@ -287,11 +244,6 @@ impl Tree {
         }
         outcome
     }
-}
-
-/// A network disk may be interrupted in it by a signal.
-fn open_at(folder: impl AsFd, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-    retry_on_intr(|| rustix::fs::openat(&folder, name, flags, mode))
 }
 
 fn split(path: &str) -> (&str, &str) {

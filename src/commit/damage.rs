@@ -1,0 +1,82 @@
+//! What is wrong with an object of a lake.
+
+use crate::store::StoreError;
+use crate::window::format_time;
+
+/// Why the bytes of an object are not what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// It holds nothing.
+    #[error("it is empty: it was cut short")]
+    Empty,
+    /// It does not end as this program ends its objects.
+    #[error(
+        "it does not end with its checksum: it was cut short, or this program did not write it"
+    )]
+    Unsealed,
+    /// The checksum does not fit the bytes before it.
+    #[error("its checksum does not match its content: it was changed")]
+    Checksum,
+    /// A newer program wrote it. Nothing is wrong with it.
+    #[error("{} wrote it in version {found}, and this program reads version {known}", by(.tool_version.as_ref()))]
+    Newer {
+        /// The version that it says.
+        found: u64,
+        /// The version that this program knows.
+        known: u32,
+        /// The program that wrote it, where it says so.
+        tool_version: Option<String>,
+    },
+    /// It says something else than it should.
+    #[error("its content is not what belongs there")]
+    Content(#[source] serde_json::Error),
+    /// It cannot be an object of the lake.
+    #[error("it cannot be read as an object of the lake")]
+    Unfit(#[source] StoreError),
+    /// It is missing, and what comes after it is there.
+    #[error("it is missing, and a later one exists")]
+    Gap,
+    /// It names another place or slice than the one where it lies.
+    #[error("it belongs elsewhere: it names {0}")]
+    Place(String),
+    /// A lake's time begins later than now.
+    #[error(
+        "the lake begins at {}, and this machine's clock says {}",
+        format_time(*.begin_ms),
+        format_time(*.now_ms)
+    )]
+    BeginsLater {
+        /// Where it begins.
+        begin_ms: i64,
+        /// Now.
+        now_ms: i64,
+    },
+    /// It names something that an attempt at its slice could not have made.
+    #[error("it names {0}, which is not its own")]
+    NotOwn(String),
+}
+
+fn by(tool_version: Option<&String>) -> String {
+    match tool_version {
+        Some(version) => format!("mdca-lake {version}"),
+        None => "a newer program".to_owned(),
+    }
+}
+
+impl Damage {
+    /// Whether it is none: a newer program wrote the object.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Newer { .. })
+    }
+
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Newer { .. } => "use the newer program; nothing is to be moved or removed",
+            Self::BeginsLater { .. } => {
+                "set this machine's clock; if it is right, restore the object from a copy"
+            }
+            _ => "restore it from a copy, or move it away if it is not the lake's",
+        }
+    }
+}

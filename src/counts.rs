@@ -1,0 +1,66 @@
+//! What became of the records of a slice.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What a slice's scan counted. `records + copies = rows + rejects + repeats + outside_probe`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceCounts {
+    /// Answers of the service that were taken.
+    pub pages: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Rows written.
+    pub rows: u64,
+    /// Rejects kept, by reason.
+    pub rejects: BTreeMap<String, u64>,
+    /// Rejects beside the records' own: the bytes of rows that were no UTF-8 (`invalid_utf8`), and of
+    /// pages that could not be read (`unreadable_page`).
+    pub copies: u64,
+    /// Records met again with the same JSON; written once.
+    pub repeats: u64,
+    /// Records met again with other JSON; both are rows.
+    pub changed_repeats: u64,
+    /// Records of a neighbouring slice, returned by the probe of an empty range.
+    pub outside_probe: u64,
+    /// Rows whose `created` is missing or odd.
+    pub odd_created: u64,
+}
+
+impl SliceCounts {
+    /// Whether every record went somewhere.
+    pub fn conserve(&self) -> bool {
+        // Wide: a damaged commit may say any number.
+        let sum = |counts: &[u64]| counts.iter().map(|count| u128::from(*count)).sum::<u128>();
+        let rejects: u128 = self.rejects.values().copied().map(u128::from).sum();
+        sum(&[self.records, self.copies])
+            == sum(&[self.rows, self.repeats, self.outside_probe]) + rejects
+    }
+
+    /// Adds another slice's counts.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            pages,
+            records,
+            rows,
+            rejects,
+            copies,
+            repeats,
+            changed_repeats,
+            outside_probe,
+            odd_created,
+        } = other;
+        self.pages += pages;
+        self.records += records;
+        self.rows += rows;
+        for (reason, count) in rejects {
+            *self.rejects.entry(reason.clone()).or_default() += count;
+        }
+        self.copies += copies;
+        self.repeats += repeats;
+        self.changed_repeats += changed_repeats;
+        self.outside_probe += outside_probe;
+        self.odd_created += odd_created;
+    }
+}

@@ -1,0 +1,53 @@
+//! The things that touch reality, handed in: time, the lake, the service, chance, a person.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::job::process::Machine;
+use crate::job::progress::Progress;
+use crate::scan::{ActivityClient, ScanCounters};
+use crate::store::Store;
+
+/// The handful of things that touch reality.
+pub struct World {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The lake.
+    pub store: Store,
+    /// The service.
+    pub client: Arc<ActivityClient>,
+    /// What the client counts.
+    pub counters: Arc<ScanCounters>,
+    /// Becomes true when the run is to stop.
+    pub interrupted: watch::Receiver<bool>,
+    /// Ids of the run and of its attempts.
+    pub ids: Ids,
+    /// This machine's processes.
+    pub machine: Machine,
+    /// What a person watches.
+    pub progress: Progress,
+}
+
+/// Makes ids: of a run, of an attempt. Seeded in tests.
+#[derive(Debug)]
+pub struct Ids(Mutex<fastrand::Rng>);
+
+impl Ids {
+    /// Ids from a source of randomness.
+    pub fn new(random: fastrand::Rng) -> Self {
+        Self(Mutex::new(random))
+    }
+
+    /// Sixteen hexadecimal digits; no `-` in them.
+    pub(crate) fn next(&self) -> String {
+        format!(
+            "{:016x}",
+            self.0
+                .lock()
+                .expect("nothing panics while it draws")
+                .u64(..)
+        )
+    }
+}

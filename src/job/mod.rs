@@ -1,0 +1,496 @@
+//! The main job: the plan, then slice by slice from the service to the commit.
+//!
+//! [`run`] always returns a report: a failed run still says what it committed. A slice that fails
+//! does not stop the others; refused credentials, a failing store and a signal do.
+
+mod beat;
+mod clocks;
+mod context;
+pub mod failures;
+mod first_request;
+mod holes;
+mod host_change;
+mod late;
+pub mod memory;
+mod outage;
+pub mod plan;
+pub mod process;
+pub mod progress;
+pub mod report;
+pub(crate) mod runs;
+mod setup;
+mod slice_task;
+mod turns;
+
+pub use self::context::{Ids, World};
+pub use self::first_request::{Asking, FirstAnswer};
+pub use self::setup::{JobOptions, LakeWish, OnReject};
+pub use self::turns::IfRunning;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::task::{Id, JoinSet};
+use tracing::{Instrument, debug, error, error_span, info};
+
+use self::beat::Beat;
+use self::memory::PageTurns;
+use self::outage::Outage;
+use self::plan::{Plan, watermark};
+use self::report::{Cost, RunReport};
+use self::runs::Reports;
+use self::setup::Setup;
+use self::slice_task::{SliceEnd, SliceTask};
+use self::turns::{Turn, Turns};
+use crate::clock::{BothClocks, Clock};
+use crate::commit::{self, Cleaner, Commit, Identity, KnownSlices, Made, Outcome};
+use crate::error::{ErrorKind, JobError};
+use crate::layout;
+use crate::store::Store;
+use crate::window::{Slice, format_time};
+
+/// Runs whose reports are looked at for slices that they died over.
+const LAST_RUNS: usize = 10;
+
+/// Plans a run and prints nothing: no request is sent, and nothing is written.
+pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock) -> RunReport {
+    let now_ms = clock.now_ms();
+    let location = store.map_or("(new)", |store| store.location());
+    let mut report = RunReport::begin(String::from("(planned)"), location.to_owned(), now_ms);
+    let planned = async {
+        let found = match store {
+            Some(store) => {
+                commit::check_writable(store).await?;
+                Identity::load_if_lake(store).await?
+            }
+            None => None,
+        };
+        let setup = Setup::resolve(options, found, now_ms)?;
+        let known = match store {
+            Some(store) => KnownSlices::list(store).await?,
+            None => KnownSlices::default(),
+        };
+        setup.describe(options, &mut report);
+        let plan = setup.plan(options, now_ms, &known);
+        report.notes.extend(setup.remark_before(&plan, &known));
+        Ok(plan)
+    };
+    match planned.await {
+        Ok(plan) => {
+            describe_plan(&mut report, &plan);
+            report.plan = plan.slices.iter().map(ToString::to_string).collect();
+        }
+        Err(error) => {
+            report.failed(None, &error);
+        }
+    }
+    report.finish(Cost {
+        store_retries: store.map(Store::retries).unwrap_or_default(),
+        ..Cost::default()
+    });
+    if report.exit_code == 0 {
+        report.status = "planned";
+    }
+    report
+}
+
+/// Asks what a new lake asks before it is made, and makes nothing.
+///
+/// # Errors
+/// The report of a run that ends here.
+pub async fn ask_first(
+    options: &JobOptions,
+    asking: Asking<'_>,
+) -> Result<FirstAnswer, Box<RunReport>> {
+    let started_ms = asking.clock.now_ms();
+    let counters = asking.counters;
+    let asked = async {
+        let setup = Setup::resolve(options, None, started_ms)?;
+        let plan = setup.plan(options, started_ms, &KnownSlices::default());
+        asking.ask(options, &setup, &plan).await
+    };
+    asked.await.map_err(|error| {
+        let run = String::from("(not begun)");
+        let mut report = RunReport::begin(run, String::from("(new)"), started_ms);
+        report.api_host.clone_from(&options.wish.api_host);
+        report.failed(None, &error);
+        report.finish(Cost {
+            scanned: counters.counts(),
+            ..Cost::default()
+        });
+        Box::new(report)
+    })
+}
+
+/// Scans and commits every closed slice of the window that has no commit. What the service answered
+/// already, for a lake that is new, it is not asked again.
+pub async fn run(options: &JobOptions, mut world: World, first: Option<FirstAnswer>) -> RunReport {
+    if options.single_writer {
+        world.store = world.store.for_single_writer();
+    }
+    let started_ms = world.clock.now_ms();
+    let started = world.clock.elapsed();
+    let stamp = format_time(started_ms / 1_000 * 1_000).replace([':', '-'], "");
+    let run = format!("{stamp}-{}", &world.ids.next()[..8]);
+    let mut report = RunReport::begin(run.clone(), world.store.location().to_owned(), started_ms);
+    let world = Arc::new(world);
+    let beat = Beat::new(&world);
+    // Whatever is logged below says of which run it is.
+    let span = error_span!("run", id = run);
+    let work = Box::pin(run_slices(options, &world, &beat, &mut report, first).instrument(span));
+    if let Err(error) = beat.beside(work).await {
+        error!(error = %crate::text::plain::chain(&error), "the run stops");
+        report.failed(None, &error);
+    }
+    report.notes.extend(beat.refused());
+    world.progress.finish();
+    let elapsed = world.clock.elapsed().saturating_sub(started);
+    let cost = || Cost {
+        scanned: world.counters.counts(),
+        store_retries: world.store.retries(),
+        elapsed_s: elapsed.as_secs_f64(),
+        peak_memory_bytes: peak_memory_bytes(),
+    };
+    report.finish(cost());
+    if report.window.is_some()
+        && let Err(error) = save(&world.store, &report).await
+    {
+        report.failed(None, &error);
+        report.finish(cost());
+    }
+    report
+}
+
+/// Puts the last report in the place of the first, or beside it where a store replaces nothing.
+async fn save(store: &Store, report: &RunReport) -> Result<(), JobError> {
+    let bytes = Bytes::from(report.to_json());
+    let Err(error) = store.put(&layout::run(&report.run), bytes.clone()).await else {
+        return Ok(());
+    };
+    match store.create(&layout::last_report(&report.run), bytes).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(error.into()),
+    }
+}
+
+async fn run_slices(
+    options: &JobOptions,
+    world: &Arc<World>,
+    beat: &Beat<'_>,
+    report: &mut RunReport,
+    first: Option<FirstAnswer>,
+) -> Result<(), JobError> {
+    let store = &world.store;
+    let now_ms = world.clock.now_ms();
+    let found = Identity::load_if_lake(store).await?;
+    commit::check_writable(store).await?;
+    let is_new = found.is_none();
+    let setup = Setup::resolve(options, found, now_ms)?;
+    let known = KnownSlices::list(store).await?;
+    if is_new {
+        let plan = setup.plan(options, now_ms, &known);
+        let first = match first {
+            Some(first) => first,
+            None => Asking::in_world(world).ask(options, &setup, &plan).await?,
+        };
+        report.notes.extend(first.note);
+    }
+    let identity = setup
+        .identity
+        .clone()
+        .create(store, world.clock.as_ref())
+        .await?;
+    // Another run may have made the lake a moment ago, and otherwise.
+    let setup = Setup::resolve(options, Some(identity), now_ms)?;
+    setup.describe(options, report);
+    let identity = host_change::record(options, world, &setup, report).await?;
+    let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);
+    let plan = setup.plan(options, now_ms, &known);
+    report.notes.extend(setup.remark_before(&plan, &known));
+    describe_plan(report, &plan);
+    beat.begin(report).await?;
+    if !options.single_writer {
+        Identity::check_create_only(store).await?;
+    }
+
+    report
+        .notes
+        .extend(remarks_on_begun(world, &plan, now_ms).await?);
+    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.run).await?);
+    let outcome = scan_in_turn(options, world, &setup, &cleaner, &plan, beat, report).await;
+    report.not_cleared = cleaner.not_cleared();
+
+    let known = KnownSlices::list(store).await?;
+    let covered = |slice: &str| slice.parse().is_ok_and(|slice| plan.covers(&slice));
+    for damaged in known.damaged(store, covered).await {
+        report.failed(None, &damaged.into());
+    }
+    report.watermark = Some(format_time(watermark(
+        setup.identity.begin_ms,
+        setup.length,
+        &known,
+    )));
+    outcome
+}
+
+/// Brings to an end what earlier runs began: of these slices, those that are left to scan.
+async fn recover(
+    cleaner: &Cleaner,
+    world: &World,
+    slices: Vec<Slice>,
+    committed: &BTreeSet<String>,
+    covered: impl Fn(&Slice) -> bool,
+    report: &mut RunReport,
+) -> Result<Vec<Slice>, JobError> {
+    let World { store, clock, .. } = world;
+    let covered = |slice: &str| slice.parse::<Slice>().is_ok_and(|slice| covered(&slice));
+    let recovered = commit::recover(cleaner, clock.as_ref(), committed, covered).await?;
+    let mut waiting: BTreeSet<String> = slices.iter().map(ToString::to_string).collect();
+    for made in &recovered.adopted {
+        waiting.remove(&made.commit.slice);
+        report.slices.adopted += 1;
+        count_commit(report, made);
+    }
+    if !waiting.is_empty() {
+        for (slice, orphaned) in commit::find_orphans(store, &waiting).await? {
+            waiting.remove(&slice);
+            report.failed(slice.parse().ok().as_ref(), &orphaned.into());
+        }
+    }
+    let slices = slices.into_iter();
+    let slices = slices.filter(|slice| waiting.contains(&slice.to_string()));
+    Ok(slices.collect())
+}
+
+/// What the user should know of slices of the plan that the last runs died over.
+async fn remarks_on_begun(
+    world: &World,
+    plan: &Plan,
+    now_ms: i64,
+) -> Result<Vec<String>, JobError> {
+    let mut reports = Reports::list(&world.store, now_ms, &world.machine).await?;
+    let runs = reports.take(&world.store, LAST_RUNS).await?;
+    let mut begun = runs::begun_in_vain(&runs);
+    begun.retain(|name, _| plan.slices.iter().any(|slice| slice.to_string() == *name));
+    Ok(runs::remarks(&begun).collect())
+}
+
+/// Scans what no earlier run is at work on; where such a run ends meanwhile, what it has left too.
+async fn scan_in_turn(
+    options: &JobOptions,
+    world: &Arc<World>,
+    setup: &Arc<Setup>,
+    cleaner: &Arc<Cleaner>,
+    plan: &Plan,
+    beat: &Beat<'_>,
+    report: &mut RunReport,
+) -> Result<(), JobError> {
+    let store = &world.store;
+    let run = report.run.clone();
+    let (oldest, history) = (Arc::default(), Arc::default());
+    let turns = Turns::new(world, beat, &run, options.if_running);
+    let mut slices = plan.slices.clone();
+    loop {
+        let Turn { mine, left, to } = turns.look(slices).await?;
+        report.slices.left = left.len() as u64;
+        let is_last = left.is_empty() || mine.is_empty();
+        let committed = commit::committed_slices(store).await?;
+        let covered = |slice: &Slice| plan.covers(slice) && left.binary_search(slice).is_err();
+        let mine = recover(cleaner, world, mine, &committed, covered, report).await?;
+        if let Some(newest) = plan.slices.last().copied() {
+            let task = SliceTask {
+                world: Arc::clone(world),
+                setup: Arc::clone(setup),
+                options: Arc::new(options.clone()),
+                run: run.clone(),
+                newest,
+                cleaner: Arc::clone(cleaner),
+                pages: Arc::new(PageTurns::new(options.page_bytes)),
+                oldest: Arc::clone(&oldest),
+                history: Arc::clone(&history),
+            };
+            scan_all(&task, mine, beat, report).await?;
+        }
+        if is_last || !report.failures.is_empty() {
+            report.notes.extend(left_to(left.len(), &to));
+            return unless_interrupted(world);
+        }
+        beat.rewrite().await;
+        let known = Setup::not_again(options, &KnownSlices::list(store).await?);
+        let before = left.len();
+        slices = left;
+        slices.retain(|slice| !known.contains(&slice.to_string()));
+        report.slices.taken += (before - slices.len()) as u64;
+    }
+}
+
+/// What the user should know of the slices that are left to others.
+fn left_to(slices: usize, runs: &BTreeSet<String>) -> Option<String> {
+    let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
+    (slices > 0).then(|| {
+        format!(
+            "{slices} slices are left to a run that began earlier and is at work on them: {}",
+            runs.join(", ")
+        )
+    })
+}
+
+/// Keeps a few slices in flight, oldest first, until all are done or the run has to stop.
+///
+/// As many are scanned at once as asked for; beside them one less may wait for the store to commit
+/// it. With one at a time nothing goes on beside it, so that its steps have one order.
+async fn scan_all(
+    task: &SliceTask,
+    slices: Vec<Slice>,
+    beat: &Beat<'_>,
+    report: &mut RunReport,
+) -> Result<(), JobError> {
+    let world = &task.world;
+    world.progress.begin(slices.len() as u64);
+    let mut outage = Outage::default();
+    let scanning = Arc::new(Semaphore::new(task.options.parallel));
+    let in_flight = 2 * task.options.parallel - 1;
+    let mut waiting = slices.into_iter();
+    let mut flying: BTreeMap<Id, Slice> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    let mut stop = false;
+    let mut not_closed: Option<(Slice, BothClocks)> = None;
+    loop {
+        let may_begin = !stop && tasks.len() < in_flight && waiting.len() > 0;
+        let ended = tokio::select! {
+            biased;
+            Some(ended) = tasks.join_next_with_id() => ended,
+            Ok(turn) = Arc::clone(&scanning).acquire_owned(), if may_begin => {
+                stop = *world.interrupted.borrow();
+                if !stop && let Some(slice) = waiting.next() {
+                    let task = task.clone();
+                    let span = error_span!("slice", %slice);
+                    let work = async move { task.scan_and_commit(slice, turn).await };
+                    let handle = tasks.spawn(work.instrument(span));
+                    flying.insert(handle.id(), slice);
+                    beat.tell(report, flying.values());
+                }
+                continue;
+            }
+            else => break,
+        };
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let slice = flying.remove(&id).expect("every task has its slice");
+        let result = match ended {
+            Ok((_, result)) => result,
+            Err(source) => Err(JobError::Died { slice, source }),
+        };
+        if outage.is_suspected(result.as_ref().err())
+            && !stop
+            && let Err(error) = task.check_service().await
+        {
+            stop = true;
+            error!(error = %crate::text::plain::chain(&error), "the run stops");
+            report.failed(None, &error);
+        }
+        match result {
+            Ok(None) => {
+                debug!(%slice, "another run has committed it meanwhile");
+                report.slices.taken += 1;
+            }
+            Ok(Some(done)) => {
+                report.oddities.merge(done.oddities);
+                match done.end {
+                    SliceEnd::Settled(Outcome::Committed(made)) => {
+                        report.slices.committed += 1;
+                        report.slices.late += u64::from(made.commit.late);
+                        count_commit(report, &made);
+                        let Commit { counts, files, .. } = &made.commit;
+                        info!(%slice, rows = counts.rows, files = files.len(), "committed");
+                    }
+                    SliceEnd::Settled(Outcome::Lost) => report.slices.lost_attempts += 1,
+                    SliceEnd::Unproven => {
+                        report.slices.unproven += 1;
+                        info!(%slice, "empty, and asked for too late to prove anything");
+                    }
+                }
+                for flaw in &done.flaws {
+                    if report.failed(None, flaw) {
+                        error!(%slice, error = %crate::text::plain::chain(flaw), "the slice is committed with a flaw");
+                    }
+                }
+            }
+            Err(JobError::NotClosed { slice, clocks }) => {
+                stop = true;
+                if not_closed.is_none_or(|(first, _)| slice < first) {
+                    not_closed = Some((slice, clocks));
+                }
+            }
+            Err(error) => {
+                stop |= error.kind().stops_the_run();
+                if error.kind() == ErrorKind::Interrupted {
+                    continue;
+                }
+                if report.failed(Some(&slice), &error) {
+                    error!(%slice, error = %crate::text::plain::chain(&error), "slice failed");
+                } else {
+                    debug!(%slice, error = %crate::text::plain::chain(&error), "slice failed, like others before");
+                }
+            }
+        }
+        beat.tell(report, flying.values());
+        world.progress.slice_done(report.counts.rows);
+    }
+    if let Some((slice, clocks)) = not_closed {
+        report.plan_ended(slice, clocks);
+    }
+    unless_interrupted(world)
+}
+
+fn unless_interrupted(world: &World) -> Result<(), JobError> {
+    if *world.interrupted.borrow() {
+        Err(JobError::Interrupted)
+    } else {
+        Ok(())
+    }
+}
+
+fn count_commit(report: &mut RunReport, made: &Made) {
+    let Made { commit, checksum } = made;
+    report.committed(&commit.slice, checksum);
+    report.counts.add(&commit.counts);
+    report.files += commit.files.len() as u64;
+    report.bytes_out += commit.files.iter().map(|file| file.bytes).sum::<u64>();
+}
+
+fn describe_plan(report: &mut RunReport, plan: &Plan) {
+    report.window_asked = Some(plan.asked.into());
+    report.window = Some(plan.covered.into());
+    report.slices.planned = plan.slices.len() as u64;
+    report.slices.skipped = plan.committed;
+    report.slices.unproven_before = plan.unproven;
+    report.notes.extend(plan.remarks());
+    if plan.slices.is_empty() {
+        let what = match plan.first_closes_ms {
+            Some(closes_ms) => format!(
+                "no slice of the window is closed yet; the first closes at {}",
+                format_time(closes_ms)
+            ),
+            None if plan.unproven > 0 => {
+                "every closed slice is committed or marked as unproven".to_owned()
+            }
+            None => "every closed slice is committed".to_owned(),
+        };
+        report.notes.push(format!("nothing to do: {what}"));
+    }
+}
+
+/// The most memory that this process held, in bytes, where the system tells.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,93 @@
+//! What is seen of a run while it is at work: a bar on a terminal, else a line a minute.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tracing::info;
+
+use crate::text::units::{counted, number};
+
+/// The target of the lines in the log, which are shown at every level.
+pub const PROGRESS: &str = "mdca_lake::job::progress";
+
+/// What becomes of a line.
+type Say = dyn Fn(&str) + Send + Sync;
+
+/// A bar of slices on stderr, lines in the log, or nothing.
+#[derive(Clone)]
+pub struct Progress {
+    bar: ProgressBar,
+    line: Option<Arc<Say>>,
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
+}
+
+impl Progress {
+    /// A bar where stderr is a terminal, else lines.
+    pub fn auto() -> Self {
+        if stderr().is_terminal() {
+            return Self {
+                bar: ProgressBar::no_length(),
+                line: None,
+            };
+        }
+        Self::lines(|line| info!(target: PROGRESS, "{line}"))
+    }
+
+    /// A line a minute.
+    pub fn lines(say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            line: Some(Arc::new(say)),
+        }
+    }
+
+    /// Nothing.
+    pub fn never() -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            line: None,
+        }
+    }
+
+    /// Begins with so many slices to go.
+    pub fn begin(&self, slices: u64) {
+        let style = ProgressStyle::with_template(
+            "{bar:30} {pos}/{len} slices, {msg} ({elapsed}, {eta} to go)",
+        );
+        self.bar
+            .set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.bar.set_length(slices);
+        self.bar.set_message("no rows yet");
+    }
+
+    /// One more slice is done; the run has so many rows now.
+    pub fn slice_done(&self, rows: u64) {
+        self.bar.inc(1);
+        self.bar.set_message(counted(rows, "row", "rows"));
+    }
+
+    /// Another minute has passed, in which so many requests were sent since the run began.
+    pub fn minute(&self, requests: u64) {
+        if let Some(say) = &self.line {
+            say(&format!(
+                "{} of {}, {}, {}",
+                number(self.bar.position()),
+                counted(self.bar.length().unwrap_or_default(), "slice", "slices"),
+                self.bar.message(),
+                counted(requests, "request", "requests")
+            ));
+        }
+    }
+
+    /// Takes the bar away: the report follows.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,447 @@
+//! One try at a slice: from the first page to the commit, or to nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use tracing::info;
+
+use crate::classify::RejectsWriter;
+use crate::classify::{Classified, Classifier};
+use crate::clock::BothClocks;
+use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, Rescue, Unproven};
+use crate::counts::SliceCounts;
+use crate::decode::oddities::Oddities;
+use crate::decode::{Ingest, PageDecoder, Position};
+use crate::error::{ErrorKind, JobError};
+use crate::job::context::World;
+use crate::job::holes;
+use crate::job::late::OldestRecord;
+use crate::job::memory::PageTurns;
+use crate::job::runs::History;
+use crate::job::setup::{JobOptions, OnReject, Setup};
+use crate::layout;
+use crate::partition;
+use crate::scan::{ClockField, Page, PageSeen, Scanned, SliceScan};
+use crate::schema;
+use crate::window::Slice;
+use crate::write::{FileEntry, Provenance, SliceWriter};
+
+/// What every slice of a run needs.
+#[derive(Clone)]
+pub(crate) struct SliceTask {
+    pub(crate) world: Arc<World>,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) options: Arc<JobOptions>,
+    pub(crate) run: String,
+    /// The newest slice of the plan.
+    pub(crate) newest: Slice,
+    pub(crate) cleaner: Arc<Cleaner>,
+    pub(crate) pages: Arc<PageTurns>,
+    pub(crate) oldest: Arc<OldestRecord>,
+    /// What earlier runs reported, once it is asked for.
+    pub(crate) history: Arc<OnceCell<History>>,
+}
+
+/// How a slice came to its end.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SliceEnd {
+    /// It is committed, by this run or by another.
+    Settled(Outcome),
+    /// The service said nothing of it, too late for that to mean anything.
+    Unproven,
+}
+
+/// So many records of a slice that are all rejects are no matter of single records.
+const TELLING_REJECTS: u64 = 20;
+/// A slice that ended so long ago is kept as it is, before the service forgets it.
+const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
+
+/// A slice that came to its end.
+pub(crate) struct SliceDone {
+    pub(crate) end: SliceEnd,
+    pub(crate) oddities: Oddities,
+    /// What is wrong with the slice though it is committed.
+    pub(crate) flaws: Vec<JobError>,
+}
+
+/// What the pages of a slice go through, and what they leave behind.
+struct Flow {
+    decoder: PageDecoder,
+    classifier: Classifier,
+    counts: SliceCounts,
+    oddities: Oddities,
+    holes: Vec<CommittedHole>,
+    flaws: Vec<JobError>,
+    /// The service's clock after its last answer.
+    answered_ms: i64,
+}
+
+impl SliceTask {
+    /// Scans a slice, writes its rows and commits them; `None` where another run has done so since
+    /// the plan was made. The turn to scan ends where only the commit is missing.
+    pub(crate) async fn scan_and_commit(
+        &self,
+        slice: Slice,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Option<SliceDone>, JobError> {
+        let commit = layout::commit(&slice.to_string());
+        if self.world.store.size(&commit).await?.is_some() {
+            return Ok(None);
+        }
+        self.scan(slice, turn).await.map(Some)
+    }
+
+    async fn scan(&self, slice: Slice, turn: OwnedSemaphorePermit) -> Result<SliceDone, JobError> {
+        let attempt = self.world.ids.next();
+        let mut oddities = Oddities::default();
+        match self.attempt(slice, turn, &attempt, &mut oddities).await {
+            Ok(done) => Ok(SliceDone { oddities, ..done }),
+            Err(error) if error.kind() == ErrorKind::Storage => {
+                self.judge(slice, &attempt, error, oddities).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks at the commit before an error of the store counts: whoever commits a slice sweeps away
+    /// what others have staged of it, so those who lost meet missing files wherever they are.
+    async fn judge(
+        &self,
+        slice: Slice,
+        attempt: &str,
+        error: JobError,
+        oddities: Oddities,
+    ) -> Result<SliceDone, JobError> {
+        match Commit::load(&self.world.store, &slice.to_string()).await {
+            Ok(Some(commit)) if commit.attempt != attempt => {
+                let reason = crate::text::plain::chain(&error);
+                info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
+                Ok(SliceDone {
+                    end: SliceEnd::Settled(Outcome::Lost),
+                    oddities,
+                    flaws: Vec::new(),
+                })
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// One try at a slice. What it met that the schema does not know is said however it ends.
+    async fn attempt(
+        &self,
+        slice: Slice,
+        turn: OwnedSemaphorePermit,
+        attempt: &str,
+        oddities: &mut Oddities,
+    ) -> Result<SliceDone, JobError> {
+        let name = slice.to_string();
+        let store = &self.world.store;
+        let mut writer = SliceWriter::new(
+            store.clone(),
+            schema::activity().arrow(),
+            &name,
+            attempt,
+            self.options.write,
+            Provenance {
+                tool_version: concat!("mdca-lake ", env!("CARGO_PKG_VERSION")).to_owned(),
+                schema_version: schema::activity().version.to_string(),
+                run: self.run.clone(),
+                clock: self.setup.clock.to_string(),
+            },
+        );
+        let mut rejects = RejectsWriter::new(store.clone(), &name, attempt);
+        let flow = match self.fill(slice, &mut writer, &mut rejects).await {
+            Ok(flow) => flow,
+            Err(error) => {
+                writer.abort().await;
+                rejects.abort().await;
+                return Err(error);
+            }
+        };
+        *oddities = flow.oddities;
+        let mut flaws = flow.flaws;
+        let mut files = match writer.finish().await {
+            Ok(files) => files,
+            Err(error) => {
+                rejects.abort().await;
+                return Err(error.into());
+            }
+        };
+        let (entry, rejects) = match rejects.seal().await {
+            Ok(sealed) => sealed.unzip(),
+            Err(error) => {
+                for file in &mut files {
+                    file.abort().await;
+                }
+                return Err(error.into());
+            }
+        };
+        let entries: Vec<FileEntry> = files.iter().map(|file| file.entry.clone()).collect();
+        self.note_oldest(&entries);
+        let late = !self.oldest.proves(&slice, flow.answered_ms);
+        if late && entries.is_empty() && entry.is_none() && flow.holes.is_empty() {
+            drop(turn);
+            return self.end_forgotten(slice, flow.answered_ms).await;
+        }
+        let prepared = Prepared {
+            commit: Commit::new(
+                name,
+                attempt.to_owned(),
+                self.run.clone(),
+                self.world.clock.now_ms(),
+                schema::activity().version,
+                entries,
+                entry,
+                flow.counts,
+            )
+            .with_holes(flow.holes)
+            .late(late),
+            files,
+            rejects,
+        };
+        drop(turn);
+        let outcome = commit::commit(&self.cleaner, self.world.clock.as_ref(), prepared).await?;
+        if outcome == Outcome::Lost {
+            // What is in the lake is another attempt's.
+            flaws.clear();
+        }
+        Ok(SliceDone {
+            end: SliceEnd::Settled(outcome),
+            oddities: Oddities::default(),
+            flaws,
+        })
+    }
+
+    /// Takes note of how far back the records of a slice go.
+    fn note_oldest(&self, files: &[FileEntry]) {
+        let times = files.iter().filter_map(|file| match self.setup.clock {
+            ClockField::Created => file.created_min_ms,
+            ClockField::Date => Some(file.timestamp_min_ms),
+        });
+        for time_ms in times {
+            self.oldest.note(time_ms);
+        }
+    }
+
+    /// Ends a slice that the service said nothing of, too late.
+    async fn end_forgotten(&self, slice: Slice, asked_ms: i64) -> Result<SliceDone, JobError> {
+        let mut flaws = Vec::new();
+        let end = match commit::rescue(&self.cleaner, self.world.clock.as_ref(), slice).await? {
+            Rescue::Nothing => {
+                self.mark_unproven(slice, asked_ms).await?;
+                SliceEnd::Unproven
+            }
+            Rescue::TooSoon => return Err(JobError::Forgotten { slice }),
+            Rescue::Done(outcome) => {
+                if let Outcome::Committed(made) = &outcome {
+                    flaws.extend(of_holes(slice, &made.commit.holes));
+                }
+                SliceEnd::Settled(outcome)
+            }
+        };
+        Ok(SliceDone {
+            end,
+            oddities: Oddities::default(),
+            flaws,
+        })
+    }
+
+    async fn mark_unproven(&self, slice: Slice, asked_ms: i64) -> Result<(), JobError> {
+        let store = &self.world.store;
+        let name = slice.to_string();
+        let (now_ms, machine) = (self.world.clock.now_ms(), &self.world.machine);
+        let history = || History::before(store, &self.run, now_ms, machine);
+        let last_failure = self
+            .history
+            .get_or_try_init(history)
+            .await?
+            .last_failure(slice.window());
+        let marker = Unproven::new(name, self.run.clone(), asked_ms, last_failure);
+        Ok(marker.create(store).await?)
+    }
+
+    /// Makes sure that the service answers a plain request, unless the run is to stop anyway.
+    pub(crate) async fn check_service(&self) -> Result<(), JobError> {
+        let options = Arc::new(self.setup.scan_options(&self.options));
+        let mut interrupted = self.world.interrupted.clone();
+        tokio::select! {
+            biased;
+            _ = interrupted.wait_for(|interrupted| *interrupted) => Ok(()),
+            answer = self.world.client.check(self.newest, &options) => answer.map_err(JobError::ServiceDown),
+        }
+    }
+
+    /// Takes every page of a slice from the service to the writer.
+    async fn fill(
+        &self,
+        slice: Slice,
+        writer: &mut SliceWriter,
+        rejects: &mut RejectsWriter,
+    ) -> Result<Flow, JobError> {
+        let scan_options = Arc::new(self.setup.scan_options(&self.options));
+        let client = Arc::clone(&self.world.client);
+        let mut scan = SliceScan::new(client, slice, self.newest, scan_options);
+        let mut flow = Flow {
+            decoder: PageDecoder::new(self.options.max_batch_bytes),
+            classifier: Classifier::new(self.setup.clock),
+            counts: SliceCounts::default(),
+            oddities: Oddities::default(),
+            holes: Vec::new(),
+            flaws: Vec::new(),
+            answered_ms: 0,
+        };
+        let mut interrupted = self.world.interrupted.clone();
+        loop {
+            let next = async {
+                let turn = self.pages.wait().await;
+                (turn, scan.proceed().await)
+            };
+            let (_turn, scanned) = tokio::select! {
+                biased;
+                _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
+                (turn, scanned) = next => (turn, scanned?),
+            };
+            let page = match scanned {
+                None => break,
+                Some(Scanned::Page(page)) => page,
+                Some(Scanned::Hole(hole)) => {
+                    let (hole, line) = holes::keep(hole, &mut flow.counts);
+                    flow.holes.push(hole);
+                    rejects.write(line).await?;
+                    continue;
+                }
+            };
+            let page = Arc::new(page);
+            let mut seen = PageSeen::default();
+            let mut from = None;
+            loop {
+                let classified;
+                (flow, classified, from) = self.take_piece(slice, flow, &page, from).await?;
+                seen.add(classified.seen);
+                for (key, part) in partition::split(&classified.rows)? {
+                    writer.write(key, part).await?;
+                }
+                rejects.write(classified.rejects).await?;
+                if from.is_none() {
+                    break;
+                }
+            }
+            scan.observe(seen)?;
+        }
+        self.check_rejects(slice, &flow.counts)?;
+        flow.answered_ms = self.check_closed(slice, scan.last_date_ms())?;
+        let all_rejects = check_form(slice, &flow.counts, scan.last_date_ms())?;
+        flow.flaws.extend(all_rejects);
+        flow.flaws.extend(of_holes(slice, &flow.holes));
+        Ok(flow)
+    }
+
+    /// Decodes and sifts a piece of a page where it may take its time; says where the next begins.
+    async fn take_piece(
+        &self,
+        slice: Slice,
+        mut flow: Flow,
+        page: &Arc<Page>,
+        from: Option<Position>,
+    ) -> Result<(Flow, Classified, Option<Position>), JobError> {
+        let ingest = Ingest {
+            run: self.run.clone(),
+            received_ms: self.world.clock.now_ms(),
+            keep_raw: self.options.keep_raw,
+        };
+        let page = Arc::clone(page);
+        let work = tokio::task::spawn_blocking(move || {
+            let array = &page.text[page.data.clone()];
+            let piece = flow.decoder.decode(array, from, &ingest)?;
+            let classified = flow.classifier.classify(&page, &piece)?;
+            flow.counts.add(&classified.counts);
+            for (path, count) in piece.unknown {
+                flow.oddities.unknown.add(path, count, slice);
+            }
+            for (path, count) in piece.odd {
+                flow.oddities.odd.add(path, count, slice);
+            }
+            Ok((flow, classified, piece.next))
+        });
+        work.await
+            .unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))
+    }
+
+    fn check_rejects(&self, slice: Slice, counts: &SliceCounts) -> Result<(), JobError> {
+        let rejects: u64 = counts.rejects.values().sum();
+        if self.options.on_reject == OnReject::Keep || rejects == 0 {
+            return Ok(());
+        }
+        Err(JobError::Rejects {
+            slice,
+            rejects,
+            reasons: reasons(counts),
+        })
+    }
+
+    /// Makes sure by the service's own clock that nothing can be added to the slice any more: a
+    /// local clock that runs fast must not lose records. Returns that clock's time.
+    fn check_closed(&self, slice: Slice, service_ms: Option<i64>) -> Result<i64, JobError> {
+        let Some(service_ms) = service_ms else {
+            return Err(JobError::NoDate { slice });
+        };
+        // A date says the second, which may be all but over.
+        if service_ms + 999 - self.setup.settle_ms >= slice.until_ms() {
+            Ok(service_ms)
+        } else {
+            let local_ms = self.world.clock.now_ms();
+            let clocks = BothClocks {
+                local_ms,
+                service_ms,
+            };
+            Err(JobError::NotClosed { slice, clocks })
+        }
+    }
+}
+
+/// The reasons of rejects, with their counts.
+fn reasons(counts: &SliceCounts) -> String {
+    let reasons: Vec<String> = counts
+        .rejects
+        .iter()
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    reasons.join(", ")
+}
+
+/// A slice of rejects only says that the form of records has changed: it is not committed as if that
+/// were all there is, until the service is about to forget it.
+fn check_form(
+    slice: Slice,
+    counts: &SliceCounts,
+    service_ms: Option<i64>,
+) -> Result<Option<JobError>, JobError> {
+    let all: u64 = counts.rejects.values().sum();
+    let rejects = all.saturating_sub(counts.copies);
+    if counts.rows > 0 || rejects < TELLING_REJECTS {
+        return Ok(None);
+    }
+    let committed = service_ms.is_some_and(|now_ms| now_ms - slice.until_ms() >= LAST_CHANCE_MS);
+    let error = JobError::AllRejects {
+        slice,
+        rejects,
+        reasons: reasons(counts),
+        committed,
+    };
+    if committed {
+        Ok(Some(error))
+    } else {
+        Err(error)
+    }
+}
+
+/// What is to be said of the holes of a slice.
+fn of_holes(slice: Slice, holes: &[CommittedHole]) -> Option<JobError> {
+    let first = holes.iter().min_by_key(|hole| hole.from_ms)?;
+    Some(JobError::Holes {
+        slice,
+        count: holes.iter().map(|hole| hole.until_ms - hole.from_ms).sum(),
+        first_ms: first.from_ms,
+        reason: first.reason.clone(),
+    })
+}

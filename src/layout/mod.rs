@@ -1,0 +1,19 @@
+//! The names in a lake: every path, folder and file name is spelled and read here, and nowhere else.
+//!
+//! ```text
+//! activities/event_date=2026-11-19/<slice>-<attempt>-0.parquet    FileName, PartitionKey
+//! _mdca/…                                                         OwnObject, and a function for each
+//! ```
+
+mod file_name;
+mod own;
+mod partition_key;
+
+pub use file_name::{FILES_FOLDER, FileName, file_path};
+pub use own::{
+    OWN_FOLDER, OwnObject, all_rejects, attempt, attempts, attempts_at, change, changes, commit,
+    commits, identity, is_attempt_id, is_dropped_by_a_system, is_folder, is_slice_name,
+    last_report, rejects, run, runs, slice_of_commit, slice_of_object, staging, unproven,
+    unproven_at,
+};
+pub use partition_key::{ParseKeyError, PartitionKey};

@@ -1,0 +1,224 @@
+//! How a store has answered lately: when a run gives it up, and what had to be sent again.
+//!
+//! An operation that fails knows nothing of the one before. Here a store that gives no good answer for
+//! [`GIVE_UP_AFTER`] is given up for all operations at once, so that a run ends within a minute.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error_document::GaveUp;
+
+/// No request is sent to a store that has given no good answer for this long. The last one that
+/// was sent may take as long as an answer may take more.
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+/// Failures that lie this far back say nothing about the store of now. Longer than the longest
+/// pause between two tries.
+const FORGET_AFTER: Duration = Duration::from_secs(15);
+
+/// A look in vain says for so long that the next would be.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// How the store has answered lately, and how often it did not.
+#[derive(Debug, Default)]
+pub(super) struct CircuitBreaker {
+    trouble: Mutex<Option<Trouble>>,
+    /// When the store was looked for in vain.
+    looked: Mutex<Option<Instant>>,
+    retries: Mutex<BTreeMap<String, u64>>,
+    metadata_failures: AtomicU64,
+}
+
+/// Whether a request is sent.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is.
+    Granted,
+    /// It is if the store gives a sign of life; else this is said.
+    Doubtful(GaveUp),
+    /// It is not.
+    Refused(GaveUp),
+}
+
+/// A row of failures without a good answer between them.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    last: Instant,
+    /// What the last failure was.
+    what: String,
+    /// The one request that all of them answered, if they were answers to only one: a store may
+    /// always fail at it (Ceph does where an aborted upload is completed) and be well otherwise.
+    only: Option<String>,
+}
+
+impl CircuitBreaker {
+    /// Whether a request makes sense at `now`.
+    pub(super) fn admit(&self, request: &str, now: Instant) -> Admission {
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Trouble {
+            since,
+            last,
+            what,
+            only,
+        }) = &*trouble
+        else {
+            return Admission::Granted;
+        };
+        let silent = now.saturating_duration_since(*since);
+        if now.saturating_duration_since(*last) > FORGET_AFTER {
+            *trouble = None;
+            return Admission::Granted;
+        }
+        let is_concerned = only.as_ref().is_none_or(|only| only == request);
+        if silent > GIVE_UP_AFTER && is_concerned {
+            let last = what.clone();
+            let given_up = GaveUp { silent, last };
+            // A store that answers badly is there; one that was looked for just now is not.
+            let is_known = only.is_some()
+                || looked
+                    .is_some_and(|looked| now.saturating_duration_since(looked) < LOOK_AGAIN_AFTER);
+            return if is_known {
+                Admission::Refused(given_up)
+            } else {
+                Admission::Doubtful(given_up)
+            };
+        }
+        Admission::Granted
+    }
+
+    /// The store was looked for, and gave no sign of life.
+    pub(super) fn looked_in_vain(&self, now: Instant) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// A request that began at `began` got no good answer by `now`, or, where `answered` names it,
+    /// a bad one; true for the first of a row.
+    pub(super) fn failed(
+        &self,
+        answered: Option<&str>,
+        began: Instant,
+        now: Instant,
+        what: String,
+    ) -> bool {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = trouble.take();
+        let is_first = before.is_none();
+        let (since, only) = match before {
+            None => (began, answered.map(str::to_owned)),
+            Some(Trouble { since, only, .. }) => {
+                (since, only.filter(|only| Some(only.as_str()) == answered))
+            }
+        };
+        *trouble = Some(Trouble {
+            since,
+            last: now,
+            what,
+            only,
+        });
+        is_first
+    }
+
+    /// A request got a good answer.
+    pub(super) fn answered(&self) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A request failed, for this cause, so that it is sent again.
+    pub(super) fn sent_again(&self, cause: String) {
+        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        *retries.entry(cause).or_default() += 1;
+    }
+
+    /// What was sent again, by cause.
+    pub(super) fn retries(&self) -> BTreeMap<String, u64> {
+        let retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        retries.clone()
+    }
+
+    /// A cloud's metadata service failed; returns how often it has.
+    pub(super) fn metadata_failed(&self) -> u64 {
+        self.metadata_failures.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_store_that_fails_all_the_time_is_given_up() {
+        let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
+        assert!(circuit_breaker.failed(None, start, start + s(10), String::new()));
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(11)),
+            Admission::Granted
+        ));
+        assert!(!circuit_breaker.failed(None, start + s(11), start + s(29), String::new()));
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(30)),
+            Admission::Granted
+        ));
+        assert!(!matches!(
+            circuit_breaker.admit("GET /a", start + s(31)),
+            Admission::Granted
+        ));
+    }
+
+    #[test]
+    fn one_good_answer_makes_up_for_all_failures() {
+        let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
+        circuit_breaker.failed(None, start, start + s(29), String::new());
+        circuit_breaker.answered();
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(31)),
+            Admission::Granted
+        ));
+        assert!(circuit_breaker.failed(None, start + s(31), start + s(32), String::new()));
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(33)),
+            Admission::Granted
+        ));
+    }
+
+    #[test]
+    fn failures_of_long_ago_say_nothing() {
+        let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
+        circuit_breaker.failed(None, start, start + s(1), String::new());
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(40)),
+            Admission::Granted
+        ));
+        circuit_breaker.failed(None, start + s(40), start + s(41), String::new());
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(42)),
+            Admission::Granted
+        ));
+    }
+
+    #[test]
+    fn a_store_that_always_fails_at_one_request_is_asked_others() {
+        let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
+        circuit_breaker.failed(Some("POST /a"), start, start + s(29), String::new());
+        circuit_breaker.failed(Some("POST /a"), start, start + s(31), String::new());
+        assert!(!matches!(
+            circuit_breaker.admit("POST /a", start + s(32)),
+            Admission::Granted
+        ));
+        assert!(matches!(
+            circuit_breaker.admit("HEAD /a", start + s(32)),
+            Admission::Granted
+        ));
+        circuit_breaker.failed(Some("HEAD /a"), start + s(32), start + s(33), String::new());
+        assert!(!matches!(
+            circuit_breaker.admit("GET /a", start + s(34)),
+            Admission::Granted
+        ));
+    }
+}

@@ -1,0 +1,38 @@
+//! Kinds of refusals.
+
+/// Why a store refused, as far as an operator acts differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// The location itself cannot be a lake: unknown scheme, a file, no such folder.
+    Location,
+    /// The bucket or container does not exist.
+    Bucket,
+    /// The bucket is in another region than the one asked.
+    Region,
+    /// There are no credentials, or they are wrong or expired.
+    Credentials,
+    /// This machine's clock is too far from the store's.
+    Clock,
+    /// The store is full, or a quota is.
+    Full,
+    /// The store cannot be written, or this user may not.
+    Denied,
+    /// What is there may not be changed: a policy, a legal hold or a lease keeps it.
+    Immutable,
+    /// Another host is to be asked.
+    Redirected,
+    /// The endpoint is plain http, and nothing says that it may be.
+    PlainHttp,
+    /// A setting cannot be meant.
+    Settings,
+    /// Something that was there is gone.
+    Missing,
+    /// What lies there is none of a lake's objects: too large, or on a disk no file at all.
+    Unfit,
+    /// The store does not know how to create only.
+    CreateOnly,
+    /// The store does not answer.
+    Silent,
+    /// Anything else.
+    Other,
+}

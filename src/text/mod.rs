@@ -1,0 +1,7 @@
+//! Text: of records on their way in, and of whatever is said on its way out.
+
+pub mod fingerprint;
+pub mod outline;
+pub mod plain;
+pub mod redact;
+pub mod units;
