@@ -133,7 +133,7 @@ pub enum JobError {
     Store(#[from] StoreError),
     /// Columns that do not fit together.
     #[error("cannot pick the rows of a page")]
-    Rows(#[from] arrow_schema::ArrowError),
+    Rows(#[from] arrow::error::ArrowError),
     /// The service's own clock says that the slice is not closed.
     #[error(
         "cannot commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; {}",

@@ -7,10 +7,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::{BooleanArray, RecordBatch};
-use arrow_schema::ArrowError;
-use arrow_select::filter::filter_record_batch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::error::ArrowError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;

@@ -6,12 +6,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
-use arrow_array::builder::{
-    ArrayBuilder, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder,
-    TimestampMicrosecondBuilder,
+use arrow::array::{
+    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow_schema::DataType;
+use arrow::datatypes::DataType;
 use chrono::DateTime;
 use serde_json::value::RawValue;
 

@@ -25,14 +25,12 @@ pub use reject::{Flaw, RejectReason};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::builder::StringBuilder;
-use arrow_array::cast::AsArray;
-use arrow_array::{
-    ArrayRef, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
-    new_null_array,
+use arrow::array::{
+    ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StringBuilder, StructArray,
+    TimestampMicrosecondArray, new_null_array,
 };
-use arrow_schema::ArrowError;
-use arrow_schema::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 
 use crate::schema::{self, ACTIVITY_ID, ActivitySchema, element_field};
 use crate::text::outline::{Broken, Elements, skip_space};

@@ -12,8 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 
-use arrow_array::builder::StringBuilder;
-use arrow_buffer::{NullBufferBuilder, OffsetBufferBuilder};
+use arrow::array::{NullBufferBuilder, OffsetBufferBuilder, StringBuilder};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;

@@ -7,11 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array, PrimitiveArray, RecordBatch, UInt64Array};
-use arrow_schema::ArrowError;
-use arrow_select::take::take_record_batch;
+use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::error::ArrowError;
 
 use crate::layout::PartitionKey;
 use crate::schema::TIMESTAMP;

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::types::Int64Type;
-use arrow_array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
+use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
 
 use super::*;

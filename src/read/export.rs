@@ -9,9 +9,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use parquet::errors::ParquetError;
 use parquet::file::statistics::Statistics;
 

@@ -7,10 +7,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array, RecordBatch, TimestampMicrosecondArray};
-use arrow_schema::Schema;
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{Schema, TimestampMicrosecondType};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, RowGroupMetaData};

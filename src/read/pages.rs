@@ -177,8 +177,9 @@ impl Compact<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::builder::{ListBuilder, StringBuilder};
-    use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use arrow::array::{
+        ArrayRef, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    };
     use bytes::Bytes;
     use parquet::arrow::ArrowWriter;
     use parquet::basic::{Compression, ZstdLevel};

@@ -10,13 +10,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch,
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch,
     StringViewArray, TimestampMicrosecondArray,
 };
-use arrow_schema::DataType;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;

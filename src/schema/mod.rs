@@ -12,7 +12,7 @@ pub use render::SchemaFormat;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use arrow_schema::{DataType, Field, Fields, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
 use serde::Deserialize;
 
 /// Name of the column with the primary key.
@@ -179,7 +179,7 @@ impl ActivitySchema {
     /// The Arrow schema of every batch and of every file.
     pub fn arrow(&self) -> SchemaRef {
         let fields: Fields = self.columns.iter().map(Column::field).collect();
-        Arc::new(arrow_schema::Schema::new(fields))
+        Arc::new(arrow::datatypes::Schema::new(fields))
     }
 
     /// Names of the columns in which investigations look for single values.

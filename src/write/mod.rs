@@ -32,9 +32,9 @@ pub use properties::{INDEXED_ROWS, message_type};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_schema::ArrowError;
-use arrow_schema::SchemaRef;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 
 use crate::layout::{self, PartitionKey};
 use crate::store::Store;

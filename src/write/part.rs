@@ -4,10 +4,9 @@
 //! *held* is what the process would get back if the part were dropped: a batch holds its buffers
 //! as they were allocated, and a slice of a batch holds the whole batch.
 
-use arrow_array::{Array, RecordBatch, UInt64Array};
-use arrow_schema::ArrowError;
-use arrow_select::concat::concat_batches;
-use arrow_select::take::take_record_batch;
+use arrow::array::{Array, RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::error::ArrowError;
 
 use super::properties::{INDEXED_BYTES, INDEXED_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
 
@@ -125,8 +124,7 @@ fn copy(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::cast::AsArray;
-    use arrow_array::{ArrayRef, StringArray};
+    use arrow::array::{ArrayRef, AsArray, StringArray};
 
     use super::*;
 

@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_select::interleave::interleave;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::interleave;
+use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::column::writer::ColumnCloseResult;
@@ -259,7 +258,7 @@ fn arrange(
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::TimestampMicrosecondArray;
+    use arrow::array::TimestampMicrosecondArray;
     use proptest::prelude::*;
 
     use super::*;

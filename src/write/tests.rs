@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_array::cast::AsArray;
-use arrow_array::types::TimestampMicrosecondType;
-use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, StructArray,
-    TimestampMicrosecondArray,
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListBuilder, StringArray,
+    StringBuilder, StructArray, TimestampMicrosecondArray,
 };
-use arrow_buffer::OffsetBuffer;
-use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{
@@ -136,7 +133,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
         ],
         None,
     );
-    let objects = arrow_array::ListArray::new(
+    let objects = arrow::array::ListArray::new(
         Arc::new(Field::new(
             "element",
             DataType::Struct(object_fields()),
@@ -571,7 +568,7 @@ async fn a_file_has_the_same_schema_whether_values_are_null_or_not() {
     nulls.extend(
         full.columns()[2..]
             .iter()
-            .map(|column| arrow_array::new_null_array(column.data_type(), 50)),
+            .map(|column| arrow::array::new_null_array(column.data_type(), 50)),
     );
     let nulls = RecordBatch::try_new(schema(), nulls).unwrap();
     let mut messages = BTreeSet::new();

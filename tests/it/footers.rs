@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use arrow_array::{ArrayRef, RecordBatch, StringArray, new_null_array};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
 use fastrand::Rng;
 use mdca_lake::layout::PartitionKey;
 use mdca_lake::read::{self, Expected, ExportFile, ReadError, SliceRows};
@@ -243,7 +243,7 @@ fn with_column(rows: usize, name: &str, values: &ArrayRef) -> RecordBatch {
             found if found == name => Arc::clone(values),
             schema::ACTIVITY_ID => Arc::new(StringArray::from(vec!["x"; rows])),
             schema::TIMESTAMP => Arc::new(
-                arrow_array::TimestampMicrosecondArray::from(vec![1_595_096_313_000_000; rows])
+                arrow::array::TimestampMicrosecondArray::from(vec![1_595_096_313_000_000; rows])
                     .with_timezone("UTC"),
             ),
             _ => new_null_array(field.data_type(), rows),

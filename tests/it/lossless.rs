@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow_array::cast::AsArray;
+use arrow::array::AsArray;
 use mdca_lake::decode::{Ingest, PageDecoder, Piece};
 use mdca_lake::read::RecordRestorer;
 use mdca_lake::schema;
