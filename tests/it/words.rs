@@ -197,3 +197,18 @@ fn the_texts_of_a_source_are_found() {
         [" is no ", "; give "]
     );
 }
+
+/// Documents go out of date where they name files that have moved.
+#[test]
+fn documents_name_files_that_exist() {
+    for document in ["README.md", ".github/CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let words = text.split(|c: char| !c.is_alphanumeric() && !"/_.-".contains(c));
+        let named = words.filter(|word| word.starts_with("src/") || word.starts_with("tests/"));
+        let named: Vec<&str> = named.map(|word| word.trim_end_matches('.')).collect();
+        assert!(named.len() > 3, "{document}: {named:?}");
+        for path in named {
+            assert!(root().join(path).exists(), "{document} names {path}");
+        }
+    }
+}
