@@ -10,32 +10,37 @@
 //! Neither the service nor the lake is known here, and no clock is read. Rows are masked by the
 //! caller, who also knows of slices and repeats.
 
+mod bits;
+mod columns;
+mod facts;
+mod grammar;
 mod leaf;
+mod look;
 mod number;
 pub mod oddities;
-mod page;
+mod plain;
 mod reject;
 mod room;
+mod slots;
 mod text;
+mod texts;
 mod tree;
 mod unmapped;
+mod walk;
 
 pub use reject::{Flaw, RejectReason};
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, ListArray, RecordBatch, StringArray, StringBuilder, StructArray,
-    TimestampMicrosecondArray, new_null_array,
-};
-use arrow::datatypes::{DataType, SchemaRef};
-use arrow::error::ArrowError;
+use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow_schema::ArrowError;
+use arrow_schema::{DataType, SchemaRef};
 
-use crate::schema::{self, ACTIVITY_ID, ActivitySchema, element_field};
-use crate::text::outline::{Broken, Elements, skip_space};
-use page::{Builders, Guesses, ListBuilder};
+use crate::schema::{self, ActivitySchema};
+use crate::text::outline::{Broken, Elements};
 use tree::{Output, Tree};
+use walk::Memory;
 
 /// What a run adds to every row.
 #[derive(Debug, Clone)]
@@ -85,12 +90,23 @@ pub struct Piece {
     pub next: Option<Position>,
 }
 
+/// Slots say in 31 bits where a text lies.
+const MAX_ARRAY_BYTES: usize = (1 << 31) - 1;
+/// Arrow's offsets have 31 bits; a record may come on top.
+const MAX_BATCH_BYTES: usize = 1 << 29;
+
 /// Why a page could not be decoded at all.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The text is not a JSON array.
     #[error("cannot read the page's `data` as a JSON array")]
     Syntax(#[source] Broken),
+    /// It is larger than can be decoded at once.
+    #[error("cannot decode a page of {bytes} bytes: the most is 2 GiB")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
     /// The columns did not fit together.
     #[error("cannot assemble the page's columns")]
     Batch(#[source] ArrowError),
@@ -100,26 +116,22 @@ pub enum DecodeError {
 pub struct PageDecoder {
     schema: &'static ActivitySchema,
     arrow: SchemaRef,
-    tree: Arc<Tree>,
-    guesses: Guesses,
+    tree: Tree,
+    memory: Memory,
     max_batch_bytes: usize,
-    /// Position of the id's column.
-    id_column: usize,
 }
 
 impl PageDecoder {
     /// A decoder for the schema of activities whose batches end where they reach `max_batch_bytes`.
     pub fn new(max_batch_bytes: usize) -> Self {
         let schema = schema::activity();
-        let tree = Tree::compile(schema);
-        let guesses = Guesses::new(&tree);
+        let (tree, nodes) = Tree::compile(schema);
         Self {
             schema,
             arrow: schema.arrow(),
-            tree: Arc::new(tree),
-            guesses,
-            max_batch_bytes,
-            id_column: schema.index_of(ACTIVITY_ID).expect("activities have an id"),
+            memory: Memory::new(&tree, nodes),
+            tree,
+            max_batch_bytes: max_batch_bytes.min(MAX_BATCH_BYTES),
         }
     }
 
@@ -133,11 +145,9 @@ impl PageDecoder {
         from: Option<Position>,
         ingest: &Ingest,
     ) -> Result<Piece, DecodeError> {
-        let mut builders = Builders {
-            leaves: self.tree.builders(),
-            lists: self.tree.lists.iter().map(|_| ListBuilder::new()).collect(),
-            unmapped: StringBuilder::new(),
-        };
+        if array.len() > MAX_ARRAY_BYTES {
+            return Err(DecodeError::TooLarge { bytes: array.len() });
+        }
         let Position {
             mut elements,
             records: first_record,
@@ -148,25 +158,20 @@ impl PageDecoder {
                 records: 0,
             },
         };
-        let (facts, ended) = page::read(
+        let (facts, ended) = walk::read(
             &self.tree,
-            &mut builders,
-            &mut self.guesses,
+            &mut self.memory,
             array,
             &mut elements,
             self.max_batch_bytes,
         )
         .map_err(DecodeError::Syntax)?;
         let records = facts.records;
-        let behind = elements.position();
-        if ended && skip_space(array.as_bytes(), behind) < array.len() {
-            return Err(DecodeError::Syntax(Broken { at: behind }));
-        }
-        let columns = self.columns(&mut builders, &records, array, ingest);
+        let columns = self.columns(&records, array, ingest);
         let batch = columns
             .and_then(|columns| RecordBatch::try_new(Arc::clone(&self.arrow), columns))
             .map_err(DecodeError::Batch)?;
-        let nodes = &self.tree.nodes;
+        let nodes = &self.tree.names;
         let unknown = nodes.iter().zip(facts.unknown).flat_map(|(node, keys)| {
             keys.into_iter().map(|(key, count)| {
                 let dot = if node.path.is_empty() { "" } else { "." };
@@ -190,74 +195,37 @@ impl PageDecoder {
     }
 
     fn columns(
-        &self,
-        builders: &mut Builders,
+        &mut self,
         records: &[Record],
         array: &str,
         ingest: &Ingest,
     ) -> Result<Vec<ArrayRef>, ArrowError> {
+        let Self {
+            schema,
+            tree,
+            memory,
+            ..
+        } = self;
+        let columns = &mut memory.columns;
         let column = |output: &Output| match output {
-            Output::Leaf(leaf) => Ok(builders.leaves[*leaf].finish()),
-            Output::List(list) => self.finish_list(builders, *list),
-            Output::Page(name) => Ok(page_column(name, builders, records, array, ingest)),
-        };
-        let mut columns: Vec<ArrayRef> = self
-            .tree
-            .outputs
-            .iter()
-            .map(column)
-            .collect::<Result<_, _>>()?;
-        let ids = Arc::clone(&columns[self.id_column]);
-        for (column, array) in self.schema.columns.iter().zip(&mut columns) {
-            if column.copy_of_id {
-                *array = without_copies(array, &ids);
+            Output::Leaf(leaf) => columns.finish(tree, *leaf),
+            Output::List(list, position) => {
+                columns.finish_list(tree, *list, schema.columns[*position].item_fields())
             }
-        }
-        Ok(columns)
+            Output::Page(name) if name == schema::UNMAPPED => {
+                let texts = columns.unmapped.finish(true);
+                texts.map(|texts| Arc::new(texts) as ArrayRef)
+            }
+            Output::Page(name) => Ok(page_column(name, records, array, ingest)),
+        };
+        tree.outputs.iter().map(column).collect()
     }
-
-    fn finish_list(&self, builders: &mut Builders, list: usize) -> Result<ArrayRef, ArrowError> {
-        let plan = &self.tree.lists[list];
-        let fields = self.schema.columns[plan.column].item_fields();
-        let members = plan
-            .leaves
-            .iter()
-            .map(|leaf| builders.leaves[*leaf].finish())
-            .collect();
-        let mut outline = std::mem::replace(&mut builders.lists[list], ListBuilder::new());
-        let items = StructArray::try_new(fields.clone(), members, outline.items_present.finish())?;
-        let list = ListArray::try_new(
-            element_field(DataType::Struct(fields)),
-            outline.lengths.finish(),
-            Arc::new(items),
-            outline.present.finish(),
-        )?;
-        Ok(Arc::new(list))
-    }
-}
-
-/// The texts of a column, empty where they repeat the id.
-fn without_copies(column: &ArrayRef, ids: &ArrayRef) -> ArrayRef {
-    let texts = column.as_string::<i32>().iter();
-    let texts = texts.zip(ids.as_string::<i32>());
-    Arc::new(
-        texts
-            .map(|(text, id)| if text == id { text.map(|_| "") } else { text })
-            .collect::<StringArray>(),
-    )
 }
 
 /// A column that is not read from the records.
-fn page_column(
-    name: &str,
-    builders: &mut Builders,
-    records: &[Record],
-    array: &str,
-    ingest: &Ingest,
-) -> ArrayRef {
+fn page_column(name: &str, records: &[Record], array: &str, ingest: &Ingest) -> ArrayRef {
     let rows = records.len();
     match name {
-        schema::UNMAPPED => Arc::new(builders.unmapped.finish()),
         schema::INGEST_RUN_ID => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
             ingest.run.as_str(),
             rows,
@@ -274,5 +242,9 @@ fn page_column(
     }
 }
 
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

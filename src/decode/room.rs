@@ -6,33 +6,41 @@ use crate::text::outline::elements_up_to;
 /// is null and its text goes to `unmapped`. Columns of many tiny elements take far more memory than
 /// their text does.
 pub(super) const MAX_ELEMENTS: usize = 1 << 16;
+/// So many elements of a list are taken apart before it is looked at whole: most lists are shorter.
+const FEW_ELEMENTS: usize = 64;
 
 /// What is left of the bound in one record.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Room {
     left: usize,
-    /// Whether the record is long enough to reach the bound; most are far too short.
-    is_counted: bool,
 }
 
 impl Room {
-    /// The room of a record of so many bytes.
-    pub(super) fn of_record(bytes: usize) -> Self {
-        Self {
-            left: MAX_ELEMENTS,
-            // An element takes a byte, and so does what comes before it.
-            is_counted: bytes / 2 > MAX_ELEMENTS,
-        }
+    /// The room of a record.
+    pub(super) fn new() -> Self {
+        Self { left: MAX_ELEMENTS }
     }
 
-    /// Takes room for the list at the begin of a text; false where it has more elements than are left.
-    pub(super) fn take(&mut self, text: &str) -> bool {
-        if !self.is_counted {
-            return true;
+    /// Takes room for one more element of the list that begins at `start`, of which so many were taken
+    /// apart; false where the list has more elements than are left.
+    #[inline]
+    pub(super) fn take(&mut self, text: &str, start: usize, before: usize) -> bool {
+        if before < FEW_ELEMENTS {
+            return self.take_some(1);
         }
-        let elements = elements_up_to(text, self.left);
-        self.left -= elements.unwrap_or(0);
-        elements.is_some()
+        // All others were taken together.
+        before > FEW_ELEMENTS || self.take_rest(&text[start..], before)
+    }
+
+    fn take_rest(&mut self, list: &str, before: usize) -> bool {
+        elements_up_to(list, before + self.left)
+            .is_some_and(|elements| self.take_some(elements.saturating_sub(before)))
+    }
+
+    fn take_some(&mut self, elements: usize) -> bool {
+        let left = self.left.checked_sub(elements);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
     }
 }
 
@@ -40,12 +48,25 @@ impl Room {
 mod tests {
     use super::*;
 
+    /// Whether there is room for all elements of a list.
+    fn take_all(room: &mut Room, elements: usize) -> bool {
+        let list = format!("[{}]", vec!["0"; elements].join(","));
+        (0..elements).all(|before| room.take(&list, 0, before))
+    }
+
     #[test]
     fn lists_share_the_room_of_their_record() {
-        let half = format!("[{}0]", "0,".repeat(MAX_ELEMENTS / 2 - 1));
-        let mut room = Room::of_record(3 * MAX_ELEMENTS);
-        assert!(room.take(&half) && room.take("[]") && room.take(&half));
-        assert!(room.take("[]") && !room.take("[0]"));
-        assert!(Room::of_record(2 * MAX_ELEMENTS).take(&half));
+        let mut room = Room::new();
+        assert!(take_all(&mut room, MAX_ELEMENTS / 2) && take_all(&mut room, 0));
+        assert!(take_all(&mut room, MAX_ELEMENTS / 2 - 1));
+        assert!(take_all(&mut room, 1) && !take_all(&mut room, 1));
+        assert!(take_all(&mut Room::new(), MAX_ELEMENTS));
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_takes_few_elements() {
+        let mut room = Room::new();
+        assert!(!take_all(&mut room, MAX_ELEMENTS + 1));
+        assert!(take_all(&mut room, MAX_ELEMENTS - FEW_ELEMENTS));
     }
 }

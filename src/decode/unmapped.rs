@@ -23,6 +23,14 @@ pub(super) struct Unmapped<'t> {
     open: usize,
 }
 
+/// A state of [`Unmapped`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    text: usize,
+    path: usize,
+    open: usize,
+}
+
 impl<'t> Unmapped<'t> {
     /// Goes one step down.
     pub(super) fn enter(&mut self, step: Step<'t>) {
@@ -50,6 +58,22 @@ impl<'t> Unmapped<'t> {
         self.open_path();
         push_key(&mut self.text, key);
         self.text.push_str(token);
+    }
+
+    /// Where it stands, to come back to.
+    pub(super) fn begun(&self) -> Begun {
+        Begun {
+            text: self.text.len(),
+            path: self.path.len(),
+            open: self.open,
+        }
+    }
+
+    /// Takes back what was written since.
+    pub(super) fn back_to(&mut self, begun: Begun) {
+        self.text.truncate(begun.text);
+        self.path.truncate(begun.path);
+        self.open = begun.open;
     }
 
     /// Ends the record: its text, if there is any. The next record starts anew.

@@ -42,6 +42,17 @@ impl Elements {
     /// # Errors
     /// The array does not go on as one, or its element has no end.
     pub fn next(&mut self, text: &str) -> Result<Option<Range<usize>>, Broken> {
+        let Some(start) = self.next_start(text)? else {
+            return Ok(None);
+        };
+        Ok(Some(start..self.pass_element(text)?))
+    }
+
+    /// Where the next element begins; `None` behind the last, with the array passed over.
+    ///
+    /// # Errors
+    /// The array does not go on as one.
+    pub fn next_start(&mut self, text: &str) -> Result<Option<usize>, Broken> {
         let bytes = text.as_bytes();
         let mut at = skip_space(bytes, self.at);
         match bytes.get(at) {
@@ -53,10 +64,24 @@ impl Elements {
             Some(_) if self.first => {}
             _ => return Err(Broken { at }),
         }
-        let end = element_end(bytes, at)?;
-        self.at = end;
+        self.at = at;
         self.first = false;
-        Ok(Some(at..end))
+        Ok(Some(at))
+    }
+
+    /// Passes the element that begins where it stands, and says where that ends.
+    ///
+    /// # Errors
+    /// Its end cannot be told.
+    pub fn pass_element(&mut self, text: &str) -> Result<usize, Broken> {
+        self.at = element_end(text.as_bytes(), self.at)?;
+        Ok(self.at)
+    }
+
+    /// Passes the same where its end is known.
+    pub fn pass(&mut self, end: usize) -> usize {
+        self.at = end;
+        end
     }
 
     /// Where it stands: behind the element given last, or behind the array.
