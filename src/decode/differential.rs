@@ -72,7 +72,7 @@ impl Both {
     }
 }
 
-/// The rows that are no rejects.
+/// The rows that are not rejects.
 fn rows(piece: &Piece) -> RecordBatch {
     let keep: BooleanArray = piece
         .records

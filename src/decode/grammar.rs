@@ -2,7 +2,7 @@
 
 use super::look::{chunk, space, string_stop};
 
-/// What is there is no JSON.
+/// What is there is not JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotJson;
 

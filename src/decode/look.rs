@@ -31,7 +31,7 @@ pub(super) fn chunk<const N: usize>(text: &[u8], at: usize) -> Option<&[u8; N]> 
     text.get(at..)?.first_chunk()
 }
 
-/// The position from `at` of the first byte that is no white space.
+/// The position from `at` of the first byte that is not white space.
 #[inline]
 pub(super) fn space(text: &[u8], at: usize) -> usize {
     match text.get(at) {

@@ -138,7 +138,7 @@ impl PageDecoder {
     /// Decodes the text of a `data` array from a position, or from its beginning.
     ///
     /// # Errors
-    /// The text is no JSON array. A single odd record is no error: it has a [`Flaw`].
+    /// The text is not a JSON array. A single odd record does not fail: it has a [`Flaw`].
     pub fn decode(
         &mut self,
         array: &str,

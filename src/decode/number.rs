@@ -14,7 +14,7 @@ pub(super) fn exact_integer(token: &str) -> Option<i64> {
 }
 
 /// The greatest whole number that is not above the value of a number token, and whether the
-/// value is that number. `None` where it does not fit 64 bits or the token is no number.
+/// value is that number. `None` where it does not fit 64 bits or the token is not a number.
 pub(super) fn floor(token: &str) -> Option<(i64, bool)> {
     let (negative, unsigned) = match token.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -175,7 +175,7 @@ fn eight_digits(bytes: u64) -> (u64, u32) {
     if count == 0 {
         return (0, 0);
     }
-    // Leading zeros take the place of what is no digit.
+    // Leading zeros take the place of what is not a digit.
     let digits = digits << (64 - 8 * count);
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
     let even = pairs & 0x0000_00ff_0000_00ff;

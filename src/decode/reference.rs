@@ -364,7 +364,7 @@ fn scalar(column: &Column, token: &str) -> (Option<Cell>, Fit) {
     }
 }
 
-/// The members of an object in order; a key that is no text is none.
+/// The members of an object in order; a key that is not text is none.
 struct Members<'t>(Vec<(Option<String>, &'t RawValue)>);
 
 impl<'t> Deserialize<'t> for Members<'t> {
@@ -391,7 +391,7 @@ impl<'t> Visitor<'t> for MembersVisitor {
     }
 }
 
-/// Read as bytes, a key with a lone surrogate is no error.
+/// Read as bytes, a key with a lone surrogate is accepted.
 struct Key(Option<String>);
 
 impl<'t> Deserialize<'t> for Key {

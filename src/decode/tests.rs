@@ -165,6 +165,7 @@ fn a_record_that_is_no_json_costs_only_itself() {
         r#"{"_id":"x","timestamp":1,"rawDataJson":{"a" 1},"user":{}}"#,
         r#"{"_id":"x","timestamp":1,"k":"\x"}"#,
         "{\"_id\":\"x\",\"timestamp\":1,\"k\u{1}\":1}",
+        "{\"_id\":\"x\",\"timestamp\":1,\"k\\n\u{1}\":1}",
         "Infinity",
         "{\"_id\":\"x\",\"timestamp\":1,}",
     ];

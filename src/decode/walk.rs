@@ -2,7 +2,7 @@
 //!
 //! The usual case costs the least: the key that followed the last time, compared with its quotes and
 //! its colon at once, and behind it a plain value of the kind that is expected. Whatever else is there
-//! is looked at step by step, and its text is at hand for `unmapped`. A record that is no JSON has a row
+//! is looked at step by step, and its text is at hand for `unmapped`. A record that is not JSON has a row
 //! all the same, of what was read up to there, and a flaw.
 
 use std::borrow::Cow;
@@ -177,7 +177,7 @@ impl<'p> Walk<'p> {
         end.is_ok_and(|end| end - start > MAX_RECORD_BYTES)
     }
 
-    /// Ends a record in the middle: it is no JSON, unless it was left alone for its size.
+    /// Ends a record in the middle: it is not JSON, unless it was left alone for its size.
     fn break_off(&mut self) {
         let place = self.unmapped.place("");
         let is_left_alone = |flaw: &Flaw| flaw.reason == RejectReason::TooLarge;
@@ -304,7 +304,7 @@ impl<'p> Walk<'p> {
         }
     }
 
-    /// The child whose key stands at `at`, looked up; a member that is no child is read.
+    /// The child whose key stands at `at`, looked up; any other member is read.
     #[inline(never)]
     fn other_child(&mut self, object: &mut Object<'p>, at: usize) -> Result<Member, NotJson> {
         let start = space(self.bytes, at);
@@ -413,7 +413,7 @@ impl<'p> Walk<'p> {
                     (Some(text), _) if plan.copy_of_id && text.is_empty() => (None, Fit::Odd),
                     read => read,
                 };
-                // A key that is a number is no key: it would not be the same one as a string.
+                // A number is not a key: it would not be the same one as a string.
                 let is_usable = plan.nullable || fit == Fit::Exact;
                 let slot = text.filter(|_| is_usable).map(|text| match text {
                     Cow::Borrowed(text) => {
