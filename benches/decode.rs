@@ -268,8 +268,11 @@ fn decode(criterion: &mut Criterion) {
     print(&table);
 }
 
-/// What each contender takes in the middle of many rounds, in seconds.
-fn in_turns(contenders: &mut [Contender<'_>]) -> Vec<(&'static str, f64)> {
+/// What each contender takes, in seconds.
+type Times = Vec<(&'static str, f64)>;
+
+/// What each contender takes in the middle of many rounds.
+fn in_turns(contenders: &mut [Contender<'_>]) -> Times {
     let mut seconds = vec![Vec::new(); contenders.len()];
     let begin = Instant::now();
     while seconds[0].len() < 5
@@ -297,7 +300,7 @@ fn in_turns(contenders: &mut [Contender<'_>]) -> Vec<(&'static str, f64)> {
     clippy::cast_precision_loss,
     reason = "a table for people"
 )]
-fn print(table: &[(String, usize, Vec<(&'static str, f64)>)]) {
+fn print(table: &[(String, usize, Times)]) {
     for (page, bytes, times) in table {
         let of = |wanted| times.iter().find(|(name, _)| *name == wanted);
         let (unit, one) = of("arrow-json")

@@ -417,29 +417,31 @@ impl Visitor<'_> for KeyVisitor {
 /// The array of a column in some rows.
 fn column_of(column: &Column, rows: &[Row], at: usize) -> ArrayRef {
     let cells = || rows.iter().map(|row| row[at].as_ref());
-    let words = || {
-        cells().map(|cell| match cell {
-            Some(Cell::Word(word)) => Some(*word),
-            _ => (!column.nullable).then_some(0),
-        })
-    };
+    let texts = cells().map(|cell| match cell {
+        Some(Cell::Text(text)) => Some(text.as_str()),
+        _ => (!column.nullable).then_some(""),
+    });
+    let words = cells().map(|cell| match cell {
+        Some(Cell::Word(word)) => Some(*word),
+        _ => (!column.nullable).then_some(0),
+    });
+    let bools = cells().map(|cell| match cell {
+        Some(Cell::Bool(value)) => Some(*value),
+        _ => None,
+    });
+    let doubles = cells().map(|cell| match cell {
+        Some(Cell::Double(value)) => Some(*value),
+        _ => None,
+    });
     match column.kind {
-        Kind::String | Kind::Json => {
-            Arc::new(StringArray::from_iter(cells().map(|cell| match cell {
-                Some(Cell::Text(text)) => Some(text.as_str()),
-                _ => (!column.nullable).then_some(""),
-            })))
+        Kind::String | Kind::Json => Arc::new(texts.collect::<StringArray>()),
+        Kind::Int64 => Arc::new(words.collect::<Int64Array>()),
+        Kind::Time => {
+            let times = words.collect::<TimestampMicrosecondArray>();
+            Arc::new(times.with_timezone("UTC"))
         }
-        Kind::Int64 => Arc::new(Int64Array::from_iter(words())),
-        Kind::Time => Arc::new(TimestampMicrosecondArray::from_iter(words()).with_timezone("UTC")),
-        Kind::Bool => Arc::new(BooleanArray::from_iter(cells().map(|cell| match cell {
-            Some(Cell::Bool(value)) => Some(*value),
-            _ => None,
-        }))),
-        Kind::Double => Arc::new(Float64Array::from_iter(cells().map(|cell| match cell {
-            Some(Cell::Double(value)) => Some(*value),
-            _ => None,
-        }))),
+        Kind::Bool => Arc::new(bools.collect::<BooleanArray>()),
+        Kind::Double => Arc::new(doubles.collect::<Float64Array>()),
         Kind::StringList => {
             let builder = ListBuilder::new(StringBuilder::new());
             let mut builder = builder.with_field(element_field(DataType::Utf8));
@@ -452,12 +454,12 @@ fn column_of(column: &Column, rows: &[Row], at: usize) -> ArrayRef {
             }
             Arc::new(builder.finish())
         }
-        Kind::ObjectList => Arc::new(objects_of(column, cells().collect())),
+        Kind::ObjectList => Arc::new(objects_of(column, &cells().collect::<Vec<_>>())),
     }
 }
 
 /// The array of a list of objects.
-fn objects_of(column: &Column, cells: Vec<Option<&Cell>>) -> ListArray {
+fn objects_of(column: &Column, cells: &[Option<&Cell>]) -> ListArray {
     let lists = cells.iter().map(|cell| match cell {
         Some(Cell::Items(items)) => items.as_slice(),
         _ => &[],
