@@ -1,6 +1,6 @@
 //! Bits in a row: which values of a column are there.
 
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 
 /// So many bits are appended at once at most.
 pub(super) const BLOCK: usize = 64;

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{
+use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StructArray,
     TimestampMicrosecondArray,
 };
-use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::ArrowError;
-use arrow_schema::{DataType, Fields};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Fields};
+use arrow::error::ArrowError;
 
 use super::bits::Bits;
 use super::slots::{BLOCK_ROWS, Slots, text_of, text_slot};

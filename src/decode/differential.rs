@@ -2,8 +2,8 @@
 //!
 //! `MDCA_FUZZ_CASES` sets how many pages are made up, `MDCA_FUZZ_SEED` which ones.
 
-use arrow_array::{BooleanArray, RecordBatch};
-use arrow_select::filter::filter_record_batch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 
 use super::reference::ReferenceDecoder;
 use super::*;

@@ -33,9 +33,9 @@ pub use reject::{Flaw, RejectReason};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
-use arrow_schema::ArrowError;
-use arrow_schema::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 
 use crate::schema::{self, ActivitySchema};
 use crate::text::outline::{Broken, Elements};
