@@ -255,7 +255,7 @@ fn a_hangup_ends_a_run_that_does_not_ignore_it() {
     let place = throttling();
     let lake = place.lake();
     let mut run = place.start(&mut lake.scan());
-    assert!(run.until("commit", |_| lake.commits() == 1));
+    assert!(run.until("commit", |_| lake.commits() > 0));
     run.signal("HUP");
     let ended = run.wait_within(DUE);
     expect_said(&lake, &ended);
@@ -264,7 +264,7 @@ fn a_hangup_ends_a_run_that_does_not_ignore_it() {
     let mut outliving = std::process::Command::new("sh");
     outliving.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
     let mut run = place.start(&mut lake.scan_through(outliving));
-    assert!(run.until("commit", |_| lake.commits() == 1));
+    assert!(run.until("commit", |_| lake.commits() > 0));
     run.signal("HUP");
     assert!(!run.runs_for(Duration::from_millis(500)), "it ended");
     run.signal("TERM");
@@ -306,7 +306,7 @@ fn a_limit_of_threads_is_named_or_lived_with() {
         let mut command = lake.scan();
         few(&mut command);
         let mut run = stalled.start(&mut command);
-        assert!(run.until("commit", |_| lake.commits() == 1));
+        assert!(run.until("commit", |_| lake.commits() > 0));
         run.signal("TERM");
         expect_said(&lake, &run.wait_within(DUE));
         worked += 1;
