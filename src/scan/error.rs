@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::text::units::counted;
 use crate::window::{Slice, format_time};
 
 /// Why a slice could not be scanned to its end.
@@ -42,7 +43,7 @@ pub enum ScanError {
         target: String,
     },
     /// Every attempt that the policy allows failed.
-    #[error("cannot get page {page} of slice {slice}: gave up after {attempts} attempts in {} s", .elapsed.as_secs())]
+    #[error("cannot get page {page} of slice {slice}: gave up after {} in {} s", counted((*.attempts).into(), "attempt", "attempts"), .elapsed.as_secs())]
     Exhausted {
         /// The slice.
         slice: Slice,
