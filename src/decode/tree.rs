@@ -9,7 +9,7 @@ use super::Record;
 use super::look::chunk;
 use crate::schema::{ACTIVITY_ID, ActivitySchema, CREATED, Column, Kind, Source, TIMESTAMP};
 
-/// Position of a node in [`Tree::nodes`].
+/// Position of a node in the tree.
 pub(super) type NodeId = u16;
 /// Position of a leaf in [`Tree::leaves`].
 pub(super) type LeafId = usize;
