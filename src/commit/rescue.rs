@@ -86,7 +86,9 @@ fn keep(attempt: Commit, there: &HashSet<String>, slice: Slice) -> Commit {
         .partition(|file| there.contains(&file.path));
     commit.files = files;
     let counts = &mut commit.counts;
-    let lost_rows = lost.iter().map(|file| file.rows).sum();
+    // An attempt that somebody else wrote may say any number.
+    let lost_rows = lost.iter().map(|file| file.rows);
+    let lost_rows = lost_rows.fold(0, u64::saturating_add);
     counts.rows = counts.rows.saturating_sub(lost_rows);
     counts.records = counts.records.saturating_sub(lost_rows);
     if let Some(rejects) = commit
