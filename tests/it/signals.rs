@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mdca_sim::{At, Fault, SimOptions, What};
@@ -26,7 +26,9 @@ fn place(fault: Option<What>) -> Place {
     Place::new("2026-10-01", "2026-10-01T12:00:00Z", 600, options)
 }
 
-/// A tenant that answers for the first slice, so that a lake is made, and throttles all others.
+/// A tenant that answers for the first slice, so that a lake is made, and throttles all others. With
+/// more than one slice at a time the second might be throttled, and hold up the first, before that one
+/// is asked for: [`one_by_one`].
 fn throttling() -> Place {
     let fault = Fault::new(At::PagesFrom(1), What::throttled(Some(300))).always();
     let options = SimOptions {
@@ -34,6 +36,13 @@ fn throttling() -> Place {
         ..SimOptions::default()
     };
     Place::new("2026-10-01", "2026-10-01T12:00:00Z", 60, options)
+}
+
+/// A scan that asks for the second slice when the first is committed.
+fn one_by_one(lake: &Lake<'_>) -> Command {
+    let mut command = lake.scan();
+    command.args(["--parallel", "1"]);
+    command
 }
 
 /// The run says that it was interrupted, on stdout and, where it was made, in the lake.
@@ -254,16 +263,16 @@ fn a_disk_that_hangs_does_not_outlast_a_signal() {
 fn a_hangup_ends_a_run_that_does_not_ignore_it() {
     let place = throttling();
     let lake = place.lake();
-    let mut run = place.start(&mut lake.scan());
+    let mut run = place.start(&mut one_by_one(&lake));
     assert!(run.until("commit", |_| lake.commits() > 0));
     run.signal("HUP");
     let ended = run.wait_within(DUE);
     expect_said(&lake, &ended);
 
     let lake = place.lake();
-    let mut outliving = std::process::Command::new("sh");
+    let mut outliving = Command::new("sh");
     outliving.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
-    let mut run = place.start(&mut lake.scan_through(outliving));
+    let mut run = place.start(&mut lake.scan_through(outliving).args(["--parallel", "1"]));
     assert!(run.until("commit", |_| lake.commits() > 0));
     run.signal("HUP");
     assert!(!run.runs_for(Duration::from_millis(500)), "it ended");
@@ -282,7 +291,7 @@ fn a_limit_of_threads_is_named_or_lived_with() {
     let stalled = throttling();
     let (mut refused, mut worked) = (0, 0);
     for most in 0.. {
-        let few = |command: &mut std::process::Command| {
+        let few = |command: &mut Command| {
             command
                 .env("LD_PRELOAD", threads)
                 .env("SHIM_THREADS", most.to_string());
@@ -303,7 +312,7 @@ fn a_limit_of_threads_is_named_or_lived_with() {
         }
         lake.expect_exact(&format!("with {most} threads"));
         let lake = stalled.lake();
-        let mut command = lake.scan();
+        let mut command = one_by_one(&lake);
         few(&mut command);
         let mut run = stalled.start(&mut command);
         assert!(run.until("commit", |_| lake.commits() > 0));
