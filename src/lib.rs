@@ -12,7 +12,8 @@
 //! Read [`job`] next: it is the flow. Folders are its stages, single files the shell around it or
 //! the vocabulary under it. Imports go one way, shell → job → stages → vocabulary, and never in a
 //! circle; a stage may use what the stage before it hands on, never its machinery. A test holds the
-//! table of who may use whom.
+//! table of who may use whom. The program itself, in `bin/mdca-lake`, is the outermost shell: process,
+//! signals, logs, and one function for each command.
 //!
 //! | module | what it does | its door to the outside |
 //! |---|---|---|
@@ -28,11 +29,10 @@
 //! | [`read`] | committed files → the original records | parquet |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`] | flags → values | the environment |
-//! | [`signals`] | SIGINT, SIGTERM, SIGHUP | signals |
 //! | [`layout`] | every path and name in a lake | |
 //! | [`https`] | what all HTTP clients have in common | TLS |
 //! | [`text`] | text of records on its way in, and of anything on its way to a terminal | |
-//! | [`clock`], [`counts`], [`checksum`], [`error`] | time as an argument; what became of records; the bytes of an object; kinds of failure | the wall clock |
+//! | [`clock`], [`error`] | time as an argument; kinds of failure | the wall clock |
 //!
 //! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
 //! reaches a log line; no type that holds a secret can be printed; crash safety never relies on a
@@ -64,13 +64,8 @@ pub mod verify;
 
 pub mod cli;
 pub mod config;
-#[cfg(feature = "demo")]
-pub mod demo;
-pub mod signals;
 
-pub mod checksum;
 pub mod clock;
-pub mod counts;
 pub mod error;
 pub(crate) mod https;
 pub mod layout;

@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
-use crate::counts::SliceCounts;
+use crate::commit::SliceCounts;
 use crate::decode::{Flaw, Piece, Record, RejectReason};
 use crate::scan::{ClockField, Page, PageSeen, Place};
 use crate::schema;

@@ -3,10 +3,9 @@
 use bytes::Bytes;
 use object_store::path::Path;
 
-use crate::checksum::Checksum;
 use crate::commit::RejectsEntry;
 use crate::layout;
-use crate::store::{Store, StoreError, Upload};
+use crate::store::{Checksum, Store, StoreError, Upload};
 
 /// Writes the lines of an attempt's rejects. Nothing is begun before the first.
 pub struct RejectsWriter {

@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CommitError;
 use super::damage::Damage;
-use crate::checksum::{self, Checksum};
-use crate::store::{Store, StoreErrorKind};
+use crate::store::{Checksum, Store, StoreErrorKind};
 
 /// What the objects say of the program that wrote them.
 pub(super) const TOOL_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -56,7 +55,7 @@ pub(super) fn open<T: DeserializeOwned>(bytes: &[u8], known: u32) -> Result<T, D
     let sealed = text
         .strip_suffix(TAIL)
         .and_then(|rest| rest.rsplit_once(MEMBER))
-        .filter(|(_, checksum)| checksum.starts_with(checksum::PREFIX));
+        .filter(|(_, checksum)| checksum.starts_with(Checksum::PREFIX));
     let Some((body, checksum)) = sealed else {
         // A newer program may seal otherwise.
         return Err(match read_version::<IgnoredAny>(text, known) {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::checked_json;
+use super::counts::SliceCounts;
 use super::damage::Damage;
 use super::{CommitError, caps};
-use crate::counts::SliceCounts;
 use crate::layout::FileName;
 use crate::layout::{self, OwnObject};
 use crate::store::{Store, StoreError};

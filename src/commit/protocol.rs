@@ -7,10 +7,9 @@ use object_store::path::Path;
 use tracing::{info, warn};
 
 use super::{Attempt, Cleaner, Commit, CommitError, RejectsEntry, caps};
-use crate::checksum::Checksum;
 use crate::clock::Clock;
 use crate::layout;
-use crate::store::{Creation, Store, StoreError, Upload};
+use crate::store::{Checksum, Creation, Store, StoreError, Upload};
 use crate::write::FinishedFile;
 
 /// How often a commit is put and read back before its outcome is left to the next run.

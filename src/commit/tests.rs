@@ -3,9 +3,9 @@ use bytes::Bytes;
 
 use object_store::path::Path;
 
+use super::counts::SliceCounts;
 use super::*;
 use crate::clock::SystemClock;
-use crate::counts::SliceCounts;
 use crate::layout;
 use crate::store::{Store, StoreError, Upload};
 

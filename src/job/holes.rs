@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use crate::commit::CommittedHole;
-use crate::counts::SliceCounts;
+use crate::commit::SliceCounts;
 use crate::scan::Hole;
 
 /// The reason under which the bytes are kept that came in place of a page.

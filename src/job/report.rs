@@ -5,13 +5,13 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum;
-use crate::counts::SliceCounts;
+use crate::commit::SliceCounts;
 use crate::decode::oddities::{Oddities, PathCount};
 use crate::error::{ErrorKind, JobError};
 use crate::job::failures::{Failure, Failures};
 use crate::job::process::ProcessId;
 use crate::scan::ScanCounts;
+use crate::store::Checksum;
 use crate::text::plain::{PlainText, json_line};
 use crate::text::units::{bytes, counted, number};
 use crate::window::{Slice, TimeWindow, format_time, parse_time};
@@ -264,7 +264,7 @@ impl RunReport {
 
     /// Takes note of a commit that was made, and the checksum of its object.
     pub fn committed(&mut self, slice: &str, checksum: &str) {
-        let digits = checksum.strip_prefix(checksum::PREFIX).unwrap_or(checksum);
+        let digits = checksum.strip_prefix(Checksum::PREFIX).unwrap_or(checksum);
         self.commits.push(CommitDigest {
             slice: slice.to_owned(),
             sha256: digits.to_owned(),

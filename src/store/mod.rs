@@ -5,6 +5,7 @@
 //! through an [`Upload`]: written and sealed while no reader can see them, and published by the
 //! commit protocol in one step. This is the only module that tells a disk from object storage.
 
+mod checksum;
 mod circuit_breaker;
 mod client;
 mod connect;
@@ -20,6 +21,7 @@ mod sent;
 mod transport;
 mod unfinished;
 
+pub use checksum::Checksum;
 pub use error::StoreError;
 pub use error_kind::StoreErrorKind;
 pub use objects::{Creation, Store, Stranger, Upload, Uploads};

@@ -10,11 +10,11 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 
+use super::checksum::Checksum;
 use super::circuit_breaker::CircuitBreaker;
 use super::error::{CREATE, StoreError, Unfit};
 use super::error_kind::StoreErrorKind;
 use super::unfinished::UnfinishedUpload;
-use crate::checksum::Checksum;
 
 /// Begins uploads, and removes what was left behind of them.
 #[async_trait]

@@ -10,10 +10,9 @@ use super::error::{Cause, WriteError};
 use super::options::Provenance;
 use super::part::Part;
 use super::row_group::{Encoder, Span};
-use crate::checksum::Checksum;
 use crate::layout::PartitionKey;
 use crate::schema::TIMESTAMP;
-use crate::store::{StoreError, Upload};
+use crate::store::{Checksum, StoreError, Upload};
 
 /// What a commit says about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -385,7 +385,7 @@ async fn an_entry_says_what_is_in_its_file() {
             path: entries[0].path.clone(),
             rows: 3,
             bytes: bytes.len() as u64,
-            checksum: crate::checksum::Checksum::of(&bytes),
+            checksum: crate::store::Checksum::of(&bytes),
             timestamp_min_ms: start_ms + 3,
             timestamp_max_ms: start_ms + 9,
             // Row 5 has no `created`.

@@ -5,14 +5,14 @@
 
 use sha2::{Digest, Sha256};
 
-/// What precedes the digits in the text of a checksum.
-pub const PREFIX: &str = "sha256:";
-
 /// Takes bytes as they come.
 #[derive(Clone, Default)]
 pub struct Checksum(Sha256);
 
 impl Checksum {
+    /// What precedes the digits in the text of a checksum.
+    pub const PREFIX: &str = "sha256:";
+
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
@@ -21,8 +21,8 @@ impl Checksum {
     /// `sha256:` and the 64 hexadecimal digits of all bytes so far, in lower case.
     pub fn text(&self) -> String {
         let digest = self.0.clone().finalize();
-        let mut text = String::with_capacity(PREFIX.len() + 2 * digest.len());
-        text.push_str(PREFIX);
+        let mut text = String::with_capacity(Self::PREFIX.len() + 2 * digest.len());
+        text.push_str(Self::PREFIX);
         for byte in digest {
             for digit in [byte >> 4, byte & 0xf] {
                 text.extend(char::from_digit(u32::from(digit), 16));

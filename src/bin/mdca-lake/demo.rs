@@ -7,12 +7,12 @@ use std::path::Path;
 use clap::FromArgMatches;
 use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 
-use crate::cli::{self, Cli, Command};
-use crate::config::{Environment, ScanConfig};
-use crate::error::{JobError, UsageError};
-use crate::text::plain::one_line;
-use crate::text::units::counted;
-use crate::window::format_time;
+use mdca_lake::cli::{self, Cli, Command};
+use mdca_lake::config::{Environment, ScanConfig};
+use mdca_lake::error::{JobError, UsageError};
+use mdca_lake::text::plain::one_line;
+use mdca_lake::text::units::counted;
+use mdca_lake::window::format_time;
 
 /// The simulated tenant's days.
 const DAYS: i64 = 3;
@@ -23,7 +23,7 @@ const BACK_HOURS: i64 = 2;
 const TOKEN: &str = "demo-token";
 
 /// A simulated tenant that listens on this machine.
-pub struct DemoTenant {
+pub(crate) struct DemoTenant {
     sim: Sim,
     lake: String,
     from_ms: i64,
@@ -35,7 +35,11 @@ pub struct DemoTenant {
 ///
 /// # Errors
 /// The demo's lake is there already, or no port could be had.
-pub async fn start(activities: u64, lake: &str, now_ms: i64) -> Result<DemoTenant, JobError> {
+pub(crate) async fn start(
+    activities: u64,
+    lake: &str,
+    now_ms: i64,
+) -> Result<DemoTenant, JobError> {
     if lake.contains("://") {
         return Err(UsageError::new(format!(
             "cannot make the demo's lake {lake}: it is a URL, and the demo writes to a folder"
@@ -77,7 +81,7 @@ pub async fn start(activities: u64, lake: &str, now_ms: i64) -> Result<DemoTenan
 
 impl DemoTenant {
     /// What the real `scan` is asked to do, written as a user would.
-    pub fn config(&self) -> Result<ScanConfig, JobError> {
+    pub(crate) fn config(&self) -> Result<ScanConfig, JobError> {
         let (from, until) = (format_time(self.from_ms), format_time(self.until_ms));
         let url = self.sim.url();
         let command = [
@@ -110,7 +114,7 @@ impl DemoTenant {
 }
 
 /// The tree of the lake, and what to paste into `DuckDB`.
-pub fn epilogue(lake: &str) -> Result<String, JobError> {
+pub(crate) fn epilogue(lake: &str) -> Result<String, JobError> {
     let failed = |error: std::fmt::Error| UsageError::new(error.to_string());
     let mut out = String::new();
     writeln!(out, "\n{}", one_line(lake)).map_err(failed)?;

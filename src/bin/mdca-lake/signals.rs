@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::clock::{Clock, SystemClock};
-use crate::error::ErrorKind;
+use mdca_lake::clock::{Clock, SystemClock};
+use mdca_lake::error::ErrorKind;
 
 /// Whatever held the run up may hold the last message up as well; it has this long.
 const SAY_WITHIN: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const SAY_WITHIN: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// The system has no thread or no signals to give.
-pub fn listen(
+pub(crate) fn listen(
     patience: Duration,
     say: impl FnOnce() + Send + 'static,
 ) -> io::Result<watch::Receiver<bool>> {

@@ -1,0 +1,223 @@
+//! The commands: each opens what it needs, runs, and leaves what is to be printed.
+
+use std::io;
+use std::sync::Arc;
+
+use mdca_lake::cli::{
+    Cli, Command, ExportArgs, OutputArgs, ProgressMode, ReportFormat, StatusArgs, VerifyArgs,
+};
+use mdca_lake::clock::{Clock, SystemClock};
+use mdca_lake::config::{self, Environment, ScanConfig};
+use mdca_lake::error::JobError;
+use mdca_lake::job::process::Machine;
+use mdca_lake::job::progress::Progress;
+use mdca_lake::job::report::RunReport;
+use mdca_lake::job::{self, Asking, Ids, World};
+use mdca_lake::read::{self, ExportFile};
+use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
+use mdca_lake::schema::{self, SchemaFormat};
+use mdca_lake::store::Store;
+use mdca_lake::verify::{self, Depth, Sweep};
+use mdca_lake::{status, write};
+use tokio::sync::watch;
+
+use crate::logging::complain_of_all;
+
+/// What a command leaves to print.
+pub(crate) struct Finished {
+    pub(crate) stdout: String,
+    pub(crate) exit_code: u8,
+}
+
+impl Finished {
+    fn done(stdout: String) -> Self {
+        Self {
+            stdout,
+            exit_code: 0,
+        }
+    }
+
+    pub(crate) fn without_output(exit_code: u8) -> Self {
+        Self {
+            stdout: String::new(),
+            exit_code,
+        }
+    }
+
+    fn reported<T>(
+        report: &T,
+        format: ReportFormat,
+        [text, json]: [fn(&T) -> String; 2],
+        exit_code: u8,
+    ) -> Self {
+        let stdout = match format {
+            ReportFormat::Text => text(report),
+            ReportFormat::Json => json(report),
+        };
+        Self { stdout, exit_code }
+    }
+
+    fn run(report: &RunReport, format: ReportFormat) -> Self {
+        let forms = [RunReport::to_text, RunReport::to_json];
+        Self::reported(report, format, forms, report.exit_code)
+    }
+}
+
+/// Runs a command. One that scans ends early when `interrupted` becomes true.
+pub(crate) async fn run(
+    cli: Cli,
+    interrupted: watch::Receiver<bool>,
+) -> Result<Finished, JobError> {
+    let Cli { command, output } = cli;
+    match command {
+        Command::Scan(args) => {
+            let config = ScanConfig::resolve(*args, Environment::of_process()?, now_ms())?;
+            let report = scan(config, output.progress, interrupted).await?;
+            Ok(Finished::run(&report, output.report))
+        }
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo(args, &output, interrupted).await,
+        Command::Status(args) => status(args, &output).await,
+        Command::Verify(args) => verify(args, &output).await,
+        Command::Export(args) => export(args).await,
+        Command::Schema(args) => Ok(Finished::done(schema(args.format)?)),
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemClock::new().now_ms()
+}
+
+/// Runs the main job until it ends, by itself or by a signal.
+async fn scan(
+    config: ScanConfig,
+    progress: ProgressMode,
+    interrupted: watch::Receiver<bool>,
+) -> Result<RunReport, JobError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store = Store::open_if_there(&config.lake)?;
+    // What the plan refuses is refused before a folder is made.
+    let planned = job::plan(&config.job, store.as_ref(), clock.as_ref()).await;
+    if config.dry_run || planned.exit_code != 0 {
+        return Ok(planned);
+    }
+    let Some(token) = config.token else {
+        return Err(config::no_token().into());
+    };
+    let counters = Arc::new(ScanCounters::default());
+    let budget = Budget::new(
+        config.requests_per_minute,
+        Arc::clone(&clock),
+        Arc::clone(&counters),
+    );
+    let client = ActivityClient::new(
+        config.client,
+        Box::new(token),
+        budget,
+        Arc::clone(&clock),
+        Arc::clone(&counters),
+    )?;
+    // A folder that is not there is made only once the service has answered.
+    let first = if store.is_some() {
+        None
+    } else {
+        let asking = Asking {
+            clock: clock.as_ref(),
+            client: &client,
+            counters: &counters,
+            interrupted: interrupted.clone(),
+        };
+        match job::ask_first(&config.job, asking).await {
+            Ok(first) => Some(first),
+            Err(report) => return Ok(*report),
+        }
+    };
+    let world = World {
+        clock: Arc::clone(&clock),
+        store: Store::make(&config.lake, store)?,
+        client: Arc::new(client),
+        counters,
+        interrupted,
+        ids: Ids::new(fastrand::Rng::new()),
+        machine: Machine::this(),
+        progress: match progress {
+            ProgressMode::Auto => Progress::auto(),
+            ProgressMode::Never => Progress::never(),
+        },
+    };
+    Ok(job::run(&config.job, world, first).await)
+}
+
+/// Runs the main job against a simulated tenant, and says how to look at what it made.
+#[cfg(feature = "demo")]
+async fn demo(
+    args: mdca_lake::cli::DemoArgs,
+    output: &OutputArgs,
+    interrupted: watch::Receiver<bool>,
+) -> Result<Finished, JobError> {
+    let mdca_lake::cli::DemoArgs { lake, activities } = args;
+    let tenant = crate::demo::start(activities, &lake, now_ms()).await?;
+    let report = scan(tenant.config()?, output.progress, interrupted).await?;
+    let mut finished = Finished::run(&report, output.report);
+    if output.report == ReportFormat::Text && finished.exit_code == 0 {
+        finished.stdout.push_str(&crate::demo::epilogue(&lake)?);
+    }
+    Ok(finished)
+}
+
+/// Says what a lake holds.
+async fn status(args: StatusArgs, output: &OutputArgs) -> Result<Finished, JobError> {
+    let StatusArgs {
+        lake,
+        max_age,
+        max_gaps,
+    } = args;
+    let now_ms = now_ms();
+    let store = Store::open(&lake.lake)?;
+    let mut status = status::read(&store, now_ms, &Machine::this()).await?;
+    status.judge(max_age.map(Into::into), max_gaps, now_ms);
+    let forms = [status::LakeStatus::to_text, status::LakeStatus::to_json];
+    let exit_code = status.exit_code();
+    Ok(Finished::reported(&status, output.report, forms, exit_code))
+}
+
+/// Says whether a lake is whole.
+async fn verify(args: VerifyArgs, output: &OutputArgs) -> Result<Finished, JobError> {
+    let VerifyArgs { lake, deep, sweep } = args;
+    let depth = if deep { Depth::Rows } else { Depth::Bytes };
+    let sweep = if sweep { Sweep::Unnamed } else { Sweep::Never };
+    let store = Store::open(&lake.lake)?;
+    let found = verify::verify(&store, depth, sweep, now_ms()).await?;
+    let forms = [verify::Verification::to_text, verify::Verification::to_json];
+    let exit_code = found.exit_code();
+    Ok(Finished::reported(&found, output.report, forms, exit_code))
+}
+
+/// Writes the records of all committed files to stdout. Of commits that cannot be read it says so, and
+/// goes on.
+async fn export(args: ExportArgs) -> Result<Finished, JobError> {
+    let window = config::read_window(&args.window, now_ms())?;
+    let store = Store::open(&args.lake.lake)?;
+    let (files, left_out) = status::committed_files(&store).await?;
+    let files = files.into_iter().map(|file| ExportFile {
+        path: file.path,
+        bytes: file.bytes,
+        timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
+    });
+    match read::export(&store, files.collect(), window, &mut io::stdout()).await {
+        Err(error) if !error.is_broken_pipe() => Err(error.into()),
+        _ => Ok(Finished::without_output(complain_of_all(left_out))),
+    }
+}
+
+fn schema(format: SchemaFormat) -> Result<String, JobError> {
+    let activity = schema::activity();
+    Ok(match format {
+        SchemaFormat::Table => activity.to_table(),
+        SchemaFormat::Arrow => activity.to_arrow_text(),
+        SchemaFormat::Parquet => write::message_type(activity.arrow())?,
+        SchemaFormat::Duckdb => activity.to_duckdb(),
+        SchemaFormat::Spark => activity.to_spark(),
+        SchemaFormat::Markdown => activity.to_markdown(),
+    })
+}

@@ -1,0 +1,80 @@
+//! What the process asks of the system before a command runs: memory, core files, threads.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::panic;
+use std::time::Duration;
+
+use mdca_lake::error::JobError;
+use mdca_lake::text::fingerprint;
+use tokio::runtime::Runtime;
+
+use crate::logging::complain;
+
+/// Threads that do what may block, at most.
+const BLOCKING_THREADS: usize = 64;
+/// A thread that has nothing to do stays for so long: for ever.
+const KEEP_THREADS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Sets what holds for the whole process, while it has only one thread.
+pub(crate) fn prepare() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    give_memory_back();
+    forbid_core_dumps();
+    fingerprint::seed_with(RandomState::new().build_hasher().finish());
+}
+
+/// Has every block of 128 KiB and more come from the system and go back to it at once, and all
+/// others come from one arena. Left alone, glibc raises that bound to the size of a page of records,
+/// gives each thread an arena of its own, and keeps in each what pages leave behind: the peak is two
+/// to three times as high, and creeps up with the length of the window (`benches/scan.py`).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "no safe function reaches these settings")]
+fn give_memory_back() {
+    for (setting, value) in [(libc::M_MMAP_THRESHOLD, 128 * 1024), (libc::M_ARENA_MAX, 1)] {
+        // SAFETY: sets a number inside the allocator; nothing runs beside this thread yet.
+        let accepted = unsafe { libc::mallopt(setting, value) };
+        debug_assert_eq!(accepted, 1, "glibc knows the setting and takes the value");
+    }
+}
+
+/// A core file would hold the token, and records.
+#[expect(unsafe_code, reason = "no safe function reaches this limit")]
+fn forbid_core_dumps() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: reads a struct that outlives the call. A limit can always be lowered.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+}
+
+/// Starts the runtime and the first of the threads that do what may block. Later ones are a gain, but
+/// where the system gives no more, those that are there do all of it.
+pub(crate) fn start_runtime() -> Result<Runtime, JobError> {
+    let report_panic = panic::take_hook();
+    // The runtime panics where it gets no thread, and its unwinding waits for those that it got.
+    panic::set_hook(Box::new(|_| end_without_threads()));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(KEEP_THREADS)
+        .build();
+    if let Ok(runtime) = &runtime {
+        drop(runtime.spawn_blocking(|| ()));
+    }
+    panic::set_hook(report_panic);
+    runtime.map_err(no_runtime)
+}
+
+fn no_runtime(source: io::Error) -> JobError {
+    let doing = "start the runtime";
+    JobError::System { doing, source }
+}
+
+#[expect(clippy::exit, reason = "nothing has begun yet")]
+fn end_without_threads() {
+    let error = no_runtime(io::Error::other("the system gives no more threads"));
+    complain(&error);
+    std::process::exit(i32::from(error.kind().exit_code()));
+}
