@@ -272,7 +272,7 @@ fn a_hangup_ends_a_run_that_does_not_ignore_it() {
     let lake = place.lake();
     let mut outliving = Command::new("sh");
     outliving.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
-    let mut run = place.start(&mut lake.scan_through(outliving).args(["--parallel", "1"]));
+    let mut run = place.start(lake.scan_through(outliving).args(["--parallel", "1"]));
     assert!(run.until("commit", |_| lake.commits() > 0));
     run.signal("HUP");
     assert!(!run.runs_for(Duration::from_millis(500)), "it ended");
