@@ -129,6 +129,8 @@ pub struct ScanArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     #[command(flatten)]
+    pub sign_in: SignInArgs,
+    #[command(flatten)]
     pub window: ScanWindowArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -147,9 +149,6 @@ pub struct SourceArgs {
     /// Refused if the host's records belong to another tenant than the lake's.
     #[arg(long, env = "MDCA_CHANGE_HOST")]
     pub change_host: bool,
-    /// File with the API token; otherwise `MDCA_API_TOKEN` holds the token
-    #[arg(long, env = "MDCA_TOKEN_FILE", value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
     /// Filters of the service: a JSON object, or @FILE with one
     ///
     /// They are part of the lake's identity and cannot set its clock.
@@ -172,6 +171,40 @@ pub struct SourceArgs {
     /// Maximum attempts per request
     #[arg(long, env = "MDCA_MAX_ATTEMPTS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub max_attempts: u32,
+}
+
+/// One way of signing in: as an application of Entra, as a managed identity, or with an API token.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sign-in")]
+pub struct SignInArgs {
+    /// Tenant of the application in Entra: its id or a domain
+    #[arg(long, env = "MDCA_ENTRA_TENANT", value_name = "TENANT")]
+    pub entra_tenant: Option<String>,
+    /// Id of the application; of the identity, with --managed-identity, where there are several
+    #[arg(long, env = "MDCA_CLIENT_ID", value_name = "ID")]
+    pub client_id: Option<String>,
+    /// File with the application's secret; otherwise `MDCA_CLIENT_SECRET` holds the secret
+    #[arg(long, env = "MDCA_CLIENT_SECRET_FILE", value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// PEM file with a certificate of the application and its private key
+    #[arg(long, env = "MDCA_CLIENT_CERTIFICATE_FILE", value_name = "FILE")]
+    pub client_certificate_file: Option<PathBuf>,
+    /// File with a token of an issuer that the application trusts, as Kubernetes gives it
+    ///
+    /// What Kubernetes tells a pod (`AZURE_FEDERATED_TOKEN_FILE`, `AZURE_TENANT_ID`, `AZURE_CLIENT_ID`,
+    /// `AZURE_AUTHORITY_HOST`) counts where no other way is given.
+    #[arg(long, env = "MDCA_FEDERATED_TOKEN_FILE", value_name = "FILE")]
+    pub federated_token_file: Option<PathBuf>,
+    /// Sign in as the managed identity of this machine or service of Azure
+    #[arg(long, env = "MDCA_MANAGED_IDENTITY", value_parser = BoolishValueParser::new())]
+    pub managed_identity: bool,
+    /// Entra's address [that of --api-url's cloud: <https://login.microsoftonline.com>,
+    /// <https://login.microsoftonline.us>]
+    #[arg(long, env = "MDCA_AUTHORITY", value_name = "URL")]
+    pub authority: Option<String>,
+    /// File with an API token, the older way; otherwise `MDCA_API_TOKEN` holds the token
+    #[arg(long, env = "MDCA_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -3,30 +3,24 @@
 //! Nothing else looks at the environment, but for clap's own `env` on flags.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read};
 use std::num::NonZeroU32;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::FromArgMatches;
-use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use crate::cli::{
     self, Cli, LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs,
 };
+use crate::credentials::{self, SignInEnvironment, Workload};
 use crate::error::UsageError;
 use crate::job::memory;
 use crate::job::{JobOptions, LakeWish};
-use crate::scan::{ApiToken, ApiUrl, ClientOptions};
+use crate::scan::{ApiUrl, ClientOptions};
+use crate::sign_in::SignIn;
 use crate::window::{SliceLength, TimeWindow, parse_time};
 use crate::write::WriteOptions;
-
-/// The variable that holds the API token.
-pub const TOKEN_VARIABLE: &str = "MDCA_API_TOKEN";
 
 /// A connection that does not come about in this time will not.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -53,8 +47,8 @@ fn wrong(what: impl Into<String>) -> UsageError {
 /// The variables of the environment that are looked at.
 #[derive(Debug, Default)]
 pub struct Environment {
-    /// `MDCA_API_TOKEN`.
-    pub token: Option<SecretString>,
+    /// What signs in.
+    pub sign_in: SignInEnvironment,
 }
 
 impl Environment {
@@ -62,18 +56,33 @@ impl Environment {
     ///
     /// # Errors
     /// A variable is not valid UTF-8.
-    #[expect(clippy::disallowed_methods, reason = "this is the door")]
     pub fn of_process() -> Result<Self, UsageError> {
-        match std::env::var(TOKEN_VARIABLE) {
-            Ok(token) if token.is_empty() => Ok(Self { token: None }),
-            Ok(token) => Ok(Self {
-                token: Some(token.into()),
-            }),
-            Err(std::env::VarError::NotPresent) => Ok(Self { token: None }),
-            Err(std::env::VarError::NotUnicode(_)) => {
-                Err(wrong(format!("{TOKEN_VARIABLE} is not valid UTF-8")))
-            }
-        }
+        let secret = |name| Ok(variable(name)?.map(Into::into));
+        Ok(Self {
+            sign_in: SignInEnvironment {
+                token: secret(credentials::TOKEN_VARIABLE)?,
+                client_secret: secret(credentials::CLIENT_SECRET_VARIABLE)?,
+                identity_endpoint: variable("IDENTITY_ENDPOINT")?,
+                identity_header: secret("IDENTITY_HEADER")?,
+                machine_endpoint: variable("AZURE_POD_IDENTITY_AUTHORITY_HOST")?,
+                workload: Workload {
+                    tenant: variable("AZURE_TENANT_ID")?,
+                    client_id: variable("AZURE_CLIENT_ID")?,
+                    token_file: variable("AZURE_FEDERATED_TOKEN_FILE")?,
+                    authority: variable("AZURE_AUTHORITY_HOST")?,
+                },
+            },
+        })
+    }
+}
+
+/// A variable; one that is empty is one that is not set.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn variable(name: &str) -> Result<Option<String>, UsageError> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(wrong(format!("{name} is not valid UTF-8"))),
     }
 }
 
@@ -107,8 +116,8 @@ pub struct ScanConfig {
     pub client: ClientOptions,
     /// The budget; `None` means unlimited.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// The credentials; none are needed for a plan.
-    pub token: Option<ApiToken>,
+    /// How to sign in; not needed for a plan.
+    pub sign_in: Option<SignIn>,
     /// Whether only the plan is asked for.
     pub dry_run: bool,
 }
@@ -123,6 +132,7 @@ impl ScanConfig {
         let ScanArgs {
             lake,
             source,
+            sign_in,
             window,
             limits,
             writing,
@@ -130,7 +140,6 @@ impl ScanConfig {
         let SourceArgs {
             api_url,
             change_host,
-            token_file,
             filters,
             service,
             page_limit,
@@ -176,10 +185,14 @@ impl ScanConfig {
         let settle_ms = settle
             .map(|settle| to_ms("--settle", *settle))
             .transpose()?;
-        let token = if dry_run {
+        let sign_in = if dry_run {
             None
         } else {
-            Some(token(token_file.as_deref(), environment.token)?)
+            let host = api_url.host();
+            let environment = environment.sign_in;
+            let resolved =
+                credentials::resolve(&sign_in, environment, &host, max_attempts, CONNECT_TIMEOUT);
+            Some(resolved?)
         };
         let memory_bytes = match memory_limit {
             Some(limit) if limit.as_u64() < MIN_MEMORY_BYTES => {
@@ -244,7 +257,7 @@ impl ScanConfig {
                 answer_timeout: ANSWER_TIMEOUT,
             },
             requests_per_minute: NonZeroU32::new(requests_per_minute),
-            token,
+            sign_in,
             dry_run,
         })
     }
@@ -308,48 +321,6 @@ fn to_ms(flag: &str, duration: Duration) -> Result<i64, UsageError> {
                 humantime::format_duration(duration)
             ))
         })
-}
-
-/// Reads the token from its file or takes it from the environment.
-fn token(file: Option<&Path>, variable: Option<SecretString>) -> Result<ApiToken, UsageError> {
-    let (text, place) = match (file, variable) {
-        (Some(file), _) => {
-            let text = read_secret(file)
-                .map_err(|error| wrong(format!("--token-file {}: {error}", file.display())))?;
-            (
-                SecretString::from(text),
-                format!("--token-file {}", file.display()),
-            )
-        }
-        (None, Some(token)) => (token, TOKEN_VARIABLE.to_owned()),
-        (None, None) => {
-            return Err(no_token());
-        }
-    };
-    let token = ApiToken::try_new(&text).map_err(|error| wrong(format!("{place}: {error}")))?;
-    Ok(match file {
-        Some(file) => token.kept_in(file.to_owned()),
-        None => token,
-    })
-}
-
-/// The error of a scan without credentials.
-pub fn no_token() -> UsageError {
-    wrong("cannot sign in: there is no API token").advise(
-        "set MDCA_API_TOKEN or --token-file; the portal makes tokens under Settings, Cloud Apps, API tokens",
-    )
-}
-
-/// Reads a file that only its owner should be able to read. Warns of one that everybody can.
-fn read_secret(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let found = file.metadata()?;
-    if found.is_file() && found.mode() & 0o004 != 0 {
-        warn!(file = %path.display(), "every user of this machine can read the token file: use chmod o-r");
-    }
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Reads `--filters` and adds `--service`.

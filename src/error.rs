@@ -75,7 +75,7 @@ impl ErrorKind {
     }
 
     /// Whether scanning further slices is pointless.
-    pub fn stops_the_run(self) -> bool {
+    fn stops_the_run(self) -> bool {
         matches!(self, Self::SignIn | Self::Storage | Self::Interrupted)
     }
 }
@@ -301,6 +301,12 @@ impl JobError {
             | Self::FirstRefused(_)
             | Self::OtherTenant { .. } => ErrorKind::Usage,
         }
+    }
+
+    /// Whether scanning further slices is pointless.
+    pub fn stops_the_run(&self) -> bool {
+        let is_of_all = matches!(self, Self::Scan(error) if error.is_of_all_requests());
+        is_of_all || self.kind().stops_the_run()
     }
 
     /// The store's own error, where it is one.

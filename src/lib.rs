@@ -20,6 +20,7 @@
 //! | [`job`] | the plan, the flow, turns and reports; what a run asks first and when it stops | |
 //! | [`window`] | which time, in which slices | |
 //! | [`scan`] | a slice → pages: the scan protocol, budget, retries | reqwest |
+//! | [`sign_in`] | secrets, certificates, identities → the header of every request | reqwest |
 //! | [`decode`], [`schema`] | a page → record batch + flaws | arrow |
 //! | [`classify`] | records → rows, rejects, repeats; every record goes one way | |
 //! | [`partition`] | rows → parts by day | |
@@ -28,7 +29,7 @@
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
-//! | [`cli`], [`config`] | flags → values | the environment |
+//! | [`cli`], [`config`], [`credentials`] | flags → values | the environment |
 //! | [`layout`] | every path and name in a lake | |
 //! | [`https`] | what all HTTP clients have in common | TLS |
 //! | [`text`] | text of records on its way in, and of anything on its way to a terminal | |
@@ -45,6 +46,7 @@ pub mod job;
 pub mod window;
 
 pub mod scan;
+pub mod sign_in;
 
 pub mod decode;
 pub mod schema;
@@ -64,6 +66,7 @@ pub mod verify;
 
 pub mod cli;
 pub mod config;
+pub mod credentials;
 
 pub mod clock;
 pub mod error;

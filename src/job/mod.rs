@@ -427,7 +427,7 @@ async fn scan_all(
                 }
             }
             Err(error) => {
-                stop |= error.kind().stops_the_run();
+                stop |= error.stops_the_run();
                 if error.kind() == ErrorKind::Interrupted {
                     continue;
                 }

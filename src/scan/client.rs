@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::DateTime;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::answer::Answer;
-use super::auth::Authorize;
 use super::budget::Budget;
 use super::counters::ScanCounters;
 use super::envelope::{Envelope, Malformed, begins_as_page};
@@ -25,7 +24,8 @@ use super::request::ScanOptions;
 use super::tries::{Failure, Patience, SAFE_LIMIT, Step, Tries, Unreadable, Wait, Why};
 use super::url::ApiUrl;
 use crate::clock::Clock;
-use crate::https::client_builder;
+use crate::https::{client_builder, has_cause, is_distrust, retry_after};
+use crate::sign_in::{Authorize, Refusal};
 use crate::window::{Slice, TimeWindow};
 
 /// The first pause between two attempts; each further one doubles.
@@ -238,8 +238,11 @@ impl ActivityClient {
             } else {
                 limit
             };
+            // To sign in may take a while, and a request sent that much later than its place in the
+            // budget would be one too many there.
+            self.auth.header().await.map_err(ScanError::from)?;
             self.budget.take().await;
-            let authorization = self.auth.header().await?;
+            let authorization = self.auth.header().await.map_err(ScanError::from)?;
             let outcome = self.attempt(request, limit, authorization.clone()).await;
             match tries.next(outcome) {
                 Step::Take(answer) => {
@@ -253,7 +256,8 @@ impl ActivityClient {
                 }
                 Step::Again => {}
                 Step::Renew(error) => {
-                    if !self.auth.renew(&authorization).await? {
+                    let renewed = self.auth.renew(&authorization).await;
+                    if !renewed.map_err(ScanError::from)? {
                         return Err(error.into());
                     }
                 }
@@ -350,10 +354,7 @@ impl ActivityClient {
 
     /// What it means that no answer came.
     fn unsent(&self, error: reqwest::Error) -> Failure {
-        let (is_distrust, is_limit) = (
-            has_cause(&error, is_certificate),
-            has_cause(&error, is_limit),
-        );
+        let (is_distrust, is_limit) = (is_distrust(&error), has_cause(&error, is_limit));
         let (host, source) = (self.options.api_url.host(), RequestError::transport(error));
         if is_distrust {
             return Failure::Final(ScanError::Certificate { host, source });
@@ -417,8 +418,25 @@ impl ActivityClient {
         };
         let code = status.as_u16();
         match code {
-            401 => Failure::Unauthorized(ScanError::Unauthorized { host, detail }),
-            403 => Failure::Final(ScanError::Forbidden { host, detail }),
+            401 | 403 => {
+                let advice = self.auth.advice(Refusal {
+                    status: code,
+                    detail: &detail,
+                });
+                if code == 401 {
+                    Failure::Unauthorized(ScanError::Unauthorized {
+                        host,
+                        detail,
+                        advice,
+                    })
+                } else {
+                    Failure::Final(ScanError::Forbidden {
+                        host,
+                        detail,
+                        advice,
+                    })
+                }
+            }
             400 => Failure::BadRequest(ScanError::Refused {
                 host,
                 status: code,
@@ -448,38 +466,11 @@ impl ActivityClient {
     }
 }
 
-/// Whether an error is one of a certificate.
-fn is_certificate(error: &(dyn Error + 'static)) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(rustls::Error::InvalidCertificate(_))
-    )
-}
-
 /// Whether an error says that this process, or the system, has no file handle left.
 fn is_limit(error: &(dyn Error + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>();
     let code = error.and_then(io::Error::raw_os_error);
     matches!(code, Some(libc::EMFILE | libc::ENFILE))
-}
-
-/// Whether an error is such a one, itself or one of its causes.
-fn has_cause(error: &(dyn Error + 'static), is_one: fn(&(dyn Error + 'static)) -> bool) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if is_one(error) {
-            return true;
-        }
-        // An error of the system does not count what it wraps among its causes.
-        let wrapped = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        cause = match wrapped {
-            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
-            None => error.source(),
-        };
-    }
-    false
 }
 
 /// The delays between the tries of one request.
@@ -590,16 +581,4 @@ fn date_ms(headers: &HeaderMap) -> Option<i64> {
 /// How long so many bytes may take.
 fn time_for(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64 / SLOWEST_BYTES_PER_S)
-}
-
-/// How long the service asks to wait: seconds, or a date.
-fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until_ms = DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis();
-    Some(Duration::from_millis(
-        u64::try_from(until_ms - now_ms).unwrap_or(0),
-    ))
 }

@@ -99,7 +99,8 @@ impl ScanCounters {
         self.full_pages.load(Ordering::Relaxed)
     }
 
-    pub(super) fn retry(&self, cause: &'static str) {
+    /// Counts one more try of something, for this cause.
+    pub fn retry(&self, cause: &'static str) {
         let mut retries = self.retries.lock().expect("nothing panics while it counts");
         *retries.entry(cause).or_default() += 1;
     }

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use crate::sign_in::SignInError;
 use crate::text::units::counted;
 use crate::window::{Slice, format_time};
 
 /// Why a slice could not be scanned to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
+    /// There are no credentials to send with a request.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
     /// The service does not know the credentials. Trying again cannot help.
     #[error("cannot sign in to {host}: HTTP 401: {detail}")]
     Unauthorized {
@@ -15,6 +19,8 @@ pub enum ScanError {
         host: String,
         /// What it said.
         detail: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// The credentials lack a right.
     #[error("cannot read activities from {host}: HTTP 403: {detail}")]
@@ -23,6 +29,8 @@ pub enum ScanError {
         host: String,
         /// What it said.
         detail: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// The service refused the request for good.
     #[error("cannot get activities from {host}: HTTP {status}: {detail}")]
@@ -167,9 +175,8 @@ impl ScanError {
     /// What to do about it, on a line of its own. A rerun is advised only where it may help.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Unauthorized { .. } | Self::Forbidden { .. } => {
-                Some("renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked")
-            }
+            Self::SignIn(error) => Some(error.advice()),
+            Self::Unauthorized { advice, .. } | Self::Forbidden { advice, .. } => Some(advice),
             Self::Refused { status: 400, .. } => {
                 Some("check --filters and --service: a rerun sends the same request")
             }
@@ -195,9 +202,18 @@ impl ScanError {
         }
     }
 
-    /// Whether the service refused the credentials.
+    /// Whether the service, or the authority before it, refused the credentials.
     pub fn is_sign_in(&self) -> bool {
-        matches!(self, Self::Unauthorized { .. } | Self::Forbidden { .. })
+        match self {
+            Self::SignIn(error) => error.is_refusal(),
+            Self::Unauthorized { .. } | Self::Forbidden { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether no request can be sent any more, whatever it asks for.
+    pub fn is_of_all_requests(&self) -> bool {
+        matches!(self, Self::SignIn(_))
     }
 }
 

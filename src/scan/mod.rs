@@ -24,7 +24,6 @@
 
 mod answer;
 mod ask;
-mod auth;
 mod budget;
 mod client;
 mod counters;
@@ -40,7 +39,6 @@ mod tries;
 mod url;
 
 pub use ask::Asked;
-pub use auth::{ApiToken, Authorize, TokenError};
 pub use budget::Budget;
 pub use client::{ActivityClient, ClientOptions};
 pub use counters::{ScanCounters, ScanCounts};

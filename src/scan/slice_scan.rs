@@ -301,7 +301,7 @@ impl SliceScan {
             is_early,
         } = page;
         if let Err(of_control) = self.require_well().await {
-            if of_control.is_sign_in() {
+            if of_control.is_sign_in() || of_control.is_of_all_requests() {
                 return Err(of_control);
             }
             let range = self.range();

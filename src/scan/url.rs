@@ -1,10 +1,11 @@
 //! The address of the service.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use url::{Host, Url};
+use url::Url;
+
+use crate::https::{host_of, is_loopback};
 
 /// The address of a tenant's API, such as `https://contoso.eu2.portal.cloudappsecurity.com`.
 ///
@@ -36,11 +37,7 @@ pub enum ApiUrlError {
 impl ApiUrl {
     /// The host in lower case, with the port where it is not the scheme's own.
     pub fn host(&self) -> String {
-        let host = self.base.host_str().unwrap_or_default().to_lowercase();
-        match self.base.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host,
-        }
+        host_of(&self.base)
     }
 
     /// Whether requests travel unencrypted, inside this machine.
@@ -74,19 +71,16 @@ impl FromStr for ApiUrl {
             return Err(syntax());
         }
         let base = Url::parse(text).map_err(|_| syntax())?;
-        let loopback = match base.host() {
-            None => return Err(syntax()),
-            Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-            Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
-            Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
-        };
+        if base.host().is_none() {
+            return Err(syntax());
+        }
         let has_login = !base.username().is_empty() || base.password().is_some();
         if has_login || base.query().is_some() || base.fragment().is_some() {
             return Err(ApiUrlError::Parts);
         }
         match base.scheme() {
             "https" => Ok(Self { base }),
-            "http" if loopback => Ok(Self { base }),
+            "http" if is_loopback(&base) => Ok(Self { base }),
             "http" => Err(ApiUrlError::Insecure(
                 base.host_str().unwrap_or_default().to_owned(),
             )),

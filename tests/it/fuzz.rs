@@ -13,6 +13,7 @@ use clap::Parser;
 use mdca_lake::cli::{Cli, Command};
 use mdca_lake::commit::{self, Attempt, Cleaner, Commit, Identity};
 use mdca_lake::config::{Environment, ScanConfig};
+use mdca_lake::credentials::SignInEnvironment;
 use mdca_lake::decode::{Ingest, PageDecoder, RejectReason};
 use mdca_lake::job::process::Machine;
 use mdca_lake::layout::FileName;
@@ -475,7 +476,10 @@ fn any_flags_are_a_scan_or_refused() {
             return;
         };
         let environment = Environment {
-            token: Some("t".into()),
+            sign_in: SignInEnvironment {
+                token: Some("t".into()),
+                ..SignInEnvironment::default()
+            },
         };
         let _ = ScanConfig::resolve(*args, environment, 1_795_176_000_000);
     });

@@ -8,7 +8,11 @@ use std::path::Path;
 /// decision: then it is written down here.
 const ROOMS: &[(&str, &str)] = &[
     ("cli", "job scan schema write"),
-    ("config", "cli error job scan window write"),
+    (
+        "config",
+        "cli credentials error job scan sign_in window write",
+    ),
+    ("credentials", "cli error sign_in"),
     ("status", "commit error job store text window write"),
     (
         "verify",
@@ -28,7 +32,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("write", "layout schema store"),
     ("partition", "layout schema"),
     ("decode", "schema text window"),
-    ("scan", "clock https text window"),
+    ("scan", "clock https sign_in text window"),
+    ("sign_in", "clock https text"),
     ("store", "https text"),
     ("layout", "window"),
     ("schema", ""),

@@ -14,11 +14,11 @@ use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
 use mdca_lake::job::{self, Asking, Ids, World};
 use mdca_lake::read::{self, ExportFile};
-use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
+use mdca_lake::scan::{ActivityClient, Budget, ScanCounters, ScanError};
 use mdca_lake::schema::{self, SchemaFormat};
 use mdca_lake::store::Store;
 use mdca_lake::verify::{self, Depth, Sweep};
-use mdca_lake::{status, write};
+use mdca_lake::{credentials, status, write};
 use tokio::sync::watch;
 
 use crate::logging::complain_of_all;
@@ -101,8 +101,8 @@ async fn scan(
     if config.dry_run || planned.exit_code != 0 {
         return Ok(planned);
     }
-    let Some(token) = config.token else {
-        return Err(config::no_token().into());
+    let Some(sign_in) = config.sign_in else {
+        return Err(credentials::no_credentials().into());
     };
     let counters = Arc::new(ScanCounters::default());
     let budget = Budget::new(
@@ -110,9 +110,12 @@ async fn scan(
         Arc::clone(&clock),
         Arc::clone(&counters),
     );
+    let counted = Arc::clone(&counters);
+    let on_retry = Box::new(move |cause| counted.retry(cause));
+    let authorize = sign_in.begin(Arc::clone(&clock), on_retry);
     let client = ActivityClient::new(
         config.client,
-        Box::new(token),
+        authorize.map_err(ScanError::from)?,
         budget,
         Arc::clone(&clock),
         Arc::clone(&counters),

@@ -9,6 +9,7 @@ use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 
 use mdca_lake::cli::{self, Cli, Command};
 use mdca_lake::config::{Environment, ScanConfig};
+use mdca_lake::credentials::SignInEnvironment;
 use mdca_lake::error::{JobError, UsageError};
 use mdca_lake::text::plain::one_line;
 use mdca_lake::text::units::counted;
@@ -107,7 +108,10 @@ impl DemoTenant {
             return Err(usage("the demo runs scan".to_owned()));
         };
         let environment = Environment {
-            token: Some(TOKEN.into()),
+            sign_in: SignInEnvironment {
+                token: Some(TOKEN.into()),
+                ..SignInEnvironment::default()
+            },
         };
         ScanConfig::resolve(*args, environment, self.now_ms).map_err(JobError::from)
     }

@@ -22,10 +22,11 @@ use serde_json::{Map, Value, json};
 
 use self::server::{Asked, Reply, Server};
 use super::{
-    ActivityClient, ApiToken, ApiUrl, Authorize, Budget, ClientOptions, ClockField, Page, PageSeen,
-    Place, ScanCounters, ScanCounts, ScanError, ScanOptions, Scanned, SliceScan,
+    ActivityClient, ApiUrl, Budget, ClientOptions, ClockField, Page, PageSeen, Place, ScanCounters,
+    ScanCounts, ScanError, ScanOptions, Scanned, SliceScan,
 };
 use crate::clock::Clock;
+use crate::sign_in::{ApiToken, Authorize};
 use crate::text::fingerprint::fingerprint;
 use crate::window::Slice;
 

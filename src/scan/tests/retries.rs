@@ -10,7 +10,8 @@ use serde_json::json;
 use super::server::Reply;
 use super::{NextPage, Setup, TOKEN, TestClock, last, more, record};
 use crate::clock::Clock;
-use crate::scan::{Authorize, RequestError, ScanError};
+use crate::scan::{RequestError, ScanError};
+use crate::sign_in::{Authorize, Refusal, SignInError};
 
 fn page() -> Reply {
     last(&[record("a", 1)])
@@ -263,14 +264,18 @@ struct Renewing {
 
 #[async_trait]
 impl Authorize for Renewing {
-    async fn header(&self) -> Result<HeaderValue, ScanError> {
+    async fn header(&self) -> Result<HeaderValue, SignInError> {
         let renewals = *self.renewals.lock().unwrap();
         Ok(HeaderValue::from_str(&format!("Bearer number-{renewals}")).unwrap())
     }
 
-    async fn renew(&self, _: &HeaderValue) -> Result<bool, ScanError> {
+    async fn renew(&self, _: &HeaderValue) -> Result<bool, SignInError> {
         *self.renewals.lock().unwrap() += 1;
         Ok(true)
+    }
+
+    fn advice(&self, _: Refusal<'_>) -> &'static str {
+        "renew it"
     }
 
     fn redact(&self, text: &str) -> String {

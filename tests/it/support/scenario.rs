@@ -10,6 +10,7 @@ use clap::Parser;
 use mdca_lake::cli::{Cli, Command};
 use mdca_lake::clock::Clock;
 use mdca_lake::config::{Environment, ScanConfig};
+use mdca_lake::credentials::SignInEnvironment;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
@@ -255,7 +256,10 @@ impl Story {
             unreachable!()
         };
         let environment = Environment {
-            token: Some("sim-token".into()),
+            sign_in: SignInEnvironment {
+                token: Some("sim-token".into()),
+                ..SignInEnvironment::default()
+            },
         };
         let mut config = ScanConfig::resolve(*args, environment, self.clock.now_ms()).unwrap();
         config.client.read_timeout = Duration::from_secs(3);
@@ -266,10 +270,12 @@ impl Story {
             Arc::clone(&clock),
             Arc::clone(&counters),
         );
-        let token = Box::new(config.token.unwrap());
+        let counted = Arc::clone(&counters);
+        let on_retry = Box::new(move |cause| counted.retry(cause));
+        let sign_in = config.sign_in.unwrap();
         let client = ActivityClient::new(
             config.client,
-            token,
+            sign_in.begin(Arc::clone(&clock), on_retry).unwrap(),
             budget,
             Arc::clone(&clock),
             Arc::clone(&counters),

@@ -1,4 +1,4 @@
-//! Credentials of the service, which no log or error can show.
+//! The API token of the portal: the older way to sign in.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
@@ -8,23 +8,12 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::warn;
 
-use super::error::ScanError;
+use super::Authorize;
+use super::error::{Refusal, SignInError};
 use crate::text::redact::redact;
 
-/// Gives every request its `Authorization` header.
-#[async_trait]
-pub trait Authorize: Send + Sync {
-    /// The header's value, marked as sensitive.
-    async fn header(&self) -> Result<HeaderValue, ScanError>;
-
-    /// Asks for other credentials than those that the service refused; false where there are none.
-    async fn renew(&self, refused: &HeaderValue) -> Result<bool, ScanError>;
-
-    /// Takes the secret, in whatever form it comes back, out of a text that the service sent.
-    fn redact(&self, text: &str) -> String;
-}
-
-/// A token of the portal: `Authorization: Token …` (page "API tokens"). No format is assumed; the
+/// A token of the portal: `Authorization: Token …` (page "API tokens", which calls this path one on its
+/// way out). No format is assumed; the
 /// service says whether it knows it.
 pub struct ApiToken {
     /// Every token so far, the present one last: what the service says may repeat an older one.
@@ -123,11 +112,11 @@ impl Sendable {
 
 #[async_trait]
 impl Authorize for ApiToken {
-    async fn header(&self) -> Result<HeaderValue, ScanError> {
+    async fn header(&self) -> Result<HeaderValue, SignInError> {
         Ok(self.present())
     }
 
-    async fn renew(&self, refused: &HeaderValue) -> Result<bool, ScanError> {
+    async fn renew(&self, refused: &HeaderValue) -> Result<bool, SignInError> {
         if self.present() != refused {
             // Another request has read it again meanwhile.
             return Ok(true);
@@ -136,6 +125,10 @@ impl Authorize for ApiToken {
         let is_there = fresh.is_some();
         self.tokens().extend(fresh);
         Ok(is_there)
+    }
+
+    fn advice(&self, _: Refusal<'_>) -> &'static str {
+        "renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked"
     }
 
     fn redact(&self, text: &str) -> String {

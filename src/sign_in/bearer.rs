@@ -1,0 +1,110 @@
+//! A bearer token that is always good: asked for when it is needed, renewed in time, and once more when
+//! the service refuses it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::HeaderValue;
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use super::Authorize;
+use super::endpoint::{Endpoint, OnRetry, TokenPatience};
+use super::error::{Refusal, SignInError};
+use super::issued::Issued;
+use super::refusal::ROLE_ADVICE;
+use super::secrets::Secrets;
+use super::way::Way;
+use crate::clock::Clock;
+use crate::text::plain::chain;
+
+/// The token of a run, for all its requests.
+pub(super) struct BearerToken {
+    endpoint: Endpoint,
+    clock: Arc<dyn Clock>,
+    /// Locked while a token is asked for: requests at the same time wait for the same one.
+    present: Mutex<Option<Issued>>,
+    secrets: Secrets,
+}
+
+impl BearerToken {
+    pub(super) fn new(
+        way: Way,
+        patience: TokenPatience,
+        clock: Arc<dyn Clock>,
+        on_retry: OnRetry,
+    ) -> Result<Self, SignInError> {
+        Ok(Self {
+            endpoint: Endpoint::new(way, patience, Arc::clone(&clock), on_retry)?,
+            clock,
+            present: Mutex::new(None),
+            secrets: Secrets::default(),
+        })
+    }
+
+    async fn ask(&self, max_attempts: u32) -> Result<Issued, SignInError> {
+        self.endpoint.fetch(max_attempts, &self.secrets).await
+    }
+
+    /// Another token before the present one ends. An authority that does not answer just now holds
+    /// nothing up as long as the present one is good.
+    async fn ask_in_time(&self, present: &Issued) -> Result<Option<Issued>, SignInError> {
+        if present.is_over(self.clock.elapsed()) {
+            return self.ask(self.endpoint.max_attempts()).await.map(Some);
+        }
+        match self.ask(1).await {
+            Err(error) if !error.is_refusal() => {
+                warn!(error = %chain(&error), "cannot renew the token yet");
+                Ok(None)
+            }
+            asked => asked.map(Some),
+        }
+    }
+}
+
+#[async_trait]
+impl Authorize for BearerToken {
+    async fn header(&self) -> Result<HeaderValue, SignInError> {
+        let mut present = self.present.lock().await;
+        let fresh = match present.as_ref() {
+            Some(token) if !token.is_due(self.clock.elapsed()) => None,
+            Some(token) => self.ask_in_time(token).await?,
+            None => Some(self.ask(self.endpoint.max_attempts()).await?),
+        };
+        if fresh.is_some() {
+            *present = fresh;
+        }
+        let token = present.as_ref().expect("there is one by now");
+        Ok(token.header.clone())
+    }
+
+    async fn renew(&self, refused: &HeaderValue) -> Result<bool, SignInError> {
+        let mut present = self.present.lock().await;
+        if present
+            .as_ref()
+            .is_some_and(|token| token.header != refused)
+        {
+            // Another request has renewed it meanwhile.
+            return Ok(true);
+        }
+        let fresh = self.ask(self.endpoint.max_attempts()).await?;
+        let is_other = fresh.header != refused;
+        *present = Some(fresh);
+        Ok(is_other)
+    }
+
+    fn advice(&self, refusal: Refusal<'_>) -> &'static str {
+        let detail = refusal.detail.to_lowercase();
+        if detail.contains("json web key") {
+            return "use the tenant's own regional host as --api-url, as the portal shows it (Settings, Cloud Apps, About): others do not know the tenant's keys";
+        }
+        if refusal.status == 403 {
+            return ROLE_ADVICE;
+        }
+        "check that --entra-tenant is the tenant of --api-url, and that the application has the role Investigation.read"
+    }
+
+    fn redact(&self, text: &str) -> String {
+        self.secrets.redact(text)
+    }
+}
