@@ -260,8 +260,8 @@ fn application(
         .map_err(|error| wrong(format!("{}: {error}", proof.place())))?;
     Ok(Way::Application {
         authority,
-        tenant: checked_tenant(tenant)?,
-        client_id: checked_id(client_id)?,
+        tenant: checked_tenant(&tenant)?,
+        client_id: checked_id(&client_id)?,
         proof,
     })
 }
@@ -301,35 +301,35 @@ fn managed_identity(args: &SignInArgs, environment: SignInEnvironment) -> Result
     };
     Ok(Way::ManagedIdentity {
         endpoint: endpoint.map_err(|error| wrong(format!("{name}: {error}")))?,
-        client_id: args.client_id.clone().map(checked_id).transpose()?,
+        client_id: args.client_id.as_deref().map(checked_id).transpose()?,
     })
 }
 
 /// A tenant becomes part of a path.
-fn checked_tenant(tenant: String) -> Result<String, UsageError> {
-    let tenant = tenant.trim().to_owned();
+fn checked_tenant(tenant: &str) -> Result<String, UsageError> {
+    let tenant = tenant.trim();
     let is_name = !tenant.is_empty()
         && !tenant.starts_with('.')
         && tenant
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-    let is_many = ["common", "organizations", "consumers"].contains(&tenant.as_str());
+    let is_many = ["common", "organizations", "consumers"].contains(&tenant);
     if !is_name || is_many {
         return Err(wrong(format!(
             "--entra-tenant: '{tenant}' does not name one tenant; use its id or a domain of it"
         )));
     }
-    Ok(tenant)
+    Ok(tenant.to_owned())
 }
 
-fn checked_id(id: String) -> Result<String, UsageError> {
-    let id = id.trim().to_owned();
+fn checked_id(id: &str) -> Result<String, UsageError> {
+    let id = id.trim();
     if id.is_empty() || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(wrong(
             "--client-id: it is empty or has blanks inside; use the application's id (a GUID)",
         ));
     }
-    Ok(id)
+    Ok(id.to_owned())
 }
 
 fn kept(flag: &'static str, file: &Path) -> Result<KeptSecret, UsageError> {

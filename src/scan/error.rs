@@ -11,7 +11,7 @@ use crate::window::{Slice, format_time};
 pub enum ScanError {
     /// There are no credentials to send with a request.
     #[error(transparent)]
-    SignIn(#[from] SignInError),
+    SignIn(Box<SignInError>),
     /// The service does not know the credentials. Trying again cannot help.
     #[error("cannot sign in to {host}: HTTP 401: {detail}")]
     Unauthorized {
@@ -143,6 +143,12 @@ pub enum ScanError {
     /// The HTTP client could not be set up.
     #[error("cannot set up the connection to the service")]
     Client(#[source] RequestError),
+}
+
+impl From<SignInError> for ScanError {
+    fn from(error: SignInError) -> Self {
+        Self::SignIn(Box::new(error))
+    }
 }
 
 impl ScanError {

@@ -78,12 +78,12 @@ impl ClientCertificate {
         audience: &str,
         now_ms: i64,
     ) -> Result<SecretString, UnusableCertificate> {
-        let now_s = now_ms / 1_000;
+        let issued = now_ms / 1_000;
         let header = json!({"alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint});
         let claims = json!({
             "aud": audience, "iss": client_id, "sub": client_id,
             "jti": format!("{:032x}", fastrand::u128(..)),
-            "iat": now_s, "nbf": now_s, "exp": now_s + LIFE_S,
+            "iat": issued, "nbf": issued, "exp": issued + LIFE_S,
         });
         let encode = |part: &serde_json::Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let signed = format!("{}.{}", encode(&header), encode(&claims));

@@ -86,7 +86,7 @@ impl KeptSecret {
         match fs::read_to_string(path) {
             Ok(text) if !text.trim().is_empty() => *self.last() = text.into(),
             Ok(_) => {
-                warn!(place = %self.place, "the file is empty now: what it held before is used")
+                warn!(place = %self.place, "the file is empty now: what it held before is used");
             }
             Err(error) => {
                 warn!(place = %self.place, %error, "cannot read the file again: what it held before is used");
