@@ -131,6 +131,8 @@ pub struct ScanArgs {
     #[command(flatten)]
     pub sign_in: SignInArgs,
     #[command(flatten)]
+    pub filters: FilterArgs,
+    #[command(flatten)]
     pub window: ScanWindowArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -149,14 +151,6 @@ pub struct SourceArgs {
     /// Refused if the host's records belong to another tenant than the lake's.
     #[arg(long, env = "MDCA_CHANGE_HOST")]
     pub change_host: bool,
-    /// Filters of the service: a JSON object, or @FILE with one
-    ///
-    /// They are part of the lake's identity and cannot set its clock.
-    #[arg(long, env = "MDCA_FILTERS", value_name = "JSON|@FILE")]
-    pub filters: Option<String>,
-    /// Scan only the activities of this app (repeatable), such as 20893 for Exchange
-    #[arg(long, env = "MDCA_SERVICE", value_name = "ID", value_delimiter = ',')]
-    pub service: Vec<i64>,
     /// Maximum records per page
     #[arg(long, env = "MDCA_PAGE_LIMIT", value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub page_limit: u32,
@@ -205,6 +199,41 @@ pub struct SignInArgs {
     /// File with an API token, the older way; otherwise `MDCA_API_TOKEN` holds the token
     #[arg(long, env = "MDCA_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Filters")]
+pub struct FilterArgs {
+    /// Filters of the service: a JSON object, or @FILE with one
+    ///
+    /// Filters are part of the lake's identity and cannot set its clock.
+    #[arg(long, env = "MDCA_FILTERS", value_name = "JSON|@FILE")]
+    pub filters: Option<String>,
+    /// Scan only the activities of this app (repeatable), such as 20893 for Exchange
+    #[arg(long, env = "MDCA_SERVICE", value_name = "ID", value_delimiter = ',')]
+    pub service: Vec<i64>,
+    /// Scan only the activities of this instance of an app (repeatable)
+    #[arg(
+        long,
+        env = "MDCA_APP_INSTANCE",
+        value_name = "ID",
+        value_delimiter = ','
+    )]
+    pub app_instance: Vec<i64>,
+    /// Scan only the activities of this user name (repeatable)
+    #[arg(long, env = "MDCA_USER", value_name = "NAME", value_delimiter = ',')]
+    pub user: Vec<String>,
+    /// Scan only the activities from this address (repeatable)
+    #[arg(long, env = "MDCA_IP", value_name = "ADDRESS", value_delimiter = ',')]
+    pub ip: Vec<String>,
+    /// Scan only the activities of this type (repeatable), such as `EVENT_CATEGORY_LOGIN`
+    #[arg(
+        long,
+        env = "MDCA_ACTIVITY_TYPE",
+        value_name = "TYPE",
+        value_delimiter = ','
+    )]
+    pub activity_type: Vec<String>,
 }
 
 #[derive(Debug, Args)]

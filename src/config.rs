@@ -7,17 +7,17 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::FromArgMatches;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tracing::warn;
 
 use crate::cli::{
-    self, Cli, LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs,
+    self, Cli, FilterArgs, LimitArgs, ScanArgs, ScanWindowArgs, SourceArgs, WindowArgs, WriteArgs,
 };
 use crate::credentials::{self, SignInEnvironment, Workload};
 use crate::error::UsageError;
 use crate::job::memory;
 use crate::job::{JobOptions, LakeWish};
-use crate::scan::{ApiUrl, ClientOptions};
+use crate::scan::{ApiUrl, ClientOptions, CommonFilters};
 use crate::sign_in::SignIn;
 use crate::window::{SliceLength, TimeWindow, parse_time};
 use crate::write::WriteOptions;
@@ -133,6 +133,7 @@ impl ScanConfig {
             lake,
             source,
             sign_in,
+            filters,
             window,
             limits,
             writing,
@@ -140,8 +141,6 @@ impl ScanConfig {
         let SourceArgs {
             api_url,
             change_host,
-            filters,
-            service,
             page_limit,
             requests_per_minute,
             max_attempts,
@@ -224,7 +223,7 @@ impl ScanConfig {
                     api_host: api_url.host(),
                     change_host,
                     clock: by,
-                    filters: resolve_filters(filters.as_deref(), &service)?,
+                    filters: resolve_filters(filters)?,
                     slice,
                 },
                 from_ms,
@@ -323,53 +322,39 @@ fn to_ms(flag: &str, duration: Duration) -> Result<i64, UsageError> {
         })
 }
 
-/// Reads `--filters` and adds `--service`.
-fn resolve_filters(
-    text: Option<&str>,
-    service: &[i64],
-) -> Result<Option<Map<String, Value>>, UsageError> {
-    let mut filters = match text {
+/// Reads `--filters`, adds the filters that have flags, and says what is not sure of them.
+fn resolve_filters(args: FilterArgs) -> Result<Option<Map<String, Value>>, UsageError> {
+    let FilterArgs {
+        filters,
+        service,
+        app_instance,
+        user,
+        ip,
+        activity_type,
+    } = args;
+    let text = match filters
+        .as_deref()
+        .map(|text| (text, text.strip_prefix('@')))
+    {
+        Some((_, Some(file))) => Some(
+            std::fs::read_to_string(file)
+                .map_err(|error| wrong(format!("--filters @{file}: {error}")))?,
+        ),
+        Some((text, None)) => Some(text.to_owned()),
         None => None,
-        Some(text) => {
-            let text = match text.strip_prefix('@') {
-                Some(file) => std::fs::read_to_string(file)
-                    .map_err(|error| wrong(format!("--filters @{file}: {error}")))?,
-                None => text.to_owned(),
-            };
-            match serde_json::from_str(&text) {
-                Ok(Value::Object(filters)) => Some(filters),
-                Ok(_) => {
-                    return Err(wrong(
-                        r#"--filters is not a JSON object; use {"<filter>":{"<operator>":<value>}}"#,
-                    ));
-                }
-                Err(error) => return Err(wrong(format!("--filters is not JSON: {error}"))),
-            }
-        }
     };
-    for (filter, operators) in filters.iter().flatten() {
-        let Some(operators) = operators.as_object() else {
-            return Err(wrong(format!(
-                r#"--filters: '{filter}' has no operators; use {{"{filter}":{{"eq":[…]}}}}"#
-            )));
-        };
-        if let Some(relative) = operators
-            .keys()
-            .find(|operator| operator.ends_with("_ndays"))
-        {
-            return Err(wrong(format!(
-                "--filters: '{relative}' of '{filter}' would mean another time on every page; use --from and --until"
-            )));
-        }
+    let common = CommonFilters {
+        service,
+        app_instance,
+        user,
+        ip,
+        activity_type,
+    };
+    let checked = common
+        .check_with(text.as_deref())
+        .map_err(|error| wrong(error.to_string()))?;
+    for remark in checked.remarks {
+        warn!("{remark}");
     }
-    if !service.is_empty() {
-        let filters = filters.get_or_insert_default();
-        if filters.contains_key("service") {
-            return Err(wrong(
-                "--service and --filters both set 'service'; set it once",
-            ));
-        }
-        filters.insert("service".to_owned(), json!({"eq": service}));
-    }
-    Ok(filters)
+    Ok(checked.filters)
 }

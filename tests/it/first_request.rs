@@ -40,8 +40,8 @@ fn what_the_service_refuses_makes_no_lake() {
     let cases: Vec<Case> = vec![
         (vec![], vec![], "wr0ng", 3, "HTTP 401", 1),
         (
-            vec![],
-            vec!["--filters".into(), r#"{"nonsense":{"eq":[1]}}"#.into()],
+            always(What::error(400, "no filter 'policy' any more")),
+            vec!["--filters".into(), r#"{"policy":{"eq":["1"]}}"#.into()],
             "sim-token",
             2,
             "check --filters, --service and --api-url; nothing was created",

@@ -13,6 +13,7 @@ mod damage; // what verify finds
 mod disks; // full, broken, read-only and hanging disks under a real process
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
 mod faults; // every fault of the service
+mod filters; // what a user asks the service for, beside the time
 mod first_request; // what a new lake asks before it is made
 mod flow; // the main job against a tenant that behaves
 mod footers; // Parquet that somebody else made, or changed
