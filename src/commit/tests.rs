@@ -14,7 +14,7 @@ const ATTEMPT: &str = "0123456789abcdef";
 /// Commits a slice without files that has these counts.
 async fn commit_without_files(counts: SliceCounts) -> (Result<Outcome, CommitError>, bool) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::make(folder.path().to_str().unwrap(), None).unwrap();
+    let store = Store::make(folder.path().to_str().unwrap()).unwrap();
     let slice = "20261119T1000Z-20261119T1100Z".to_owned();
     let prepared = Prepared {
         commit: Commit::new(
@@ -113,7 +113,7 @@ async fn what_an_error_in_publishing_left_counts_by_its_size() {
     const WHOLE: &str = "{\"reason\":\"invalid_json\"}\n";
     for (leaves, is_whole) in [(WHOLE, true), (&WHOLE[..9], false), ("", false)] {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::make(folder.path().to_str().unwrap(), None).unwrap();
+        let store = Store::make(folder.path().to_str().unwrap()).unwrap();
         let slice = "20261119T1000Z-20261119T1100Z";
         let path = Path::from(format!("_mdca/rejects/{slice}-{ATTEMPT}.jsonl"));
         let counts = SliceCounts {
@@ -156,7 +156,7 @@ async fn what_an_error_in_publishing_left_counts_by_its_size() {
 #[tokio::test]
 async fn a_commit_that_nobody_could_read_again_is_not_begun() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::make(folder.path().to_str().unwrap(), None).unwrap();
+    let store = Store::make(folder.path().to_str().unwrap()).unwrap();
     let slice = "20261119T1000Z-20261119T1100Z";
     for (bytes, is_made) in [(1 << 20, true), (caps::COMMIT_BYTES, false)] {
         let hole = CommittedHole {

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 
 use crate::clock::{BothClocks, Clock};
 use crate::error::JobError;
-use crate::job::context::World;
 use crate::job::plan::Plan;
 use crate::job::setup::{JobOptions, Setup};
 use crate::scan::{ActivityClient, Asked, ScanCounters, ScanError};
@@ -27,31 +26,16 @@ pub struct Asking<'a> {
     pub interrupted: watch::Receiver<bool>,
 }
 
-/// The service has answered, and the clocks agree: the lake may be made.
-#[derive(Debug, Clone)]
-pub struct FirstAnswer {
-    /// What is to be said of the clocks.
-    pub note: Option<String>,
-}
-
-impl<'a> Asking<'a> {
-    pub(crate) fn in_world(world: &'a World) -> Self {
-        Self {
-            clock: world.clock.as_ref(),
-            client: &world.client,
-            counters: &world.counters,
-            interrupted: world.interrupted.clone(),
-        }
-    }
-
+impl Asking<'_> {
     /// Asks for one record of the first slice of a plan, or of the last closed minute: where nothing
-    /// is closed, and where that slice itself may be what cannot be had.
+    /// is closed, and where that slice itself may be what cannot be had. Returns what is to be said of the clocks: the
+    /// lake may be made.
     pub(crate) async fn ask(
         mut self,
         options: &JobOptions,
         setup: &Setup,
         plan: &Plan,
-    ) -> Result<FirstAnswer, JobError> {
+    ) -> Result<Option<String>, JobError> {
         let closed_ms = self.clock.now_ms().saturating_sub(setup.settle_ms);
         let last_minute = Slice::minutes_before(closed_ms, 1);
         let slice = plan.slices.first().copied().unwrap_or(last_minute);
@@ -77,9 +61,7 @@ impl<'a> Asking<'a> {
             local_ms: self.clock.now_ms(),
             service_ms: date_ms.ok_or(JobError::NoDate { slice })?,
         };
-        Ok(FirstAnswer {
-            note: clocks.check_for_new_lake()?,
-        })
+        clocks.check_for_new_lake()
     }
 }
 

@@ -31,16 +31,16 @@ enum Likeness {
 }
 
 /// Makes sure that the lake has the host of this run: where somebody says that it changed, and it
-/// does not answer for another tenant, the change is recorded. Returns the identity as it is then.
+/// does not answer for another tenant, the change is recorded.
 pub(crate) async fn record(
     options: &JobOptions,
     world: &World,
     setup: &Setup,
     report: &mut RunReport,
-) -> Result<Identity, JobError> {
-    let identity = setup.identity.clone();
-    let Some(from) = &setup.former_host else {
-        return Ok(identity);
+) -> Result<(), JobError> {
+    let identity = &setup.identity;
+    let Some(from) = setup.former_host.clone() else {
+        return Ok(());
     };
     let to = identity.api_host.clone();
     let tenant = match compare(options, world, setup).await? {
@@ -56,19 +56,18 @@ pub(crate) async fn record(
             "the host changed from {from} to {to}, unchecked: there are no records to compare"
         ),
     });
-    let (from, made_ms) = (from.clone(), world.clock.now_ms());
     let change = Change::new(
         identity.changes.next_number(),
         report.run.clone(),
-        made_ms,
+        world.clock.now_ms(),
         ChangeKind::ApiHost { from, to, tenant },
     );
     if change.create(&world.store).await? == Creation::Created {
-        return Ok(identity);
+        return Ok(());
     }
     // Another run was faster; what it wrote counts.
     match Identity::load(&world.store).await? {
-        Some(now) if now.api_host == identity.api_host => Ok(now),
+        Some(now) if now.api_host == identity.api_host => Ok(()),
         _ => Err(UsageError::new(
             "cannot change the lake's host: another run has just changed it to another one",
         )

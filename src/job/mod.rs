@@ -14,6 +14,7 @@ mod late;
 pub mod memory;
 mod outage;
 pub mod plan;
+mod planned;
 pub mod process;
 pub mod progress;
 pub mod report;
@@ -23,7 +24,8 @@ mod slice_task;
 mod turns;
 
 pub use self::context::{Ids, World};
-pub use self::first_request::{Asking, FirstAnswer};
+pub use self::first_request::Asking;
+pub use self::planned::Planned;
 pub use self::setup::{JobOptions, LakeWish, OnReject};
 pub use self::turns::IfRunning;
 
@@ -44,7 +46,7 @@ use self::runs::Reports;
 use self::setup::Setup;
 use self::slice_task::{SliceEnd, SliceTask};
 use self::turns::{Turn, Turns};
-use crate::clock::{BothClocks, Clock};
+use crate::clock::BothClocks;
 use crate::commit::{self, Cleaner, Commit, Identity, KnownSlices, Made, Outcome};
 use crate::error::{ErrorKind, JobError};
 use crate::layout;
@@ -54,92 +56,21 @@ use crate::window::{Slice, format_time};
 /// Runs whose reports are looked at for slices that they died over.
 const LAST_RUNS: usize = 10;
 
-/// Plans a run and prints nothing: no request is sent, and nothing is written.
-pub async fn plan(options: &JobOptions, store: Option<&Store>, clock: &dyn Clock) -> RunReport {
-    let now_ms = clock.now_ms();
-    let location = store.map_or("(new)", |store| store.location());
-    let mut report = RunReport::begin(String::from("(planned)"), location.to_owned(), now_ms);
-    let planned = async {
-        let found = match store {
-            Some(store) => {
-                commit::check_writable(store).await?;
-                Identity::load_if_lake(store).await?
-            }
-            None => None,
-        };
-        let setup = Setup::resolve(options, found, now_ms)?;
-        let known = match store {
-            Some(store) => KnownSlices::list(store).await?,
-            None => KnownSlices::default(),
-        };
-        setup.describe(options, &mut report);
-        let plan = setup.plan(options, now_ms, &known);
-        report.notes.extend(setup.remark_before(&plan, &known));
-        Ok(plan)
-    };
-    match planned.await {
-        Ok(plan) => {
-            describe_plan(&mut report, &plan);
-            report.plan = plan.slices.iter().map(ToString::to_string).collect();
-        }
-        Err(error) => {
-            report.failed(None, &error);
-        }
-    }
-    report.finish(Cost {
-        store_retries: store.map(Store::retries).unwrap_or_default(),
-        ..Cost::default()
-    });
-    if report.exit_code == 0 {
-        report.status = "planned";
-    }
-    report
-}
-
-/// Asks what a new lake asks before it is made, and makes nothing.
-///
-/// # Errors
-/// The report of a run that ends here.
-pub async fn ask_first(
-    options: &JobOptions,
-    asking: Asking<'_>,
-) -> Result<FirstAnswer, Box<RunReport>> {
-    let started_ms = asking.clock.now_ms();
-    let counters = asking.counters;
-    let asked = async {
-        let setup = Setup::resolve(options, None, started_ms)?;
-        let plan = setup.plan(options, started_ms, &KnownSlices::default());
-        asking.ask(options, &setup, &plan).await
-    };
-    asked.await.map_err(|error| {
-        let run = String::from("(not begun)");
-        let mut report = RunReport::begin(run, String::from("(new)"), started_ms);
-        report.api_host.clone_from(&options.wish.api_host);
-        report.failed(None, &error);
-        report.finish(Cost {
-            scanned: counters.counts(),
-            ..Cost::default()
-        });
-        Box::new(report)
-    })
-}
-
-/// Scans and commits every closed slice of the window that has no commit. What the service answered
-/// already, for a lake that is new, it is not asked again.
-pub async fn run(options: &JobOptions, mut world: World, first: Option<FirstAnswer>) -> RunReport {
-    if options.single_writer {
+/// Scans and commits every closed slice of the plan that has no commit.
+pub async fn run(planned: Planned, mut world: World) -> RunReport {
+    if planned.options.single_writer {
         world.store = world.store.for_single_writer();
     }
-    let started_ms = world.clock.now_ms();
     let started = world.clock.elapsed();
-    let stamp = format_time(started_ms / 1_000 * 1_000).replace([':', '-'], "");
+    let stamp = format_time(planned.now_ms / 1_000 * 1_000).replace([':', '-'], "");
     let run = format!("{stamp}-{}", &world.ids.next()[..8]);
-    let mut report = RunReport::begin(run.clone(), world.store.location().to_owned(), started_ms);
+    let location = world.store.location().to_owned();
+    let mut report = RunReport::begin(run.clone(), location, planned.now_ms);
     let world = Arc::new(world);
     let beat = Beat::new(&world);
     // Whatever is logged below says of which run it is.
     let span = error_span!("run", id = run);
-    let work = Box::pin(run_slices(options, &world, &beat, &mut report, first).instrument(span));
+    let work = Box::pin(run_slices(planned, &world, &beat, &mut report).instrument(span));
     if let Err(error) = beat.beside(work).await {
         error!(error = %crate::text::plain::chain(&error), "the run stops");
         report.failed(None, &error);
@@ -176,40 +107,24 @@ async fn save(store: &Store, report: &RunReport) -> Result<(), JobError> {
 }
 
 async fn run_slices(
-    options: &JobOptions,
+    mut planned: Planned,
     world: &Arc<World>,
     beat: &Beat<'_>,
     report: &mut RunReport,
-    first: Option<FirstAnswer>,
 ) -> Result<(), JobError> {
     let store = &world.store;
-    let now_ms = world.clock.now_ms();
-    let found = Identity::load_if_lake(store).await?;
-    commit::check_writable(store).await?;
-    let is_new = found.is_none();
-    let setup = Setup::resolve(options, found, now_ms)?;
-    let known = KnownSlices::list(store).await?;
-    if is_new {
-        let plan = setup.plan(options, now_ms, &known);
-        let first = match first {
-            Some(first) => first,
-            None => Asking::in_world(world).ask(options, &setup, &plan).await?,
-        };
-        report.notes.extend(first.note);
-    }
-    let identity = setup
-        .identity
-        .clone()
-        .create(store, world.clock.as_ref())
-        .await?;
-    // Another run may have made the lake a moment ago, and otherwise.
-    let setup = Setup::resolve(options, Some(identity), now_ms)?;
-    setup.describe(options, report);
-    let identity = host_change::record(options, world, &setup, report).await?;
-    let setup = Arc::new(Setup::resolve(options, Some(identity), now_ms)?);
-    let plan = setup.plan(options, now_ms, &known);
-    report.notes.extend(setup.remark_before(&plan, &known));
-    describe_plan(report, &plan);
+    planned.make_lake(store, world.clock.as_ref()).await?;
+    planned.describe_lake(report);
+    host_change::record(&planned.options, world, &planned.setup, report).await?;
+    planned.describe_slices(report);
+    let Planned {
+        options,
+        setup,
+        plan,
+        now_ms,
+        ..
+    } = planned;
+    let setup = Arc::new(setup);
     beat.begin(report).await?;
     if !options.single_writer {
         Identity::check_create_only(store).await?;
@@ -219,7 +134,7 @@ async fn run_slices(
         .notes
         .extend(remarks_on_begun(world, &plan, now_ms).await?);
     let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.run).await?);
-    let outcome = scan_in_turn(options, world, &setup, &cleaner, &plan, beat, report).await;
+    let outcome = scan_in_turn(&options, world, &setup, &cleaner, &plan, beat, report).await;
     report.not_cleared = cleaner.not_cleared();
 
     let known = KnownSlices::list(store).await?;
@@ -461,28 +376,6 @@ fn count_commit(report: &mut RunReport, made: &Made) {
     report.counts.add(&commit.counts);
     report.files += commit.files.len() as u64;
     report.bytes_out += commit.files.iter().map(|file| file.bytes).sum::<u64>();
-}
-
-fn describe_plan(report: &mut RunReport, plan: &Plan) {
-    report.window_asked = Some(plan.asked.into());
-    report.window = Some(plan.covered.into());
-    report.slices.planned = plan.slices.len() as u64;
-    report.slices.skipped = plan.committed;
-    report.slices.unproven_before = plan.unproven;
-    report.notes.extend(plan.remarks());
-    if plan.slices.is_empty() {
-        let what = match plan.first_closes_ms {
-            Some(closes_ms) => format!(
-                "no slice of the window is closed yet; the first closes at {}",
-                format_time(closes_ms)
-            ),
-            None if plan.unproven > 0 => {
-                "every closed slice is committed or marked as unproven".to_owned()
-            }
-            None => "every closed slice is committed".to_owned(),
-        };
-        report.notes.push(format!("nothing to do: {what}"));
-    }
 }
 
 /// The most memory that this process held, in bytes, where the system tells.

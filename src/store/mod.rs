@@ -25,5 +25,6 @@ pub use checksum::Checksum;
 pub use error::StoreError;
 pub use error_kind::StoreErrorKind;
 pub use objects::{Creation, Store, Stranger, Upload, Uploads};
+pub use open::Site;
 pub use remote::{PART_BYTES, RemoteUploads};
 pub use unfinished::{Unfinished, UnfinishedError, UnfinishedUpload};

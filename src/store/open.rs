@@ -6,15 +6,55 @@ use super::error::StoreError;
 use super::location::{BadLocation, Location};
 use super::objects::Store;
 
-impl Store {
-    /// Opens the store of the lake at `location`: a path or a `file://` URL, or a URL of object
-    /// storage, whose settings come from the environment. Nothing is sent yet.
+/// Where a lake is or will be. Nothing is made, and nothing is sent yet.
+pub struct Site {
+    location: Location,
+    found: Option<Store>,
+}
+
+impl Site {
+    /// Looks for the store of the lake at `location`: a path or a `file://` URL, or a URL of object
+    /// storage, whose settings come from the environment. A bucket is not looked for: the first
+    /// request says whether it is there.
     ///
     /// # Errors
-    /// The location has an unknown scheme, is a file, or nothing is there; the settings do not make
-    /// a client.
+    /// The location has an unknown scheme, or is a file; the settings do not make a client.
+    pub fn look(location: &str) -> Result<Self, StoreError> {
+        Self::look_with(location, Settings::Environment)
+    }
+
+    fn look_with(location: &str, settings: Settings<'_>) -> Result<Self, StoreError> {
+        let location = Location::parse(location)?;
+        let found = match &location {
+            Location::Disk(folder) => disk::open_if_there(folder)?,
+            Location::Remote(remote) => Some(connect::connect(remote, settings)?),
+        };
+        Ok(Self { location, found })
+    }
+
+    /// The store; `None` where no folder is.
+    pub fn store(&self) -> Option<&Store> {
+        self.found.as_ref()
+    }
+
+    /// The store for a run that writes: the lake's folder is made where it is missing. A bucket is
+    /// not made.
+    pub fn make(self) -> Result<Store, StoreError> {
+        match (self.location, self.found) {
+            (Location::Disk(folder), _) => disk::make(&folder),
+            (Location::Remote(remote), None) => connect::connect(&remote, Settings::Environment),
+            (Location::Remote(_), Some(found)) => Ok(found),
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store of a lake that is there; see [`Site::look`].
+    ///
+    /// # Errors
+    /// As there, and nothing is there.
     pub fn open(location: &str) -> Result<Self, StoreError> {
-        match Self::open_if_there(location)? {
+        match Site::look(location)?.found {
             Some(store) => Ok(store),
             None => Err(StoreError::new(
                 "open the lake",
@@ -24,31 +64,14 @@ impl Store {
         }
     }
 
-    /// Like [`Store::open`]; `None` where no folder is. A bucket is not looked for: the first
-    /// request says whether it is there.
-    pub fn open_if_there(location: &str) -> Result<Option<Self>, StoreError> {
-        match Location::parse(location)? {
-            Location::Disk(folder) => disk::open_if_there(&folder),
-            Location::Remote(remote) => connect::connect(&remote, Settings::Environment).map(Some),
-        }
-    }
-
-    /// Opens the store at `location` for a run that writes, making the lake's folder where it is
-    /// missing. A bucket is not made: the store that [`Store::open_if_there`] `found` serves on.
-    pub fn make(location: &str, found: Option<Self>) -> Result<Self, StoreError> {
-        match (Location::parse(location)?, found) {
-            (Location::Disk(folder), _) => disk::make(&folder),
-            (Location::Remote(_), Some(found)) => Ok(found),
-            (Location::Remote(remote), None) => connect::connect(&remote, Settings::Environment),
-        }
+    /// Opens the store of a lake, and makes its folder where it is missing.
+    pub fn make(location: &str) -> Result<Self, StoreError> {
+        Site::look(location)?.make()
     }
 
     /// Opens a store with these settings instead of the environment's: names of variables in lower
     /// case, and values. On a disk they mean nothing.
     pub fn open_with(location: &str, settings: &[(String, String)]) -> Result<Self, StoreError> {
-        match Location::parse(location)? {
-            Location::Disk(folder) => disk::make(&folder),
-            Location::Remote(remote) => connect::connect(&remote, Settings::Given(settings)),
-        }
+        Site::look_with(location, Settings::Given(settings))?.make()
     }
 }

@@ -33,7 +33,7 @@ async fn tiny() -> (Story, mdca_lake::job::report::RunReport) {
         ])
         .start()
         .await;
-    let lake = Store::make(story.lake().to_str().unwrap(), None).unwrap();
+    let lake = Store::make(story.lake().to_str().unwrap()).unwrap();
     let report = story.scan_on(lake, SEED, &[]).await;
     (story, report)
 }

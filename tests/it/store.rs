@@ -87,7 +87,7 @@ fn places() -> Vec<Place> {
         },
         Place {
             name: "disk".to_owned(),
-            store: Store::make(folder.path().to_str().unwrap(), None).unwrap(),
+            store: Store::make(folder.path().to_str().unwrap()).unwrap(),
             kind: Kind::Disk(folder),
         },
     ];

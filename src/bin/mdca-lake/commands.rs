@@ -12,11 +12,11 @@ use mdca_lake::error::JobError;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
-use mdca_lake::job::{self, Asking, Ids, World};
+use mdca_lake::job::{self, Asking, Ids, Planned, World};
 use mdca_lake::read::{self, ExportFile};
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters, ScanError};
 use mdca_lake::schema::{self, SchemaFormat};
-use mdca_lake::store::Store;
+use mdca_lake::store::{Site, Store};
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::{credentials, status, write};
 use tokio::sync::watch;
@@ -95,12 +95,13 @@ async fn scan(
     interrupted: watch::Receiver<bool>,
 ) -> Result<RunReport, JobError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let store = Store::open_if_there(&config.lake)?;
+    let site = Site::look(&config.lake)?;
     // What the plan refuses is refused before a folder is made.
-    let planned = job::plan(&config.job, store.as_ref(), clock.as_ref()).await;
-    if config.dry_run || planned.exit_code != 0 {
-        return Ok(planned);
-    }
+    let planned = match Planned::read(&config.job, site.store(), clock.as_ref()).await {
+        Ok(planned) if config.dry_run => return Ok(planned.report()),
+        Ok(planned) => planned,
+        Err(report) => return Ok(*report),
+    };
     let Some(sign_in) = config.sign_in else {
         return Err(credentials::no_credentials().into());
     };
@@ -120,24 +121,19 @@ async fn scan(
         Arc::clone(&clock),
         Arc::clone(&counters),
     )?;
-    // A folder that is not there is made only once the service has answered.
-    let first = if store.is_some() {
-        None
-    } else {
-        let asking = Asking {
-            clock: clock.as_ref(),
-            client: &client,
-            counters: &counters,
-            interrupted: interrupted.clone(),
-        };
-        match job::ask_first(&config.job, asking).await {
-            Ok(first) => Some(first),
-            Err(report) => return Ok(*report),
-        }
+    let asking = Asking {
+        clock: clock.as_ref(),
+        client: &client,
+        counters: &counters,
+        interrupted: interrupted.clone(),
+    };
+    let planned = match planned.ask_first(asking).await {
+        Ok(planned) => planned,
+        Err(report) => return Ok(*report),
     };
     let world = World {
         clock: Arc::clone(&clock),
-        store: Store::make(&config.lake, store)?,
+        store: site.make()?,
         client: Arc::new(client),
         counters,
         interrupted,
@@ -148,7 +144,7 @@ async fn scan(
             ProgressMode::Never => Progress::never(),
         },
     };
-    Ok(job::run(&config.job, world, first).await)
+    Ok(job::run(planned, world).await)
 }
 
 /// Runs the main job against a simulated tenant, and says how to look at what it made.

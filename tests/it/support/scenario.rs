@@ -14,7 +14,7 @@ use mdca_lake::credentials::SignInEnvironment;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
-use mdca_lake::job::{self, FirstAnswer, Ids, World};
+use mdca_lake::job::{self, Asking, Ids, Planned, World};
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::store::Store;
 use mdca_lake::verify::{self, Depth, Sweep, Verification};
@@ -156,7 +156,7 @@ impl Scenario {
             from_ms: self.from_ms,
             until_ms: self.until_ms,
             flags: self.flags,
-            first: (!self.asks_first).then_some(FirstAnswer { note: None }),
+            asks_first: self.asks_first,
         }
     }
 
@@ -180,7 +180,7 @@ pub(crate) struct Story {
     from_ms: i64,
     until_ms: i64,
     flags: Vec<String>,
-    first: Option<FirstAnswer>,
+    asks_first: bool,
 }
 
 impl Story {
@@ -196,7 +196,7 @@ impl Story {
     pub(crate) fn store(&self) -> Store {
         match &self.bucket {
             Some((bucket, part_bytes)) => bucket.store(*part_bytes),
-            None => Store::make(self.lake.to_str().unwrap(), None).unwrap(),
+            None => Store::make(self.lake.to_str().unwrap()).unwrap(),
         }
     }
 
@@ -232,8 +232,8 @@ impl Story {
         let window = ["--from", &from, "--until", &until];
         let with_window = [&window, more].concat();
         let is_said = more.contains(&"--from");
-        self.scan_with(store, seed, if is_said { more } else { &with_window })
-            .await
+        let flags = if is_said { more } else { &with_window };
+        Box::pin(self.scan_with(store, seed, flags)).await
     }
 
     async fn scan_with(&self, store: Store, seed: u64, more: &[&str]) -> RunReport {
@@ -297,7 +297,23 @@ impl Story {
                 Progress::lines(move |line| lines.lock().unwrap().push(line.to_owned()))
             },
         };
-        job::run(&config.job, world, self.first.clone()).await
+        let planned = async {
+            let planned = Planned::read(&config.job, Some(&world.store), &self.clock).await?;
+            if !self.asks_first {
+                return Ok(planned);
+            }
+            let asking = Asking {
+                clock: &self.clock,
+                client: &world.client,
+                counters: &world.counters,
+                interrupted: world.interrupted.clone(),
+            };
+            planned.ask_first(asking).await
+        };
+        match planned.await {
+            Ok(planned) => job::run(planned, world).await,
+            Err(report) => *report,
+        }
     }
 
     /// What the service holds of the window, by `created`.

@@ -1,0 +1,182 @@
+//! What a run finds out before it writes: which lake it is, with which settings, and which slices are to
+//! be scanned. Found out once, so that nothing is made where the flags are refused.
+
+use crate::clock::Clock;
+use crate::commit::{self, Identity, KnownSlices};
+use crate::error::JobError;
+use crate::job::first_request::Asking;
+use crate::job::plan::Plan;
+use crate::job::report::{Cost, RunReport};
+use crate::job::setup::{JobOptions, Setup};
+use crate::store::Store;
+use crate::window::format_time;
+
+/// A lake that can be scanned into, or made, and the slices that are to be scanned.
+pub struct Planned {
+    pub(crate) options: JobOptions,
+    pub(crate) setup: Setup,
+    pub(crate) plan: Plan,
+    /// When it was planned, in milliseconds since the epoch.
+    pub(crate) now_ms: i64,
+    known: KnownSlices,
+    is_new: bool,
+    /// The store as far as there was one.
+    store: Option<Store>,
+    /// What is to be said of the service's first answer.
+    note: Option<String>,
+}
+
+impl Planned {
+    /// Plans a run: no request is sent to the service, and nothing is written.
+    ///
+    /// # Errors
+    /// The report of a run that ends here.
+    pub async fn read(
+        options: &JobOptions,
+        store: Option<&Store>,
+        clock: &dyn Clock,
+    ) -> Result<Self, Box<RunReport>> {
+        let now_ms = clock.now_ms();
+        let planned = Self::try_read(options, store, now_ms).await;
+        planned.map_err(|error| {
+            let report = begin("(planned)", store, now_ms);
+            ended(report, &error, stored(store))
+        })
+    }
+
+    async fn try_read(
+        options: &JobOptions,
+        store: Option<&Store>,
+        now_ms: i64,
+    ) -> Result<Self, JobError> {
+        let found = match store {
+            Some(store) => {
+                commit::check_writable(store).await?;
+                Identity::load_if_lake(store).await?
+            }
+            None => None,
+        };
+        let is_new = found.is_none();
+        let setup = Setup::resolve(options, found, now_ms)?;
+        let known = match store {
+            Some(store) => KnownSlices::list(store).await?,
+            None => KnownSlices::default(),
+        };
+        Ok(Self {
+            plan: setup.plan(options, now_ms, &known),
+            options: options.clone(),
+            setup,
+            now_ms,
+            known,
+            is_new,
+            store: store.cloned(),
+            note: None,
+        })
+    }
+
+    /// The report of a plan that is not carried out.
+    pub fn report(&self) -> RunReport {
+        let mut report = begin("(planned)", self.store.as_ref(), self.now_ms);
+        self.describe_lake(&mut report);
+        self.describe_slices(&mut report);
+        report.plan = self.plan.slices.iter().map(ToString::to_string).collect();
+        report.finish(stored(self.store.as_ref()));
+        report.status = "planned";
+        report
+    }
+
+    /// Asks what a new lake asks before it is made, and makes nothing. Of a lake that is there nothing
+    /// is asked.
+    ///
+    /// # Errors
+    /// The report of a run that ends here.
+    pub async fn ask_first(mut self, asking: Asking<'_>) -> Result<Self, Box<RunReport>> {
+        if !self.is_new {
+            return Ok(self);
+        }
+        let counters = asking.counters;
+        match asking.ask(&self.options, &self.setup, &self.plan).await {
+            Ok(note) => self.note = note,
+            Err(error) => {
+                let mut report = begin("(not begun)", self.store.as_ref(), self.now_ms);
+                report.api_host.clone_from(&self.options.wish.api_host);
+                let mut cost = stored(self.store.as_ref());
+                cost.scanned = counters.counts();
+                return Err(ended(report, &error, cost));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Makes the lake where it is new. If another run has made it since, the plan is made anew: it may
+    /// be another lake than the flags ask for.
+    pub(crate) async fn make_lake(
+        &mut self,
+        store: &Store,
+        clock: &dyn Clock,
+    ) -> Result<(), JobError> {
+        if !self.is_new {
+            return Ok(());
+        }
+        let identity = self.setup.identity.clone().create(store, clock).await?;
+        if identity != self.setup.identity {
+            self.setup = Setup::resolve(&self.options, Some(identity), self.now_ms)?;
+            self.known = KnownSlices::list(store).await?;
+            self.plan = self.setup.plan(&self.options, self.now_ms, &self.known);
+        }
+        Ok(())
+    }
+
+    /// Says in a report which lake it is.
+    pub(crate) fn describe_lake(&self, report: &mut RunReport) {
+        report.notes.extend(self.note.clone());
+        self.setup.describe(&self.options, report);
+    }
+
+    /// Says in a report which slices are to be scanned.
+    pub(crate) fn describe_slices(&self, report: &mut RunReport) {
+        let plan = &self.plan;
+        report
+            .notes
+            .extend(self.setup.remark_before(plan, &self.known));
+        report.window_asked = Some(plan.asked.into());
+        report.window = Some(plan.covered.into());
+        report.slices.planned = plan.slices.len() as u64;
+        report.slices.skipped = plan.committed;
+        report.slices.unproven_before = plan.unproven;
+        report.notes.extend(plan.remarks());
+        if plan.slices.is_empty() {
+            let why = match plan.first_closes_ms {
+                Some(closes_ms) => format!(
+                    "no slice of the window is closed yet; the first closes at {}",
+                    format_time(closes_ms)
+                ),
+                None if plan.unproven > 0 => {
+                    "every closed slice is committed or marked as unproven".to_owned()
+                }
+                None => "every closed slice is committed".to_owned(),
+            };
+            report.notes.push(format!("nothing to do: {why}"));
+        }
+    }
+}
+
+fn begin(run: &str, store: Option<&Store>, now_ms: i64) -> RunReport {
+    let location = store.map_or("(new)", Store::location);
+    RunReport::begin(run.to_owned(), location.to_owned(), now_ms)
+}
+
+/// What the store cost, and nothing else.
+fn stored(store: Option<&Store>) -> Cost {
+    Cost {
+        store_retries: store.map(Store::retries).unwrap_or_default(),
+        ..Cost::default()
+    }
+}
+
+/// The report of a run that an error ends before it has begun.
+fn ended(mut report: RunReport, error: &JobError, cost: Cost) -> Box<RunReport> {
+    report.failed(None, error);
+    report.finish(cost);
+    Box::new(report)
+}
