@@ -21,7 +21,7 @@ use super::envelope::{Envelope, Malformed, begins_as_page};
 use super::error::{RequestError, ScanError};
 use super::page::Damage;
 use super::request::ScanOptions;
-use super::tries::{Failure, Patience, SAFE_LIMIT, Step, Tries, Unreadable, Wait, Why};
+use super::tries::{End, Failure, Patience, SAFE_LIMIT, Step, Tries, Wait};
 use super::url::ApiUrl;
 use crate::clock::Clock;
 use crate::https::{client_builder, has_cause, is_distrust, retry_after};
@@ -205,7 +205,7 @@ impl ActivityClient {
             slice: newest,
             page: 0,
             first: true,
-            limit: Some(SAFE_LIMIT.min(self.limit.load(Ordering::Relaxed))),
+            limit: Some(SAFE_LIMIT.min(self.limit())),
             care: Care::Control,
             filters: options.filters(millisecond),
             options: Arc::clone(options),
@@ -219,34 +219,14 @@ impl ActivityClient {
     pub(super) async fn fetch(&self, request: &PageRequest) -> Result<Answer, FetchError> {
         let started = self.clock.elapsed();
         let mut delays = delays();
-        let kept = || self.limit.load(Ordering::Relaxed);
-        let may_lower = request.first && request.limit.is_none() && kept() > SAFE_LIMIT;
-        let patience = request.care.patience(self.options.max_attempts);
-        let mut tries = Tries::new(patience, may_lower);
-        let exhausted = |attempts, last| ScanError::Exhausted {
-            slice: request.slice,
-            page: request.page,
-            attempts,
-            elapsed: self.clock.elapsed().saturating_sub(started),
-            last,
-        };
+        let mut tries = self.tries(request);
         loop {
-            let limit = request.limit.unwrap_or_else(kept);
-            let is_lowered = tries.is_lowered();
-            let limit = if is_lowered {
-                SAFE_LIMIT.min(limit)
-            } else {
-                limit
-            };
-            // To sign in may take a while, and a request sent that much later than its place in the
-            // budget would be one too many there.
-            self.auth.header().await.map_err(ScanError::from)?;
-            self.budget.take().await;
-            let authorization = self.auth.header().await.map_err(ScanError::from)?;
+            let limit = tries.limit(request.limit.unwrap_or_else(|| self.limit()));
+            let authorization = self.take_turn().await?;
             let outcome = self.attempt(request, limit, authorization.clone()).await;
             match tries.next(outcome) {
                 Step::Take(answer) => {
-                    if is_lowered {
+                    if tries.is_lowered() {
                         self.keep_safe_limit(request);
                     }
                     if !answer.envelope.is_empty {
@@ -255,33 +235,62 @@ impl ActivityClient {
                     return Ok(answer);
                 }
                 Step::Again => {}
+                Step::Wait(wait) => {
+                    // The jitter comes on top of a delay, so the bound is set again.
+                    let delay = delays.next().unwrap_or(MAX_DELAY).min(MAX_DELAY);
+                    self.wait(request, tries.count(), &wait, delay).await;
+                }
                 Step::Renew(error) => {
                     let renewed = self.auth.renew(&authorization).await;
                     if !renewed.map_err(ScanError::from)? {
                         return Err(error.into());
                     }
                 }
-                Step::Wait(wait) => {
-                    // The jitter comes on top of a delay, so the bound is set again.
-                    let delay = delays.next().unwrap_or(MAX_DELAY).min(MAX_DELAY);
-                    self.wait(request, tries.count(), &wait, delay).await;
-                }
-                Step::Fail(error) => return Err(error.into()),
-                Step::GiveUp(last) => return Err(exhausted(tries.count(), last).into()),
-                Step::Unreadable(Unreadable { why, body }) => {
-                    let is_early = tries.count() < self.options.max_attempts;
-                    let (error, is_early) = match why {
-                        Why::Tried(last) => (exhausted(tries.count(), last), is_early),
-                        Why::Said(error) => (error, false),
-                    };
-                    return Err(FetchError::Unreadable(UnreadablePage {
-                        error,
-                        body,
-                        is_early,
-                    }));
-                }
+                Step::End(end) => return Err(self.failed(request, end, tries.count(), started)),
             }
         }
+    }
+
+    fn limit(&self) -> u32 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    fn tries(&self, request: &PageRequest) -> Tries {
+        let may_lower = request.first && request.limit.is_none() && self.limit() > SAFE_LIMIT;
+        Tries::new(request.care.patience(self.options.max_attempts), may_lower)
+    }
+
+    /// Returns with the credentials when the budget allows a request.
+    async fn take_turn(&self) -> Result<HeaderValue, ScanError> {
+        // To sign in may take a while, and a request sent that much later than its place in the
+        // budget would be one too many there.
+        self.auth.header().await?;
+        self.budget.take().await;
+        Ok(self.auth.header().await?)
+    }
+
+    /// What is said of a request that came to nothing after so many tries.
+    fn failed(&self, request: &PageRequest, end: End, tries: u32, started: Duration) -> FetchError {
+        let exhausted = |last| ScanError::Exhausted {
+            slice: request.slice,
+            page: request.page,
+            attempts: tries,
+            elapsed: self.clock.elapsed().saturating_sub(started),
+            last,
+        };
+        let (error, body, is_early) = match end {
+            End::Refused(error) => return error.into(),
+            End::GivenUp(last) => return exhausted(last).into(),
+            End::Unreadable { last, body } => {
+                (exhausted(last), body, tries < self.options.max_attempts)
+            }
+            End::TooLarge { error, body } => (error, body, false),
+        };
+        FetchError::Unreadable(UnreadablePage {
+            error,
+            body,
+            is_early,
+        })
     }
 
     /// Waits before a request is sent again: all of the run, if the service asked for a pause.

@@ -61,11 +61,21 @@ pub(super) enum Step {
     /// The same once more with fresh credentials; where there are none, this error.
     Renew(ScanError),
     /// The request has failed for good.
-    Fail(ScanError),
+    End(End),
+}
+
+/// Why a request came to nothing.
+#[derive(Debug)]
+pub(super) enum End {
+    /// No other try would change it.
+    Refused(ScanError),
     /// No more tries are left.
-    GiveUp(RequestError),
-    /// This page cannot be had, though the service may be well.
-    Unreadable(Unreadable),
+    GivenUp(RequestError),
+    /// This page cannot be had, though the service may be well: what was wrong the last time, and what
+    /// came of the page the last time that anything did.
+    Unreadable { last: RequestError, body: Vec<u8> },
+    /// This page cannot be had, since it is too large.
+    TooLarge { error: ScanError, body: Vec<u8> },
 }
 
 /// Why a page is asked for again, and when.
@@ -75,24 +85,6 @@ pub(super) struct Wait {
     pub(super) cause: &'static str,
     /// How long everybody waits; none, the usual delay.
     pub(super) pause: Option<Duration>,
-}
-
-/// A page that cannot be had.
-#[derive(Debug)]
-pub(super) struct Unreadable {
-    /// Why, the last time.
-    pub(super) why: Why,
-    /// What came of it, the last time that anything did.
-    pub(super) body: Vec<u8>,
-}
-
-/// Why a page cannot be had.
-#[derive(Debug)]
-pub(super) enum Why {
-    /// No try was any better.
-    Tried(RequestError),
-    /// No other try can be.
-    Said(ScanError),
 }
 
 /// What is met with patience once in a request.
@@ -149,9 +141,18 @@ impl Tries {
         self.so_far
     }
 
-    /// Whether the next try is one with the limit that every tenant takes.
+    /// Whether the limit is now the one that every tenant takes.
     pub(super) fn is_lowered(&self) -> bool {
         matches!(self.limit, Limit::Safe(_))
+    }
+
+    /// The limit of the next try, where this one was asked for.
+    pub(super) fn limit(&self, asked: u32) -> u32 {
+        if self.is_lowered() {
+            SAFE_LIMIT.min(asked)
+        } else {
+            asked
+        }
     }
 
     /// Takes note of how a try ended, and says what is next.
@@ -173,14 +174,11 @@ impl Tries {
                 self.body = body;
                 let is_the_same = self.broken_at.replace(at) == Some(at);
                 if is_the_same && self.patience.ends_on_the_same {
-                    return self.unreadable(Why::Tried(error));
+                    return self.unreadable(error);
                 }
                 self.again(error, None)
             }
-            Err(Failure::TooLarge { error, body }) => {
-                self.body = body;
-                self.unreadable(Why::Said(error))
-            }
+            Err(Failure::TooLarge { error, body }) => self.end(End::TooLarge { error, body }),
             Err(Failure::InvalidUtf8(replaced)) => {
                 if self.met.insert(Once::InvalidUtf8) {
                     return self.again(RequestError::malformed("its bytes are not UTF-8"), None);
@@ -194,14 +192,14 @@ impl Tries {
                 if self.met.insert(Once::Unauthorized) {
                     return Step::Renew(error);
                 }
-                Step::Fail(error)
+                Step::End(End::Refused(error))
             }
             Err(Failure::BadRequest(error)) if matches!(self.limit, Limit::InQuestion) => {
                 self.limit = Limit::Safe(Some(error));
                 Step::Again
             }
             Err(Failure::BadRequest(error) | Failure::Final(error)) => {
-                Step::Fail(self.refused().unwrap_or(error))
+                self.end(End::Refused(error))
             }
         }
     }
@@ -232,13 +230,10 @@ impl Tries {
         let is_bad = error.is_about_the_page();
         let is_over = self.so_far >= self.patience.max_tries;
         if is_bad && (is_over || self.bad >= self.patience.max_bad) {
-            return self.unreadable(Why::Tried(error));
+            return self.unreadable(error);
         }
         if is_over {
-            return match self.refused() {
-                Some(refused) => Step::Fail(refused),
-                None => Step::GiveUp(error),
-            };
+            return self.end(End::GivenUp(error));
         }
         Step::Wait(Wait {
             cause: error.cause(),
@@ -246,22 +241,18 @@ impl Tries {
         })
     }
 
-    fn unreadable(&mut self, why: Why) -> Step {
-        match self.refused() {
-            Some(refused) => Step::Fail(refused),
-            None => Step::Unreadable(Unreadable {
-                why,
-                body: std::mem::take(&mut self.body),
-            }),
-        }
+    fn unreadable(&mut self, last: RequestError) -> Step {
+        let body = std::mem::take(&mut self.body);
+        self.end(End::Unreadable { last, body })
     }
 
-    /// What the service said to the larger limit, if that was final: with the smaller one being no
-    /// better, that is what counts.
-    fn refused(&mut self) -> Option<ScanError> {
-        match &mut self.limit {
+    /// What the service said to the larger limit, if that was final, is what counts: the smaller one
+    /// was no better.
+    fn end(&mut self, end: End) -> Step {
+        let refused = match &mut self.limit {
             Limit::Safe(refused) => refused.take(),
             Limit::Fixed | Limit::InQuestion => None,
-        }
+        };
+        Step::End(refused.map_or(end, End::Refused))
     }
 }
