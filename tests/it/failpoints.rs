@@ -9,6 +9,7 @@ use mdca_sim::{At, Fault, What};
 
 use crate::support::bucket::{LARGE_PARTS, SMALL_PARTS};
 use crate::support::faulty::{Call, Fate, Gate};
+use crate::support::process::{often, random};
 use crate::support::scenario::{Scenario, Story, assert_same};
 
 /// Where the lake is.
@@ -129,13 +130,14 @@ async fn dies_anywhere(home: Home) {
     assert!(adopted > 0);
 }
 
+/// Of all pairs of positions a sample, from a random one on; `MDCA_TEST_TIMES` makes it denser.
 async fn dies_twice(home: Home) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = random();
     let calls = calls_of_a_whole_run(home).await;
     let mut tried = 0;
-    for first in calls.iter().map(|call| call.index) {
+    let step = 12_usize.div_ceil(often(1));
+    for first in calls.iter().skip(random.usize(..step)).step_by(step) {
+        let first = first.index;
         // Every so many calls of the second run, from a random one on.
         let every = if home == Home::Disk { 8 } else { 40 };
         let mut second = random.usize(..every);
