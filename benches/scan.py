@@ -3,17 +3,20 @@
 
     python3 benches/scan.py memory                     peak memory, by how much is scanned
     python3 benches/scan.py container                  two busy days under limits on memory (as root, cgroup v1)
+    python3 benches/scan.py awkward                    what is hard to hold, in a container of 384 MiB (likewise)
     python3 benches/scan.py stores s3://BUCKET/FOLDER  time to a disk, and to an object store
 
 Every scan takes pages of the same size: what differs is the length of the window. The last one of
 `memory` scans as many records as the longest window in the hours of the shortest, so its pages are
 as large as the tenant makes them. `stores` scans the same tenant into fresh lakes on a disk and in
-the store by turns; the store's variables are the program's own (AWS_ENDPOINT, ...). Figures are the
-program's own report. Flags of `scan` may follow --.
+the store by turns; the store's variables are the program's own (AWS_ENDPOINT, ...). `awkward` has a tenant of its own,
+which answers with a record of 20 MB, a page of 100 MB, rows of 400 days, and a hundredth of records of
+200 KB. Figures are the program's own report. Flags of `scan` may follow --.
 """
 
 import argparse
 import contextlib
+import http.server
 import json
 import os
 import pathlib
@@ -22,6 +25,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Ten full pages in an hour-long slice would be one tenant's busy day; two are a common one.
@@ -64,7 +69,7 @@ def scan(programs, url, lake, days, flags, inside=()):
             programs / "mdca-lake", "scan",
             "--api-url", url,
             "--lake", lake,
-            "--from", f"{days + 1}d",
+            "--from", f"{round((days + 1) * 24)}h",
             "--settle", "0s",
             "--requests-per-minute", "0",
             "--report", "json",
@@ -111,10 +116,14 @@ def container(mib):
         group.rmdir()
 
 
-def containers(programs, asked):
-    """Slices of a day with so many records each. A scan that takes more than its limit is killed."""
+def need_control_groups():
     if not os.access(GROUPS, os.W_OK) or not (GROUPS / "memory.limit_in_bytes").exists():
         sys.exit(f"SKIPPED: {GROUPS} cannot be written: run as root where control groups of version 1 are")
+
+
+def containers(programs, asked):
+    """Slices of a day with so many records each. A scan that takes more than its limit is killed."""
+    need_control_groups()
     days = 2
     print(f"{'limit MiB':>9} {'flags':<40} {'peak MiB':>9} {'rows':>9}")
     with tenant(programs, days * asked.records, days) as url:
@@ -129,6 +138,99 @@ def containers(programs, asked):
                 report = scan(programs, url, f"{folder}/lake", days, [*flags, *asked.flags], inside)
             peak_mib = report["peak_memory_bytes"] / 2**20
             print(f"{mib:>9} {' '.join(flags):<40} {peak_mib:>9.0f} {report['rows']:>9}")
+
+
+HOUR_MS = 3_600_000
+
+
+def activity(number, created_ms, *, happened_ms=None, padding=0):
+    """A record of a few keys; as long as the padding makes it."""
+    return {
+        "_id": f"97134000_20893_{number}",
+        "timestamp": happened_ms or created_ms,
+        "created": created_ms,
+        "user": {"userName": f"user{number % 400}@contoso.com"},
+        "rawDataJson": {"Operation": "FileAccessed", "Padding": "x" * padding},
+    }
+
+
+def one_huge_record(hour_ms):
+    yield [activity(0, hour_ms, padding=20_000_000)]
+
+
+def a_huge_page(hour_ms):
+    yield [activity(number, hour_ms + number, padding=20_000) for number in range(5_000)]
+
+
+def many_days(hour_ms):
+    day_ms = 24 * HOUR_MS
+    for page in range(4):
+        numbers = range(page * 5_000, (page + 1) * 5_000)
+        yield [
+            activity(n, hour_ms + n, happened_ms=hour_ms - n % 400 * day_ms, padding=4_000) for n in numbers
+        ]
+
+
+def some_large_records(hour_ms):
+    for page in range(8):
+        numbers = range(page * 5_000, (page + 1) * 5_000)
+        yield [activity(n, hour_ms + n, padding=4_000 if n % 100 else 200_000) for n in numbers]
+
+
+AWKWARD = [one_huge_record, a_huge_page, many_days, some_large_records]
+
+
+@contextlib.contextmanager
+def scripted(pages_of, first_ms):
+    """A tenant that answers with these pages for one hour, and with nothing for all others; its URL."""
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            bounds, page = asked["filters"]["created"], asked["filters"].get("page", 0)
+            pages = list(pages_of(first_ms)) if bounds["gte"] <= first_ms <= bounds["lte"] else []
+            answer = {"data": pages[page][: asked["limit"]] if pages else [], "hasNext": page + 1 < len(pages)}
+            if answer["hasNext"]:
+                answer["nextQueryFilters"] = {"created": bounds, "page": page + 1}
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
+def awkward(programs, asked):
+    need_control_groups()
+    mib = 384
+    first_ms = (int(time.time() * 1_000) // HOUR_MS - 3) * HOUR_MS
+    print(f"{'in ' + str(mib) + ' MiB':<20} {'JSON MB':>8} {'peak MiB':>9} {'rows':>7} {'files':>6}")
+    for pages_of in AWKWARD:
+        due = sum(len(page) for page in pages_of(first_ms))
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            scripted(pages_of, first_ms) as url,
+            container(mib) as (_, inside),
+        ):
+            report = scan(programs, url, f"{folder}/lake", 0.25, asked.flags, inside)
+        if report["rows"] != due:
+            sys.exit(f"{pages_of.__name__}: {report['rows']} rows where {due} are due")
+        print(
+            f"{pages_of.__name__:<20} {report['bytes_in'] / 1e6:>8.0f} {report['peak_memory_bytes'] / 2**20:>9.0f}"
+            f" {report['rows']:>7} {report['files']:>6}"
+        )
 
 
 def stores(programs, asked):
@@ -157,6 +259,9 @@ def main():
     kind = kinds.add_parser("container")
     kind.set_defaults(bench=containers)
     kind.add_argument("--records", type=int, default=200_000, help="in each slice")
+    kind.add_argument("flags", nargs="*", help="flags of scan, after --")
+    kind = kinds.add_parser("awkward")
+    kind.set_defaults(bench=awkward)
     kind.add_argument("flags", nargs="*", help="flags of scan, after --")
     kind = kinds.add_parser("stores")
     kind.set_defaults(bench=stores)
