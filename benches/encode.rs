@@ -87,7 +87,7 @@ fn encode_by_level(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let location = folder.path().join("lake");
     let location = location.to_str().expect("a name that is text");
-    let store = Store::make(location, None).expect("a folder");
+    let store = Store::make(location).expect("a folder");
     let (page, text_bytes) = page(1);
     let mut group = criterion.benchmark_group("encode");
     group

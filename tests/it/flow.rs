@@ -164,6 +164,31 @@ async fn a_month_in_slices_of_a_day_stays_within_the_budget() {
     story.expect_within_budget(30);
 }
 
+/// Every request is a page, and every minute but the last has as many as it may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_scan_wastes_no_request_and_no_second_of_the_budget() {
+    let from = at("2026-10-01");
+    let (story, report) = Scenario::window(from, from + DAY_MS)
+        .activities(9_000)
+        .ties(0)
+        .page_cap(100)
+        .flags(&["--slice", "1d"])
+        .run()
+        .await;
+    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    story.expect_exact().await;
+    let requests = story.sim.requests();
+    // The service may end a page before a group of ties: 90 pages and a few.
+    assert!((90..=92).contains(&requests.len()), "{}", requests.len());
+    assert!(requests.iter().all(|request| request.records > 0));
+    // The window is half a second longer than a minute: requests travel at different speeds.
+    let full_windows = u32::try_from((requests.len() - 1) / 30).unwrap();
+    let due_s = f64::from(full_windows) * 60.5;
+    let elapsed_s = report.elapsed_s;
+    assert!((due_s..due_s + 0.2).contains(&elapsed_s), "{elapsed_s} s");
+    story.expect_within_budget(30);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_without_from_goes_on_where_the_lake_ends() {
     let story = Scenario::hours(4)
