@@ -17,12 +17,12 @@
 //!
 //! | module | what it does | its door to the outside |
 //! |---|---|---|
-//! | [`job`] | the plan, the flow, turns and reports; what a run asks first and when it stops | |
+//! | [`job`] | the plan, the flow, spans of thin slices, turns and reports; what a run asks first and when it stops | |
 //! | [`window`] | which time, in which slices | |
 //! | [`scan`] | a slice → pages: the scan protocol, budget, retries | reqwest |
 //! | [`sign_in`] | secrets, certificates, identities → the header of every request | reqwest |
 //! | [`decode`], [`schema`] | a page → record batch + flaws | arrow |
-//! | [`classify`] | records → rows, rejects, repeats; every record goes one way | |
+//! | [`classify`] | records → rows, rejects, repeats; every record goes one way, of a span to its slice | |
 //! | [`partition`] | rows → parts by day | |
 //! | [`write`](mod@write) | parts → sealed Parquet files that nobody sees | parquet |
 //! | [`commit`] | sealed files → visible and recorded, once; recovery | |

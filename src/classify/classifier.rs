@@ -62,7 +62,7 @@ impl Classifier {
         );
         let ids = ids.as_string::<i32>();
         let mut counts = SliceCounts {
-            pages: u64::from(decoded.first_record == 0),
+            pages: u64::from(page.is_counted && decoded.first_record == 0),
             ..SliceCounts::default()
         };
         let mut seen = PageSeen {

@@ -1,7 +1,9 @@
-//! Which records become rows, and where all the others go.
+//! Which records become rows, and where all the others go; which slice of a span gets which.
 
 mod classifier;
 mod rejects;
+mod shares;
 
 pub use classifier::{Classified, Classifier};
 pub use rejects::RejectsWriter;
+pub(crate) use shares::{Shares, Unfit};

@@ -8,6 +8,7 @@ mod clocks;
 mod context;
 pub mod failures;
 mod first_request;
+mod flight;
 mod holes;
 mod host_change;
 mod late;
@@ -21,6 +22,8 @@ pub mod report;
 pub(crate) mod runs;
 mod setup;
 mod slice_task;
+mod span;
+mod span_read;
 mod turns;
 
 pub use self::context::{Ids, World};
@@ -29,26 +32,23 @@ pub use self::planned::Planned;
 pub use self::setup::{JobOptions, LakeWish, OnReject};
 pub use self::turns::IfRunning;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
-use tokio::task::{Id, JoinSet};
-use tracing::{Instrument, debug, error, error_span, info};
+use tracing::{Instrument, error, error_span};
 
 use self::beat::Beat;
+use self::flight::scan_all;
 use self::memory::PageTurns;
-use self::outage::Outage;
 use self::plan::{Plan, watermark};
 use self::report::{Cost, RunReport};
 use self::runs::Reports;
 use self::setup::Setup;
-use self::slice_task::{SliceEnd, SliceTask};
+use self::slice_task::SliceTask;
 use self::turns::{Turn, Turns};
-use crate::clock::BothClocks;
-use crate::commit::{self, Cleaner, Commit, Identity, KnownSlices, Made, Outcome};
-use crate::error::{ErrorKind, JobError};
+use crate::commit::{self, Cleaner, Identity, KnownSlices, Made};
+use crate::error::JobError;
 use crate::layout;
 use crate::store::Store;
 use crate::window::{Slice, format_time};
@@ -226,7 +226,7 @@ async fn scan_in_turn(
                 oldest: Arc::clone(&oldest),
                 history: Arc::clone(&history),
             };
-            scan_all(&task, mine, beat, report).await?;
+            scan_all(task, mine, beat, report).await?;
         }
         if is_last || !report.failures.is_empty() {
             report.notes.extend(left_to(left.len(), &to));
@@ -252,117 +252,7 @@ fn left_to(slices: usize, runs: &BTreeSet<String>) -> Option<String> {
     })
 }
 
-/// Keeps a few slices in flight, oldest first, until all are done or the run has to stop.
-///
-/// As many are scanned at once as asked for; beside them one less may wait for the store to commit
-/// it. With one at a time nothing goes on beside it, so that its steps have one order.
-async fn scan_all(
-    task: &SliceTask,
-    slices: Vec<Slice>,
-    beat: &Beat<'_>,
-    report: &mut RunReport,
-) -> Result<(), JobError> {
-    let world = &task.world;
-    world.progress.begin(slices.len() as u64);
-    let mut outage = Outage::default();
-    let scanning = Arc::new(Semaphore::new(task.options.parallel));
-    let in_flight = 2 * task.options.parallel - 1;
-    let mut waiting = slices.into_iter();
-    let mut flying: BTreeMap<Id, Slice> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
-    let mut stop = false;
-    let mut not_closed: Option<(Slice, BothClocks)> = None;
-    loop {
-        let may_begin = !stop && tasks.len() < in_flight && waiting.len() > 0;
-        let ended = tokio::select! {
-            biased;
-            Some(ended) = tasks.join_next_with_id() => ended,
-            Ok(turn) = Arc::clone(&scanning).acquire_owned(), if may_begin => {
-                stop = *world.interrupted.borrow();
-                if !stop && let Some(slice) = waiting.next() {
-                    let task = task.clone();
-                    let span = error_span!("slice", %slice);
-                    let work = async move { task.scan_and_commit(slice, turn).await };
-                    let handle = tasks.spawn(work.instrument(span));
-                    flying.insert(handle.id(), slice);
-                    beat.tell(report, flying.values());
-                }
-                continue;
-            }
-            else => break,
-        };
-        let id = match &ended {
-            Ok((id, _)) => *id,
-            Err(error) => error.id(),
-        };
-        let slice = flying.remove(&id).expect("every task has its slice");
-        let result = match ended {
-            Ok((_, result)) => result,
-            Err(source) => Err(JobError::Died { slice, source }),
-        };
-        if outage.is_suspected(result.as_ref().err())
-            && !stop
-            && let Err(error) = task.check_service().await
-        {
-            stop = true;
-            error!(error = %crate::text::plain::chain(&error), "the run stops");
-            report.failed(None, &error);
-        }
-        match result {
-            Ok(None) => {
-                debug!(%slice, "another run has committed it meanwhile");
-                report.slices.taken += 1;
-            }
-            Ok(Some(done)) => {
-                report.oddities.merge(done.oddities);
-                match done.end {
-                    SliceEnd::Settled(Outcome::Committed(made)) => {
-                        report.slices.committed += 1;
-                        report.slices.late += u64::from(made.commit.late);
-                        count_commit(report, &made);
-                        let Commit { counts, files, .. } = &made.commit;
-                        info!(%slice, rows = counts.rows, files = files.len(), "committed");
-                    }
-                    SliceEnd::Settled(Outcome::Lost) => report.slices.lost_attempts += 1,
-                    SliceEnd::Unproven => {
-                        report.slices.unproven += 1;
-                        info!(%slice, "empty, and asked for too late to prove anything");
-                    }
-                }
-                for flaw in &done.flaws {
-                    if report.failed(None, flaw) {
-                        error!(%slice, error = %crate::text::plain::chain(flaw), "the slice is committed with a flaw");
-                    }
-                }
-            }
-            Err(JobError::NotClosed { slice, clocks }) => {
-                stop = true;
-                if not_closed.is_none_or(|(first, _)| slice < first) {
-                    not_closed = Some((slice, clocks));
-                }
-            }
-            Err(error) => {
-                stop |= error.stops_the_run();
-                if error.kind() == ErrorKind::Interrupted {
-                    continue;
-                }
-                if report.failed(Some(&slice), &error) {
-                    error!(%slice, error = %crate::text::plain::chain(&error), "slice failed");
-                } else {
-                    debug!(%slice, error = %crate::text::plain::chain(&error), "slice failed, like others before");
-                }
-            }
-        }
-        beat.tell(report, flying.values());
-        world.progress.slice_done(report.counts.rows);
-    }
-    if let Some((slice, clocks)) = not_closed {
-        report.plan_ended(slice, clocks);
-    }
-    unless_interrupted(world)
-}
-
-fn unless_interrupted(world: &World) -> Result<(), JobError> {
+pub(crate) fn unless_interrupted(world: &World) -> Result<(), JobError> {
     if *world.interrupted.borrow() {
         Err(JobError::Interrupted)
     } else {
@@ -370,7 +260,7 @@ fn unless_interrupted(world: &World) -> Result<(), JobError> {
     }
 }
 
-fn count_commit(report: &mut RunReport, made: &Made) {
+pub(crate) fn count_commit(report: &mut RunReport, made: &Made) {
     let Made { commit, checksum } = made;
     report.committed(&commit.slice, checksum);
     report.counts.add(&commit.counts);

@@ -166,6 +166,10 @@ pub struct RunReport {
     pub halvings: u64,
     /// Empty ranges asked once more.
     pub probes: u64,
+    /// Ranges of several thin slices that were read as one.
+    pub spans: u64,
+    /// Such ranges that were given up, so that their slices were asked for again.
+    pub spans_given_up: u64,
     /// Answers with a continuation after the end was said.
     pub extra_continuations: u64,
     /// Ranges whose records were not as many as the service's `total`.
@@ -233,6 +237,8 @@ impl RunReport {
             budget_wait_ms: 0,
             halvings: 0,
             probes: 0,
+            spans: 0,
+            spans_given_up: 0,
             extra_continuations: 0,
             total_differs: 0,
             page_limit_lowered: false,
@@ -302,6 +308,8 @@ impl RunReport {
             waited_ms,
             halvings,
             probes,
+            spans,
+            spans_given_up,
             extra_continuations,
             total_differs,
             limit_lowered,
@@ -313,6 +321,8 @@ impl RunReport {
         self.budget_wait_ms = waited_ms;
         self.halvings = halvings;
         self.probes = probes;
+        self.spans = spans;
+        self.spans_given_up = spans_given_up;
         self.extra_continuations = extra_continuations;
         self.total_differs = total_differs;
         self.page_limit_lowered = limit_lowered > 0;

@@ -1,12 +1,14 @@
 //! One try at a slice: from the first page to the commit, or to nothing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use tokio::task;
 use tracing::info;
 
-use crate::classify::RejectsWriter;
-use crate::classify::{Classified, Classifier};
+use crate::classify::{Classified, Classifier, RejectsWriter};
 use crate::clock::BothClocks;
 use crate::commit::SliceCounts;
 use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, Rescue, Unproven};
@@ -21,7 +23,7 @@ use crate::job::runs::History;
 use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::layout;
 use crate::partition;
-use crate::scan::{ClockField, Page, PageSeen, Scanned, SliceScan};
+use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
 use crate::schema;
 use crate::window::Slice;
 use crate::write::{FileEntry, Provenance, SliceWriter};
@@ -42,7 +44,57 @@ pub(crate) struct SliceTask {
     pub(crate) history: Arc<OnceCell<History>>,
 }
 
-/// How a slice came to its end.
+/// How a slice came to its end: none where another run has committed it since the plan was made.
+pub(crate) type SliceResult = Result<Option<SliceDone>, JobError>;
+
+/// Where the ends of slices are told, as they come, with the task that they are of.
+#[derive(Clone)]
+pub(crate) struct Telling(pub(crate) UnboundedSender<(task::Id, Slice, SliceResult)>);
+
+impl Telling {
+    /// Tells how a slice of this task ended.
+    pub(crate) fn of(&self, slice: Slice, result: SliceResult) {
+        // Nobody listens any more where the run itself was dropped.
+        let _ = self.0.send((task::id(), slice, result));
+    }
+}
+
+/// Where the pages of a slice come from.
+pub(crate) enum Pages {
+    /// From the service.
+    Asked(Box<SliceScan>),
+    /// From a span that was read before, with the service's clock after its last answer.
+    Shared {
+        pages: VecDeque<Page>,
+        date_ms: Option<i64>,
+    },
+}
+
+impl Pages {
+    async fn proceed(&mut self) -> Result<Option<Scanned>, ScanError> {
+        match self {
+            Self::Asked(scan) => scan.proceed().await,
+            Self::Shared { pages, .. } => Ok(pages.pop_front().map(Scanned::Page)),
+        }
+    }
+
+    fn observe(&mut self, seen: PageSeen) -> Result<(), ScanError> {
+        match self {
+            Self::Asked(scan) => scan.observe(seen),
+            // What the service did was seen when the span was shared out.
+            Self::Shared { .. } => Ok(()),
+        }
+    }
+
+    fn last_date_ms(&self) -> Option<i64> {
+        match self {
+            Self::Asked(scan) => scan.last_date_ms(),
+            Self::Shared { date_ms, .. } => *date_ms,
+        }
+    }
+}
+
+/// How a slice that was scanned came to its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SliceEnd {
     /// It is committed, by this run or by another.
@@ -83,18 +135,30 @@ impl SliceTask {
         &self,
         slice: Slice,
         turn: OwnedSemaphorePermit,
-    ) -> Result<Option<SliceDone>, JobError> {
+    ) -> SliceResult {
         let commit = layout::commit(&slice.to_string());
         if self.world.store.size(&commit).await?.is_some() {
             return Ok(None);
         }
-        self.scan(slice, turn).await.map(Some)
+        let options = Arc::new(self.setup.scan_options(&self.options));
+        let client = Arc::clone(&self.world.client);
+        let scan = SliceScan::new(client, slice, self.newest, options);
+        let pages = Pages::Asked(Box::new(scan));
+        self.take_in(slice, pages, turn).await.map(Some)
     }
 
-    async fn scan(&self, slice: Slice, turn: OwnedSemaphorePermit) -> Result<SliceDone, JobError> {
+    /// Writes what the pages of a slice hold, and commits it. The turn ends where only the commit is
+    /// missing.
+    pub(crate) async fn take_in(
+        &self,
+        slice: Slice,
+        pages: Pages,
+        turn: impl Send,
+    ) -> Result<SliceDone, JobError> {
         let attempt = self.world.ids.next();
         let mut oddities = Oddities::default();
-        match self.attempt(slice, turn, &attempt, &mut oddities).await {
+        let tried = self.attempt(slice, pages, turn, &attempt, &mut oddities);
+        match tried.await {
             Ok(done) => Ok(SliceDone { oddities, ..done }),
             Err(error) if error.kind() == ErrorKind::Storage => {
                 self.judge(slice, &attempt, error, oddities).await
@@ -130,7 +194,8 @@ impl SliceTask {
     async fn attempt(
         &self,
         slice: Slice,
-        turn: OwnedSemaphorePermit,
+        pages: Pages,
+        turn: impl Send,
         attempt: &str,
         oddities: &mut Oddities,
     ) -> Result<SliceDone, JobError> {
@@ -150,7 +215,7 @@ impl SliceTask {
             },
         );
         let mut rejects = RejectsWriter::new(store.clone(), &name, attempt);
-        let flow = match self.fill(slice, &mut writer, &mut rejects).await {
+        let flow = match self.fill(slice, pages, &mut writer, &mut rejects).await {
             Ok(flow) => flow,
             Err(error) => {
                 writer.abort().await;
@@ -271,16 +336,14 @@ impl SliceTask {
         }
     }
 
-    /// Takes every page of a slice from the service to the writer.
+    /// Takes every page of a slice to the writer.
     async fn fill(
         &self,
         slice: Slice,
+        mut pages: Pages,
         writer: &mut SliceWriter,
         rejects: &mut RejectsWriter,
     ) -> Result<Flow, JobError> {
-        let scan_options = Arc::new(self.setup.scan_options(&self.options));
-        let client = Arc::clone(&self.world.client);
-        let mut scan = SliceScan::new(client, slice, self.newest, scan_options);
         let mut flow = Flow {
             decoder: PageDecoder::new(self.options.max_batch_bytes),
             classifier: Classifier::new(self.setup.clock),
@@ -293,8 +356,12 @@ impl SliceTask {
         let mut interrupted = self.world.interrupted.clone();
         loop {
             let next = async {
-                let turn = self.pages.wait().await;
-                (turn, scan.proceed().await)
+                // A span's pages are there, with the turn to hold them.
+                let turn = match &pages {
+                    Pages::Asked(_) => Some(self.pages.wait().await),
+                    Pages::Shared { .. } => None,
+                };
+                (turn, pages.proceed().await)
             };
             let (_turn, scanned) = tokio::select! {
                 biased;
@@ -326,11 +393,11 @@ impl SliceTask {
                     break;
                 }
             }
-            scan.observe(seen)?;
+            pages.observe(seen)?;
         }
         self.check_rejects(slice, &flow.counts)?;
-        flow.answered_ms = self.check_closed(slice, scan.last_date_ms())?;
-        let all_rejects = check_form(slice, &flow.counts, scan.last_date_ms())?;
+        flow.answered_ms = self.check_closed(slice, pages.last_date_ms())?;
+        let all_rejects = check_form(slice, &flow.counts, pages.last_date_ms())?;
         flow.flaws.extend(all_rejects);
         flow.flaws.extend(of_holes(slice, &flow.holes));
         Ok(flow)
@@ -350,7 +417,7 @@ impl SliceTask {
             keep_raw: self.options.keep_raw,
         };
         let page = Arc::clone(page);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = task::spawn_blocking(move || {
             let array = &page.text[page.data.clone()];
             let piece = flow.decoder.decode(array, from, &ingest)?;
             let classified = flow.classifier.classify(&page, &piece)?;

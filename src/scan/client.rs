@@ -186,6 +186,13 @@ impl ActivityClient {
         })
     }
 
+    /// How many records a page can have, as far as is known: what is asked for, or what the smallest page
+    /// had after which more was to come.
+    pub fn page_cap(&self) -> u64 {
+        let limit = u64::from(self.limit.load(Ordering::Relaxed));
+        self.counters.page_cap().map_or(limit, |cap| cap.min(limit))
+    }
+
     pub(super) fn counters(&self) -> &ScanCounters {
         &self.counters
     }

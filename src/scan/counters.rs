@@ -18,6 +18,10 @@ pub struct ScanCounters {
     limit_lowered: AtomicU64,
     controls: AtomicU64,
     full_pages: AtomicU64,
+    /// Records of the smallest page that was not the last; 0 before there was one.
+    page_cap: AtomicU64,
+    spans: AtomicU64,
+    spans_given_up: AtomicU64,
     retries: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -42,6 +46,10 @@ pub struct ScanCounts {
     pub limit_lowered: u64,
     /// Requests that asked whether the service is well.
     pub controls: u64,
+    /// Ranges of several slices that were read as one.
+    pub spans: u64,
+    /// Such ranges that were given up, so that their slices were asked for again.
+    pub spans_given_up: u64,
     /// Requests sent again, by cause.
     pub retries: BTreeMap<String, u64>,
 }
@@ -99,6 +107,29 @@ impl ScanCounters {
         self.full_pages.load(Ordering::Relaxed)
     }
 
+    /// Takes note of the records of a page after which more was to come. An empty one says nothing.
+    pub(crate) fn page_with_more(&self, records: u64) {
+        let smaller = |cap: u64| (records > 0 && (cap == 0 || records < cap)).then_some(records);
+        let _ = self
+            .page_cap
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, smaller);
+    }
+
+    /// Records of the smallest page after which more was to come.
+    pub(super) fn page_cap(&self) -> Option<u64> {
+        Some(self.page_cap.load(Ordering::Relaxed)).filter(|cap| *cap > 0)
+    }
+
+    /// Takes note of a range of several slices that was read as one.
+    pub(crate) fn span(&self) {
+        add(&self.spans, 1);
+    }
+
+    /// Takes note of a range of several slices that was given up.
+    pub(crate) fn span_given_up(&self) {
+        add(&self.spans_given_up, 1);
+    }
+
     /// Counts one more try of something, for this cause.
     pub fn retry(&self, cause: &'static str) {
         let mut retries = self.retries.lock().expect("nothing panics while it counts");
@@ -119,6 +150,8 @@ impl ScanCounters {
             total_differs: get(&self.total_differs),
             limit_lowered: get(&self.limit_lowered),
             controls: get(&self.controls),
+            spans: get(&self.spans),
+            spans_given_up: get(&self.spans_given_up),
             retries: retries
                 .iter()
                 .map(|(cause, count)| ((*cause).to_owned(), *count))

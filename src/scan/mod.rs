@@ -14,7 +14,9 @@
 //!    with 5xx or not in time every time, broken at the same place twice), as long as a **control
 //!    request** for another millisecond is answered well: else the service is down. A millisecond
 //!    that cannot be had is asked once more when the slice has all else, and is a **hole** then.
-//! 5. Requests share one [`Budget`]; the status decides what is tried again, and how often.
+//! 5. Where slices are thin a **span** of neighbours is asked for as one range ([`SpanScan`]), and its
+//!    pages are shared out. Nothing is tried hard there: what is not plain is asked for slice by slice.
+//! 6. Requests share one [`Budget`]; the status decides what is tried again, and how often.
 //!
 //! Sources: the pages "Activities API", "Investigate activities using the API" and "Introduction"
 //! of Microsoft's documentation; what clients have seen beyond them is marked where it is used.
@@ -34,6 +36,7 @@ mod page;
 mod range;
 mod request;
 mod slice_scan;
+mod span_scan;
 #[cfg(test)]
 mod tests;
 mod tries;
@@ -48,4 +51,5 @@ pub use filters::{CheckedFilters, CommonFilters, FilterError};
 pub use page::{Damage, Page, PageSeen, Place};
 pub use request::{ClockField, ScanOptions};
 pub use slice_scan::{Hole, Scanned, SliceScan};
+pub use span_scan::{ReadRange, SpanError, SpanScan};
 pub use url::{ApiUrl, ApiUrlError};

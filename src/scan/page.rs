@@ -9,8 +9,10 @@ use crate::window::{Slice, TimeWindow};
 /// One answer of the service.
 #[derive(Debug)]
 pub struct Page {
-    /// Its number in the slice, from 0.
+    /// Its number in the slice, or in the span that it was read with, from 0.
     pub index: u32,
+    /// Whether it is counted here: a page that is shared out among slices counts for one of them.
+    pub is_counted: bool,
     /// The answer's text.
     pub text: String,
     /// Where the `data` array lies in the text.
@@ -53,6 +55,37 @@ impl PageSeen {
 }
 
 impl Page {
+    /// The range that was asked for.
+    pub fn asked(&self) -> TimeWindow {
+        self.asked
+    }
+
+    /// The share that a slice has in a page which was read for many: a page of these records, which lie
+    /// there in the text of its array.
+    #[must_use]
+    pub fn share(&self, slice: Slice, records: &[Range<usize>], is_counted: bool) -> Self {
+        let array = &self.text[self.data.clone()];
+        let bytes: usize = records.iter().map(|record| record.len() + 1).sum();
+        let mut text = String::with_capacity(bytes + 2);
+        text.push('[');
+        for (index, record) in records.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.push_str(&array[record.clone()]);
+        }
+        text.push(']');
+        Self {
+            index: self.index,
+            is_counted,
+            data: 0..text.len(),
+            damage: None,
+            slice,
+            asked: self.asked,
+            text,
+        }
+    }
+
     /// Says where a record belongs whose clock is `clock_ms`, in milliseconds since the epoch.
     pub fn place(&self, clock_ms: Option<i64>) -> Place {
         match clock_ms {

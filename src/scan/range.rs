@@ -38,12 +38,13 @@ pub(super) struct RangeScan {
     /// What is asked for: the range, or 1 ms more at its start.
     pub(super) asked: TimeWindow,
     pub(super) next: Next,
-    pub(super) first: bool,
     /// Whether it has every try that is allowed, because the service was not well.
     pub(super) is_stubborn: bool,
     /// Whether an answer held anything.
     pub(super) any: bool,
     pub(super) records: u64,
+    /// Whether the last answer said that more is to come.
+    pub(super) has_more: bool,
     pub(super) ahead: Option<Ahead>,
     total: Option<u64>,
     outside: u64,
@@ -83,10 +84,10 @@ impl RangeScan {
             asked,
             sent: HashSet::from([fingerprint(&filters)]),
             next: Next::Ask(filters),
-            first: true,
             is_stubborn: false,
             any: false,
             records: 0,
+            has_more: false,
             ahead: None,
             total: None,
             outside: 0,
@@ -97,6 +98,11 @@ impl RangeScan {
 
     pub(super) fn is_probe(&self) -> bool {
         self.asked != self.range
+    }
+
+    /// Whether its first page is still to come.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.pages == 0
     }
 
     pub(super) fn length_ms(&self) -> i64 {
@@ -111,11 +117,11 @@ impl RangeScan {
     /// Learns from an answer what to ask next. True where a continuation came beside the end.
     pub(super) fn learn(&mut self, envelope: &Envelope) -> bool {
         self.any |= !envelope.is_empty;
-        self.pages += 1;
-        if self.first {
+        self.has_more = envelope.has_next;
+        if self.is_unanswered() {
             self.total = envelope.total;
-            self.first = false;
         }
+        self.pages += 1;
         self.next = match &envelope.next {
             Some(next) if self.sent.insert(fingerprint(next)) => Next::Ask(next.clone()),
             // It has been followed: this is a last page that repeats what it was asked.

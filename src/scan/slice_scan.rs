@@ -158,6 +158,9 @@ impl SliceScan {
         let Some(range) = &mut self.current else {
             return Ok(());
         };
+        if range.has_more {
+            self.client.counters().page_with_more(seen.records);
+        }
         range.observe(seen, due);
         if range.is_filter_ignored() {
             return Err(ScanError::FilterIgnored { slice: self.slice });
@@ -195,7 +198,7 @@ impl SliceScan {
         PageRequest {
             slice: self.slice,
             page: self.pages,
-            first: range.first,
+            first: range.is_unanswered(),
             limit: None,
             care: match range.part {
                 _ if range.is_stubborn => Care::Stubborn,
@@ -250,6 +253,7 @@ impl SliceScan {
         }
         let page = Page {
             index: self.pages,
+            is_counted: true,
             data: envelope.data,
             damage,
             slice: self.slice,

@@ -43,6 +43,14 @@ impl Slice {
         }
     }
 
+    /// A slice from the first to the last of these.
+    pub fn spanning(first: Self, last: Self) -> Self {
+        Self {
+            from_ms: first.from_ms.min(last.from_ms),
+            until_ms: first.until_ms.max(last.until_ms),
+        }
+    }
+
     /// The slice as a window.
     pub fn window(&self) -> TimeWindow {
         TimeWindow {

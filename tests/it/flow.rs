@@ -96,17 +96,23 @@ async fn a_record_that_becomes_visible_while_its_slice_settles_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn empty_slices_are_probed_once_and_committed_without_files() {
-    let (story, report) = Scenario::hours(5).activities(0).run().await;
+async fn empty_slices_are_probed_once_a_span_and_committed_without_files() {
+    let (story, report) = Scenario::hours(5)
+        .activities(0)
+        .flags(&["--parallel", "1"])
+        .run()
+        .await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
     assert_eq!(
         (
             report.slices.committed,
             report.files,
             report.requests,
-            report.probes
+            report.probes,
+            report.spans
         ),
-        (5, 0, 10, 5)
+        // One slice alone, then two in one range, then the two that are left.
+        (5, 0, 6, 3, 2)
     );
     story.expect_exact().await;
 }

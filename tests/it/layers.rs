@@ -27,7 +27,10 @@ const ROOMS: &[(&str, &str)] = &[
         "clock commit decode partition read scan store window write",
     ),
     ("read", "schema store text window write"),
-    ("classify", "commit decode layout scan schema store text"),
+    (
+        "classify",
+        "commit decode layout scan schema store text window",
+    ),
     ("commit", "clock layout store text window write"),
     ("write", "layout schema store"),
     ("partition", "layout schema"),

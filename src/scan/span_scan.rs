@@ -1,0 +1,149 @@
+//! A range of many slices, page by page, as long as it is thin: whatever is not plain ends it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tracing::debug;
+
+use super::client::{ActivityClient, Care, PageRequest};
+use super::error::ScanError;
+use super::page::Page;
+use super::range::{Next, Part, RangeScan};
+use super::request::ScanOptions;
+use crate::text::outline::elements_up_to;
+use crate::window::{Slice, TimeWindow};
+
+/// A span with more pages is not thin.
+const MOST_PAGES: u32 = 2;
+
+/// Why a span cannot be read as one range.
+#[derive(Debug, thiserror::Error)]
+pub enum SpanError {
+    /// It has more than two pages, or more bytes than are kept of a span.
+    #[error("it is more than {MOST_PAGES} pages of usual size")]
+    TooLong,
+    /// The service does not give it.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+}
+
+/// Scans a range of neighbouring slices. Nothing is halved, and nothing tried as hard as for a slice:
+/// its slices can be asked for one by one.
+pub struct SpanScan {
+    client: Arc<ActivityClient>,
+    options: Arc<ScanOptions>,
+    span: Slice,
+    pages: u32,
+    bytes: u64,
+    last_date_ms: Option<i64>,
+}
+
+impl SpanScan {
+    /// A scan of a span; nothing is sent yet.
+    pub fn new(client: Arc<ActivityClient>, span: Slice, options: Arc<ScanOptions>) -> Self {
+        Self {
+            client,
+            options,
+            span,
+            pages: 0,
+            bytes: 0,
+            last_date_ms: None,
+        }
+    }
+
+    /// The service's clock on its last answer, in milliseconds since the epoch, to the second.
+    pub fn last_date_ms(&self) -> Option<i64> {
+        self.last_date_ms
+    }
+
+    /// All of the span.
+    ///
+    /// # Errors
+    /// It is not to be had in two pages.
+    pub async fn read(&mut self) -> Result<ReadRange, SpanError> {
+        self.read_range(self.span.window()).await
+    }
+
+    /// A stretch of the span that was answered with nothing, once more and from 1 ms earlier: the
+    /// service has answered an exact bound with nothing.
+    ///
+    /// # Errors
+    /// As for [`SpanScan::read`].
+    pub async fn probe(&mut self, stretch: TimeWindow) -> Result<ReadRange, SpanError> {
+        self.client.counters().probe();
+        let asked = TimeWindow {
+            from_ms: (stretch.from_ms - 1).max(0),
+            ..stretch
+        };
+        self.read_range(asked).await
+    }
+
+    /// Takes note of how many records the span had, of those that the service said.
+    pub fn check_total(&self, read: &ReadRange, records: u64) {
+        if read.total.is_some_and(|total| total != records) {
+            self.client.counters().total_differs();
+        }
+    }
+
+    async fn read_range(&mut self, asked: TimeWindow) -> Result<ReadRange, SpanError> {
+        let mut range = RangeScan::new(self.span.window(), Part::Half, asked, &self.options);
+        let mut read = ReadRange {
+            pages: VecDeque::new(),
+            total: None,
+        };
+        while let Next::Ask(filters) = &range.next {
+            if read.pages.len() as u64 >= u64::from(MOST_PAGES) {
+                return Err(SpanError::TooLong);
+            }
+            let request = PageRequest {
+                slice: self.span,
+                page: self.pages,
+                first: range.is_unanswered(),
+                limit: None,
+                care: Care::Half,
+                filters: filters.clone(),
+                options: Arc::clone(&self.options),
+            };
+            let answer = self.client.fetch(&request).await.map_err(ScanError::from)?;
+            self.last_date_ms = answer.date_ms;
+            if range.learn(&answer.envelope) {
+                self.client.counters().extra_continuation();
+            }
+            self.bytes += answer.text.len() as u64;
+            if answer.envelope.has_next {
+                let records =
+                    elements_up_to(&answer.text[answer.envelope.data.clone()], usize::MAX);
+                let records = records.map_or(0, |records| records as u64);
+                self.client.counters().page_with_more(records);
+            }
+            if self.bytes > self.options.look_ahead_max_bytes {
+                return Err(SpanError::TooLong);
+            }
+            read.total = read.total.or(answer.envelope.total);
+            let page = Page {
+                index: self.pages,
+                is_counted: true,
+                data: answer.envelope.data,
+                damage: answer.damage,
+                slice: self.span,
+                asked,
+                text: answer.text,
+            };
+            self.pages += 1;
+            debug!(span = %self.span, page = page.index, bytes = page.text.len(), more = answer.envelope.has_next, "got a page of a span");
+            read.pages.push_back(page);
+        }
+        match range.next {
+            Next::Stuck => Err(SpanError::TooLong),
+            _ => Ok(read),
+        }
+    }
+}
+
+/// A range that was answered whole.
+#[derive(Debug)]
+pub struct ReadRange {
+    /// Its pages, in the order they came.
+    pub pages: VecDeque<Page>,
+    total: Option<u64>,
+}
