@@ -28,7 +28,7 @@ pub(crate) struct Share {
     pub(crate) slice: Slice,
     /// Its records, in pages.
     pub(crate) pages: VecDeque<Page>,
-    records: u64,
+    is_empty: bool,
 }
 
 /// What the slices of a span got.
@@ -48,7 +48,7 @@ impl Shares {
         let share = |slice: &Slice| Share {
             slice: *slice,
             pages: VecDeque::new(),
-            records: 0,
+            is_empty: true,
         };
         Self {
             clock,
@@ -69,8 +69,11 @@ impl Shares {
                 ClockField::Created => record.created_ms,
                 ClockField::Date => record.timestamp_ms,
             };
-            let place = self.place(page, time_ms.ok_or(Unfit::NoClock)?)?;
+            let time_ms = time_ms.ok_or(Unfit::NoClock)?;
+            let place = self.place(page, time_ms)?;
             parts[place].push(record.range.clone());
+            let share = &mut self.slices[place];
+            share.is_empty &= !share.slice.window().contains(time_ms);
         }
         // A page counts for one slice: the first that has anything of it.
         let counted = parts.iter().position(|part| !part.is_empty()).unwrap_or(0);
@@ -79,7 +82,6 @@ impl Shares {
                 continue;
             }
             let share = &mut self.slices[place];
-            share.records += part.len() as u64;
             let page = page.share(share.slice, part, place == counted);
             share.pages.push_back(page);
         }
@@ -102,10 +104,8 @@ impl Shares {
 
     /// The longest stretch of slices without a record; none where every slice has one.
     pub(crate) fn longest_empty(&self) -> Option<TimeWindow> {
-        let stretches = self
-            .slices
-            .chunk_by(|a, b| a.records == 0 && b.records == 0);
-        let empty = stretches.filter(|stretch| stretch[0].records == 0);
+        let stretches = self.slices.chunk_by(|a, b| a.is_empty && b.is_empty);
+        let empty = stretches.filter(|stretch| stretch[0].is_empty);
         let longest = empty.max_by_key(|stretch| stretch.len())?;
         Some(Slice::spanning(longest[0].slice, longest[longest.len() - 1].slice).window())
     }
@@ -114,7 +114,7 @@ impl Shares {
     pub(crate) fn any_in(&self, stretch: TimeWindow) -> bool {
         self.slices
             .iter()
-            .any(|share| share.records > 0 && stretch.contains(share.slice.from_ms()))
+            .any(|share| !share.is_empty && stretch.contains(share.slice.from_ms()))
     }
 
     /// The shares, oldest slice first.

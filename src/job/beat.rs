@@ -35,6 +35,8 @@ struct State {
     /// How the run stood when it last said so; none before it has a plan.
     report: Option<RunReport>,
     running: Running,
+    /// Slices that were begun and have not ended; a span of short ones has thousands.
+    in_flight: Vec<Slice>,
     /// What moves with every page and every commit, and when it last did.
     mark: (u64, u64),
     moved: Duration,
@@ -56,6 +58,7 @@ impl<'a> Beat<'a> {
                     process: world.machine.own().cloned(),
                     ..Running::default()
                 },
+                in_flight: Vec::new(),
                 mark: (0, 0),
                 moved: now,
                 put: now,
@@ -92,7 +95,8 @@ impl<'a> Beat<'a> {
     ) {
         let mut state = self.state();
         state.report = Some(report.clone());
-        state.running.in_flight = in_flight.into_iter().map(ToString::to_string).collect();
+        state.in_flight.clear();
+        state.in_flight.extend(in_flight);
     }
 
     /// The store's own time of the first report, in milliseconds since the epoch, where the last one
@@ -150,7 +154,10 @@ impl<'a> Beat<'a> {
             state.moved = now;
         }
         state.running.idle_s = now.saturating_sub(state.moved).as_secs();
-        report.running = Some(state.running.clone());
+        report.running = Some(Running {
+            in_flight: state.in_flight.iter().map(ToString::to_string).collect(),
+            ..state.running.clone()
+        });
         report.spent(Cost {
             scanned,
             store_retries: self.world.store.retries(),

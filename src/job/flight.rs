@@ -145,7 +145,9 @@ impl Flight<'_, '_> {
             };
             tasks.spawn(work.instrument(error_span!("slice", %slice)))
         } else {
-            tasks.spawn(async move { Some(task.scan_span(&slices, turn, tell).await) })
+            let span = Slice::spanning(slices[0], slices[slices.len() - 1]);
+            let work = async move { Some(task.scan_span(&slices, turn, tell).await) };
+            tasks.spawn(work.instrument(error_span!("span", %span)))
         };
         let slices = left.len();
         self.flying.insert(handle.id(), Flown { slices, left });
@@ -197,6 +199,7 @@ impl Flight<'_, '_> {
                 let is_too_long = matches!(reason, GivenUp::Scan(SpanError::TooLong));
                 info!(first = %left[0], slices, reason = %chain(&reason), "a span is given up");
                 if is_too_long {
+                    // Half of it may still be worth one request: alone its slices would cost one each.
                     self.length.overflowed(slices);
                 } else {
                     self.length.given_up(slices);

@@ -14,7 +14,7 @@ use crate::text::outline::elements_up_to;
 use crate::window::{Slice, TimeWindow};
 
 /// A span with more pages is not thin.
-const MOST_PAGES: u32 = 2;
+const MOST_PAGES: usize = 2;
 
 /// Why a span cannot be read as one range.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum SpanError {
     /// It has more than two pages, or more bytes than are kept of a span.
     #[error("it is more than {MOST_PAGES} pages of usual size")]
     TooLong,
+    /// Its pages lead nowhere.
+    #[error("its pages do not come to an end")]
+    Stuck,
     /// The service does not give it.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -92,8 +95,13 @@ impl SpanScan {
             total: None,
         };
         while let Next::Ask(filters) = &range.next {
-            if read.pages.len() as u64 >= u64::from(MOST_PAGES) {
-                return Err(SpanError::TooLong);
+            if read.pages.len() >= MOST_PAGES {
+                // Pages of nothing do not come to an end for shorter ranges either.
+                return Err(if range.any {
+                    SpanError::TooLong
+                } else {
+                    SpanError::Stuck
+                });
             }
             let request = PageRequest {
                 slice: self.span,
@@ -134,7 +142,7 @@ impl SpanScan {
             read.pages.push_back(page);
         }
         match range.next {
-            Next::Stuck => Err(SpanError::TooLong),
+            Next::Stuck => Err(SpanError::Stuck),
             _ => Ok(read),
         }
     }

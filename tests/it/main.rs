@@ -35,6 +35,7 @@ mod schema; // what is derived from the schema
 mod signals; // SIGTERM and SIGINT at any moment
 mod simulation; // service, store and several runs at once, by seed
 mod snapshots; // what people read, word by word
+mod spans; // thin neighbouring slices in one range
 mod status; // what a lake holds, and how long it takes to say
 mod store; // what every store keeps to, be it memory, a disk or a server
 mod support;
