@@ -14,7 +14,7 @@ pub(crate) enum Unfit {
     NoClock,
     #[error("a record of it was not asked for")]
     Stray,
-    #[error("bytes of it are no UTF-8")]
+    #[error("bytes of it are not UTF-8")]
     Damaged,
     #[error("a stretch of it that was empty is not, when asked for once more")]
     Contradicted,

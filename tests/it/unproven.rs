@@ -38,7 +38,8 @@ async fn forgotten() -> Story {
     let second = At::asked(move |asked| from - 1 <= asked.from_ms && asked.from_ms < until);
     let story = Scenario::hours(3)
         .activities(90)
-        .fault(Fault::new(second.clone(), What::error(422, "gone for now")))
+        // Once with the third hour in one range, once alone.
+        .fault(Fault::new(second.clone(), What::error(422, "gone for now")).times(2))
         .flags(&["--parallel", "1", "--requests-per-minute", "0"])
         .start()
         .await;
