@@ -356,7 +356,8 @@ async fn dies_inside_a_span(in_bucket: bool) {
         .collect();
     assert_eq!(commits.len(), 7);
     let (mut tried, mut left) = (0, BTreeMap::new());
-    for index in commits[2] + 1..calls.len() {
+    for call in &calls[commits[2] + 1..] {
+        let index = call.index;
         let story = seven_hours(in_bucket).await;
         let fate = if fastrand::bool() {
             Fate::Die
@@ -370,7 +371,7 @@ async fn dies_inside_a_span(in_bucket: bool) {
                 Fate::Pass
             }
         });
-        let what = format!("{fate:?} at {}", calls[index]);
+        let what = format!("{fate:?} at {call}");
         assert!(run(&story, &gate).await.is_none(), "{what}: it lives");
         let committed = commit::committed_slices(&story.store()).await.unwrap();
         *left.entry(committed.len()).or_insert(0) += 1;
@@ -413,8 +414,8 @@ async fn two_runs_with_spans_over_the_same_time_commit_every_slice_once() {
             let (story, turns) = (&story, Arc::clone(&turns));
             let gate = Gate::taking_turns(|_| Fate::Pass, Some((Arc::clone(&turns), number)));
             let live = async move {
-                let store = story.guarded(&gate);
-                let report = story.scan_on(store, seed ^ number as u64, &[]).await;
+                let guarded = story.guarded(&gate);
+                let report = story.scan_on(guarded, seed ^ number as u64, &[]).await;
                 turns.leave(number);
                 report
             };
