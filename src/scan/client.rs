@@ -39,6 +39,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// An answer that comes faster than this may go on for as long as it likes; a service that sends a
 /// byte now and then cannot hold a run for ever.
 const SLOWEST_BYTES_PER_S: u64 = 16 * 1024;
+/// Credentials that are there so soon are there at once.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// As much of an error's body is read as says what it is.
 const MAX_ERROR_BYTES: u64 = 64 * 1024;
 /// As much of it is shown.
@@ -267,13 +269,19 @@ impl ActivityClient {
         Tries::new(request.care.patience(self.options.max_attempts), may_lower)
     }
 
-    /// Returns with the credentials when the budget allows a request.
+    /// Returns with the credentials when the budget allows a request. To sign in may take a while, and a
+    /// request sent that much later than its place in the budget would be one too many there: such a
+    /// place is left empty.
     async fn take_turn(&self) -> Result<HeaderValue, ScanError> {
-        // To sign in may take a while, and a request sent that much later than its place in the
-        // budget would be one too many there.
         self.auth.header().await?;
-        self.budget.take().await;
-        Ok(self.auth.header().await?)
+        loop {
+            self.budget.take().await;
+            let taken = self.clock.elapsed();
+            let authorization = self.auth.header().await?;
+            if self.clock.elapsed().saturating_sub(taken) < AT_ONCE {
+                return Ok(authorization);
+            }
+        }
     }
 
     /// What is said of a request that came to nothing after so many tries.

@@ -46,19 +46,18 @@ impl BearerToken {
         self.endpoint.fetch(max_attempts, &self.secrets).await
     }
 
-    /// Another token before the present one ends. An authority that does not answer just now holds
-    /// nothing up as long as the present one is good.
-    async fn ask_in_time(&self, present: &Issued) -> Result<Option<Issued>, SignInError> {
-        if present.is_over(self.clock.elapsed()) {
-            return self.ask(self.endpoint.max_attempts()).await.map(Some);
-        }
+    /// Another token in time, if it can be had. An authority that does not answer just now holds nothing
+    /// up as long as the present one is good.
+    async fn renew_early(&self, present: &mut Issued) -> Result<(), SignInError> {
         match self.ask(1).await {
-            Err(error) if !error.is_refusal() => {
+            Ok(fresh) => *present = fresh,
+            Err(error) if error.is_refusal() => return Err(error),
+            Err(error) => {
                 warn!(error = %chain(&error), "cannot renew the token yet");
-                Ok(None)
+                present.put_off(self.clock.elapsed());
             }
-            asked => asked.map(Some),
         }
+        Ok(())
     }
 }
 
@@ -66,16 +65,19 @@ impl BearerToken {
 impl Authorize for BearerToken {
     async fn header(&self) -> Result<HeaderValue, SignInError> {
         let mut present = self.present.lock().await;
-        let fresh = match present.as_ref() {
-            Some(token) if !token.is_due(self.clock.elapsed()) => None,
-            Some(token) => self.ask_in_time(token).await?,
-            None => Some(self.ask(self.endpoint.max_attempts()).await?),
-        };
-        if fresh.is_some() {
-            *present = fresh;
+        let now = self.clock.elapsed();
+        if let Some(token) = present.as_mut()
+            && !token.is_over(now)
+        {
+            if token.is_due(now) {
+                self.renew_early(token).await?;
+            }
+            if !token.is_over(self.clock.elapsed()) {
+                return Ok(token.header.clone());
+            }
         }
-        let token = present.as_ref().expect("there is one by now");
-        Ok(token.header.clone())
+        let fresh = self.ask(self.endpoint.max_attempts()).await?;
+        Ok(present.insert(fresh).header.clone())
     }
 
     async fn renew(&self, refused: &HeaderValue) -> Result<bool, SignInError> {

@@ -92,3 +92,61 @@ impl ClientCertificate {
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APPLICATION: &str = include_str!("../../tests/it/keys/application.pem");
+    const ANOTHER: &str = include_str!("../../tests/it/keys/another.pem");
+    const ELLIPTIC: &str = include_str!("../../tests/it/keys/elliptic.pem");
+    const ENCRYPTED: &str = include_str!("../../tests/it/keys/encrypted.pem");
+
+    /// The key and the certificate of a text.
+    fn halves(pem: &str) -> (&str, &str) {
+        pem.split_at(pem.find("-----BEGIN CERTIFICATE").unwrap())
+    }
+
+    #[test]
+    fn key_and_certificate_may_stand_in_any_order() {
+        let (key, certificate) = halves(APPLICATION);
+        for pem in [APPLICATION.to_owned(), format!("{certificate}\n{key}")] {
+            assert!(ClientCertificate::from_pem(&pem.into()).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_cannot_sign_is_refused_with_the_reason() {
+        let (key, certificate) = halves(APPLICATION);
+        let cases = [
+            (String::new(), UnusableCertificate::NoCertificate),
+            (key.to_owned(), UnusableCertificate::NoCertificate),
+            (certificate.to_owned(), UnusableCertificate::NoKey),
+            (ENCRYPTED.to_owned(), UnusableCertificate::Encrypted),
+            (ELLIPTIC.to_owned(), UnusableCertificate::NotRsa),
+            (
+                format!("{}{certificate}", halves(ANOTHER).0),
+                UnusableCertificate::OtherKey,
+            ),
+            (
+                APPLICATION.replace("MII", "MIJ"),
+                UnusableCertificate::NotRsa,
+            ),
+        ];
+        for (pem, why) in cases {
+            let refused = ClientCertificate::from_pem(&pem.clone().into()).err();
+            assert_eq!(refused, Some(why), "{pem}");
+        }
+    }
+
+    #[test]
+    fn no_two_assertions_are_alike() {
+        let certificate = ClientCertificate::from_pem(&APPLICATION.into()).unwrap();
+        let assertion = || {
+            certificate
+                .assertion("me", "https://login.example", 0)
+                .unwrap()
+        };
+        assert_ne!(assertion().expose_secret(), assertion().expose_secret());
+    }
+}

@@ -89,8 +89,11 @@ impl SignInError {
     /// Whether the credentials are what is wrong; else the authority could not be asked.
     pub fn is_refusal(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::Redirected { .. } | Self::Proof { .. } => true,
-            Self::Exhausted { .. } | Self::Certificate { .. } | Self::Client { .. } => false,
+            Self::Refused { .. } | Self::Proof { .. } => true,
+            Self::Redirected { .. }
+            | Self::Exhausted { .. }
+            | Self::Certificate { .. }
+            | Self::Client { .. } => false,
         }
     }
 

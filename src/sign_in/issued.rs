@@ -19,6 +19,8 @@ pub(super) struct Issued {
     asked: Duration,
     /// How long it is good from then on; none where the answer does not say.
     pub(super) life: Option<Duration>,
+    /// Not renewed before, where that has been tried in vain.
+    put_off_until: Duration,
 }
 
 impl Issued {
@@ -51,19 +53,30 @@ impl Issued {
             token: token.into(),
             asked,
             life: life_s.map(Duration::from_secs),
+            put_off_until: Duration::ZERO,
         })
     }
 
     /// Whether it is time for another one.
     pub(super) fn is_due(&self, now: Duration) -> bool {
-        self.life
-            .is_some_and(|life| now >= self.asked + life.saturating_sub(MARGIN.min(life / 10)))
+        let is_near = |life: Duration| now >= self.asked + life.saturating_sub(margin(life));
+        now >= self.put_off_until && self.life.is_some_and(is_near)
+    }
+
+    /// Lets a part of the time pass that is left before its end.
+    pub(super) fn put_off(&mut self, now: Duration) {
+        self.put_off_until = now + self.life.map_or(MARGIN, margin) / 4;
     }
 
     /// Whether it has ended.
     pub(super) fn is_over(&self, now: Duration) -> bool {
         self.life.is_some_and(|life| now >= self.asked + life)
     }
+}
+
+/// How long before its end a token of such a life is renewed.
+fn margin(life: Duration) -> Duration {
+    MARGIN.min(life / 10)
 }
 
 /// A whole number of seconds, as a number or a text.
@@ -119,6 +132,11 @@ mod tests {
             );
             assert!(!issued.is_over(at(life_s - 1)) && issued.is_over(at(life_s)));
         }
+        let mut late = parse(r#"{"access_token":"t","expires_in":600}"#)
+            .ok()
+            .unwrap();
+        late.put_off(Duration::from_secs(640));
+        assert!(!late.is_due(Duration::from_secs(654)) && late.is_due(Duration::from_secs(655)));
         let endless = parse(r#"{"access_token":"t"}"#).ok().unwrap();
         assert!(!endless.is_due(Duration::MAX) && !endless.is_over(Duration::MAX));
     }

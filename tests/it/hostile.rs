@@ -226,6 +226,125 @@ fn an_answer_that_repeats_the_token_shows_it_nowhere() {
     }
 }
 
+/// A bearer token with all that its letters allow.
+const BEARER: &str = "eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJNQVJLRUQifQ.q7_W-rTt5zMARKEDx9kLmN";
+
+/// A scan that signs in as an application at the address where the service is, with the flags of one way.
+fn scan_as_application(url: &str, lake: &str, file: &str, n: usize) -> Command {
+    let mut command = program(&scan_flags(url, lake));
+    command.args(["--report", ["text", "json"][n % 2], "-vvv"]);
+    command.args(["--max-attempts", "1", "--requests-per-minute", "0"]);
+    command.env_remove("MDCA_API_TOKEN");
+    if n % 3 == 2 {
+        command.arg("--managed-identity");
+        command.env("IDENTITY_ENDPOINT", format!("{url}/msi/token"));
+        command.env("IDENTITY_HEADER", TOKEN);
+        return command;
+    }
+    command.args([
+        "--entra-tenant",
+        "t",
+        "--client-id",
+        "x",
+        "--authority",
+        url,
+    ]);
+    if n % 3 == 1 {
+        command.args(["--federated-token-file", file]);
+    } else {
+        command.env("MDCA_CLIENT_SECRET", TOKEN);
+    }
+    command
+}
+
+#[test]
+fn an_authority_that_repeats_what_it_was_sent_shows_it_nowhere() {
+    let answer: Arc<Mutex<Said>> = Arc::default();
+    let next = Arc::clone(&answer);
+    let authority = Script::start(move |_| next.lock().unwrap().clone());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("federated").display().to_string();
+    std::fs::write(&file, TOKEN).unwrap();
+    let lake = folder.path().join("lake").display().to_string();
+    let mut bodies: Vec<String> = Vec::new();
+    for form in forms_of(TOKEN) {
+        let said = format!("AADSTS7000215: not {form}, sorry");
+        bodies.push(json!({"error": "invalid_client", "error_description": said}).to_string());
+        bodies.push(json!({"error": form}).to_string());
+        bodies.push(json!({"access_token": format!("{form}\n")}).to_string());
+        bodies.push(format!("client_secret={form}"));
+    }
+    for (n, body) in bodies.iter().enumerate() {
+        let status = [401, 400, 403, 500, 200, 302][n % 6];
+        *answer.lock().unwrap() = Said {
+            headers: format!("Location: https://{}/\r\n", &TOKEN[17..]),
+            ..Said::new(status, body.as_bytes())
+        };
+        let output = scan_as_application(&authority.url(), &lake, &file, n).output();
+        let output = output.unwrap();
+        let code = output.status.code();
+        assert!(matches!(code, Some(3 | 4)), "{body}: {:?}", said(&output));
+        expect_plain(&output, false);
+        for stream in said(&output) {
+            expect_no_secret(&stream, TOKEN, body);
+        }
+        assert!(!Path::new(&lake).exists());
+    }
+}
+
+#[test]
+fn a_service_that_repeats_a_bearer_token_shows_it_nowhere() {
+    let answer: Arc<Mutex<Said>> = Arc::default();
+    let next = Arc::clone(&answer);
+    let service = Script::start(move |asked| {
+        if asked.head.contains("/api/v1/activities/") {
+            return next.lock().unwrap().clone();
+        }
+        let token = json!({"token_type": "Bearer", "expires_in": 3_599, "access_token": BEARER});
+        Said::new(200, token.to_string())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("federated").display().to_string();
+    std::fs::write(&file, TOKEN).unwrap();
+    let lake = folder.path().join("lake").display().to_string();
+    for (n, form) in forms_of(BEARER).iter().enumerate() {
+        for status in [401, 403, 400, 500] {
+            let body = json!({"detail": format!("not with {form}, sorry")}).to_string();
+            *answer.lock().unwrap() = Said::new(status, body.as_bytes());
+            let output = scan_as_application(&service.url(), &lake, &file, n).output();
+            let output = output.unwrap();
+            let code = output.status.code();
+            assert!(matches!(code, Some(2..=4)), "{body}: {:?}", said(&output));
+            for stream in said(&output) {
+                expect_no_secret(&stream, BEARER, &body);
+                expect_no_secret(&stream, TOKEN, &body);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_signs_in_follows_no_redirect() {
+    let elsewhere = Script::start(|_| Said::new(200, json!({"access_token": "x"}).to_string()));
+    let target = elsewhere.url();
+    let authority = Script::start(move |_| Said {
+        headers: format!("Location: {target}/token\r\n"),
+        ..Said::new(307, "")
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("federated").display().to_string();
+    std::fs::write(&file, TOKEN).unwrap();
+    let lake = folder.path().join("lake").display().to_string();
+    for n in 0..3 {
+        let output = scan_as_application(&authority.url(), &lake, &file, n).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(4), "{:?}", said(&output));
+        let said = said(&output).concat();
+        assert!(said.contains("redirects to 127.0.0.1"), "{said}");
+    }
+    assert_eq!((authority.asked().len(), elsewhere.asked().len()), (3, 0));
+}
+
 /// The session token of S3, and the signature of a URL of Azure's.
 const STORE_SECRET: &str = "IQoJb3+x/Zq7MARKED9kTt5session==";
 

@@ -32,6 +32,7 @@ mod power; // power cuts: what was not made durable is gone
 mod processes; // several real processes over one lake
 mod remote; // the program on real object stores
 mod schema; // what is derived from the schema
+mod sign_in; // every way of signing in, and what becomes of tokens and secrets
 mod signals; // SIGTERM and SIGINT at any moment
 mod simulation; // service, store and several runs at once, by seed
 mod snapshots; // what people read, word by word

@@ -16,6 +16,7 @@ use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
 use mdca_lake::job::{self, Asking, Ids, Planned, World};
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
+use mdca_lake::sign_in::SignIn;
 use mdca_lake::store::Store;
 use mdca_lake::verify::{self, Depth, Sweep, Verification};
 use mdca_lake::window::{format_time, parse_time};
@@ -35,6 +36,17 @@ pub(crate) fn at(time: &str) -> i64 {
     parse_time(time, 0).unwrap()
 }
 
+/// With which flags and variables a story signs in, for the tenant's address.
+pub(crate) type Signing = Arc<dyn Fn(&str) -> (Vec<String>, SignInEnvironment) + Send + Sync>;
+
+fn with_the_token(_: &str) -> (Vec<String>, SignInEnvironment) {
+    let environment = SignInEnvironment {
+        token: Some("sim-token".into()),
+        ..SignInEnvironment::default()
+    };
+    (Vec::new(), environment)
+}
+
 /// What a story begins with.
 pub(crate) struct Scenario {
     tenant: TenantOptions,
@@ -44,6 +56,7 @@ pub(crate) struct Scenario {
     now_ms: i64,
     flags: Vec<String>,
     asks_first: bool,
+    sign_in: Signing,
     /// The size of a part in object storage; none where the lake is on a disk.
     part_bytes: Option<usize>,
 }
@@ -69,6 +82,7 @@ impl Scenario {
             now_ms: until_ms + DAY_MS,
             flags: Vec::new(),
             asks_first: false,
+            sign_in: Arc::new(with_the_token),
             part_bytes: None,
         }
     }
@@ -133,6 +147,12 @@ impl Scenario {
         self
     }
 
+    /// Signs in otherwise than with the token.
+    pub(crate) fn signs_in(mut self, sign_in: Signing) -> Self {
+        self.sign_in = sign_in;
+        self
+    }
+
     /// Starts the tenant; nothing is scanned yet.
     pub(crate) async fn start(self) -> Story {
         let clock = TestClock::at(self.now_ms);
@@ -157,6 +177,7 @@ impl Scenario {
             until_ms: self.until_ms,
             flags: self.flags,
             asks_first: self.asks_first,
+            sign_in: self.sign_in,
         }
     }
 
@@ -181,6 +202,7 @@ pub(crate) struct Story {
     until_ms: i64,
     flags: Vec<String>,
     asks_first: bool,
+    sign_in: Signing,
 }
 
 impl Story {
@@ -247,6 +269,8 @@ impl Story {
             self.lake.to_str().unwrap(),
         ];
         command.extend(self.flags.iter().map(String::as_str));
+        let (sign_in, environment) = (self.sign_in)(&url);
+        command.extend(sign_in.iter().map(String::as_str));
         command.extend(more);
         // Stories of runs at the same time are about what they do to each other's commits.
         if !command.contains(&"--if-running") {
@@ -256,10 +280,7 @@ impl Story {
             unreachable!()
         };
         let environment = Environment {
-            sign_in: SignInEnvironment {
-                token: Some("sim-token".into()),
-                ..SignInEnvironment::default()
-            },
+            sign_in: environment,
         };
         let mut config = ScanConfig::resolve(*args, environment, self.clock.now_ms()).unwrap();
         config.client.read_timeout = Duration::from_secs(3);
@@ -272,7 +293,10 @@ impl Story {
         );
         let counted = Arc::clone(&counters);
         let on_retry = Box::new(move |cause| counted.retry(cause));
-        let sign_in = config.sign_in.unwrap();
+        let mut sign_in = config.sign_in.unwrap();
+        if let SignIn::Bearer(_, patience) = &mut sign_in {
+            patience.answer_timeout = Duration::from_secs(1);
+        }
         let client = ActivityClient::new(
             config.client,
             sign_in.begin(Arc::clone(&clock), on_retry).unwrap(),

@@ -34,6 +34,18 @@ pub(crate) struct Cli {
         default_value = "sim-token"
     )]
     pub(crate) token: String,
+    /// The secret of the application 11111111-2222-3333-4444-555555555555 in the tenant contoso.example,
+    /// whose authority is this server.
+    #[arg(
+        long,
+        env = "MDCA_SIM_CLIENT_SECRET",
+        hide_env_values = true,
+        default_value = "sim-secret"
+    )]
+    pub(crate) client_secret: String,
+    /// How long a bearer token lives, in seconds.
+    #[arg(long, default_value_t = 3_599)]
+    pub(crate) token_life: u32,
     /// The most records of a page, whatever is asked for.
     #[arg(long, default_value_t = 5_000)]
     pub(crate) page_cap: usize,

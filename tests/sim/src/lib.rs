@@ -43,6 +43,9 @@ mod faults;
 
 mod server;
 
+mod authority;
+
+pub use authority::{AuthorityOptions, TokenRequestLog};
 pub use clock::{ClockField, Now};
 pub use faults::{Asked, At, Canned, Change, Fault, Repeat, What};
 pub use generator::{Kind, TenantOptions};

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use mdca_sim::{
-    Accepted, PageLimits, Sim, SimOptions, Tenant, TenantOptions, Throttled, clock::system_now,
+    Accepted, AuthorityOptions, PageLimits, Sim, SimOptions, Tenant, TenantOptions, Throttled,
+    clock::system_now,
 };
 
 use cli::Cli;
@@ -38,6 +39,8 @@ fn run(cli: Cli) -> std::io::Result<()> {
         ties_per_mille,
         odd_per_mille,
         token,
+        client_secret,
+        token_life,
         page_cap,
         requests_per_minute,
         no_retry_after,
@@ -71,6 +74,12 @@ fn run(cli: Cli) -> std::io::Result<()> {
             },
             gzip: !no_gzip,
             faults,
+            authority: Some(AuthorityOptions {
+                secrets: vec![client_secret],
+                machine_identity: true,
+                life_s: token_life,
+                ..AuthorityOptions::default()
+            }),
             ..SimOptions::default()
         },
     )?;

@@ -65,6 +65,14 @@ impl Answer {
         answer
     }
 
+    /// Whether anything comes.
+    pub(crate) fn is_sent(&self) -> bool {
+        !matches!(
+            self.delivery,
+            Delivery::Close | Delivery::Reset | Delivery::Stall
+        )
+    }
+
     fn new(status: u16, content_type: &str, body: Vec<u8>) -> Self {
         Self {
             status,

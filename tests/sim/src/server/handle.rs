@@ -1,5 +1,6 @@
 //! From a request to an answer: route, authorisation, throttle, then the page or one record.
 
+use hyper::http::HeaderMap;
 use serde_json::Value;
 
 use super::answer::{Answer, Delivery};
@@ -16,8 +17,14 @@ pub(crate) struct Received {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
-    pub(crate) authorization: Option<String>,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+}
+
+impl Received {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// What a request wants.
@@ -31,6 +38,9 @@ enum Route {
 pub(crate) fn handle(state: &State, received: &Received) -> Answer {
     let now_ms = state.now_ms();
     let mut changing = state.changing();
+    if let Some(answer) = token(&mut changing, received, now_ms) {
+        return answer;
+    }
     let mut log = RequestLog {
         at_ms: now_ms,
         method: received.method.clone(),
@@ -48,10 +58,7 @@ pub(crate) fn handle(state: &State, received: &Received) -> Answer {
     // A fault has already moved the date, or taken it away, where it says so.
     let moved = std::mem::take(&mut answer.date_ahead_ms);
     answer.date_ms = moved.map(|ahead| now_ms.saturating_add(ahead));
-    if !matches!(
-        answer.delivery,
-        Delivery::Close | Delivery::Reset | Delivery::Stall
-    ) {
+    if answer.is_sent() {
         log.status = answer.status;
     }
     if state.options.keep_answers {
@@ -67,6 +74,15 @@ pub(crate) fn handle(state: &State, received: &Received) -> Answer {
     answer
 }
 
+/// The answer to a request for a token, if it is one.
+fn token(changing: &mut Changing, received: &Received, now_ms: i64) -> Option<Answer> {
+    let issued = changing.authority.as_mut()?.handle(received, now_ms)?;
+    changing.accepted.extend(issued.accepted);
+    let mut answer = issued.answer;
+    answer.date_ms = Some(now_ms);
+    Some(answer)
+}
+
 fn admit(
     state: &State,
     changing: &mut Changing,
@@ -78,13 +94,13 @@ fn admit(
         return Answer::canned(&Canned::html(404));
     };
     let authorized = changing.accepted.iter().any(|accepted| {
-        received.authorization.as_ref() == Some(&accepted.header)
+        received.header("authorization") == Some(&accepted.header)
             && accepted.until_ms.is_none_or(|until| now_ms < until)
     });
     if !authorized {
         return Answer::refusal(&Refusal {
             status: 401,
-            detail: if received.authorization.is_some() {
+            detail: if received.header("authorization").is_some() {
                 "Invalid token".to_owned()
             } else {
                 "Authentication credentials were not provided.".to_owned()

@@ -18,11 +18,14 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+pub(crate) use answer::Answer;
+pub(crate) use handle::{Received, replacement};
 pub use log::RequestLog;
 pub use options::{
     AboveCap, Accepted, DEFAULT_AUTHORIZATION, PageLimits, SimOptions, Throttled, Total,
 };
 
+use crate::authority::TokenRequestLog;
 use crate::faults::Fault;
 use crate::tenant::Tenant;
 use state::State;
@@ -95,6 +98,34 @@ impl Sim {
     /// How often scripted faults have yet to happen, endless ones left out: 0 means that a test met all.
     pub fn faults_left(&self) -> u64 {
         self.state.changing().plan.left()
+    }
+
+    /// All requests for tokens so far. They are none of [`Sim::requests`].
+    pub fn token_requests(&self) -> Vec<TokenRequestLog> {
+        let changing = self.state.changing();
+        let authority = changing.authority.as_ref();
+        authority.map_or(Vec::new(), |authority| authority.log.clone())
+    }
+
+    /// Adds a fault to the plan of the authority.
+    pub fn add_authority_fault(&self, fault: Fault) {
+        if let Some(authority) = &mut self.state.changing().authority {
+            authority.plan.add(fault);
+        }
+    }
+
+    /// From now on the application has these secrets, and no others.
+    pub fn rotate_secrets(&self, secrets: &[&str]) {
+        if let Some(authority) = &mut self.state.changing().authority {
+            authority.options.secrets = secrets.iter().map(|&secret| secret.to_owned()).collect();
+        }
+    }
+
+    /// The same of the tokens of another issuer that it trusts.
+    pub fn rotate_federated(&self, tokens: &[&str]) {
+        if let Some(authority) = &mut self.state.changing().authority {
+            authority.options.federated = tokens.iter().map(|&token| token.to_owned()).collect();
+        }
     }
 
     /// Accepts another credential, as a token endpoint would after issuing it.

@@ -1,5 +1,6 @@
 //! What a simulated service is told to be like.
 
+use crate::authority::AuthorityOptions;
 use crate::clock::{Now, system_now};
 use crate::faults::Fault;
 use crate::protocol::continuation::ContinuationStyle;
@@ -32,6 +33,8 @@ pub struct SimOptions {
     pub faults: Vec<Fault>,
     /// Keeps every answer's body in the log, before compression and damage in delivery.
     pub keep_answers: bool,
+    /// Who hands out bearer tokens, at this server's own address; none, nobody does.
+    pub authority: Option<AuthorityOptions>,
 }
 
 impl Default for SimOptions {
@@ -50,6 +53,7 @@ impl Default for SimOptions {
             history_days: None,
             faults: Vec::new(),
             keep_answers: false,
+            authority: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::log::RequestLog;
 use super::options::{Accepted, SimOptions};
+use crate::authority::Authority;
 use crate::clock::ClockField;
 use crate::faults::{FaultPlan, Row};
 use crate::protocol::continuation::Continuations;
@@ -31,6 +32,7 @@ pub(crate) struct Changing {
     /// The last record of the last page of each scan (sort clock and far bound), for repeats across pages.
     pub(crate) last_rows: HashMap<(ClockField, i64), Row>,
     pub(crate) log: Vec<RequestLog>,
+    pub(crate) authority: Option<Authority>,
 }
 
 impl State {
@@ -44,6 +46,7 @@ impl State {
             admitted: 0,
             last_rows: HashMap::new(),
             log: Vec::new(),
+            authority: options.authority.take().map(Authority::new),
         };
         Self {
             options,

@@ -14,9 +14,7 @@ use flate2::Compression as Level;
 use flate2::write::GzEncoder;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE,
-};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use hyper::http::HeaderMap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -78,7 +76,7 @@ async fn respond(
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().map(str::to_owned),
-        authorization: text(&head.headers, AUTHORIZATION),
+        headers: head.headers.clone(),
         body: body.collect().await?.to_bytes().to_vec(),
     };
     let answer = handle(&state, &received);
