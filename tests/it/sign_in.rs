@@ -598,6 +598,9 @@ fn every_refusal_has_its_exit_code_its_reason_and_its_remedy() {
     }
 }
 
+/// Flags and variables, and what is said of them.
+type Misuse<'a> = (Vec<String>, &'a [(&'a str, &'a str)], [&'a str; 2]);
+
 #[test]
 fn what_signs_in_is_one_way_whole_and_usable() {
     let place = Place::new("2026-10-01", "2026-10-01T01:00:00Z", 10, tenant());
@@ -616,7 +619,7 @@ fn what_signs_in_is_one_way_whole_and_usable() {
     };
     let alone =
         |flags: &[&str]| -> Vec<String> { flags.iter().map(|&flag| flag.to_owned()).collect() };
-    let cases: Vec<(Vec<String>, &[(&str, &str)], [&str; 2])> = vec![
+    let cases: Vec<Misuse<'_>> = vec![
         (
             alone(&[]),
             &[],

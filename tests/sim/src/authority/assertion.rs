@@ -52,9 +52,9 @@ pub(crate) fn check_assertion(
             )
         })
         .map_err(|_| bad())?;
-    let now_s = now_ms / 1_000;
+    let second = now_ms / 1_000;
     let time = |name: &str| read[name].as_i64().unwrap_or(i64::MIN);
-    let is_now = time("nbf") <= now_s + SKEW_S && time("exp") > now_s - SKEW_S;
+    let is_now = time("nbf") <= second + SKEW_S && time("exp") > second - SKEW_S;
     if !is_now || time("exp") - time("nbf") > 24 * 3_600 {
         return Err(refuse(401, "invalid_client", 700_024));
     }
