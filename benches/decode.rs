@@ -323,5 +323,37 @@ fn print(table: &[(String, usize, Times)]) {
     }
 }
 
-criterion_group!(benches, decode);
+/// The most that decoding may take, in times that `serde_json` takes to skip the same page. It is 1.6
+/// with the optimisation of tests, and less in a release.
+const SLOWEST: f64 = 2.5;
+/// The most by which that may grow from 500 records to 5,000.
+const GROWTH: f64 = 1.5;
+
+/// A guard against slow-down, where nothing else is measured: a ratio in one run, which hardly depends
+/// on the machine and what else it does.
+#[expect(clippy::print_stdout, reason = "a line for people")]
+fn guard(_: &mut Criterion) {
+    if is_measured() {
+        return;
+    }
+    let ratio = |records| {
+        let page = Page::new("believable", generated(records, 0));
+        let array = format!("[{}]", page.records.join(","));
+        let mut contenders = contenders(&page, &array, "");
+        contenders.retain(|(name, _)| ["mdca-lake", "skip"].contains(name));
+        let times = in_turns(&mut contenders);
+        times[0].1 / times[1].1
+    };
+    let (few, many) = (ratio(500), ratio(5_000));
+    println!(
+        "decoding takes {few:.2} times as long as skipping, and {many:.2} times on a large page"
+    );
+    assert!(few < SLOWEST, "decoding has become slow: {few:.2}");
+    assert!(
+        many < few * GROWTH,
+        "decoding is slower on a large page: {few:.2}, {many:.2}"
+    );
+}
+
+criterion_group!(benches, decode, guard);
 criterion_main!(benches);
