@@ -44,3 +44,4 @@ mod tenants; // what nobody knows for sure of the service, both ways
 mod turns; // runs that leave each other their work
 mod unproven; // time that was asked for when the service may have forgotten it
 mod words; // the turns of phrase of help, errors and documents
+mod years; // what a scheduled scan costs in months

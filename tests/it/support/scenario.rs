@@ -420,6 +420,14 @@ impl Story {
             .unwrap()
     }
 
+    /// Time passes, for a store in memory as well.
+    pub(crate) async fn time_passes(&self, by: Duration) {
+        self.clock.advance(by);
+        if let Some((bucket, _)) = &self.bucket {
+            bucket.advance(TimeDelta::from_std(by).unwrap()).await;
+        }
+    }
+
     /// An hour passes, for the lake's store as well.
     pub(crate) async fn an_hour_passes(&self) {
         self.clock.advance(Duration::from_secs(3_600));

@@ -1,0 +1,268 @@
+//! What a scheduled scan costs in months: a backfill, then a run every hour, and a service that is down
+//! for days. Time is simulated.
+//!
+//! Tenants are scaled down, records and pages alike, since it is pages that cost requests: 5 records an
+//! hour in pages of 100 are 250 in pages of 5,000; 40 in pages of one are 200,000 in pages of 5,000.
+//! As a rule some of the time is tried. `MDCA_TEST_YEARS=180` tries so many days of every tenant, which
+//! takes a while; run alone (`cargo test --test it years:: -- --nocapture`) its table says what the
+//! process took at most, the simulated tenant included.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mdca_lake::job::report::RunReport;
+use mdca_lake::window::format_time;
+use mdca_sim::{At, Fault, What};
+
+use crate::support::scenario::{DAY_MS, HOUR_MS, Scenario, Story, assert_same, at};
+
+/// Requests that the first ranges of a run cost, until they are as long as the time is quiet: two at
+/// once, each probed, and seven doublings.
+const BEGINNING: u64 = 2 * 2 * 7;
+const MINUTE_MS: i64 = 60_000;
+/// Runs begin at this minute of the hour.
+const MINUTE: i64 = 20;
+
+/// A tenant for so many days.
+struct Times {
+    name: &'static str,
+    days: i64,
+    records: u64,
+    page_cap: usize,
+}
+
+/// What runs came to.
+#[derive(Default)]
+struct Cost {
+    runs: u64,
+    requests: u64,
+    simulated_s: f64,
+    longest_s: f64,
+    peak_bytes: u64,
+}
+
+impl Cost {
+    fn add(&mut self, report: &RunReport) {
+        self.runs += 1;
+        self.requests += report.requests;
+        self.simulated_s += report.elapsed_s;
+        self.longest_s = self.longest_s.max(report.elapsed_s);
+        self.peak_bytes = self.peak_bytes.max(report.peak_memory_bytes.unwrap_or(0));
+    }
+
+    fn say(&self, times: &Times, what: &str, slices: i64) {
+        println!(
+            "{:<6} {what:<24} {slices:>6} slices {:>5} runs {:>7} requests {:>8.1} min {:>6.1} min at most {:>5} MiB",
+            times.name,
+            self.runs,
+            self.requests,
+            self.simulated_s / 60.0,
+            self.longest_s / 60.0,
+            self.peak_bytes >> 20,
+        );
+    }
+}
+
+impl Times {
+    /// Requests that so many records may cost: 2.5 for each page of them.
+    fn allowed(&self, records: u64) -> u64 {
+        records * 5 / 2 / self.page_cap as u64
+    }
+
+    /// The tenant, at this time.
+    fn scenario(&self, now_ms: i64) -> Scenario {
+        let from_ms = at("2026-01-01");
+        Scenario::window(from_ms, from_ms + self.days * DAY_MS)
+            .activities(self.records)
+            .ties(0)
+            .page_cap(self.page_cap)
+            .in_bucket(true)
+            .flags(&["--if-running", "yield"])
+            .now(&format_time(now_ms))
+    }
+
+    /// All of it by one run.
+    async fn backfill(&self) {
+        let from_ms = at("2026-01-01");
+        let now_ms = from_ms + self.days * DAY_MS + MINUTE * MINUTE_MS;
+        let story = self.scenario(now_ms).start().await;
+        let report = story.go_on(&["--from", &format_time(from_ms)]).await;
+        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        let mut cost = Cost::default();
+        cost.add(&report);
+        cost.say(self, "backfill", self.days * 24);
+        expect_no_longer_than_its_work(&report);
+        let days = u64::try_from(self.days).unwrap();
+        let allowed = days.max(self.allowed(self.records) + BEGINNING);
+        assert!(
+            report.requests <= allowed,
+            "{}: {} requests, {allowed} allowed",
+            self.name,
+            report.requests
+        );
+        expect_every_record_once(&story).await;
+    }
+
+    /// A run every hour; for `outage_hours` in the middle the service is down.
+    async fn every_hour(&self, outage_hours: i64) {
+        let from_ms = at("2026-01-01");
+        let hours = self.days * 24;
+        let begins = (hours - outage_hours) / 2;
+        let outage = begins..begins + outage_hours;
+        let is_down = Arc::new(AtomicBool::new(false));
+        let down = Arc::clone(&is_down);
+        let fault = Fault::new(
+            At::asked(move |_| down.load(Ordering::Relaxed)),
+            What::gateway(503),
+        );
+        let story = self
+            .scenario(from_ms + HOUR_MS + MINUTE * MINUTE_MS)
+            .fault(fault.always())
+            .start()
+            .await;
+        let begin = format_time(from_ms);
+        let [mut usual, mut failing, mut first_after] = [const { None::<Cost> }; 3];
+        for hour in 0..hours {
+            is_down.store(outage.contains(&hour), Ordering::Relaxed);
+            let due_ms = from_ms + (hour + 1) * HOUR_MS + MINUTE * MINUTE_MS;
+            if due_ms < story.now_ms() {
+                // The run before was at work: this one would have left it all to that one.
+                continue;
+            }
+            let rest_ms = u64::try_from(due_ms - story.now_ms()).unwrap();
+            story.time_passes(Duration::from_millis(rest_ms)).await;
+            let first: &[&str] = if hour == 0 { &["--from", &begin] } else { &[] };
+            let report = story.go_on(first).await;
+            let cost = if outage.contains(&hour) {
+                assert_eq!(report.exit_code, 4, "{}", report.to_text());
+                assert!(report.elapsed_s < 3_600.0, "{}", report.to_text());
+                &mut failing
+            } else {
+                assert_eq!(report.exit_code, 0, "{}", report.to_text());
+                assert_eq!(report.slices.planned, report.slices.committed);
+                expect_no_longer_than_its_work(&report);
+                if report.slices.planned == 1 {
+                    // A page, or an empty one and its probe.
+                    let pages = report.counts.records.div_ceil(self.page_cap as u64);
+                    assert!(report.requests <= pages.max(2), "{}", report.to_text());
+                    &mut usual
+                } else {
+                    &mut first_after
+                }
+            };
+            cost.get_or_insert_default().add(&report);
+        }
+        for (what, cost, slices) in [
+            ("every hour", &usual, hours - outage_hours),
+            ("while it is down", &failing, outage_hours),
+            ("afterwards", &first_after, outage_hours),
+        ] {
+            if let Some(cost) = cost {
+                cost.say(self, what, slices);
+            }
+        }
+        expect_caught_up(&story, self, outage_hours, first_after);
+        expect_every_record_once(&story).await;
+    }
+}
+
+/// What the outage left is made up for as a backfill is.
+fn expect_caught_up(story: &Story, times: &Times, outage_hours: i64, after: Option<Cost>) {
+    if outage_hours == 0 {
+        return;
+    }
+    let after = after.expect("a run has met what the outage left");
+    let hours = u64::try_from(outage_hours).unwrap();
+    // The share of the records; the busy hours of a day may be over it.
+    let records =
+        story.truth().len() as u64 * (hours + 12) / u64::try_from(times.days * 24).unwrap();
+    let allowed = hours / 24 + times.allowed(records) + BEGINNING * after.runs;
+    assert!(
+        after.requests <= allowed,
+        "{}: {} requests after the outage, {allowed} allowed",
+        times.name,
+        after.requests
+    );
+}
+
+/// No run waits for anything but its budget.
+fn expect_no_longer_than_its_work(report: &RunReport) {
+    let minutes = report.requests / 30 + 1;
+    #[expect(clippy::cast_precision_loss, reason = "it is a number of minutes")]
+    let seconds = minutes as f64 * 60.0;
+    assert!(report.elapsed_s <= seconds, "{}", report.to_text());
+}
+
+async fn expect_every_record_once(story: &Story) {
+    assert_same(&story.visible_ids().await, &story.expected_ids());
+}
+
+/// So many days, where nobody asks for more.
+fn days(usual: i64) -> i64 {
+    let asked = std::env::var("MDCA_TEST_YEARS").ok();
+    asked.map_or(usual, |days| days.parse().expect("a number of days"))
+}
+
+fn quiet(usual: i64) -> Times {
+    let days = days(usual);
+    Times {
+        name: "quiet",
+        days,
+        records: days.unsigned_abs(),
+        page_cap: 100,
+    }
+}
+
+fn thin(usual: i64) -> Times {
+    let days = days(usual);
+    Times {
+        name: "thin",
+        days,
+        records: days.unsigned_abs() * 24 * 5,
+        page_cap: 100,
+    }
+}
+
+fn busy(usual: i64) -> Times {
+    let days = days(usual);
+    Times {
+        name: "busy",
+        days,
+        records: days.unsigned_abs() * 24 * 40,
+        page_cap: 1,
+    }
+}
+
+/// The service's thirty days are not simulated here: what it still gives of older time is taken.
+#[tokio::test]
+async fn a_backfill_of_quiet_months_is_at_most_a_request_a_day() {
+    quiet(180).backfill().await;
+}
+
+#[tokio::test]
+async fn a_backfill_of_thin_weeks_is_at_most_two_and_a_half_requests_a_page() {
+    thin(12).backfill().await;
+}
+
+#[tokio::test]
+async fn a_backfill_of_busy_days_is_at_most_two_and_a_half_requests_a_page() {
+    busy(1).backfill().await;
+}
+
+#[tokio::test]
+async fn quiet_weeks_by_the_hour_with_days_of_outage() {
+    quiet(8).every_hour(5 * 24).await;
+}
+
+#[tokio::test]
+async fn thin_days_by_the_hour_with_an_outage() {
+    thin(7).every_hour(5 * 24).await;
+}
+
+#[tokio::test]
+async fn a_busy_day_by_the_hour_with_an_outage() {
+    let times = busy(1);
+    let outage_hours = if times.days > 10 { 5 * 24 } else { 6 };
+    times.every_hour(outage_hours).await;
+}
