@@ -21,6 +21,7 @@
 //! | [`window`] | which time, in which slices | |
 //! | [`scan`] | a slice → pages: the scan protocol, budget, retries | reqwest |
 //! | [`sign_in`] | secrets, certificates, identities → the header of every request | reqwest |
+//! | [`convert`] | saved files → chunks of records | files, pipes |
 //! | [`decode`], [`schema`] | a page → record batch + flaws | arrow |
 //! | [`classify`] | records → rows, rejects, repeats; every record goes one way, of a span to its slice | |
 //! | [`partition`] | rows → parts by day | |
@@ -47,6 +48,8 @@ pub mod window;
 
 pub mod scan;
 pub mod sign_in;
+
+pub mod convert;
 
 pub mod decode;
 pub mod schema;

@@ -73,6 +73,16 @@ pub struct Position {
     records: usize,
 }
 
+impl Position {
+    /// The beginning of a text that is no array but lines, with a record each.
+    pub fn of_lines() -> Self {
+        Self {
+            elements: Elements::of_lines(),
+            records: 0,
+        }
+    }
+}
+
 /// Records of a page that follow each other, as columns.
 #[derive(Debug)]
 pub struct Piece {

@@ -154,10 +154,9 @@ impl<'p> Walk<'p> {
             self.flawed(RejectReason::NotAnObject, "");
             self.value(start)
         };
-        let read = read.ok().filter(|end| {
-            let behind = space(self.bytes, *end);
-            matches!(self.bytes.get(behind), Some(b',' | b']'))
-        });
+        let read = read
+            .ok()
+            .filter(|end| elements.may_end(self.text, start, *end));
         let end = if let Some(end) = read {
             elements.pass(end)
         } else {

@@ -77,6 +77,11 @@ impl StoreError {
         }
     }
 
+    /// The same error of another operation (`action`, a verb).
+    pub(super) fn doing(self, action: &'static str) -> Self {
+        Self { action, ..self }
+    }
+
     /// The same for an error of the object store. Where the store's own words are known they stand
     /// alone: the layers between would repeat them, with URLs and whole answers.
     pub(super) fn of_objects(

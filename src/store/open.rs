@@ -64,6 +64,12 @@ impl Store {
         }
     }
 
+    /// Opens the store at `location` as [`Store::open`] does, of objects that are only read, and are no
+    /// lake's.
+    pub fn open_input(location: &str) -> Result<Self, StoreError> {
+        Self::open(location).map_err(|error| error.doing("open the input"))
+    }
+
     /// Opens the store of a lake, and makes its folder where it is missing.
     pub fn make(location: &str) -> Result<Self, StoreError> {
         Site::look(location)?.make()

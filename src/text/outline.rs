@@ -14,11 +14,12 @@ pub struct Broken {
     pub at: usize,
 }
 
-/// Goes over the elements of an array. Copy it to come back to where it stands.
+/// Goes over the elements of an array, or of lines. Copy it to come back to where it stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Elements {
     at: usize,
     first: bool,
+    in_lines: bool,
 }
 
 impl Elements {
@@ -34,7 +35,18 @@ impl Elements {
         Ok(Self {
             at: at + 1,
             first: true,
+            in_lines: false,
         })
+    }
+
+    /// Begins before the first of lines that hold an element each. Blank lines hold none. A line is
+    /// an element whatever is in it, so nothing breaks them.
+    pub fn of_lines() -> Self {
+        Self {
+            at: 0,
+            first: true,
+            in_lines: true,
+        }
     }
 
     /// Where the next element lies; `None` behind the last, with the array passed over.
@@ -55,6 +67,10 @@ impl Elements {
     pub fn next_start(&mut self, text: &str) -> Result<Option<usize>, Broken> {
         let bytes = text.as_bytes();
         let mut at = skip_space(bytes, self.at);
+        if self.in_lines {
+            self.at = at;
+            return Ok((at < bytes.len()).then_some(at));
+        }
         match bytes.get(at) {
             Some(b']') => {
                 self.at = at + 1;
@@ -74,8 +90,22 @@ impl Elements {
     /// # Errors
     /// Its end cannot be told.
     pub fn pass_element(&mut self, text: &str) -> Result<usize, Broken> {
-        self.at = element_end(text.as_bytes(), self.at)?;
+        let bytes = text.as_bytes();
+        self.at = if self.in_lines {
+            line_end(bytes, self.at)
+        } else {
+            element_end(bytes, self.at)?
+        };
         Ok(self.at)
+    }
+
+    /// Whether the element that begins at `start` may end at `end`, by what stands behind it.
+    pub fn may_end(&self, text: &str, start: usize, end: usize) -> bool {
+        let bytes = text.as_bytes();
+        if self.in_lines {
+            return line_end(bytes, start) == end;
+        }
+        matches!(bytes.get(skip_space(bytes, end)), Some(b',' | b']'))
     }
 
     /// Passes the same where its end is known.
@@ -126,8 +156,18 @@ pub fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The position behind the element that begins at `start`.
-fn element_end(bytes: &[u8], start: usize) -> Result<usize, Broken> {
+/// The position behind what stands in the line, from `start` on.
+fn line_end(bytes: &[u8], start: usize) -> usize {
+    let rest = bytes.get(start..).unwrap_or_default();
+    let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+    start + rest[..length].trim_ascii_end().len()
+}
+
+/// The position behind the element of an array that begins at `start`.
+///
+/// # Errors
+/// Its end cannot be told: at the end of the bytes where more of them could tell it.
+pub fn element_end(bytes: &[u8], start: usize) -> Result<usize, Broken> {
     match bytes.get(start) {
         Some(b'{' | b'[') => container_end(bytes, start),
         Some(b'"') => string_end(bytes, start).ok_or(Broken { at: bytes.len() }),
@@ -218,6 +258,19 @@ mod tests {
             ]
         );
         assert_eq!(elements("[ ]").unwrap(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_line_is_an_element_whatever_is_in_it() {
+        let text = "\n{\"a\":1} \r\n\n {]\n{\"b\"";
+        let mut lines = Elements::of_lines();
+        let mut found = Vec::new();
+        while let Some(range) = lines.next(text).unwrap() {
+            assert!(lines.may_end(text, range.start, range.end));
+            assert!(!lines.may_end(text, range.start, range.end - 1));
+            found.push(&text[range]);
+        }
+        assert_eq!(found, ["{\"a\":1}", "{]", "{\"b\""]);
     }
 
     #[test]

@@ -1,0 +1,678 @@
+//! The text of a file becomes chunks of records, and no more of it is held than a chunk and a record.
+//!
+//! Only quotes and brackets are looked at here: where a record ends. What is in it is the decoder's
+//! business, which reads several chunks at once. What a file holds shows in its text:
+//!
+//! * API pages, `{"data":[…],…}`, one or several after each other: the records are those of `data`;
+//! * arrays, `[…]`;
+//! * lines with a record each, where the first record is a line of its own: a broken line costs
+//!   only itself;
+//! * records after each other in any other form, such as pretty-printed ones.
+
+use std::io::{self, Read};
+
+use super::fault::InputFault;
+use crate::text::outline::{Broken, element_end, skip_space, string_end, value_end};
+
+/// A chunk ends with the record that reaches this size: some 500 usual records, which are enough to
+/// make good use of a decoder and few enough to keep memory low.
+const CHUNK_BYTES: usize = 2 * 1024 * 1024;
+/// It ends with so many records at the latest: tiny ones weigh more as columns than as text.
+const CHUNK_RECORDS: usize = 1_000;
+/// Read at once.
+const BLOCK_BYTES: usize = 512 * 1024;
+/// What some programs put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Some records of a file that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// An array of the records, or lines with one each.
+    pub text: Vec<u8>,
+    /// Whether it is lines.
+    pub is_lines: bool,
+    /// Where the first record begins in the file's text, in bytes from its beginning.
+    pub offset: u64,
+    /// Arrays of records that begin in it: pages, as a rule.
+    pub arrays: u64,
+}
+
+/// Cuts the text of a file into chunks.
+pub struct Framer<R> {
+    source: R,
+    /// What was read and not handed on. It begins at the record that is being looked for.
+    window: Vec<u8>,
+    /// Where the window begins in the file's text.
+    base: u64,
+    has_ended: bool,
+    state: State,
+    /// Arrays that began since the last chunk.
+    arrays: u64,
+    most_record_bytes: usize,
+    chunk_bytes: usize,
+    block_bytes: usize,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The file's first value.
+    Begin,
+    /// A value that is in nothing.
+    Between,
+    /// A line with a record.
+    Lines,
+    /// An element of an array, which is the `data` of a page or not.
+    Array { of_page: bool, is_first: bool },
+    /// A member of a page behind its `data`.
+    Page,
+}
+
+/// An object that is in nothing.
+enum Object {
+    /// A page, whose records begin here.
+    Page(usize),
+    /// A record, which ends here.
+    Record(usize),
+}
+
+/// What is next in an array.
+enum Element {
+    At { start: usize, end: usize },
+    End(usize),
+}
+
+/// What is next in a page behind its records.
+enum Member {
+    Other(usize),
+    End(usize),
+}
+
+impl<R: Read> Framer<R> {
+    /// Cuts this text. A record of more bytes than `most_record_bytes` is an error.
+    pub fn new(source: R, most_record_bytes: usize) -> Self {
+        Self {
+            source,
+            window: Vec::new(),
+            base: 0,
+            has_ended: false,
+            state: State::Begin,
+            arrays: 0,
+            most_record_bytes,
+            chunk_bytes: CHUNK_BYTES,
+            block_bytes: BLOCK_BYTES,
+        }
+    }
+
+    /// The next chunk; `None` where the text has ended as it should.
+    ///
+    /// # Errors
+    /// The text breaks off, or is none that holds records. Nothing more comes then.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>, InputFault> {
+        loop {
+            let chunk = match self.state {
+                State::Begin => {
+                    self.begin()?;
+                    None
+                }
+                State::Between => match self.between()? {
+                    Some(chunk) => Some(chunk),
+                    None if self.state == State::Between => return Ok(None),
+                    None => None,
+                },
+                State::Lines => return self.lines(),
+                State::Array { of_page, is_first } => self.array(of_page, is_first)?,
+                State::Page => {
+                    self.pass_member()?;
+                    None
+                }
+            };
+            if chunk.is_some() {
+                return Ok(chunk);
+            }
+        }
+    }
+
+    /// Passes a byte-order mark, and finds out whether each line is a record.
+    fn begin(&mut self) -> Result<(), InputFault> {
+        while self.window.len() < BYTE_ORDER_MARK.len() && self.read_on()? {}
+        if self.window.starts_with(BYTE_ORDER_MARK) {
+            self.drop(BYTE_ORDER_MARK.len());
+        }
+        self.state = State::Between;
+        if self.next_value()? == Some(b'{')
+            && let Object::Record(end) = self.find(object)?
+            && self.is_line(end)?
+        {
+            self.state = State::Lines;
+        }
+        Ok(())
+    }
+
+    /// Whether the value that ends here is alone in its line.
+    fn is_line(&mut self, end: usize) -> Result<bool, InputFault> {
+        if memchr::memchr(b'\n', &self.window[..end]).is_some() {
+            return Ok(false);
+        }
+        loop {
+            let behind = &self.window[end..];
+            let next = behind.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r'));
+            match next.copied() {
+                Some(byte) => return Ok(byte == b'\n'),
+                None if self.read_on()? => {}
+                None => return Ok(true),
+            }
+        }
+    }
+
+    /// Records that are in nothing, up to the next array; none where one begins at once, or the text
+    /// ends.
+    fn between(&mut self) -> Result<Option<Chunk>, InputFault> {
+        let mut text = Vec::new();
+        let mut offset = 0;
+        let mut records = 0;
+        loop {
+            let array = match self.next_value()? {
+                None => break,
+                Some(b'[') => Some((1, false)),
+                Some(b'{') => match self.find(object)? {
+                    Object::Page(start) => Some((start, true)),
+                    Object::Record(end) => {
+                        if records == 0 {
+                            offset = self.base;
+                        }
+                        text.push(if records == 0 { b'[' } else { b',' });
+                        text.extend_from_slice(&self.window[..end]);
+                        self.drop(end);
+                        records += 1;
+                        None
+                    }
+                },
+                Some(_) => return Err(InputFault::NotJson { at: self.base }),
+            };
+            if let Some((start, of_page)) = array {
+                self.drop(start);
+                self.arrays += 1;
+                let is_first = true;
+                self.state = State::Array { of_page, is_first };
+                break;
+            }
+            if text.len() >= self.chunk_bytes || records >= CHUNK_RECORDS {
+                break;
+            }
+        }
+        if records == 0 {
+            return Ok(None);
+        }
+        text.push(b']');
+        Ok(Some(self.chunk(text, false, offset)))
+    }
+
+    /// Records of an array; none where it has no more.
+    fn array(&mut self, of_page: bool, mut is_first: bool) -> Result<Option<Chunk>, InputFault> {
+        let mut records: Option<(usize, usize)> = None;
+        let mut count = 0;
+        let (passed, has_ended) = loop {
+            let from = records.map_or(0, |(_, end)| end);
+            match element(&self.window, from, is_first) {
+                Ok(Element::At { start, end }) => {
+                    is_first = false;
+                    count += 1;
+                    let start = records.map_or(start, |(start, _)| start);
+                    records = Some((start, end));
+                    if end - start >= self.chunk_bytes || count >= CHUNK_RECORDS {
+                        break (end, false);
+                    }
+                }
+                Ok(Element::End(end)) => break (end, true),
+                Err(broken) => self.wait(broken, from)?,
+            }
+        };
+        let chunk = records.map(|(start, end)| {
+            let records = &self.window[start..end];
+            let mut text = Vec::with_capacity(records.len() + 2);
+            text.push(b'[');
+            text.extend_from_slice(records);
+            text.push(b']');
+            let offset = self.base + start as u64;
+            self.chunk(text, false, offset)
+        });
+        self.drop(passed);
+        self.state = match (has_ended, of_page) {
+            (false, _) => State::Array { of_page, is_first },
+            (true, true) => State::Page,
+            (true, false) => State::Between,
+        };
+        Ok(chunk)
+    }
+
+    /// Lines; `None` where there are no more.
+    fn lines(&mut self) -> Result<Option<Chunk>, InputFault> {
+        let mut looked_at = 0;
+        let mut count = 0;
+        let mut end = 0;
+        'window: loop {
+            for newline in memchr::memchr_iter(b'\n', &self.window[looked_at..]) {
+                end = looked_at + newline + 1;
+                count += 1;
+                if end >= self.chunk_bytes || count >= CHUNK_RECORDS {
+                    break 'window;
+                }
+            }
+            looked_at = self.window.len();
+            if looked_at - end > self.most_record_bytes {
+                return Err(self.too_large(end));
+            }
+            if !self.read_on()? {
+                self.check_last_line(end)?;
+                end = self.window.len();
+                break;
+            }
+        }
+        if end == 0 {
+            return Ok(None);
+        }
+        let text = self.window[..end].to_vec();
+        let chunk = self.chunk(text, true, self.base);
+        self.drop(end);
+        Ok(Some(chunk))
+    }
+
+    /// A last line without a newline must not break off in the middle of its record.
+    fn check_last_line(&self, start: usize) -> Result<(), InputFault> {
+        let line = &self.window[start..];
+        let begin = skip_space(line, 0);
+        if begin == line.len() {
+            return Ok(());
+        }
+        match value_end(line, begin) {
+            Err(Broken { at }) if at >= line.len() => Err(self.cut()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Passes a member of a page behind its records, or the page's end.
+    fn pass_member(&mut self) -> Result<(), InputFault> {
+        match self.find(member)? {
+            Member::Other(end) => self.drop(end),
+            Member::End(end) => {
+                self.drop(end);
+                self.state = State::Between;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first byte of the next value, at which the window begins then; `None` at the text's end.
+    fn next_value(&mut self) -> Result<Option<u8>, InputFault> {
+        loop {
+            let start = skip_space(&self.window, 0);
+            self.drop(start);
+            match self.window.first().copied() {
+                Some(byte) => return Ok(Some(byte)),
+                None if self.read_on()? => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// What is found at the window's beginning, once enough was read.
+    fn find<T>(&mut self, what: fn(&[u8]) -> Result<T, Fault>) -> Result<T, InputFault> {
+        loop {
+            match what(&self.window) {
+                Ok(found) => return Ok(found),
+                Err(Fault::Broken(broken)) => self.wait(broken, 0)?,
+                Err(Fault::Mixed(at)) => {
+                    let at = self.base + at as u64;
+                    return Err(InputFault::Mixed { at });
+                }
+            }
+        }
+    }
+
+    /// Reads on where more of the text may tell what is there. `start` is where that begins.
+    fn wait(&mut self, broken: Broken, start: usize) -> Result<(), InputFault> {
+        if broken.at < self.window.len() {
+            let at = self.base + broken.at as u64;
+            return Err(InputFault::NotJson { at });
+        }
+        let there = self.window.len() - start;
+        if there > self.most_record_bytes {
+            return Err(self.too_large(start));
+        }
+        // As much again as is there: what is long is not looked at time and again.
+        if self.read(there.max(self.block_bytes))? {
+            Ok(())
+        } else {
+            Err(self.cut())
+        }
+    }
+
+    /// Reads a block more. False at the text's end.
+    fn read_on(&mut self) -> Result<bool, InputFault> {
+        self.read(self.block_bytes)
+    }
+
+    fn read(&mut self, most_bytes: usize) -> Result<bool, InputFault> {
+        if self.has_ended {
+            return Ok(false);
+        }
+        let read = self
+            .source
+            .by_ref()
+            .take(most_bytes as u64)
+            .read_to_end(&mut self.window);
+        match read {
+            Ok(0) => {
+                self.has_ended = true;
+                Ok(false)
+            }
+            Ok(_) => Ok(true),
+            Err(source) => Err(self.unread(source)),
+        }
+    }
+
+    /// The text could not be read on.
+    fn unread(&self, source: io::Error) -> InputFault {
+        let at = self.base + self.window.len() as u64;
+        InputFault::Unreadable { at, source }
+    }
+
+    fn cut(&self) -> InputFault {
+        let at = self.base + self.window.len() as u64;
+        InputFault::Cut { at }
+    }
+
+    /// The record that follows here is too large.
+    fn too_large(&self, behind: usize) -> InputFault {
+        let mut start = skip_space(&self.window, behind);
+        if self.window.get(start) == Some(&b',') {
+            start = skip_space(&self.window, start + 1);
+        }
+        InputFault::RecordTooLarge {
+            at: self.base + start as u64,
+            most_bytes: self.most_record_bytes as u64,
+        }
+    }
+
+    /// Lets go of the window's first bytes.
+    fn drop(&mut self, bytes: usize) {
+        self.window.drain(..bytes);
+        self.base += bytes as u64;
+    }
+
+    fn chunk(&mut self, text: Vec<u8>, is_lines: bool, offset: u64) -> Chunk {
+        Chunk {
+            text,
+            is_lines,
+            offset,
+            arrays: std::mem::take(&mut self.arrays),
+        }
+    }
+}
+
+/// Why something is not what it should be.
+enum Fault {
+    Broken(Broken),
+    /// An object is a page and a record in one, by the member here.
+    Mixed(usize),
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+/// The next element of an array, from `at` on.
+fn element(bytes: &[u8], at: usize, is_first: bool) -> Result<Element, Broken> {
+    let mut at = skip_space(bytes, at);
+    match bytes.get(at) {
+        Some(b']') => return Ok(Element::End(at + 1)),
+        Some(b',') if !is_first => at = skip_space(bytes, at + 1),
+        Some(_) if is_first => {}
+        _ => return Err(Broken { at }),
+    }
+    let end = element_end(bytes, at)?;
+    Ok(Element::At { start: at, end })
+}
+
+/// Whether the object at the beginning is a page or a record. A page has an array `data`, and no `_id`
+/// before it.
+fn object(bytes: &[u8]) -> Result<Object, Fault> {
+    let record = || Ok(Object::Record(element_end(bytes, 0)?));
+    let mut at = 1;
+    loop {
+        let Some((key, value)) = key(bytes, at)? else {
+            return record();
+        };
+        match key {
+            b"\"data\"" if bytes[value] == b'[' => return Ok(Object::Page(value + 1)),
+            b"\"_id\"" => return record(),
+            _ => at = skip_space(bytes, value_end(bytes, value)?),
+        }
+        match bytes.get(at) {
+            Some(b',') => at += 1,
+            None => return Err(Broken { at }.into()),
+            Some(_) => return record(),
+        }
+    }
+}
+
+/// The member of a page that follows its records, or the page's end.
+fn member(bytes: &[u8]) -> Result<Member, Fault> {
+    let at = skip_space(bytes, 0);
+    match bytes.get(at) {
+        Some(b'}') => return Ok(Member::End(at + 1)),
+        Some(b',') => {}
+        _ => return Err(Broken { at }.into()),
+    }
+    match key(bytes, at + 1)? {
+        Some((b"\"data\"" | b"\"_id\"", _)) => Err(Fault::Mixed(at)),
+        Some((_, value)) => Ok(Member::Other(value_end(bytes, value)?)),
+        None => Err(Broken { at: at + 1 }.into()),
+    }
+}
+
+/// A key with its quotes, and where its value begins; `None` where there is none.
+fn key(bytes: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Broken> {
+    let more = || Broken { at: bytes.len() };
+    let start = skip_space(bytes, at);
+    if *bytes.get(start).ok_or_else(more)? != b'"' {
+        return Ok(None);
+    }
+    let end = string_end(bytes, start).ok_or_else(more)?;
+    let colon = skip_space(bytes, end);
+    if *bytes.get(colon).ok_or_else(more)? != b':' {
+        return Ok(None);
+    }
+    let value = skip_space(bytes, colon + 1);
+    if value == bytes.len() {
+        return Err(more());
+    }
+    Ok(Some((&bytes[start..end], value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::text::outline::Elements;
+
+    /// Gives a few bytes at a time.
+    struct Dripping<'t>(&'t [u8], usize);
+
+    impl Read for Dripping<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..length].copy_from_slice(&self.0[..length]);
+            self.0 = &self.0[length..];
+            Ok(length)
+        }
+    }
+
+    /// All chunks of a text that is read in small steps into small chunks.
+    fn chunks(text: &[u8], step: usize) -> Result<Vec<Chunk>, InputFault> {
+        let mut framer = Framer::new(Dripping(text, step), 1_000);
+        framer.chunk_bytes = 40;
+        framer.block_bytes = step.max(2);
+        let mut chunks = Vec::new();
+        while let Some(chunk) = framer.next_chunk()? {
+            chunks.push(chunk);
+        }
+        Ok(chunks)
+    }
+
+    fn records_of(chunk: &Chunk) -> Vec<String> {
+        let text = std::str::from_utf8(&chunk.text).unwrap();
+        let mut elements = if chunk.is_lines {
+            Elements::of_lines()
+        } else {
+            Elements::of(text, 0).unwrap()
+        };
+        let mut records = Vec::new();
+        while let Some(range) = elements.next(text).unwrap() {
+            records.push(text[range].to_owned());
+        }
+        records
+    }
+
+    /// The records of a text. Every chunk begins where it says.
+    fn records(text: &str, step: usize) -> Result<Vec<String>, InputFault> {
+        let mut records = Vec::new();
+        for chunk in chunks(text.as_bytes(), step)? {
+            let of_chunk = records_of(&chunk);
+            let rest = &text[usize::try_from(chunk.offset).unwrap()..];
+            if let Some(first) = of_chunk.first() {
+                assert!(rest.trim_start().starts_with(first.as_str()), "{rest}");
+            }
+            records.extend(of_chunk);
+        }
+        Ok(records)
+    }
+
+    fn at(text: &str) -> u64 {
+        match records(text, 3).unwrap_err() {
+            InputFault::NotJson { at } | InputFault::Mixed { at } | InputFault::Cut { at } => at,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const RECORDS: [&str; 4] = [
+        r#"{"_id":"a","x":"]}\"","data":[1,[2]]}"#,
+        r#"{"n":null}"#,
+        r#"{ "_id" : "c", "e":{"f":[{}]} }"#,
+        r#"{"_id":"d","long":"0123456789012345678901234567890123456789"}"#,
+    ];
+
+    #[test]
+    fn all_forms_hold_the_same_records() {
+        let list = RECORDS.join(" ,\n");
+        let pretty = RECORDS.map(|record| record.replacen(':', ":\n ", 1));
+        let forms = [
+            format!("[{list}]"),
+            format!(" \u{feff}[ {list}\n]\n").trim_start().to_owned(),
+            format!("{{\"data\":[{list}],\"hasNext\":false}}"),
+            format!("{{\"total\":3,\"x\":{{\"data\":[1]}},\n\"data\" : [{list}] , \"n\":[{{}}] }} "),
+            RECORDS.join("\n"),
+            format!("\n{}\r\n\n", RECORDS.join("\r\n")),
+            format!("[{}]\n{{\"data\":[]}}[]{{\"data\":[{}]}}", RECORDS[..2].join(","), RECORDS[2..].join(",")),
+        ];
+        for form in &forms {
+            for step in [1, 2, 7, 1_000] {
+                assert_eq!(records(form, step).unwrap(), RECORDS, "{form}");
+            }
+        }
+        for between in ["", "\n", " \n\n"] {
+            assert_eq!(records(&pretty.join(between), 5).unwrap(), pretty);
+        }
+    }
+
+    #[test]
+    fn nothing_is_a_text_without_records() {
+        for text in ["", " \n", "\u{feff}", "[]", "[ ]\n", r#"{"data":[]}"#] {
+            assert_eq!(records(text, 1).unwrap(), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pages_and_arrays_are_counted() {
+        let text = format!("[{}]{{\"data\":[]}}{{\"data\":[{}]}}", RECORDS[0], RECORDS[1]);
+        let arrays: u64 = chunks(text.as_bytes(), 9)
+            .unwrap()
+            .iter()
+            .map(|chunk| chunk.arrays)
+            .sum();
+        assert_eq!(arrays, 3);
+    }
+
+    #[test]
+    fn a_broken_line_costs_only_itself() {
+        let text = format!("{}\n{{]\n{}\nnot JSON\n", RECORDS[0], RECORDS[1]);
+        let expected = [RECORDS[0], "{]", RECORDS[1], "not JSON"];
+        assert_eq!(records(&text, 4).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_broken_is_said_with_its_place() {
+        for (text, place) in [
+            ("x", 0),
+            ("  12", 2),
+            ("[{}{}]", 3),
+            ("[{} {]}]", 4),
+            ("[{}, {]}]", 6),
+            ("[1,]", 3),
+            ("[{}] x", 5),
+            ("[{}]]", 4),
+            (r#"{"data":[{}] "a":1}"#, 13),
+            (r#"{"data":[{}],"data":[]}"#, 12),
+            (r#"{"data":[{}],"_id":"x"}"#, 12),
+            (r#"{"data":[{}],}"#, 13),
+            ("[{}", 3),
+            ("{\"a\":1}\n{\"b\"", 12),
+            ("{\"a\":\n", 6),
+        ] {
+            let expected = if text == "{\"a\":\n" { 6 } else { place };
+            assert_eq!(at(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_said_with_its_place() {
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(3_000));
+        for (text, place) in [
+            (format!("[{{}},{long}]"), 4),
+            (format!("{{}}\n{long}\n"), 3),
+            (long.clone(), 0),
+        ] {
+            match records(&text, 100) {
+                Err(InputFault::RecordTooLarge { at, .. }) => assert_eq!(at, place, "{text}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_text_is_an_error_or_whole_lines(
+            form in 0..4_usize,
+            picks in prop::collection::vec(0..4_usize, 1..6),
+            step in 1..50_usize,
+        ) {
+            let picked: Vec<&str> = picks.iter().map(|pick| RECORDS[*pick]).collect();
+            let text = match form {
+                0 => format!("[{}]", picked.join(",")),
+                1 => format!("{{\"data\":[{}],\"hasNext\":true}}", picked.join(",")),
+                2 => picked.join("\n"),
+                _ => picked.join("\n").replace(':', ":\n"),
+            };
+            let all = records(&text, step).unwrap();
+            for cut in 1..text.len() {
+                let Ok(some) = records(&text[..cut], step) else { continue };
+                prop_assert!(form >= 2, "{}", &text[..cut]);
+                prop_assert_eq!(&all[..some.len()], &some[..]);
+            }
+        }
+    }
+}

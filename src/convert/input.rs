@@ -1,0 +1,206 @@
+//! One input: what it is called, and its bytes, which are read twice.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::fault::InputFault;
+use crate::store::Store;
+
+/// Read at once.
+const BLOCK_BYTES: usize = 1024 * 1024;
+/// Pieces of an object that are read ahead.
+const READ_AHEAD: usize = 8;
+
+/// A file, an object, or what comes through a pipe.
+#[derive(Clone)]
+pub struct Input {
+    /// Its name, as it was given or found.
+    pub name: String,
+    /// Its size, where that is known.
+    pub bytes: u64,
+    pub(super) place: Place,
+}
+
+/// Where the bytes of an input are.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// On a disk.
+    File(PathBuf),
+    /// In object storage.
+    Object(Store, Path),
+    /// In a pipe, which can be read once.
+    Pipe(PathBuf),
+    /// On the standard input.
+    Stdin,
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// An input that can be read twice.
+pub struct Readable {
+    place: ReadablePlace,
+}
+
+enum ReadablePlace {
+    File(PathBuf),
+    Object(Store, Path),
+    /// In a file that has no name.
+    Spooled(File),
+}
+
+/// The XXH3-128 of all bytes of an input.
+pub type InputHash = u128;
+
+impl Input {
+    /// Makes sure that it can be read twice: what comes through a pipe is kept in a temporary file
+    /// without a name. May block.
+    pub fn readable(&self) -> Result<Readable, InputFault> {
+        let place = match &self.place {
+            Place::File(path) => ReadablePlace::File(path.clone()),
+            Place::Object(store, path) => ReadablePlace::Object(store.clone(), path.clone()),
+            Place::Pipe(path) => spool(File::open(path).map_err(of_file)?)?,
+            Place::Stdin => spool(io::stdin().lock())?,
+        };
+        Ok(Readable { place })
+    }
+
+    /// Whether it comes through a pipe.
+    pub fn is_pipe(&self) -> bool {
+        matches!(self.place, Place::Pipe(_) | Place::Stdin)
+    }
+}
+
+fn spool(mut pipe: impl Read) -> Result<ReadablePlace, InputFault> {
+    let mut file = tempfile::tempfile().map_err(InputFault::Spool)?;
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        let read = match pipe.read(&mut block) {
+            Ok(0) => return Ok(ReadablePlace::Spooled(file)),
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(InputFault::Read(error)),
+        };
+        io::Write::write_all(&mut file, &block[..read]).map_err(InputFault::Spool)?;
+    }
+}
+
+impl Readable {
+    /// The hash of its bytes. `go_on` is asked from time to time; where it says no, there is none.
+    ///
+    /// Blocks; not to be called where tasks run.
+    pub fn hash(
+        &self,
+        runtime: &Handle,
+        go_on: impl Fn() -> bool,
+    ) -> Result<Option<InputHash>, InputFault> {
+        let mut bytes = self.open(runtime)?;
+        let mut hash = Xxh3::new();
+        let mut block = vec![0; BLOCK_BYTES];
+        while go_on() {
+            match bytes.read(&mut block) {
+                Ok(0) => return Ok(Some(hash.digest128())),
+                Ok(read) => hash.update(&block[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(fault_of(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Its bytes from the beginning.
+    pub(super) fn open(&self, runtime: &Handle) -> Result<Box<dyn Read + Send>, InputFault> {
+        Ok(match &self.place {
+            ReadablePlace::File(path) => Box::new(File::open(path).map_err(of_file)?),
+            ReadablePlace::Object(store, path) => {
+                Box::new(ObjectReader::begin(store.clone(), path.clone(), runtime))
+            }
+            ReadablePlace::Spooled(file) => {
+                let mut file = file.try_clone().map_err(InputFault::Spool)?;
+                file.rewind().map_err(InputFault::Spool)?;
+                Box::new(file)
+            }
+        })
+    }
+}
+
+/// What opening a file said.
+pub(super) fn of_file(error: io::Error) -> InputFault {
+    match error.kind() {
+        ErrorKind::NotFound => InputFault::Missing,
+        _ => InputFault::Read(error),
+    }
+}
+
+/// What reading the bytes of an input said: a fault of its object store goes through as it is.
+pub(super) fn fault_of(error: io::Error) -> InputFault {
+    match error.downcast::<InputFault>() {
+        Ok(fault) => fault,
+        Err(error) => InputFault::Read(error),
+    }
+}
+
+/// Reads an object, ahead of whoever reads here.
+struct ObjectReader {
+    pieces: mpsc::Receiver<Result<Bytes, InputFault>>,
+    piece: Bytes,
+}
+
+impl ObjectReader {
+    fn begin(store: Store, path: Path, runtime: &Handle) -> Self {
+        let (sender, pieces) = mpsc::channel(READ_AHEAD);
+        runtime.spawn(async move {
+            let failed = |error| match error {
+                object_store::Error::NotFound { .. } => InputFault::Missing,
+                error => InputFault::Store(store.read_error(&path, error)),
+            };
+            let mut stream = match store.objects().get(&path).await {
+                Ok(object) => object.into_stream(),
+                Err(error) => {
+                    // Nobody reads any more where it cannot be sent.
+                    let _ = sender.send(Err(failed(error))).await;
+                    return;
+                }
+            };
+            while let Some(piece) = stream.next().await {
+                let is_last = piece.is_err();
+                let sent = sender.send(piece.map_err(failed)).await;
+                if is_last || sent.is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            pieces,
+            piece: Bytes::new(),
+        }
+    }
+}
+
+impl Read for ObjectReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.pieces.blocking_recv() {
+                None => return Ok(0),
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(fault)) => return Err(io::Error::other(fault)),
+            }
+        }
+        let length = buffer.len().min(self.piece.len());
+        buffer[..length].copy_from_slice(&self.piece.split_to(length));
+        Ok(length)
+    }
+}
