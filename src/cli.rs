@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::convert::Shard;
 use crate::job::{IfRunning, OnReject};
 use crate::scan::ClockField;
 use crate::schema::SchemaFormat;
@@ -29,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Scan the activities of a time window into a lake
     Scan(Box<ScanArgs>),
+    /// Convert saved API pages, JSON arrays or NDJSON into a lake of their own
+    Convert(Box<ConvertArgs>),
     /// Run a scan against a simulated tenant inside this process
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
@@ -136,6 +139,33 @@ pub struct ScanArgs {
     pub window: ScanWindowArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub writing: WriteArgs,
+}
+
+/// Saved files are recognised by their content, plain, gzip or zstd. One file is committed as one
+/// slice, named by the hash of its bytes: a file that is in the lake already is skipped.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// Files, quoted patterns, folders (with all below them), URLs of objects or prefixes
+    /// (<s3://bucket/folder>, as in --lake), or - for stdin, which is kept in a temporary file
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    /// Take only share K of N equal shares of the inputs; K counts from 0 to N-1 or from 1 to N
+    #[arg(long, env = "MDCA_SHARD", value_name = "K/N")]
+    pub shard: Option<Shard>,
+    /// Files converted at the same time; each uses all cores
+    #[arg(long, env = "MDCA_PARALLEL", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub parallel: u8,
+    /// Memory for buffered rows and records in flight, for all files together [half of the
+    /// container's, at most 256MiB]
+    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
+    pub memory_limit: Option<ByteSize>,
+    /// Print the inputs; write nothing
+    #[arg(long, env = "MDCA_DRY_RUN", value_parser = BoolishValueParser::new())]
+    pub dry_run: bool,
     #[command(flatten)]
     pub writing: WriteArgs,
 }

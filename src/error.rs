@@ -2,6 +2,7 @@
 
 use crate::clock::BothClocks;
 use crate::commit::CommitError;
+use crate::convert::{InputError, InputFault};
 use crate::decode::DecodeError;
 use crate::partition::PartitionError;
 use crate::read::ReadError;
@@ -116,6 +117,9 @@ pub enum JobError {
     /// A page that could not be read.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// A file that was to be converted.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// Rows without a day.
     #[error(transparent)]
     Partition(#[from] PartitionError),
@@ -272,6 +276,7 @@ impl JobError {
     /// What the operator does next.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Input(error) => kind_of_input(&error.fault),
             Self::Scan(error) | Self::ServiceDown(error) if error.is_sign_in() => ErrorKind::SignIn,
             Self::Scan(ScanError::NoFileHandle { .. }) => ErrorKind::Internal,
             Self::Scan(_)
@@ -357,6 +362,7 @@ impl JobError {
                 "use the newest version of this program; the slice is scanned again until it is 20 days old, then its text is kept"
             }),
             Self::Commit(error) => error.advice(),
+            Self::Input(error) => error.fault.advice(),
             Self::Output(_) | Self::Read(ReadError::Output(_)) => {
                 Some("free space where stdout goes, or send it elsewhere")
             }
@@ -365,5 +371,28 @@ impl JobError {
             }
             _ => None,
         }
+    }
+}
+
+fn kind_of_input(fault: &InputFault) -> ErrorKind {
+    match fault {
+        InputFault::Missing
+        | InputFault::NoMatch
+        | InputFault::Pattern(_)
+        | InputFault::NoFiles
+        | InputFault::InLake
+        | InputFault::Read(_) => ErrorKind::Usage,
+        InputFault::Store(_) => ErrorKind::Storage,
+        InputFault::Spool(_) | InputFault::Died(_) => ErrorKind::Internal,
+        InputFault::Changed
+        | InputFault::Unreadable { .. }
+        | InputFault::Cut { .. }
+        | InputFault::NotJson { .. }
+        | InputFault::Mixed { .. }
+        | InputFault::RecordTooLarge { .. }
+        | InputFault::TooManyRecords { .. }
+        | InputFault::Decode { .. }
+        | InputFault::AllRejects { .. }
+        | InputFault::Rejects { .. } => ErrorKind::Data,
     }
 }

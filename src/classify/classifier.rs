@@ -5,9 +5,9 @@
 //! and are checked before anything is published.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::ops::Range;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::error::ArrowError;
 use base64::Engine;
@@ -19,6 +19,74 @@ use crate::decode::{Flaw, Piece, Record, RejectReason};
 use crate::scan::{ClockField, Page, PageSeen, Place};
 use crate::schema;
 use crate::text::fingerprint::{fingerprint, fingerprint_of_bytes, short_fingerprint};
+
+/// A text whose records are classified: a page of the service, or a piece of a file.
+pub trait RecordText {
+    /// What was decoded.
+    fn text(&self) -> &str;
+    /// Its number, as rejects name it.
+    fn number(&self) -> u32;
+    /// The place of its first record among those that have this number.
+    fn first_record(&self) -> usize;
+    /// So many pages it counts for.
+    fn pages(&self) -> u64;
+    /// Where a record belongs whose clock is `clock_ms`, in milliseconds since the epoch.
+    fn place(&self, clock_ms: Option<i64>) -> Place;
+    /// The bytes of a record that lies there in the text, if they were no UTF-8 when they came.
+    fn raw_record(&self, record: Range<usize>) -> Option<Vec<u8>>;
+}
+
+impl RecordText for Page {
+    fn text(&self) -> &str {
+        &self.text[self.data.clone()]
+    }
+
+    fn number(&self) -> u32 {
+        self.index
+    }
+
+    fn first_record(&self) -> usize {
+        0
+    }
+
+    fn pages(&self) -> u64 {
+        u64::from(self.is_counted)
+    }
+
+    fn place(&self, clock_ms: Option<i64>) -> Place {
+        Self::place(self, clock_ms)
+    }
+
+    fn raw_record(&self, record: Range<usize>) -> Option<Vec<u8>> {
+        let start = self.data.start;
+        let damage = self.damage.as_ref()?;
+        damage.raw_record(start + record.start..start + record.end)
+    }
+}
+
+/// What tells the records of a piece apart. It is taken from the text alone, so that it can be made
+/// of several pieces at once.
+pub struct Fingerprints {
+    records: Vec<u128>,
+    ids: Vec<u64>,
+}
+
+impl Fingerprints {
+    /// The fingerprints of a piece that was decoded from this text.
+    pub fn of(text: &str, decoded: &Piece) -> Self {
+        let ids = decoded
+            .batch
+            .column_by_name(schema::ACTIVITY_ID)
+            .expect("the schema has an id column")
+            .as_string::<i32>();
+        let id = |row| short_fingerprint(ids.value(row).as_bytes());
+        let records = decoded.records.iter();
+        Self {
+            records: records.map(|record| fingerprint_of(text, record)).collect(),
+            ids: (0..ids.len()).map(id).collect(),
+        }
+    }
+}
 
 /// Sifts the pages of one slice. Holds 24 bytes for each record of it.
 pub struct Classifier {
@@ -52,17 +120,15 @@ impl Classifier {
     }
 
     /// Sends every record of a piece of a page its way.
-    pub fn classify(&mut self, page: &Page, decoded: &Piece) -> Result<Classified, ArrowError> {
-        let array = &page.text[page.data.clone()];
-        let ids = Arc::clone(
-            decoded
-                .batch
-                .column_by_name(schema::ACTIVITY_ID)
-                .expect("the schema has an id column"),
-        );
-        let ids = ids.as_string::<i32>();
+    pub fn classify(
+        &mut self,
+        page: &impl RecordText,
+        decoded: &Piece,
+        fingerprints: &Fingerprints,
+    ) -> Result<Classified, ArrowError> {
+        let is_begin = decoded.first_record == 0;
         let mut counts = SliceCounts {
-            pages: u64::from(page.is_counted && decoded.first_record == 0),
+            pages: if is_begin { page.pages() } else { 0 },
             ..SliceCounts::default()
         };
         let mut seen = PageSeen {
@@ -74,7 +140,7 @@ impl Classifier {
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
             counts.records += 1;
-            let is_new = self.seen.insert(fingerprint_of(array, record));
+            let is_new = self.seen.insert(fingerprints.records[index]);
             seen.new += u64::from(is_new);
             let place = page.place(self.clock_ms(record));
             seen.inside += u64::from(place != Place::Outside);
@@ -105,12 +171,10 @@ impl Classifier {
                     false
                 }
                 (Place::Inside, None) => {
-                    let known_id = !self
-                        .ids
-                        .insert(short_fingerprint(ids.value(index).as_bytes()));
+                    let known_id = !self.ids.insert(fingerprints.ids[index]);
                     if is_new {
                         counts.changed_repeats += u64::from(known_id);
-                        if raw_bytes(page, record).is_some() {
+                        if page.raw_record(record.range.clone()).is_some() {
                             reject(RejectReason::InvalidUtf8, "");
                             counts.copies += 1;
                         }
@@ -157,17 +221,9 @@ fn fingerprint_of(array: &str, record: &Record) -> u128 {
     }
 }
 
-/// The bytes of a record that were no UTF-8 when they came.
-fn raw_bytes(page: &Page, record: &Record) -> Option<Vec<u8>> {
-    let start = page.data.start;
-    page.damage
-        .as_ref()?
-        .raw_record(start + record.range.start..start + record.range.end)
-}
-
 /// A reject as a line of JSON: why, where, and the record's text, in base64 where it was no text.
 fn reject_line(
-    page: &Page,
+    page: &impl RecordText,
     record: &Record,
     index: usize,
     reason: RejectReason,
@@ -176,15 +232,12 @@ fn reject_line(
     let mut line = json!({
         "reason": reason.as_str(),
         "place": place,
-        "page": page.index,
-        "record": index,
+        "page": page.number(),
+        "record": page.first_record() + index,
     });
-    let (key, text) = match raw_bytes(page, record) {
+    let (key, text) = match page.raw_record(record.range.clone()) {
         Some(bytes) => ("base64", BASE64_STANDARD.encode(bytes)),
-        None => (
-            "text",
-            page.text[page.data.clone()][record.range.clone()].to_owned(),
-        ),
+        None => ("text", page.text()[record.range.clone()].to_owned()),
     };
     line[key] = text.into();
     line.to_string()

@@ -4,6 +4,6 @@ mod classifier;
 mod rejects;
 mod shares;
 
-pub use classifier::{Classified, Classifier};
+pub use classifier::{Classified, Classifier, Fingerprints, RecordText};
 pub use rejects::RejectsWriter;
 pub(crate) use shares::{Shares, Unfit};

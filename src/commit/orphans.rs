@@ -9,7 +9,7 @@ use super::{Attempt, Commit, CommitError};
 use crate::layout;
 use crate::store::{Store, StoreError};
 
-/// Finds the slices, among those that are to be scanned, of which files or rejects are there that
+/// Finds the slices, among those that may be made anew, of which files or rejects are there that
 /// neither an attempt nor a commit names: the error that each of them is to fail with.
 ///
 /// The objects are listed before the attempts are, and those before the commits, so that nobody who
@@ -17,10 +17,10 @@ use crate::store::{Store, StoreError};
 /// after the commit is there.
 pub async fn find_orphans(
     store: &Store,
-    slices: &BTreeSet<String>,
+    may_be_made: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, CommitError>, CommitError> {
     let mut orphans = BTreeMap::new();
-    for (slice, mut paths) in objects_of(store, slices).await? {
+    for (slice, mut paths) in objects_of(store, may_be_made).await? {
         let mut newer = None;
         for object in store.list(&layout::attempts_at(&slice)).await? {
             match Attempt::load(store, &object.location).await {
@@ -50,13 +50,13 @@ pub async fn find_orphans(
 /// Files and rejects by slice, for some slices.
 async fn objects_of(
     store: &Store,
-    slices: &BTreeSet<String>,
+    which: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for folder in [Path::from(layout::FILES_FOLDER), layout::all_rejects()] {
         for object in store.list(&folder).await? {
             let slice = layout::slice_of_object(&object.location);
-            if let Some(slice) = slice.filter(|slice| slices.contains(slice)) {
+            if let Some(slice) = slice.filter(|slice| which(slice)) {
                 let of_slice = found.entry(slice).or_default();
                 of_slice.insert(object.location.to_string());
             }

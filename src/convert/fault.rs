@@ -99,13 +99,18 @@ pub enum InputFault {
         source: DecodeError,
     },
     /// None of its records can be a row.
-    #[error("none of its {rejects} records can become a row ({reasons}); their form may have changed")]
+    #[error(
+        "none of its {rejects} records can become a row ({reasons}); their form may have changed"
+    )]
     AllRejects {
         /// How many.
         rejects: u64,
         /// Reasons and counts.
         reasons: String,
     },
+    /// Its task died.
+    #[error("its task died, which is a bug")]
+    Died(#[source] tokio::task::JoinError),
     /// Rejects, where the user wants none.
     #[error("{rejects} of its records cannot become rows ({reasons}), and --on-reject is fail")]
     Rejects {
@@ -143,9 +148,9 @@ impl InputFault {
             Self::RecordTooLarge { .. } | Self::TooManyRecords { .. } => {
                 Some("use a higher --memory-limit, or split the file")
             }
-            Self::AllRejects { .. } => {
-                Some("check that the file holds activities; if so, use the newest version of this program")
-            }
+            Self::AllRejects { .. } => Some(
+                "check that the file holds activities; if so, use the newest version of this program",
+            ),
             Self::Rejects { .. } => {
                 Some("use --on-reject keep to store them under _mdca/rejects/ and commit the file")
             }

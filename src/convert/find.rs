@@ -104,7 +104,9 @@ impl Search<'_> {
     /// Takes all files below a folder.
     fn below(&mut self, folder: &Path) -> Result<(), InputFault> {
         let listed = fs::read_dir(folder).map_err(of_file)?;
-        let listed: Result<Vec<_>, _> = listed.map(|entry| entry.map(|entry| entry.path())).collect();
+        let listed: Result<Vec<_>, _> = listed
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect();
         let mut listed = listed.map_err(InputFault::Read)?;
         listed.sort();
         for path in listed {
@@ -133,9 +135,8 @@ impl Search<'_> {
     }
 
     fn is_in_lake(&self, path: &Path) -> bool {
-        self.lake.is_some_and(|lake| {
-            fs::canonicalize(path).is_ok_and(|path| path.starts_with(lake))
-        })
+        self.lake
+            .is_some_and(|lake| fs::canonicalize(path).is_ok_and(|path| path.starts_with(lake)))
     }
 }
 
@@ -143,7 +144,9 @@ impl Search<'_> {
 async fn in_store(url: &str) -> Result<Vec<Input>, InputFault> {
     let trimmed = url.trim_end_matches('/');
     let scheme = trimmed.find("://").map_or(0, |at| at + 3);
-    if let Some((above, name)) = trimmed.rsplit_once('/').filter(|(above, _)| above.len() > scheme)
+    if let Some((above, name)) = trimmed
+        .rsplit_once('/')
+        .filter(|(above, _)| above.len() > scheme)
         && !url.ends_with('/')
     {
         let store = Store::open_input(above)?;

@@ -574,10 +574,16 @@ mod tests {
             format!("[{list}]"),
             format!(" \u{feff}[ {list}\n]\n").trim_start().to_owned(),
             format!("{{\"data\":[{list}],\"hasNext\":false}}"),
-            format!("{{\"total\":3,\"x\":{{\"data\":[1]}},\n\"data\" : [{list}] , \"n\":[{{}}] }} "),
+            format!(
+                "{{\"total\":3,\"x\":{{\"data\":[1]}},\n\"data\" : [{list}] , \"n\":[{{}}] }} "
+            ),
             RECORDS.join("\n"),
             format!("\n{}\r\n\n", RECORDS.join("\r\n")),
-            format!("[{}]\n{{\"data\":[]}}[]{{\"data\":[{}]}}", RECORDS[..2].join(","), RECORDS[2..].join(",")),
+            format!(
+                "[{}]\n{{\"data\":[]}}[]{{\"data\":[{}]}}",
+                RECORDS[..2].join(","),
+                RECORDS[2..].join(",")
+            ),
         ];
         for form in &forms {
             for step in [1, 2, 7, 1_000] {
@@ -598,7 +604,10 @@ mod tests {
 
     #[test]
     fn pages_and_arrays_are_counted() {
-        let text = format!("[{}]{{\"data\":[]}}{{\"data\":[{}]}}", RECORDS[0], RECORDS[1]);
+        let text = format!(
+            "[{}]{{\"data\":[]}}{{\"data\":[{}]}}",
+            RECORDS[0], RECORDS[1]
+        );
         let arrays: u64 = chunks(text.as_bytes(), 9)
             .unwrap()
             .iter()

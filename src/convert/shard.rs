@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "1", "1/", "/1", "0/0", "5/4", "-1/4", "+1/4", "1/4/4", "1/ 4"] {
+        for text in [
+            "", "1", "1/", "/1", "0/0", "5/4", "-1/4", "+1/4", "1/4/4", "1/ 4",
+        ] {
             assert!(text.parse::<Shard>().is_err(), "{text}");
         }
     }

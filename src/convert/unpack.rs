@@ -16,7 +16,10 @@ pub(super) fn unpack(
     window_log: u32,
 ) -> io::Result<Box<dyn Read + Send>> {
     let mut head = Vec::with_capacity(ZSTD.len());
-    bytes.by_ref().take(ZSTD.len() as u64).read_to_end(&mut head)?;
+    bytes
+        .by_ref()
+        .take(ZSTD.len() as u64)
+        .read_to_end(&mut head)?;
     let (is_gzip, is_zstd) = (head.starts_with(GZIP), head.starts_with(ZSTD));
     let bytes = Cursor::new(head).chain(bytes);
     if is_gzip {

@@ -1,6 +1,7 @@
 //! What records hold that the schema does not expect, counted by path.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -22,16 +23,25 @@ pub struct PathCount {
     pub first_slice: String,
 }
 
-/// What a run met that the schema does not expect.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Oddities {
+/// What a run met that the schema does not expect. Slices are named by an `S`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oddities<S = Slice> {
     /// Keys that the schema does not know.
-    pub unknown: PathCounts,
+    pub unknown: PathCounts<S>,
     /// Values of another form than the schema expects.
-    pub odd: PathCounts,
+    pub odd: PathCounts<S>,
 }
 
-impl Oddities {
+impl<S> Default for Oddities<S> {
+    fn default() -> Self {
+        Self {
+            unknown: PathCounts::default(),
+            odd: PathCounts::default(),
+        }
+    }
+}
+
+impl<S: Ord + Clone + fmt::Display> Oddities<S> {
     /// Adds all that another counted.
     pub fn merge(&mut self, other: Self) {
         self.unknown.merge(other.unknown);
@@ -40,20 +50,28 @@ impl Oddities {
 }
 
 /// Counts by path. Bounded: an object whose keys are ids has a new path for every record.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PathCounts(BTreeMap<String, (u64, Slice)>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathCounts<S = Slice>(BTreeMap<String, (u64, S)>);
 
-impl PathCounts {
+impl<S> Default for PathCounts<S> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<S: Ord + Clone + fmt::Display> PathCounts<S> {
     /// Counts a path of a slice `count` times more.
-    pub fn add(&mut self, path: String, count: u64, slice: Slice) {
+    pub fn add(&mut self, path: String, count: u64, slice: S) {
         let path = if self.0.len() < MAX_PATHS || self.0.contains_key(&path) {
             path
         } else {
             OTHER_PATHS.to_owned()
         };
-        let (counted, first) = self.0.entry(path).or_insert((0, slice));
+        let (counted, first) = self.0.entry(path).or_insert_with(|| (0, slice.clone()));
         *counted += count;
-        *first = slice.min(*first);
+        if slice < *first {
+            *first = slice;
+        }
     }
 
     /// Adds all that another counted.

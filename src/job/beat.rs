@@ -9,6 +9,7 @@ use futures::future::join;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::clock::Clock;
 use crate::error::JobError;
 use crate::job::context::World;
 use crate::job::report::{Cost, RunReport, Running};
@@ -170,31 +171,44 @@ impl<'a> Beat<'a> {
     /// Does the work, and rewrites the report beside it. One that is on its way when the work ends is
     /// waited for: it must not come after the last one.
     pub(crate) async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
-        let (end, mut ended) = oneshot::channel::<()>();
-        let working = async {
-            let done = work.await;
-            drop(end);
-            done
-        };
-        let beating = async {
-            for beat in 0_u64.. {
-                let pause = match beat {
-                    0 => FIRST,
-                    1 => EVERY.saturating_sub(FIRST),
-                    _ => EVERY,
-                };
-                tokio::select! {
-                    biased;
-                    _ = &mut ended => return,
-                    () = self.world.clock.passed(pause) => {}
-                }
-                if beat > 0 {
-                    let requests = self.world.counters.counts().requests;
-                    self.world.progress.minute(requests);
-                }
-                self.rewrite().await;
+        let tick = |is_minute| async move {
+            if is_minute {
+                let requests = self.world.counters.counts().requests;
+                self.world.progress.minute(requests);
             }
+            self.rewrite().await;
         };
-        join(working, beating).await.0
+        beside(self.world.clock.as_ref(), work, tick).await
     }
+}
+
+/// Does the work, and something else beside it: after ten seconds and after each minute, of which it is
+/// told. What is being done when the work ends is waited for.
+pub(crate) async fn beside<T, Ticked: Future<Output = ()>>(
+    clock: &dyn Clock,
+    work: impl Future<Output = T>,
+    tick: impl Fn(bool) -> Ticked,
+) -> T {
+    let (end, mut ended) = oneshot::channel::<()>();
+    let working = async {
+        let done = work.await;
+        drop(end);
+        done
+    };
+    let beating = async {
+        for beat in 0_u64.. {
+            let pause = match beat {
+                0 => FIRST,
+                1 => EVERY.saturating_sub(FIRST),
+                _ => EVERY,
+            };
+            tokio::select! {
+                biased;
+                _ = &mut ended => return,
+                () = clock.passed(pause) => {}
+            }
+            tick(beat > 0).await;
+        }
+    };
+    join(working, beating).await.0
 }

@@ -1,6 +1,6 @@
 //! The things that touch reality, handed in: time, the lake, the service, chance, a person.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
@@ -42,12 +42,15 @@ impl Ids {
 
     /// Sixteen hexadecimal digits; no `-` in them.
     pub(crate) fn next(&self) -> String {
-        format!(
-            "{:016x}",
-            self.0
-                .lock()
-                .expect("nothing panics while it draws")
-                .u64(..)
-        )
+        format!("{:016x}", self.random().u64(..))
+    }
+
+    /// A number below another one, which is not 0.
+    pub(crate) fn below(&self, bound: usize) -> usize {
+        self.random().usize(..bound)
+    }
+
+    fn random(&self) -> MutexGuard<'_, fastrand::Rng> {
+        self.0.lock().expect("nothing panics while it draws")
     }
 }

@@ -6,6 +6,7 @@
 mod beat;
 mod clocks;
 mod context;
+pub mod convert;
 pub mod failures;
 mod first_request;
 mod flight;
@@ -19,8 +20,10 @@ mod planned;
 pub mod process;
 pub mod progress;
 pub mod report;
+mod report_parts;
 pub(crate) mod runs;
 mod setup;
+mod slice_attempt;
 mod slice_task;
 mod span;
 mod span_read;
@@ -86,7 +89,7 @@ pub async fn run(planned: Planned, mut world: World) -> RunReport {
     };
     report.finish(cost());
     if report.window.is_some()
-        && let Err(error) = save(&world.store, &report).await
+        && let Err(error) = save(&world.store, &report.run, report.to_json().into()).await
     {
         report.failed(None, &error);
         report.finish(cost());
@@ -95,12 +98,11 @@ pub async fn run(planned: Planned, mut world: World) -> RunReport {
 }
 
 /// Puts the last report in the place of the first, or beside it where a store replaces nothing.
-async fn save(store: &Store, report: &RunReport) -> Result<(), JobError> {
-    let bytes = Bytes::from(report.to_json());
-    let Err(error) = store.put(&layout::run(&report.run), bytes.clone()).await else {
+async fn save(store: &Store, run: &str, bytes: Bytes) -> Result<(), JobError> {
+    let Err(error) = store.put(&layout::run(run), bytes.clone()).await else {
         return Ok(());
     };
-    match store.create(&layout::last_report(&report.run), bytes).await {
+    match store.create(&layout::last_report(run), bytes).await {
         Ok(_) => Ok(()),
         Err(_) => Err(error.into()),
     }
@@ -169,7 +171,9 @@ async fn recover(
         count_commit(report, made);
     }
     if !waiting.is_empty() {
-        for (slice, orphaned) in commit::find_orphans(store, &waiting).await? {
+        for (slice, orphaned) in
+            commit::find_orphans(store, |slice| waiting.contains(slice)).await?
+        {
             waiting.remove(&slice);
             report.failed(slice.parse().ok().as_ref(), &orphaned.into());
         }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing::info;
 
-use crate::text::units::{counted, number};
+use crate::text::units::{bytes as size, counted, number};
 
 /// The target of the lines in the log, which are shown at every level.
 pub const PROGRESS: &str = "mdca_lake::job::progress";
@@ -67,6 +68,46 @@ impl Progress {
         self.bar.set_message("no rows yet");
     }
 
+    /// Begins with so many bytes to go.
+    pub fn begin_bytes(&self, bytes: u64) {
+        let style = ProgressStyle::with_template(
+            "{bar:30} {bytes} of {total_bytes}, {msg} ({elapsed}, {eta} to go)",
+        );
+        self.bar
+            .set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.bar.set_length(bytes);
+        self.bar.set_message("no rows yet");
+    }
+
+    /// So many bytes more are done.
+    pub fn bytes_done(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    /// The run has so many rows now.
+    pub fn rows(&self, rows: u64) {
+        self.bar.set_message(counted(rows, "row", "rows"));
+    }
+
+    /// Another minute has passed of a run over bytes, which took so many seconds until now.
+    pub fn minute_of_bytes(&self, elapsed_s: f64) {
+        let Some(say) = &self.line else { return };
+        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
+        let left = match left_s(done, all, elapsed_s) {
+            Some(left_s) => {
+                let left = humantime::format_duration(Duration::from_secs(left_s));
+                format!(", {left} to go")
+            }
+            None => String::new(),
+        };
+        say(&format!(
+            "{} of {}, {}{left}",
+            size(done),
+            size(all),
+            self.bar.message()
+        ));
+    }
+
     /// One more slice is done; the run has so many rows now.
     pub fn slice_done(&self, rows: u64) {
         self.bar.inc(1);
@@ -90,4 +131,19 @@ impl Progress {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The seconds that the rest takes at the pace of what is done; `None` where nothing tells.
+fn left_s(done: u64, all: u64, elapsed_s: f64) -> Option<u64> {
+    if done == 0 || done >= all {
+        return None;
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a guess for people, never negative"
+    )]
+    let left_s = (elapsed_s * (all - done) as f64 / done as f64).ceil() as u64;
+    Some(left_s)
 }

@@ -10,17 +10,12 @@ use crate::decode::oddities::{Oddities, PathCount};
 use crate::error::{ErrorKind, JobError};
 use crate::job::failures::{Failure, Failures};
 use crate::job::process::ProcessId;
+pub use crate::job::report_parts::CommitDigest;
+use crate::job::report_parts::{in_brackets, rate, write_commits, write_paths, write_took};
 use crate::scan::ScanCounts;
-use crate::store::Checksum;
 use crate::text::plain::{PlainText, json_line};
 use crate::text::units::{bytes, counted, number};
 use crate::window::{Slice, TimeWindow, format_time, parse_time};
-
-/// Paths shown to people, of each kind, the commonest; the lake's record has all of them.
-const SHOWN_PATHS: usize = 5;
-
-/// Commits whose checksums are shown to people; the lake's record has all of them.
-const SHOWN_COMMITS: usize = 4;
 
 /// A window as times to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,15 +61,6 @@ pub struct Running {
     pub idle_s: u64,
     /// Slices that were begun and have not ended.
     pub in_flight: Vec<String>,
-}
-
-/// A commit that the run made: kept elsewhere, it shows whether the lake was changed since.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct CommitDigest {
-    /// The slice.
-    pub slice: String,
-    /// The SHA-256 of the commit's object, in hexadecimal digits.
-    pub sha256: String,
 }
 
 /// How the slices of a plan went.
@@ -270,11 +256,7 @@ impl RunReport {
 
     /// Takes note of a commit that was made, and the checksum of its object.
     pub fn committed(&mut self, slice: &str, checksum: &str) {
-        let digits = checksum.strip_prefix(Checksum::PREFIX).unwrap_or(checksum);
-        self.commits.push(CommitDigest {
-            slice: slice.to_owned(),
-            sha256: digits.to_owned(),
-        });
+        self.commits.push(CommitDigest::of(slice, checksum));
     }
 
     /// Ends the report: what scanning and storing cost, how long it took, and the exit code.
@@ -330,13 +312,7 @@ impl RunReport {
         self.retries = retries;
         self.store_retries = store_retries;
         self.elapsed_s = elapsed_s;
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-        let rows = self.counts.rows as f64;
-        self.rows_per_s = if elapsed_s > 0.0 {
-            rows / elapsed_s
-        } else {
-            0.0
-        };
+        self.rows_per_s = rate(self.counts.rows, elapsed_s);
         self.peak_memory_bytes = peak_memory_bytes;
         self.unknown_fields = self.oddities.unknown.to_list();
         self.odd_values = self.oddities.odd.to_list();
@@ -365,17 +341,7 @@ impl RunReport {
         }
         write_paths(o, "unknown", &self.unknown_fields)?;
         write_paths(o, "odd", &self.odd_values)?;
-        for CommitDigest { slice, sha256 } in self.commits.iter().take(SHOWN_COMMITS) {
-            writeln!(o, "commit      {slice} sha256 {sha256}")?;
-        }
-        if self.commits.len() > SHOWN_COMMITS {
-            let more = self.commits.len() - SHOWN_COMMITS;
-            writeln!(
-                o,
-                "            and {} more, in the report as JSON",
-                number(more as u64)
-            )?;
-        }
+        write_commits(o, &self.commits)?;
         if self.not_cleared > 0 {
             writeln!(
                 o,
@@ -493,44 +459,8 @@ impl RunReport {
     }
 
     fn write_cost(&self, o: &mut PlainText) -> std::fmt::Result {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rate for people, never negative"
-        )]
-        let rows_per_s = self.rows_per_s.round() as u64;
-        write!(
-            o,
-            "took        {:.1} s, {} rows/s",
-            self.elapsed_s,
-            number(rows_per_s)
-        )?;
-        match self.peak_memory_bytes {
-            Some(peak) => writeln!(o, ", peak memory {}", bytes(peak)),
-            None => writeln!(o),
-        }
+        write_took(o, self.elapsed_s, self.rows_per_s, self.peak_memory_bytes)
     }
-}
-
-fn write_paths(o: &mut PlainText, word: &str, paths: &[PathCount]) -> std::fmt::Result {
-    for path in paths.iter().take(SHOWN_PATHS) {
-        writeln!(
-            o,
-            "{word:<11} {} ({}, first in {})",
-            path.path,
-            counted(path.count, "time", "times"),
-            path.first_slice
-        )?;
-    }
-    if paths.len() > SHOWN_PATHS {
-        let more = (paths.len() - SHOWN_PATHS) as u64;
-        writeln!(
-            o,
-            "            and {}",
-            counted(more, "more path", "more paths")
-        )?;
-    }
-    Ok(())
 }
 
 fn write_failure(out: &mut impl Write, failure: &Failure) -> std::fmt::Result {
@@ -551,15 +481,4 @@ fn write_failure(out: &mut impl Write, failure: &Failure) -> std::fmt::Result {
         writeln!(out, "            {advice}")?;
     }
     Ok(())
-}
-
-fn in_brackets(what: &str, counts: &BTreeMap<String, u64>) -> String {
-    if counts.is_empty() {
-        return String::new();
-    }
-    let parts: Vec<String> = counts
-        .iter()
-        .map(|(name, count)| format!("{name} {}", number(*count)))
-        .collect();
-    format!(" ({what}: {})", parts.join(", "))
 }

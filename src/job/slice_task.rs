@@ -8,7 +8,8 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tokio::task;
 use tracing::info;
 
-use crate::classify::{Classified, Classifier, RejectsWriter};
+use crate::classify::{Classified, Classifier, Fingerprints};
+use crate::classify::RejectsWriter;
 use crate::clock::BothClocks;
 use crate::commit::SliceCounts;
 use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, Rescue, Unproven};
@@ -420,7 +421,8 @@ impl SliceTask {
         let work = task::spawn_blocking(move || {
             let array = &page.text[page.data.clone()];
             let piece = flow.decoder.decode(array, from, &ingest)?;
-            let classified = flow.classifier.classify(&page, &piece)?;
+            let fingerprints = Fingerprints::of(array, &piece);
+            let classified = flow.classifier.classify(&*page, &piece, &fingerprints)?;
             flow.counts.add(&classified.counts);
             for (path, count) in piece.unknown {
                 flow.oddities.unknown.add(path, count, slice);

@@ -12,8 +12,8 @@ mod partition_key;
 pub use file_name::{FILES_FOLDER, FileName, file_path};
 pub use own::{
     OWN_FOLDER, OwnObject, all_rejects, attempt, attempts, attempts_at, change, changes, commit,
-    commits, identity, is_attempt_id, is_dropped_by_a_system, is_folder, is_slice_name,
-    last_report, rejects, run, runs, slice_of_commit, slice_of_object, staging, unproven,
-    unproven_at,
+    commits, converted, identity, is_attempt_id, is_converted, is_dropped_by_a_system, is_folder,
+    is_slice_name, last_report, rejects, run, runs, slice_of_commit, slice_of_object, staging,
+    unproven, unproven_at,
 };
 pub use partition_key::{ParseKeyError, PartitionKey};

@@ -8,9 +8,24 @@ use crate::window::Slice;
 /// The folder of everything here.
 pub const OWN_FOLDER: &str = "_mdca";
 
+/// What the slice of a converted file begins with.
+const CONVERTED: &str = "c-";
+
 /// The lake's identity.
 pub fn identity() -> Path {
     Path::from("_mdca/lake.json")
+}
+
+/// The slice of a converted file, by the XXH3-128 of its bytes.
+pub fn converted(hash: u128) -> String {
+    format!("{CONVERTED}{hash:032x}")
+}
+
+/// Whether a slice is a converted file.
+pub fn is_converted(slice: &str) -> bool {
+    slice
+        .strip_prefix(CONVERTED)
+        .is_some_and(|hash| is_lower_hex(hash, 32))
 }
 
 /// The folder of all commits.
@@ -241,10 +256,7 @@ fn slice_named(name: &str) -> Option<String> {
 
 /// Whether a text names a slice: a piece of time, or a converted file by the hash of its bytes.
 pub fn is_slice_name(name: &str) -> bool {
-    name.parse::<Slice>().is_ok()
-        || name
-            .strip_prefix("c-")
-            .is_some_and(|hash| is_lower_hex(hash, 32))
+    name.parse::<Slice>().is_ok() || is_converted(name)
 }
 
 /// Whether a text is the id of an attempt: sixteen hexadecimal digits.

@@ -1,7 +1,7 @@
 //! What the service answers with.
 
 use super::envelope::Envelope;
-use super::page::Damage;
+use crate::text::damage::Damage;
 
 /// A page of the service, cut open.
 #[derive(Debug)]

@@ -19,13 +19,13 @@ use super::budget::Budget;
 use super::counters::ScanCounters;
 use super::envelope::{Envelope, Malformed, begins_as_page};
 use super::error::{RequestError, ScanError};
-use super::page::Damage;
 use super::request::ScanOptions;
 use super::tries::{End, Failure, Patience, SAFE_LIMIT, Step, Tries, Wait};
 use super::url::ApiUrl;
 use crate::clock::Clock;
 use crate::https::{client_builder, has_cause, is_distrust, retry_after};
 use crate::sign_in::{Authorize, Refusal};
+use crate::text::damage::Damage;
 use crate::window::{Slice, TimeWindow};
 
 /// The first pause between two attempts; each further one doubles.

@@ -48,7 +48,7 @@ pub use client::{ActivityClient, ClientOptions};
 pub use counters::{ScanCounters, ScanCounts};
 pub use error::{RequestError, ScanError};
 pub use filters::{CheckedFilters, CommonFilters, FilterError};
-pub use page::{Damage, Page, PageSeen, Place};
+pub use page::{Page, PageSeen, Place};
 pub use request::{ClockField, ScanOptions};
 pub use slice_scan::{Hole, Scanned, SliceScan};
 pub use span_scan::{ReadRange, SpanError, SpanScan};

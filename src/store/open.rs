@@ -1,5 +1,7 @@
 //! From the location of a lake to its store.
 
+use std::path::Path;
+
 use super::connect::{self, Settings};
 use super::disk;
 use super::error::StoreError;
@@ -35,6 +37,14 @@ impl Site {
     /// The store; `None` where no folder is.
     pub fn store(&self) -> Option<&Store> {
         self.found.as_ref()
+    }
+
+    /// The folder, where it is on a disk.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.location {
+            Location::Disk(folder) => Some(folder),
+            Location::Remote(_) => None,
+        }
     }
 
     /// The store for a run that writes: the lake's folder is made where it is missing. A bucket is

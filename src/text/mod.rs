@@ -1,5 +1,6 @@
 //! Text: of records on their way in, and of whatever is said on its way out.
 
+pub mod damage;
 pub mod fingerprint;
 pub mod outline;
 pub mod plain;

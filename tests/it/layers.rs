@@ -7,10 +7,10 @@ use std::path::Path;
 /// The rooms of `src`, and what each may use. An import that is not here is either a mistake or a
 /// decision: then it is written down here.
 const ROOMS: &[(&str, &str)] = &[
-    ("cli", "job scan schema write"),
+    ("cli", "convert job scan schema write"),
     (
         "config",
-        "cli credentials error job scan sign_in window write",
+        "cli convert credentials error job scan sign_in window write",
     ),
     ("credentials", "cli error sign_in"),
     ("status", "commit error job store text window write"),
@@ -20,11 +20,11 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "job",
-        "classify clock commit decode error layout partition read scan schema store text window write",
+        "classify clock commit convert decode error layout partition read scan schema store text window write",
     ),
     (
         "error",
-        "clock commit decode partition read scan store window write",
+        "clock commit convert decode partition read scan store window write",
     ),
     ("read", "schema store text window write"),
     (
@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("commit", "clock layout store text window write"),
     ("write", "layout schema store"),
     ("partition", "layout schema"),
+    ("convert", "decode layout store text"),
     ("decode", "schema text window"),
     ("scan", "clock https sign_in text window"),
     ("sign_in", "clock https text"),

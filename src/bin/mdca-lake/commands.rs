@@ -7,8 +7,11 @@ use mdca_lake::cli::{
     Cli, Command, ExportArgs, OutputArgs, ProgressMode, ReportFormat, StatusArgs, VerifyArgs,
 };
 use mdca_lake::clock::{Clock, SystemClock};
-use mdca_lake::config::{self, Environment, ScanConfig};
+use mdca_lake::config::{self, ConvertConfig, Environment, ScanConfig};
+use mdca_lake::convert::find_inputs;
 use mdca_lake::error::JobError;
+use mdca_lake::job::convert::ConvertWorld;
+use mdca_lake::job::convert::report::ConvertReport;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
@@ -75,6 +78,17 @@ pub(crate) async fn run(
             let report = scan(config, output.progress, interrupted).await?;
             Ok(Finished::run(&report, output.report))
         }
+        Command::Convert(args) => {
+            let config = ConvertConfig::resolve(*args)?;
+            let report = convert(config, output.progress, interrupted).await?;
+            let forms = [ConvertReport::to_text, ConvertReport::to_json];
+            Ok(Finished::reported(
+                &report,
+                output.report,
+                forms,
+                report.exit_code,
+            ))
+        }
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(args, &output, interrupted).await,
         Command::Status(args) => status(args, &output).await,
@@ -139,12 +153,43 @@ async fn scan(
         interrupted,
         ids: Ids::new(fastrand::Rng::new()),
         machine: Machine::this(),
-        progress: match progress {
-            ProgressMode::Auto => Progress::auto(),
-            ProgressMode::Never => Progress::never(),
-        },
+        progress: watched(progress),
     };
     Ok(job::run(planned, world).await)
+}
+
+fn watched(progress: ProgressMode) -> Progress {
+    match progress {
+        ProgressMode::Auto => Progress::auto(),
+        ProgressMode::Never => Progress::never(),
+    }
+}
+
+/// Converts saved files until all are done, or a signal comes.
+async fn convert(
+    config: ConvertConfig,
+    progress: ProgressMode,
+    interrupted: watch::Receiver<bool>,
+) -> Result<ConvertReport, JobError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let folder = Store::folder(&config.lake)?;
+    let inputs = find_inputs(&config.inputs, folder.as_deref()).await?;
+    let store = Store::open_if_there(&config.lake)?;
+    // What the plan refuses is refused before a folder is made.
+    let planned = job::convert::plan(&config.job, inputs.clone(), store.as_ref(), clock.as_ref());
+    let planned = planned.await;
+    if config.dry_run || planned.exit_code != 0 {
+        return Ok(planned);
+    }
+    let world = ConvertWorld {
+        clock,
+        store: Store::make(&config.lake, store)?,
+        interrupted,
+        ids: Ids::new(fastrand::Rng::new()),
+        machine: Machine::this(),
+        progress: watched(progress),
+    };
+    Ok(job::convert::run(&config.job, world, inputs).await)
 }
 
 /// Runs the main job against a simulated tenant, and says how to look at what it made.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::commands::Finished;
 use crate::logging::complain;
 
-/// After a signal a scan has this long to stop by itself.
+/// After a signal a command that writes has this long to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 
 fn main() -> ExitCode {
@@ -48,7 +48,7 @@ fn run(cli: Cli) -> Result<Finished, JobError> {
 /// Takes the signals from now on. A command that only reads has nothing to bring to an end.
 fn listen(command: &Command) -> Result<watch::Receiver<bool>, JobError> {
     let (patience, error) = match command {
-        Command::Scan(_) => (STOP_WITHIN, JobError::Interrupted),
+        Command::Scan(_) | Command::Convert(_) => (STOP_WITHIN, JobError::Interrupted),
         #[cfg(feature = "demo")]
         Command::Demo(_) => (STOP_WITHIN, JobError::Interrupted),
         _ => (Duration::ZERO, JobError::ReadingInterrupted),

@@ -2,10 +2,15 @@
 //!
 //! Nothing else looks at the environment, but for clap's own `env` on flags.
 
+mod convert;
+
+pub use self::convert::ConvertConfig;
+
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::FromArgMatches;
 use serde_json::{Map, Value};
 use tracing::warn;
@@ -193,25 +198,13 @@ impl ScanConfig {
                 credentials::resolve(&sign_in, environment, &host, max_attempts, CONNECT_TIMEOUT);
             Some(resolved?)
         };
-        let memory_bytes = match memory_limit {
-            Some(limit) if limit.as_u64() < MIN_MEMORY_BYTES => {
-                return Err(wrong(format!(
-                    "--memory-limit: {limit} is too little; use 32 MiB or more"
-                )));
-            }
-            Some(limit) => limit.as_u64(),
-            None => memory::default_limit_bytes(),
-        };
+        let memory_bytes = memory_bytes(memory_limit)?;
         if !(1..=MAX_PAGE_BYTES).contains(&max_page_bytes.as_u64()) {
             return Err(wrong(format!(
                 "--max-page-bytes: {max_page_bytes} is out of range; use 1 B to 1 GiB"
             )));
         }
-        if max_file_bytes.as_u64() < MIN_FILE_BYTES {
-            return Err(wrong(format!(
-                "--max-file-bytes: {max_file_bytes} is too little; use 1 MiB or more"
-            )));
-        }
+        check_file_bytes(max_file_bytes)?;
         let parallel = usize::from(parallel);
         // Half of the memory is for rows that wait; the other half for pages, their columns and the
         // row group that is being written.
@@ -260,6 +253,27 @@ impl ScanConfig {
             dry_run,
         })
     }
+}
+
+/// Resolves `--memory-limit`.
+fn memory_bytes(limit: Option<ByteSize>) -> Result<u64, UsageError> {
+    match limit {
+        Some(limit) if limit.as_u64() < MIN_MEMORY_BYTES => Err(wrong(format!(
+            "--memory-limit: {limit} is too little; use 32 MiB or more"
+        ))),
+        Some(limit) => Ok(limit.as_u64()),
+        None => Ok(memory::default_limit_bytes()),
+    }
+}
+
+/// Refuses a `--max-file-bytes` that helps nobody.
+fn check_file_bytes(bytes: ByteSize) -> Result<(), UsageError> {
+    if bytes.as_u64() >= MIN_FILE_BYTES {
+        return Ok(());
+    }
+    Err(wrong(format!(
+        "--max-file-bytes: {bytes} is too little; use 1 MiB or more"
+    )))
 }
 
 /// Warns of settings that are allowed and cost something.

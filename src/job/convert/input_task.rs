@@ -1,0 +1,263 @@
+//! One input: its hash, its rows, its commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::spawn_blocking;
+
+use super::options::{ConvertOptions, ConvertWorld};
+use super::records::{Rows, RowsError, Source, Tally, Workshop, send_rows, unwound};
+use crate::commit::{Cleaner, CommitError, Outcome, SliceCounts};
+use crate::convert::{Input, InputFault, InputHash, Readable};
+use crate::decode::Ingest;
+use crate::decode::oddities::Oddities;
+use crate::error::JobError;
+use crate::job::setup::OnReject;
+use crate::job::slice_attempt::{SliceAttempt, is_lost};
+use crate::layout;
+use crate::scan::ClockField;
+
+/// So many records of an input that are all rejects are no matter of single records.
+const TELLING_REJECTS: u64 = 20;
+
+/// What every input of a run needs.
+#[derive(Clone)]
+pub(super) struct InputTask {
+    pub(super) world: Arc<ConvertWorld>,
+    pub(super) options: Arc<ConvertOptions>,
+    pub(super) run: String,
+    pub(super) ingest: Arc<Ingest>,
+    pub(super) cleaner: Arc<Cleaner>,
+    pub(super) workshop: Arc<Workshop>,
+    pub(super) slices: Arc<Slices>,
+}
+
+/// What is known of slices, by their names.
+#[derive(Default)]
+pub(super) struct Slices {
+    /// Those that this run has begun or passed, and adopted.
+    pub(super) met: Mutex<BTreeSet<String>>,
+    pub(super) adopted: BTreeSet<String>,
+    /// Those that may have lost their commit, until one of them is met.
+    pub(super) orphans: Mutex<BTreeMap<String, CommitError>>,
+}
+
+/// How an input came to its end.
+pub(super) enum InputEnd {
+    /// It had a commit.
+    Skipped,
+    /// Another input of this run has the same bytes.
+    Repeated,
+    /// An earlier run had all but committed it, and this run has done so at its start.
+    Adopted,
+    /// It was converted.
+    Settled(Outcome),
+}
+
+/// An input that came to its end.
+pub(super) struct InputDone {
+    pub(super) end: InputEnd,
+    pub(super) oddities: Oddities<Arc<str>>,
+    /// Its bytes that were read to be converted.
+    pub(super) bytes_in: u64,
+}
+
+impl InputEnd {
+    fn done(self) -> InputDone {
+        InputDone {
+            end: self,
+            oddities: Oddities::default(),
+            bytes_in: 0,
+        }
+    }
+}
+
+/// An input, its bytes named.
+struct Hashed {
+    readable: Readable,
+    hash: InputHash,
+}
+
+impl InputTask {
+    /// Converts an input, unless its slice is there. The turn ends where only the commit is missing.
+    pub(super) async fn convert(
+        &self,
+        input: Input,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<InputDone, JobError> {
+        let name = input.name.clone();
+        let fault = |fault: InputFault| JobError::from(fault.of(&name));
+        let Some(Hashed { readable, hash }) = self.hash(input).await.map_err(fault)? else {
+            return Err(JobError::Interrupted);
+        };
+        let slice = layout::converted(hash);
+        if let Some(end) = self.is_there(&slice).await? {
+            return Ok(end.done());
+        }
+        let attempt = self.world.ids.next();
+        let store = &self.world.store;
+        let source = Source {
+            input: readable,
+            hash,
+            slice: slice.as_str().into(),
+            ingest: Arc::clone(&self.ingest),
+        };
+        match self.attempt(&name, source, &attempt, turn).await {
+            Err(error) if is_lost(store, &slice, &attempt, &error).await => {
+                Ok(InputEnd::Settled(Outcome::Lost).done())
+            }
+            ended => ended,
+        }
+    }
+
+    /// Hashes an input; `None` where the run is to stop.
+    async fn hash(&self, input: Input) -> Result<Option<Hashed>, InputFault> {
+        let interrupted = self.world.interrupted.clone();
+        let runtime = Handle::current();
+        let work = move || {
+            let readable = input.readable()?;
+            let hash = readable.hash(&runtime, || !*interrupted.borrow())?;
+            Ok(hash.map(|hash| Hashed { readable, hash }))
+        };
+        let mut stopped = self.world.interrupted.clone();
+        tokio::select! {
+            biased;
+            hashed = spawn_blocking(work) => unwound(hashed),
+            // What comes through a pipe may never come.
+            _ = stopped.wait_for(|interrupted| *interrupted) => Ok(None),
+        }
+    }
+
+    /// Whether a slice needs no conversion any more.
+    async fn is_there(&self, slice: &str) -> Result<Option<InputEnd>, JobError> {
+        let is_new = lock(&self.slices.met).insert(slice.to_owned());
+        if !is_new {
+            return Ok(Some(InputEnd::Repeated));
+        }
+        if self.slices.adopted.contains(slice) {
+            return Ok(Some(InputEnd::Adopted));
+        }
+        let size = self.world.store.size(&layout::commit(slice)).await?;
+        if size.is_some() {
+            return Ok(Some(InputEnd::Skipped));
+        }
+        match lock(&self.slices.orphans).remove(slice) {
+            Some(orphaned) => Err(orphaned.into()),
+            None => Ok(None),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        name: &str,
+        source: Source,
+        id: &str,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<InputDone, JobError> {
+        let mut attempt = SliceAttempt::begin(
+            &self.world.store,
+            source.slice.to_string(),
+            id.to_owned(),
+            self.run.clone(),
+            ClockField::Created.to_string(),
+            self.options.write,
+        );
+        let (tally, bytes_in) = match self.fill(name, source, &mut attempt).await {
+            Ok(filled) => filled,
+            Err(error) => {
+                attempt.abort().await;
+                return Err(error);
+            }
+        };
+        let sealed = attempt.seal().await?;
+        drop(turn);
+        let clock = self.world.clock.as_ref();
+        let outcome = sealed
+            .commit(&self.cleaner, clock, tally.counts, |commit| commit)
+            .await?;
+        Ok(InputDone {
+            end: InputEnd::Settled(outcome),
+            oddities: tally.oddities,
+            bytes_in,
+        })
+    }
+
+    /// Takes all records of an input to the writer: decoding goes on while rows are encoded and sent.
+    async fn fill(
+        &self,
+        name: &str,
+        source: Source,
+        attempt: &mut SliceAttempt,
+    ) -> Result<(Tally, u64), JobError> {
+        let (sender, rows) = mpsc::unbounded_channel();
+        let seen = Arc::new(Mutex::new(0_u64));
+        let progress = self.world.progress.clone();
+        let last = Arc::clone(&seen);
+        let read = move |bytes: u64| {
+            let mut last = lock(&last);
+            progress.bytes_done(bytes - *last);
+            *last = bytes;
+        };
+        let reading = async {
+            let sent = send_rows(&self.workshop, source, read, sender).await;
+            let tally = sent.map_err(|error| match error {
+                RowsError::Input(fault) => fault.of(name).into(),
+                RowsError::Own(error) => error,
+            })?;
+            self.check_rejects(&tally.counts)
+                .map_err(|fault| fault.of(name))?;
+            Ok(tally)
+        };
+        let mut interrupted = self.world.interrupted.clone();
+        let (tally, ()) = tokio::select! {
+            biased;
+            _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
+            filled = async { tokio::try_join!(reading, write(attempt, rows)) } => filled?,
+        };
+        let bytes = *lock(&seen);
+        Ok((tally, bytes))
+    }
+
+    fn check_rejects(&self, counts: &SliceCounts) -> Result<(), InputFault> {
+        let rejects: u64 = counts.rejects.values().sum();
+        let reasons = || {
+            let reasons = counts.rejects.iter();
+            let reasons: Vec<String> = reasons
+                .map(|(why, count)| format!("{why} {count}"))
+                .collect();
+            reasons.join(", ")
+        };
+        if self.options.on_reject == OnReject::Fail && rejects > 0 {
+            let reasons = reasons();
+            return Err(InputFault::Rejects { rejects, reasons });
+        }
+        let rejects = rejects - counts.copies;
+        if counts.rows == 0 && rejects >= TELLING_REJECTS {
+            let reasons = reasons();
+            return Err(InputFault::AllRejects { rejects, reasons });
+        }
+        Ok(())
+    }
+}
+
+async fn write(
+    attempt: &mut SliceAttempt,
+    mut rows: mpsc::UnboundedReceiver<Rows>,
+) -> Result<(), JobError> {
+    while let Some(Rows {
+        parts,
+        rejects,
+        memory,
+    }) = rows.recv().await
+    {
+        attempt.take(parts, rejects).await?;
+        drop(memory);
+    }
+    Ok(())
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

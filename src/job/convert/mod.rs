@@ -1,0 +1,391 @@
+//! The conversion of saved files: input by input, from its bytes to its commit.
+//!
+//! [`run`] always returns a report, as a scan does. An input that fails does not stop the others; a
+//! failing store and a signal do. Several runs over one lake and the same inputs are safe: the commit
+//! protocol lets one of them win each input. Each begins at an input of its own, so that they share the
+//! work even where nobody has dealt it out.
+
+mod input_task;
+mod options;
+mod records;
+pub mod report;
+
+pub use self::options::{ConvertOptions, ConvertWorld};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use serde_json::Map;
+use tokio::sync::Semaphore;
+use tokio::task::{Id, JoinSet};
+use tracing::{Instrument, debug, error, error_span, info};
+
+use self::input_task::{InputDone, InputEnd, InputTask, Slices, lock};
+use self::records::Workshop;
+use self::report::ConvertReport;
+use crate::clock::Clock;
+use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome};
+use crate::convert::{Input, InputFault};
+use crate::decode::Ingest;
+use crate::error::{ErrorKind, JobError, UsageError};
+use crate::job::beat::beside;
+use crate::job::peak_memory_bytes;
+use crate::job::report::Running;
+use crate::layout;
+use crate::scan::ClockField;
+use crate::schema;
+use crate::store::Store;
+use crate::window::format_time;
+
+/// The length of a slice that the identity of every lake has. Slices of converted files have none.
+const SLICE_MINUTES: i64 = 60;
+
+/// The inputs that a run takes, of all that were named.
+struct Plan {
+    named: u64,
+    inputs: Vec<Input>,
+}
+
+impl Plan {
+    fn new(options: &ConvertOptions, inputs: Vec<Input>) -> Self {
+        let named = inputs.len() as u64;
+        let mut inputs = inputs;
+        inputs.retain(|input| options.shard.is_none_or(|shard| shard.takes(&input.name)));
+        Self { named, inputs }
+    }
+
+    fn describe(&self, options: &ConvertOptions, report: &mut ConvertReport) {
+        report.shard = options.shard.map(|shard| shard.to_string());
+        report.inputs = self.named;
+        report.slices.planned = self.inputs.len() as u64;
+        report.bytes_planned = self.inputs.iter().map(|input| input.bytes).sum();
+        if self.inputs.is_empty() {
+            let note = "nothing to do: no input falls into this share";
+            report.notes.push(note.to_owned());
+        }
+    }
+}
+
+/// Plans a run, and writes nothing: which inputs it takes, into which lake.
+pub async fn plan(
+    options: &ConvertOptions,
+    inputs: Vec<Input>,
+    store: Option<&Store>,
+    clock: &dyn Clock,
+) -> ConvertReport {
+    let location = store.map_or("(new)", Store::location).to_owned();
+    let run = String::from("(planned)");
+    let mut report = ConvertReport::begin(run, location, clock.now_ms());
+    let checked = async {
+        let Some(store) = store else { return Ok(()) };
+        commit::check_writable(store).await?;
+        match Identity::load_if_lake(store).await? {
+            Some(identity) => check_source(&identity),
+            None => Ok(()),
+        }
+    };
+    match checked.await {
+        Ok(()) => {
+            let plan = Plan::new(options, inputs);
+            plan.describe(options, &mut report);
+            report.plan = plan.inputs.into_iter().map(|input| input.name).collect();
+        }
+        Err(error) => report.failed(None, &error),
+    }
+    report.finish();
+    if report.exit_code == 0 {
+        report.status = "planned";
+    }
+    report
+}
+
+/// Converts and commits every input that has no commit.
+pub async fn run(
+    options: &ConvertOptions,
+    mut world: ConvertWorld,
+    inputs: Vec<Input>,
+) -> ConvertReport {
+    if options.single_writer {
+        world.store = world.store.for_single_writer();
+    }
+    let started_ms = world.clock.now_ms();
+    let started = world.clock.elapsed();
+    let stamp = format_time(started_ms / 1_000 * 1_000).replace([':', '-'], "");
+    let run = format!("{stamp}-{}", &world.ids.next()[..8]);
+    let location = world.store.location().to_owned();
+    let mut report = ConvertReport::begin(run.clone(), location, started_ms);
+    let world = Arc::new(world);
+    let pulse = Pulse {
+        world: &world,
+        started,
+        last: Mutex::default(),
+    };
+    let span = error_span!("run", id = run);
+    let work = run_inputs(options, &world, &pulse, inputs, &mut report).instrument(span);
+    let tick = |is_minute| pulse.beat(is_minute);
+    if let Err(error) = beside(world.clock.as_ref(), Box::pin(work), tick).await {
+        error!(error = %crate::text::plain::chain(&error), "the run stops");
+        report.failed(None, &error);
+    }
+    world.progress.finish();
+    let has_begun = lock(&pulse.last).is_some();
+    report.running = None;
+    report.store_retries = world.store.retries();
+    report.peak_memory_bytes = peak_memory_bytes();
+    report.spent(pulse.elapsed_s());
+    report.finish();
+    if has_begun {
+        let bytes = Bytes::from(report.to_json());
+        if let Err(error) = crate::job::save(&world.store, &report.run, bytes).await {
+            report.failed(None, &error);
+            report.finish();
+        }
+    }
+    report
+}
+
+/// The report of a run that is at work, rewritten every minute.
+struct Pulse<'a> {
+    world: &'a ConvertWorld,
+    started: std::time::Duration,
+    /// How the run stood when it last said so; none before it has begun.
+    last: Mutex<Option<ConvertReport>>,
+}
+
+impl Pulse<'_> {
+    fn elapsed_s(&self) -> f64 {
+        let elapsed = self.world.clock.elapsed();
+        elapsed.saturating_sub(self.started).as_secs_f64()
+    }
+
+    /// Takes note of how the run stands, and of the inputs that it is at work on.
+    fn tell<'i>(&self, report: &ConvertReport, in_flight: impl Iterator<Item = &'i String>) {
+        let mut report = report.clone();
+        report.running = Some(Running {
+            process: self.world.machine.own().cloned(),
+            in_flight: in_flight.cloned().collect(),
+            ..Running::default()
+        });
+        *lock(&self.last) = Some(report);
+    }
+
+    fn now(&self) -> Option<(object_store::path::Path, Bytes)> {
+        let mut report = lock(&self.last).clone()?;
+        report.spent(self.elapsed_s());
+        Some((layout::run(&report.run), Bytes::from(report.to_json())))
+    }
+
+    async fn begin(&self, report: &ConvertReport) -> Result<(), JobError> {
+        self.tell(report, [].iter());
+        if let Some((path, bytes)) = self.now() {
+            self.world.store.create(&path, bytes).await?;
+        }
+        Ok(())
+    }
+
+    async fn beat(&self, is_minute: bool) {
+        if is_minute {
+            self.world.progress.minute_of_bytes(self.elapsed_s());
+        }
+        if let Some((path, bytes)) = self.now()
+            && let Err(error) = self.world.store.put(&path, bytes).await
+        {
+            debug!(error = %crate::text::plain::chain(&error), "the running report cannot be rewritten");
+        }
+    }
+}
+
+async fn run_inputs(
+    options: &ConvertOptions,
+    world: &Arc<ConvertWorld>,
+    pulse: &Pulse<'_>,
+    inputs: Vec<Input>,
+    report: &mut ConvertReport,
+) -> Result<(), JobError> {
+    let store = &world.store;
+    let now_ms = world.clock.now_ms();
+    if let Some(identity) = Identity::load_if_lake(store).await? {
+        check_source(&identity)?;
+    }
+    commit::check_writable(store).await?;
+    let identity = new_identity(now_ms).create(store, world.clock.as_ref());
+    // Another run may have made the lake a moment ago, and otherwise.
+    check_source(&identity.await?)?;
+    let mut plan = Plan::new(options, inputs);
+    plan.describe(options, report);
+    pulse.begin(report).await?;
+    if !options.single_writer {
+        Identity::check_create_only(store).await?;
+    }
+    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.run).await?);
+    let slices = recover(world, &cleaner, report).await?;
+    if options.shard.is_none() && !plan.inputs.is_empty() {
+        let begin = world.ids.below(plan.inputs.len());
+        plan.inputs.rotate_left(begin);
+    }
+    let task = InputTask {
+        world: Arc::clone(world),
+        options: Arc::new(options.clone()),
+        run: report.run.clone(),
+        ingest: Arc::new(Ingest {
+            run: report.run.clone(),
+            received_ms: now_ms,
+            keep_raw: options.keep_raw,
+        }),
+        cleaner: Arc::clone(&cleaner),
+        workshop: Arc::new(Workshop::new(
+            options.chunks,
+            options.text,
+            options.max_batch_bytes,
+            options.max_records,
+        )),
+        slices: Arc::new(slices),
+    };
+    let outcome = convert_all(&task, plan.inputs, pulse, report).await;
+    report.not_cleared = cleaner.not_cleared();
+    outcome
+}
+
+/// What a new lake is. It has the clock that footers name; no slice of it is told by time.
+fn new_identity(now_ms: i64) -> Identity {
+    Identity::new(
+        LakeSource::Convert,
+        String::new(),
+        ClockField::Created.to_string(),
+        Map::new(),
+        SLICE_MINUTES,
+        schema::activity().version,
+        now_ms,
+    )
+}
+
+/// Refuses a lake that is not of conversions, or of another schema.
+fn check_source(identity: &Identity) -> Result<(), JobError> {
+    if identity.source != LakeSource::Convert {
+        return Err(UsageError::new(format!(
+            "cannot convert into the lake: it was made by {}",
+            identity.source
+        ))
+        .advise("use another --lake")
+        .into());
+    }
+    let version = schema::activity().version;
+    if identity.schema_version != version {
+        return Err(UsageError::new(format!(
+            "cannot convert into the lake: it has schema version {}, and this program writes {version}",
+            identity.schema_version,
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+/// Brings to an end what earlier runs began, and finds out which slices may have lost their commit.
+async fn recover(
+    world: &ConvertWorld,
+    cleaner: &Cleaner,
+    report: &mut ConvertReport,
+) -> Result<Slices, JobError> {
+    let (store, clock) = (&world.store, world.clock.as_ref());
+    let committed = commit::committed_slices(store).await?;
+    let recovered = commit::recover(cleaner, clock, &committed, layout::is_converted).await?;
+    for made in &recovered.adopted {
+        report.slices.adopted += 1;
+        report.committed(made);
+    }
+    let adopted: BTreeSet<String> = recovered
+        .adopted
+        .into_iter()
+        .map(|made| made.commit.slice)
+        .collect();
+    let may_be_made = |slice: &str| {
+        layout::is_converted(slice) && !committed.contains(slice) && !adopted.contains(slice)
+    };
+    let orphans = commit::find_orphans(store, may_be_made).await?;
+    Ok(Slices {
+        met: Mutex::default(),
+        adopted,
+        orphans: Mutex::new(orphans),
+    })
+}
+
+/// Keeps a few inputs in flight until all are done or the run has to stop: as many are read at once as
+/// asked for; beside them one less may wait for the store to commit it.
+async fn convert_all(
+    task: &InputTask,
+    inputs: Vec<Input>,
+    pulse: &Pulse<'_>,
+    report: &mut ConvertReport,
+) -> Result<(), JobError> {
+    let world = &task.world;
+    world.progress.begin_bytes(report.bytes_planned);
+    let reading = Arc::new(Semaphore::new(task.options.parallel));
+    let most = 2 * task.options.parallel - 1;
+    let mut waiting = inputs.into_iter();
+    let mut flying: BTreeMap<Id, String> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    let mut stop = false;
+    loop {
+        let may_begin = !stop && tasks.len() < most && waiting.len() > 0;
+        let ended = tokio::select! {
+            biased;
+            Some(ended) = tasks.join_next_with_id() => ended,
+            Ok(turn) = Arc::clone(&reading).acquire_owned(), if may_begin => {
+                stop = *world.interrupted.borrow();
+                if !stop && let Some(input) = waiting.next() {
+                    let task = task.clone();
+                    let name = input.name.clone();
+                    let span = error_span!("input", name);
+                    let work = async move { task.convert(input, turn).await };
+                    let handle = tasks.spawn(work.instrument(span));
+                    flying.insert(handle.id(), name);
+                    pulse.tell(report, flying.values());
+                }
+                continue;
+            }
+            else => break,
+        };
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, Ok(result)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        let name = flying.remove(&id).expect("every task has its input");
+        let result = result.unwrap_or_else(|died| Err(InputFault::Died(died).of(&name).into()));
+        stop |= take_note(report, &name, result);
+        pulse.tell(report, flying.values());
+        world.progress.rows(report.counts.rows);
+    }
+    if *world.interrupted.borrow() {
+        return Err(JobError::Interrupted);
+    }
+    Ok(())
+}
+
+/// Takes note of how an input ended; true where the run is to stop.
+fn take_note(report: &mut ConvertReport, input: &str, result: Result<InputDone, JobError>) -> bool {
+    let done = match result {
+        Ok(done) => done,
+        Err(error) if error.kind() == ErrorKind::Interrupted => return true,
+        Err(error) => {
+            error!(error = %crate::text::plain::chain(&error), "input failed");
+            report.failed(Some(input), &error);
+            return error.kind().stops_the_run();
+        }
+    };
+    report.oddities.merge(done.oddities);
+    report.bytes_in += done.bytes_in;
+    match done.end {
+        InputEnd::Skipped => report.slices.skipped += 1,
+        InputEnd::Repeated => report.slices.repeated += 1,
+        InputEnd::Adopted => {}
+        InputEnd::Settled(Outcome::Lost) => report.slices.lost_attempts += 1,
+        InputEnd::Settled(Outcome::Committed(made)) => {
+            report.slices.committed += 1;
+            report.committed(&made);
+            let commit = &made.commit;
+            info!(input, slice = %commit.slice, rows = commit.counts.rows, "committed");
+        }
+    }
+    false
+}

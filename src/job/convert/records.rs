@@ -1,0 +1,325 @@
+//! The records of one input, on their way from its text to rows: read by one thread, decoded by
+//! several, and classified in the order of the text.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+
+use crate::classify::{Classifier, Fingerprints, RecordText};
+use crate::commit::SliceCounts;
+use crate::convert::{Chunk, InputFault, InputHash, InputText, Readable, TextLimits};
+use crate::decode::oddities::Oddities;
+use crate::decode::{Ingest, PageDecoder, Piece, Position};
+use crate::error::JobError;
+use crate::layout::PartitionKey;
+use crate::partition::{self, PartitionError};
+use crate::scan::{ClockField, Place};
+use crate::text::damage::Damage;
+
+/// Chunks that were read and wait for a decoder.
+const READ_AHEAD: usize = 1;
+
+/// What the inputs of a run share: decoders, and memory for what is on its way.
+pub(super) struct Workshop {
+    /// Each learns in which order keys come.
+    decoders: Mutex<Vec<PageDecoder>>,
+    max_batch_bytes: usize,
+    /// So many chunks are between their text and the files' writer, over all inputs.
+    chunks: Arc<Semaphore>,
+    limits: TextLimits,
+    max_records: u64,
+}
+
+/// Rows that follow each other, by the day, and what became of their neighbours.
+pub(super) struct Rows {
+    pub(super) parts: Vec<(PartitionKey, RecordBatch)>,
+    pub(super) rejects: String,
+    /// Until it is dropped the memory for them is taken.
+    pub(super) memory: OwnedSemaphorePermit,
+}
+
+/// What all records of an input came to.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) counts: SliceCounts,
+    pub(super) oddities: Oddities<Arc<str>>,
+}
+
+/// A chunk whose records are columns.
+struct Decoded {
+    text: ChunkText,
+    pieces: Vec<(Piece, Fingerprints)>,
+    memory: OwnedSemaphorePermit,
+}
+
+/// A chunk as text.
+struct ChunkText {
+    text: String,
+    damage: Option<Damage>,
+    arrays: u64,
+    /// Records of the input before it; known once these are counted.
+    first_record: usize,
+}
+
+/// Everything in a converted file belongs to its slice. A reject is found by its place in the file.
+impl RecordText for ChunkText {
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn number(&self) -> u32 {
+        0
+    }
+
+    fn first_record(&self) -> usize {
+        self.first_record
+    }
+
+    fn pages(&self) -> u64 {
+        self.arrays
+    }
+
+    fn place(&self, _clock_ms: Option<i64>) -> Place {
+        Place::Inside
+    }
+
+    fn raw_record(&self, record: Range<usize>) -> Option<Vec<u8>> {
+        self.damage.as_ref()?.raw_record(record)
+    }
+}
+
+impl Workshop {
+    pub(super) fn new(
+        chunks: usize,
+        limits: TextLimits,
+        max_batch_bytes: usize,
+        max_records: u64,
+    ) -> Self {
+        Self {
+            decoders: Mutex::default(),
+            max_batch_bytes,
+            chunks: Arc::new(Semaphore::new(chunks)),
+            limits,
+            max_records,
+        }
+    }
+
+    fn decode(
+        &self,
+        chunk: Chunk,
+        ingest: &Ingest,
+        memory: OwnedSemaphorePermit,
+    ) -> Result<Decoded, InputFault> {
+        let Chunk {
+            text,
+            is_lines,
+            offset,
+            arrays,
+        } = chunk;
+        let (text, damage) = Damage::decode(text);
+        let idle = self.idle().pop();
+        let mut decoder = idle.unwrap_or_else(|| PageDecoder::new(self.max_batch_bytes));
+        let mut pieces = Vec::with_capacity(1);
+        let mut from = is_lines.then(Position::of_lines);
+        loop {
+            let decoded = decoder.decode(&text, from, ingest);
+            let piece = decoded.map_err(|source| InputFault::Decode { at: offset, source })?;
+            let fingerprints = Fingerprints::of(&text, &piece);
+            from = piece.next;
+            pieces.push((piece, fingerprints));
+            if from.is_none() {
+                break;
+            }
+        }
+        self.idle().push(decoder);
+        Ok(Decoded {
+            text: ChunkText {
+                text,
+                damage,
+                arrays,
+                first_record: 0,
+            },
+            pieces,
+            memory,
+        })
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PageDecoder>> {
+        self.decoders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads an input on a thread of its own; `read` is told how far it is.
+    fn read(
+        &self,
+        input: Readable,
+        hash: InputHash,
+        read: impl Fn(u64) + Send + 'static,
+    ) -> (mpsc::Receiver<Chunk>, JoinHandle<Result<(), InputFault>>) {
+        let (sender, chunks) = mpsc::channel(READ_AHEAD);
+        let limits = self.limits;
+        let runtime = Handle::current();
+        let reading = spawn_blocking(move || {
+            let mut text = InputText::begin(&input, &runtime, hash, limits)?;
+            while let Some(chunk) = text.next_chunk()? {
+                read(text.bytes_read());
+                if sender.blocking_send(chunk).is_err() {
+                    // The input was given up.
+                    return Ok(());
+                }
+            }
+            read(text.bytes_read());
+            Ok(())
+        });
+        (chunks, reading)
+    }
+}
+
+/// Classifies chunks in the order of the text.
+struct Sorter {
+    classifier: Classifier,
+    tally: Tally,
+    slice: Arc<str>,
+    max_records: u64,
+}
+
+impl Sorter {
+    fn sort(mut self, decoded: Decoded) -> Result<(Self, Rows), RowsError> {
+        let Decoded {
+            mut text,
+            pieces,
+            memory,
+        } = decoded;
+        let Tally { counts, oddities } = &mut self.tally;
+        text.first_record = usize::try_from(counts.records).unwrap_or(usize::MAX);
+        let mut rows = Rows {
+            parts: Vec::new(),
+            rejects: String::new(),
+            memory,
+        };
+        for (piece, fingerprints) in pieces {
+            let classified = self.classifier.classify(&text, &piece, &fingerprints)?;
+            counts.add(&classified.counts);
+            for (path, count) in piece.unknown {
+                oddities.unknown.add(path, count, Arc::clone(&self.slice));
+            }
+            for (path, count) in piece.odd {
+                oddities.odd.add(path, count, Arc::clone(&self.slice));
+            }
+            rows.parts.extend(partition::split(&classified.rows)?);
+            rows.rejects.push_str(&classified.rejects);
+        }
+        if counts.records - counts.repeats > self.max_records {
+            let most = self.max_records;
+            return Err(InputFault::TooManyRecords { most }.into());
+        }
+        Ok((self, rows))
+    }
+}
+
+/// Why an input does not become rows.
+pub(super) enum RowsError {
+    /// It is the input's fault.
+    Input(InputFault),
+    /// It is this program's.
+    Own(JobError),
+}
+
+impl From<InputFault> for RowsError {
+    fn from(fault: InputFault) -> Self {
+        Self::Input(fault)
+    }
+}
+
+impl From<ArrowError> for RowsError {
+    fn from(error: ArrowError) -> Self {
+        Self::Own(error.into())
+    }
+}
+
+impl From<PartitionError> for RowsError {
+    fn from(error: PartitionError) -> Self {
+        Self::Own(error.into())
+    }
+}
+
+impl From<JobError> for RowsError {
+    fn from(error: JobError) -> Self {
+        Self::Own(error)
+    }
+}
+
+/// An input whose records are to become rows of a slice.
+pub(super) struct Source {
+    pub(super) input: Readable,
+    pub(super) hash: InputHash,
+    pub(super) slice: Arc<str>,
+    pub(super) ingest: Arc<Ingest>,
+}
+
+/// Takes the records of an input to `rows`, in the order of its text. `read` is told how many bytes of
+/// it were read.
+///
+/// # Errors
+/// The input is broken. What was sent before is to be given up.
+pub(super) async fn send_rows(
+    workshop: &Arc<Workshop>,
+    source: Source,
+    read: impl Fn(u64) + Send + 'static,
+    rows: mpsc::UnboundedSender<Rows>,
+) -> Result<Tally, RowsError> {
+    let Source {
+        input,
+        hash,
+        slice,
+        ingest,
+    } = source;
+    let (mut chunks, reading) = workshop.read(input, hash, read);
+    let mut sorter = Sorter {
+        classifier: Classifier::new(ClockField::Created),
+        tally: Tally::default(),
+        slice,
+        max_records: workshop.max_records,
+    };
+    let mut decoding: FuturesOrdered<JoinHandle<_>> = FuturesOrdered::new();
+    let mut has_ended = false;
+    loop {
+        let next = async {
+            // Memory first: chunks get it in the order of the text, so that none waits for one behind it.
+            let memory = Arc::clone(&workshop.chunks).acquire_owned().await;
+            (memory.expect("it is never closed"), chunks.recv().await)
+        };
+        tokio::select! {
+            biased;
+            Some(decoded) = decoding.next() => {
+                let decoded: Decoded = unwound(decoded)?;
+                let sorted;
+                (sorter, sorted) = unwound(spawn_blocking(move || sorter.sort(decoded)).await)?;
+                // Where nobody takes them the writer has failed, and says why.
+                let _ = rows.send(sorted);
+            }
+            (memory, chunk) = next, if !has_ended => match chunk {
+                Some(chunk) => {
+                    let (workshop, ingest) = (Arc::clone(workshop), Arc::clone(&ingest));
+                    let work = move || workshop.decode(chunk, &ingest, memory);
+                    decoding.push_back(spawn_blocking(work));
+                }
+                None => has_ended = true,
+            },
+            else => break,
+        }
+    }
+    unwound(reading.await)?;
+    Ok(sorter.tally)
+}
+
+/// What a thread came to. Where it has panicked, so does this.
+pub(super) fn unwound<T>(ended: Result<T, JoinError>) -> T {
+    ended.unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))
+}
