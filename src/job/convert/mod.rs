@@ -370,7 +370,7 @@ fn take_note(report: &mut ConvertReport, input: &str, result: Result<InputDone, 
         Err(error) => {
             error!(error = %crate::text::plain::chain(&error), "input failed");
             report.failed(Some(input), &error);
-            return error.kind().stops_the_run();
+            return error.stops_the_run();
         }
     };
     report.oddities.merge(done.oddities);
