@@ -7,7 +7,7 @@ use crate::decode::DecodeError;
 use crate::partition::PartitionError;
 use crate::read::ReadError;
 use crate::scan::ScanError;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 use crate::window::{Slice, format_time};
 use crate::write::WriteError;
 
@@ -382,6 +382,7 @@ fn kind_of_input(fault: &InputFault) -> ErrorKind {
         | InputFault::NoFiles
         | InputFault::InLake
         | InputFault::Read(_) => ErrorKind::Usage,
+        InputFault::Store(error) if error.kind() == StoreErrorKind::Location => ErrorKind::Usage,
         InputFault::Store(_) => ErrorKind::Storage,
         InputFault::Spool(_) | InputFault::Died(_) => ErrorKind::Internal,
         InputFault::Changed

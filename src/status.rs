@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commit::{
-    self, Commit, CommitError, CommittedHole, Identity, KnownFailure, KnownSlices, Unproven,
+    self, Commit, CommitError, CommittedHole, Identity, KnownFailure, KnownSlices, LakeSource,
+    Unproven,
 };
 use crate::error::{ErrorKind, JobError, UsageError};
 use crate::job::plan::watermark;
@@ -120,15 +121,19 @@ impl From<CommitError> for LeftOut {
 pub struct LakeStatus {
     /// The lake.
     pub lake: String,
-    /// The service's host.
+    /// Where its records come from: scans of the service, or files.
+    pub source: LakeSource,
+    /// The service's host; empty in a lake of files.
     pub api_host: String,
     /// The lake's clock.
     pub clock: String,
-    /// Where the lake begins.
+    /// Where the lake begins; of a lake of files, when it was made.
     pub begin: String,
-    /// The time up to which every slice since the begin is committed or unproven.
-    pub watermark: String,
-    /// Committed slices.
+    /// The time up to which every slice since the begin is committed or unproven; none in a lake of
+    /// files, which says nothing of time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<String>,
+    /// Committed slices; in a lake of files each is one of them.
     pub slices: u64,
     /// The committed slices, joined where they touch, but for those asked for late.
     pub coverage: Vec<ReportWindow>,
@@ -215,7 +220,9 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     gaps.sort_by(|a, b| a.window.from.cmp(&b.window.from));
     Ok(LakeStatus {
         lake: store.location().to_owned(),
-        watermark: format_time(watermark(identity.begin_ms, length, &known)),
+        watermark: (identity.source == LakeSource::Scan)
+            .then(|| format_time(watermark(identity.begin_ms, length, &known))),
+        source: identity.source,
         begin: format_time(identity.begin_ms),
         api_host: identity.api_host,
         clock: identity.clock,
@@ -421,7 +428,21 @@ async fn explain(
 impl LakeStatus {
     /// Says whether the lake is behind: its newest committed slice ended longer than `max_age` ago, or
     /// it has more gaps than `max_gaps`.
-    pub fn judge(&mut self, max_age: Option<Duration>, max_gaps: Option<u64>, now_ms: i64) {
+    ///
+    /// # Errors
+    /// The lake is of files, so nothing tells what it lacks.
+    pub fn judge(
+        &mut self,
+        max_age: Option<Duration>,
+        max_gaps: Option<u64>,
+        now_ms: i64,
+    ) -> Result<(), UsageError> {
+        if self.source == LakeSource::Convert && (max_age.is_some() || max_gaps.is_some()) {
+            return Err(UsageError::new(
+                "cannot use --max-age and --max-gaps: the lake was made by convert, which says nothing of what it lacks",
+            )
+            .advise("leave them out"));
+        }
         let newest = self.coverage.last().map_or(&self.begin, |last| &last.until);
         let newest_ms = parse_time(newest, now_ms).unwrap_or(0);
         let age = Duration::from_millis(u64::try_from(now_ms - newest_ms).unwrap_or(0));
@@ -441,6 +462,7 @@ impl LakeStatus {
                 counted(slices, "slice", "slices")
             ));
         }
+        Ok(())
     }
 
     /// The exit code: 5 where the lake is behind; what could not be read decides it, too.
@@ -463,19 +485,26 @@ impl LakeStatus {
     fn text(&self) -> Result<PlainText, std::fmt::Error> {
         let mut out = PlainText::new();
         let o = &mut out;
+        let slices = match self.source {
+            LakeSource::Scan => {
+                let Self { lake, clock, .. } = self;
+                writeln!(o, "lake        {lake} ({} by {clock})", self.api_host)?;
+                writeln!(o, "begin       {}", self.begin)?;
+                counted(self.slices, "slice", "slices")
+            }
+            LakeSource::Convert => {
+                writeln!(o, "lake        {} (converted files)", self.lake)?;
+                counted(self.slices, "input", "inputs")
+            }
+        };
+        if let Some(watermark) = &self.watermark {
+            writeln!(o, "watermark   {watermark}")?;
+        }
         writeln!(
             o,
-            "lake        {} ({} by {})",
-            self.lake, self.api_host, self.clock
-        )?;
-        writeln!(o, "begin       {}", self.begin)?;
-        writeln!(o, "watermark   {}", self.watermark)?;
-        writeln!(
-            o,
-            "holds       {}, {}, {}",
+            "holds       {}, {}, {slices}",
             counted(self.rows, "row", "rows"),
             bytes(self.bytes),
-            counted(self.slices, "slice", "slices")
         )?;
         for window in &self.coverage {
             writeln!(o, "covers      {} to {}", window.from, window.until)?;

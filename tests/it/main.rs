@@ -8,6 +8,7 @@
 
 mod cli; // the program as a user meets it: bad input, exit codes
 mod clocks; // a wall clock that is wrong
+mod convert; // saved files become a lake
 mod crash; // kill -9 at random moments of a real process, and before every call on its disk
 mod damage; // what verify finds
 mod disks; // full, broken, read-only and hanging disks under a real process

@@ -7,6 +7,9 @@ rows.py serve           for every line of stdin, which names a lake, a line with
 rows.py watch LAKE      reads every visible file again and again until stdin closes; prints how often,
                         and every error of the reader
 rows.py ddl LAKE        runs the DDL that stands on stdin, inserts the lake's rows by name, prints their count
+rows.py same LAKE LAKE [raw]
+                        compares the rows of two lakes in every column but those of the runs, and `raw` where it is
+                        asked for; prints their count and some that differ
 rows.py types FILE      prints the columns of a file as [name, type to DuckDB, type to pyarrow]
 """
 
@@ -136,6 +139,31 @@ def ddl(lake):
     return {"rows": con.execute("SELECT count(*) FROM activities").fetchone()[0]}
 
 
+def same(lake, other, raw=None):
+    left_out = ["ingest_run_id", "ingested_at"] + ([] if raw else ["raw"])
+    one, two = (f"read_parquet('{pattern(name)}', hive_partitioning = true)" for name in (lake, other))
+    columns = [name for name, *_ in duckdb.sql(f"DESCRIBE FROM {one}").fetchall() if name not in left_out]
+    rows = [duckdb.sql(f"SELECT count(*) FROM {lake}").fetchone()[0] for lake in (one, two)]
+    differ = []
+    def values(lake, column):
+        found = duckdb.sql(f"SELECT activity_id, {column} FROM {lake}").fetchall()
+        return sorted((i, json.dumps(text and json.loads(text), sort_keys=True)) for i, text in found)
+
+    for column in columns:
+        if column in ("unmapped", "raw"):
+            # An export keeps the values and not the order of keys.
+            a, b = values(one, column), values(two, column)
+            differ += [[column, str(pair)[:2000]] for pair in zip(a, b) if pair[0] != pair[1]][:1]
+            continue
+        a, b = (f"(SELECT activity_id, {column} FROM {lake})" for lake in (one, two))
+        some = duckdb.sql(f"{a} EXCEPT ALL {b} LIMIT 1").fetchall() + duckdb.sql(f"{b} EXCEPT ALL {a} LIMIT 1").fetchall()
+        if some:
+            differ.append([column, str(some)[:2000]])
+    if rows[0] != rows[1]:
+        differ.append(["rows", str(rows)])
+    return {"rows": rows[0], "differ": differ}
+
+
 def types(file):
     by_duckdb = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{file}', hive_partitioning = false)").fetchall()
     by_pyarrow = pq.read_schema(file)
@@ -149,7 +177,7 @@ def main():
     if mode == "serve":
         serve()
     else:
-        json.dump({"watch": watch, "ddl": ddl, "types": types}[mode](*lake), sys.stdout)
+        json.dump({"watch": watch, "ddl": ddl, "types": types, "same": same}[mode](*lake), sys.stdout)
 
 
 main()

@@ -172,18 +172,17 @@ async fn convert(
     interrupted: watch::Receiver<bool>,
 ) -> Result<ConvertReport, JobError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let folder = Store::folder(&config.lake)?;
-    let inputs = find_inputs(&config.inputs, folder.as_deref()).await?;
-    let store = Store::open_if_there(&config.lake)?;
+    let site = Site::look(&config.lake)?;
+    let inputs = find_inputs(&config.inputs, site.folder()).await?;
     // What the plan refuses is refused before a folder is made.
-    let planned = job::convert::plan(&config.job, inputs.clone(), store.as_ref(), clock.as_ref());
+    let planned = job::convert::plan(&config.job, inputs.clone(), site.store(), clock.as_ref());
     let planned = planned.await;
     if config.dry_run || planned.exit_code != 0 {
         return Ok(planned);
     }
     let world = ConvertWorld {
         clock,
-        store: Store::make(&config.lake, store)?,
+        store: site.make()?,
         interrupted,
         ids: Ids::new(fastrand::Rng::new()),
         machine: Machine::this(),
@@ -219,7 +218,7 @@ async fn status(args: StatusArgs, output: &OutputArgs) -> Result<Finished, JobEr
     let now_ms = now_ms();
     let store = Store::open(&lake.lake)?;
     let mut status = status::read(&store, now_ms, &Machine::this()).await?;
-    status.judge(max_age.map(Into::into), max_gaps, now_ms);
+    status.judge(max_age.map(Into::into), max_gaps, now_ms)?;
     let forms = [status::LakeStatus::to_text, status::LakeStatus::to_json];
     let exit_code = status.exit_code();
     Ok(Finished::reported(&status, output.report, forms, exit_code))

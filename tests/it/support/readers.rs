@@ -185,6 +185,16 @@ pub(crate) fn rows_through_ddl(lake: &Path, ddl: &str) -> u64 {
     read["rows"].as_u64().unwrap()
 }
 
+/// The number of rows of two lakes, which `DuckDB` finds to be the same in every column but those of the
+/// runs. The column `raw` counts only where it `is_kept`.
+pub(crate) fn same_rows(lake: &Path, other: &Path, raw_is_kept: bool) -> u64 {
+    let mut command = command("same", Some(lake));
+    command.arg(other).args(raw_is_kept.then_some("raw"));
+    let read: serde_json::Value = serde_json::from_slice(&run(command, "")).unwrap();
+    assert_eq!(read["differ"], serde_json::json!([]), "the lakes differ");
+    read["rows"].as_u64().unwrap()
+}
+
 /// The columns of a file: name, type to `DuckDB`, type to pyarrow.
 pub(crate) fn types(file: &Path) -> Vec<(String, String, String)> {
     serde_json::from_slice(&run(command("types", Some(file)), "")).unwrap()

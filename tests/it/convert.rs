@@ -1,0 +1,634 @@
+//! Saved files become a lake.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use mdca_sim::{ClockField, SimOptions, Tenant, TenantOptions};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::process::{PROGRAM, Place};
+use crate::support::readers;
+use crate::support::scenario::{assert_same, at, files_below};
+
+/// The exact texts of some activities, and room for files and lakes.
+struct Desk {
+    records: Vec<String>,
+    room: TempDir,
+}
+
+/// What a run of the program came to.
+struct Ran {
+    code: i32,
+    report: Value,
+    text: String,
+}
+
+impl Ran {
+    fn of(output: &Output) -> Self {
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        Self {
+            code: output.status.code().unwrap(),
+            report: serde_json::from_str(&stdout).unwrap_or_default(),
+            text: stdout + &String::from_utf8_lossy(&output.stderr),
+        }
+    }
+
+    fn number(&self, pointer: &str) -> u64 {
+        let number = self.report.pointer(pointer).and_then(Value::as_u64);
+        number.unwrap_or_else(|| panic!("{pointer}: {}", self.text))
+    }
+
+    /// Planned, committed, skipped, failed.
+    fn tally(&self) -> [u64; 4] {
+        ["planned", "committed", "skipped", "failed"]
+            .map(|which| self.number(&format!("/slices/{which}")))
+    }
+}
+
+impl Desk {
+    fn with(activities: u64) -> Self {
+        let (from_ms, until_ms) = (at("2026-11-18"), at("2026-11-20"));
+        let tenant = Tenant::generate(&TenantOptions {
+            activities,
+            from_ms,
+            until_ms,
+            ..TenantOptions::default()
+        });
+        let records = tenant.records(ClockField::Created, from_ms..until_ms);
+        Self {
+            records: records.into_iter().map(|record| record.json).collect(),
+            room: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.room.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn command(&self, lake: &str, inputs: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .current_dir(self.room.path())
+            .args(["convert", "--lake", lake, "--report", "json"])
+            .args(inputs)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn convert(&self, lake: &str, inputs: &[&str]) -> Ran {
+        Ran::of(&self.command(lake, inputs).output().unwrap())
+    }
+
+    /// The ids of a lake's rows, as others' readers see them, sorted.
+    fn ids(&self, lake: &str) -> Vec<String> {
+        let rows = readers::rows(&self.path(lake));
+        rows.into_iter().map(|(id, _, _)| id).collect()
+    }
+
+    fn expect_whole(&self, lake: &str) {
+        let mut command = Command::new(PROGRAM);
+        command.args(["verify", "--deep", "--lake"]);
+        let verified = Ran::of(&command.arg(self.path(lake)).output().unwrap());
+        assert_eq!(verified.code, 0, "{}", verified.text);
+        assert_eq!(
+            files_below(&self.path(lake).join("_mdca/staging")),
+            Vec::<PathBuf>::new()
+        );
+        assert_eq!(
+            files_below(&self.path(lake).join("_mdca/attempts")),
+            Vec::<PathBuf>::new()
+        );
+    }
+}
+
+fn ids_of(records: &[String]) -> Vec<String> {
+    let id = |record: &String| -> Option<String> {
+        let record: Value = serde_json::from_str(record).ok()?;
+        Some(record["_id"].as_str()?.to_owned())
+    };
+    let mut ids: Vec<String> = records.iter().filter_map(id).collect();
+    ids.sort();
+    ids
+}
+
+fn page(records: &[String]) -> String {
+    format!(
+        r#"{{"data":[{}],"hasNext":false,"total":{}}}"#,
+        records.join(","),
+        records.len()
+    )
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+fn zst(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).unwrap()
+}
+
+/// A text as it is, and packed.
+fn packings(text: &str) -> [(&'static str, Vec<u8>); 3] {
+    let bytes = text.as_bytes();
+    [
+        ("plain", bytes.to_vec()),
+        ("gz", gzip(bytes)),
+        ("zst", zst(bytes)),
+    ]
+}
+
+/// The same records in every form that is known, some of them in several pages.
+fn forms(records: &[String]) -> Vec<(&'static str, String)> {
+    let half = records.len() / 2;
+    let pretty = |record: &String| {
+        let value: Value = serde_json::from_str(record).unwrap();
+        serde_json::to_string_pretty(&value).unwrap()
+    };
+    let plain: Vec<String> = records.iter().map(pretty).collect();
+    vec![
+        ("page", page(records)),
+        (
+            "pages",
+            page(&records[..half]) + "\n" + &page(&records[half..]),
+        ),
+        ("array", format!("[{}]\n", records.join(",\n "))),
+        ("lines", records.join("\n") + "\n"),
+        ("lines without an end", records.join("\n")),
+        ("pretty", plain.join("\n")),
+    ]
+}
+
+#[test]
+fn an_export_that_is_converted_has_the_rows_of_the_scan_in_every_column() {
+    let place = Place::new(
+        "2026-11-18",
+        "2026-11-18T06:00:00Z",
+        900,
+        SimOptions::default(),
+    );
+    for keep_raw in [false, true] {
+        let flags: &[&str] = if keep_raw { &["--keep-raw"] } else { &[] };
+        let lake = place.lake();
+        let scanned = place.run(lake.scan().args(flags));
+        assert_eq!(scanned.code(), Some(0), "{scanned}");
+        let exported = lake.command("export").output().unwrap();
+        let desk = Desk::with(0);
+        desk.write("all.ndjson", &exported.stdout);
+        let ran = Ran::of(
+            &desk
+                .command("out", &["all.ndjson"])
+                .args(flags)
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(ran.code, 0, "{}", ran.text);
+        let rows = readers::same_rows(lake.path(), &desk.path("out"), keep_raw);
+        assert_eq!(rows as usize, place.expected_ids().len());
+        desk.expect_whole("out");
+        let again = Command::new(PROGRAM)
+            .args(["export", "--lake"])
+            .arg(desk.path("out"))
+            .output()
+            .unwrap();
+        assert_eq!(sorted_lines(&again.stdout), sorted_lines(&exported.stdout));
+    }
+}
+
+fn sorted_lines(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn every_form_and_packing_of_the_same_records_gives_the_same_rows() {
+    let desk = Desk::with(300);
+    let expected = ids_of(&desk.records);
+    let mut first: Option<PathBuf> = None;
+    for (form, text) in forms(&desk.records) {
+        for (packing, bytes) in packings(&text) {
+            // The name says nothing of what is inside.
+            let name = format!("{form} {packing}.dat");
+            desk.write(&name, bytes);
+            let lake = format!("lake {form} {packing}");
+            let ran = desk.convert(&lake, &[&name]);
+            assert_eq!(ran.code, 0, "{name}: {}", ran.text);
+            assert_eq!(ran.tally(), [1, 1, 0, 0], "{name}: {}", ran.text);
+            assert_same(&desk.ids(&lake), &expected);
+            desk.expect_whole(&lake);
+            if form == "pretty" {
+                // What is kept as text has other white space.
+                continue;
+            }
+            let first = first.get_or_insert_with(|| desk.path(&lake));
+            let rows = readers::same_rows(first, &desk.path(&lake), false);
+            assert_eq!(rows, desk.records.len() as u64, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_file_is_converted_once_whatever_its_name() {
+    let desk = Desk::with(60);
+    desk.write("a.json", page(&desk.records[..30]));
+    desk.write("b.json", page(&desk.records[30..]));
+    desk.write("copy of a.json", page(&desk.records[..30]));
+    let ran = desk.convert(
+        "lake",
+        &["a.json", "b.json", "copy of a.json", "./a.json", "a.json"],
+    );
+    assert_eq!((ran.code, ran.tally()), (0, [4, 2, 0, 0]), "{}", ran.text);
+    assert_eq!(ran.number("/slices/repeated"), 2, "{}", ran.text);
+    assert_same(&desk.ids("lake"), &ids_of(&desk.records));
+    fs::rename(desk.path("b.json"), desk.path("c.json")).unwrap();
+    let more = Desk::with(90);
+    desk.write("d.json", page(&more.records[60..]));
+    let ran = desk.convert("lake", &["a.json", "c.json", "d.json"]);
+    assert_eq!((ran.code, ran.tally()), (0, [3, 1, 2, 0]), "{}", ran.text);
+    desk.expect_whole("lake");
+}
+
+#[test]
+fn a_record_that_comes_again_in_a_file_is_a_row_once() {
+    let desk = Desk::with(40);
+    let twice = [&desk.records[..], &desk.records[..10]].concat();
+    desk.write("twice.ndjson", twice.join("\n"));
+    let ran = desk.convert("lake", &["twice.ndjson"]);
+    assert_eq!((ran.code, ran.number("/repeats")), (0, 10), "{}", ran.text);
+    assert_same(&desk.ids("lake"), &ids_of(&desk.records));
+}
+
+/// Cut anywhere, a file is a failed file that is named with the place, and nothing of it is seen; the
+/// others are committed. A cut between two lines is none.
+#[test]
+fn a_file_that_is_cut_anywhere_fails_alone() {
+    let desk = Desk::with(24);
+    let good = page(&desk.records[..12]);
+    desk.write("good.json", &good);
+    let kept = ids_of(&desk.records[..12]);
+    let (mut failed, mut whole) = (0, 0);
+    for (form, text) in forms(&desk.records[12..]) {
+        for (packing, bytes) in packings(&text) {
+            for tenth in 1..8 {
+                let cut = bytes.len() * tenth / 8 + tenth % 3;
+                let name = format!("cut {form} {packing} {tenth}");
+                desk.write(&name, &bytes[..cut]);
+                let lake = format!("lake of {name}");
+                let ran = desk.convert(&lake, &["good.json", &name]);
+                let is_whole_text = packing == "plain" && {
+                    let rest = text[..cut].trim_end();
+                    rest.len() == text.trim_end().len()
+                        || form.starts_with("lines")
+                            && rest.ends_with('}')
+                            && text[rest.len()..].starts_with('\n')
+                };
+                if is_whole_text {
+                    assert_eq!(ran.code, 0, "{name}: {}", ran.text);
+                    whole += 1;
+                    continue;
+                }
+                assert_eq!(
+                    (ran.code, ran.tally()),
+                    (5, [2, 1, 0, 1]),
+                    "{name}: {}",
+                    ran.text
+                );
+                let failure = &ran.report["failures"][0];
+                assert_eq!(failure["input"], name.as_str(), "{}", ran.text);
+                let error = failure["error"].as_str().unwrap();
+                assert!(error.contains("byte "), "{error}");
+                if packing == "plain" {
+                    assert!(
+                        error.ends_with(&format!("breaks off at byte {cut}")),
+                        "{error}"
+                    );
+                }
+                assert_same(&desk.ids(&lake), &kept);
+                desk.expect_whole(&lake);
+                failed += 1;
+            }
+        }
+    }
+    println!("{failed} cut files failed, {whole} cuts were between lines");
+    assert!(failed > 100);
+}
+
+#[test]
+fn broken_files_are_named_with_the_place_and_the_others_go_on() {
+    let desk = Desk::with(10);
+    let good = page(&desk.records);
+    desk.write("good.json", &good);
+    let array = format!("[{}]", desk.records.join(","));
+    for (name, text, place) in [
+        ("no JSON", "activities,by,day\n1,2,3\n".to_owned(), 0),
+        ("behind", format!("{good} more"), good.len() + 1),
+        ("twice closed", format!("{array}]"), array.len()),
+        ("zeros", format!("{array}\0\0\0"), array.len()),
+        (
+            "no comma",
+            format!("[{} {}]", desk.records[0], desk.records[1]),
+            desk.records[0].len() + 2,
+        ),
+        (
+            "two data",
+            good.replacen("\"total\"", "\"data\"", 1),
+            good.find(",\"total\"").unwrap(),
+        ),
+    ] {
+        desk.write(name, &text);
+        let lake = format!("lake {name}");
+        let ran = desk.convert(&lake, &[name, "good.json"]);
+        assert_eq!(
+            (ran.code, ran.tally()),
+            (5, [2, 1, 0, 1]),
+            "{name}: {}",
+            ran.text
+        );
+        let error = ran.report["failures"][0]["error"].as_str().unwrap();
+        assert!(
+            error.contains(name) && error.ends_with(&format!("byte {place}")),
+            "{error}, {place}"
+        );
+        assert_same(&desk.ids(&lake), &ids_of(&desk.records));
+        desk.expect_whole(&lake);
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_a_row_costs_only_itself() {
+    let desk = Desk::with(30);
+    let bad = [
+        "{\"_id\":\"x\",\"timestamp\":NaN}",
+        "17",
+        "{\"timestamp\":1}",
+        "{\"_id\":\"x\",\"timestamp\":01}",
+    ];
+    for (form, separator) in [("lines", "\n"), ("array", ",")] {
+        let mut records: Vec<&str> = desk.records.iter().map(String::as_str).collect();
+        for (n, bad) in bad.iter().enumerate() {
+            records.insert(1 + 7 * n, bad);
+        }
+        let mut text = records.join(separator);
+        if form == "array" {
+            text = format!("[{text}]");
+        } else {
+            // Its end cannot be told, but that of its line can.
+            text += "\n{\"_id\":\"x\"]\n";
+        }
+        desk.write(form, text);
+        let lake = format!("lake {form}");
+        let ran = desk.convert(&lake, &[form]);
+        assert_eq!(ran.code, 0, "{}", ran.text);
+        let rejects = files_below(&desk.path(&lake).join("_mdca/rejects"));
+        let lines = fs::read_to_string(&rejects[0]).unwrap();
+        let found: Vec<(u64, String)> = lines
+            .lines()
+            .map(|line| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                (
+                    line["record"].as_u64().unwrap(),
+                    line["text"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect();
+        for (n, bad) in bad.iter().enumerate() {
+            assert!(
+                found.contains(&(1 + 7 * n as u64, (*bad).to_owned())),
+                "{found:?}"
+            );
+        }
+        assert_eq!(found.len(), if form == "array" { 4 } else { 5 });
+        assert_same(&desk.ids(&lake), &ids_of(&desk.records));
+        desk.expect_whole(&lake);
+        let strict = Ran::of(
+            &desk
+                .command("strict", &[form])
+                .args(["--on-reject", "fail"])
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(
+            (strict.code, strict.tally()),
+            (5, [1, 0, 0, 1]),
+            "{}",
+            strict.text
+        );
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_kept() {
+    let desk = Desk::with(20);
+    let mut bytes = page(&desk.records).into_bytes();
+    let needle = b"\"_id\":\"";
+    let at = bytes
+        .windows(needle.len())
+        .position(|bytes| bytes == needle)
+        .unwrap();
+    bytes[at + needle.len() + 2] = 0xff;
+    desk.write("odd.json", &bytes);
+    let ran = desk.convert("lake", &["odd.json"]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    assert_eq!(ran.number("/rejects/invalid_utf8"), 1, "{}", ran.text);
+    assert_eq!(ran.number("/rows"), 20, "{}", ran.text);
+    desk.expect_whole("lake");
+}
+
+#[test]
+fn a_file_of_other_things_is_not_committed() {
+    let desk = Desk::with(0);
+    let lines: Vec<String> = (0..30).map(|n| format!("{{\"alert\":{n}}}")).collect();
+    desk.write("alerts.ndjson", lines.join("\n"));
+    let ran = desk.convert("lake", &["alerts.ndjson"]);
+    assert_eq!((ran.code, ran.tally()), (5, [1, 0, 0, 1]), "{}", ran.text);
+    assert!(ran.text.contains("none of its 30 records"), "{}", ran.text);
+    desk.expect_whole("lake");
+}
+
+#[test]
+fn what_names_no_input_is_exit_code_2_and_makes_no_lake() {
+    let desk = Desk::with(1);
+    desk.write("a.json", page(&desk.records));
+    fs::create_dir(desk.path("empty")).unwrap();
+    for (inputs, says) in [
+        (vec![], "required arguments"),
+        (
+            vec!["a.json", "missing.json"],
+            "cannot convert missing.json: nothing is there",
+        ),
+        (
+            vec!["a.json", "*.ndjson"],
+            "cannot convert *.ndjson: no file matches",
+        ),
+        (vec!["empty"], "cannot convert empty: no file is in it"),
+        (
+            vec!["ftp://host/x"],
+            "cannot convert ftp://host/x: cannot open the input",
+        ),
+        (vec!["a.json", "--shard", "5/4"], "5/4"),
+        (vec!["a.json", "--memory-limit", "1KiB"], "--memory-limit"),
+    ] {
+        let ran = desk.convert("lake", &inputs);
+        assert_eq!(ran.code, 2, "{inputs:?}: {}", ran.text);
+        assert!(ran.text.contains(says), "{inputs:?}: {}", ran.text);
+        assert!(!desk.path("lake").exists(), "{inputs:?}");
+    }
+}
+
+#[test]
+fn lakes_of_scans_and_lakes_of_files_are_told_apart() {
+    let place = Place::small();
+    let lake = place.lake();
+    assert_eq!(place.run(&mut lake.scan()).code(), Some(0));
+    let desk = Desk::with(5);
+    desk.write("a.json", page(&desk.records));
+    let before = files_below(lake.path());
+    for flags in [&[][..], &["--dry-run"]] {
+        let mut command = desk.command(lake.path().to_str().unwrap(), &["a.json"]);
+        let ran = Ran::of(&command.args(flags).output().unwrap());
+        assert_eq!(ran.code, 2, "{}", ran.text);
+        assert!(ran.text.contains("it was made by scan"), "{}", ran.text);
+    }
+    assert_eq!(files_below(lake.path()), before);
+
+    assert_eq!(desk.convert("files", &["a.json"]).code, 0);
+    let requests = place.sim.requests().len();
+    let other = place.lake_at(desk.path("files"));
+    let refused = place.run(&mut other.scan());
+    assert_eq!(refused.code(), Some(2), "{refused}");
+    assert!(
+        refused.text().contains("it was made by convert"),
+        "{refused}"
+    );
+    assert_eq!(place.sim.requests().len(), requests, "nothing was asked");
+}
+
+#[test]
+fn the_status_of_a_lake_of_files_says_nothing_of_time() {
+    let desk = Desk::with(50);
+    desk.write("a.json", page(&desk.records));
+    assert_eq!(desk.convert("lake", &["a.json"]).code, 0);
+    let status = |flags: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["status", "--lake"]).arg(desk.path("lake"));
+        Ran::of(&command.args(flags).output().unwrap())
+    };
+    let json = status(&["--report", "json"]);
+    assert_eq!(
+        (json.code, json.number("/slices"), json.number("/rows")),
+        (0, 1, 50)
+    );
+    assert_eq!(json.report["source"], "convert");
+    assert_eq!(json.report["gaps"], serde_json::json!([]));
+    assert!(json.report.get("watermark").is_none());
+    let text = status(&[]).text;
+    assert!(
+        text.contains("(converted files)") && text.contains("1 input\n"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("watermark") && !text.contains("gap"),
+        "{text}"
+    );
+    let aged = status(&["--max-age", "1h"]);
+    assert_eq!(aged.code, 2, "{}", aged.text);
+}
+
+#[test]
+fn folders_patterns_links_and_pipes_name_inputs() {
+    let desk = Desk::with(60);
+    for (n, records) in desk.records.chunks(10).enumerate() {
+        desk.write(
+            [
+                "in/b.json",
+                "in/a/x.json.gz",
+                "in/a/y",
+                "other-1.json",
+                "other-2.json",
+                "piped",
+            ][n],
+            page(records),
+        );
+    }
+    desk.write("in/.DS_Store", "no JSON");
+    std::os::unix::fs::symlink(desk.path("in"), desk.path("in/a/around")).unwrap();
+    let planned = desk.convert("in/lake", &["in", "other-*.json", "--dry-run"]);
+    let plan: Vec<&str> = planned.report["plan"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|input| input.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        plan,
+        [
+            "in/a/x.json.gz",
+            "in/a/y",
+            "in/b.json",
+            "other-1.json",
+            "other-2.json"
+        ]
+    );
+    assert!(!desk.path("in/lake").exists());
+    // The lake's own files are not taken for inputs, even in the second run.
+    for (round, committed) in [(0, 6), (1, 0)] {
+        let mut command = desk.command("in/lake", &["in", "other-*.json", "-"]);
+        let piped = fs::File::open(desk.path("piped")).unwrap();
+        let mut cat = Command::new("cat")
+            .stdin(piped)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ran = Ran::of(&command.stdin(cat.stdout.take().unwrap()).output().unwrap());
+        cat.wait().unwrap();
+        assert_eq!(
+            (ran.code, ran.tally()),
+            (0, [6, committed, 6 - committed, 0]),
+            "{round}: {}",
+            ran.text
+        );
+    }
+    assert_same(&desk.ids("in/lake"), &ids_of(&desk.records));
+    desk.expect_whole("in/lake");
+    let refused = desk.convert("in/lake", &["in/lake/_mdca"]);
+    assert_eq!(refused.code, 2, "{}", refused.text);
+}
+
+#[test]
+fn shares_take_every_input_once() {
+    let desk = Desk::with(120);
+    for (n, records) in desk.records.chunks(10).enumerate() {
+        desk.write(&format!("in/{n}.json"), page(records));
+    }
+    let mut planned = 0;
+    for share in 0..4 {
+        let shard = format!("{share}/4");
+        let ran = Ran::of(
+            &desk
+                .command("lake", &["in", "--shard", &shard])
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(ran.code, 0, "{}", ran.text);
+        assert_eq!(ran.number("/inputs"), 12);
+        planned += ran.number("/slices/planned");
+    }
+    assert_eq!(planned, 12);
+    assert_same(&desk.ids("lake"), &ids_of(&desk.records));
+    desk.expect_whole("lake");
+}
