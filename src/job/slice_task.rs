@@ -6,28 +6,26 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use tokio::task;
-use tracing::info;
 
 use crate::classify::{Classified, Classifier, Fingerprints};
-use crate::classify::RejectsWriter;
 use crate::clock::BothClocks;
 use crate::commit::SliceCounts;
-use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Prepared, Rescue, Unproven};
+use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Rescue, Unproven};
 use crate::decode::oddities::Oddities;
 use crate::decode::{Ingest, PageDecoder, Position};
-use crate::error::{ErrorKind, JobError};
+use crate::error::JobError;
 use crate::job::context::World;
 use crate::job::holes;
 use crate::job::late::OldestRecord;
 use crate::job::memory::PageTurns;
 use crate::job::runs::History;
 use crate::job::setup::{JobOptions, OnReject, Setup};
+use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::layout;
 use crate::partition;
 use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
-use crate::schema;
 use crate::window::Slice;
-use crate::write::{FileEntry, Provenance, SliceWriter};
+use crate::write::FileEntry;
 
 /// What every slice of a run needs.
 #[derive(Clone)]
@@ -156,38 +154,20 @@ impl SliceTask {
         pages: Pages,
         turn: impl Send,
     ) -> Result<SliceDone, JobError> {
+        let store = &self.world.store;
         let attempt = self.world.ids.next();
         let mut oddities = Oddities::default();
         let tried = self.attempt(slice, pages, turn, &attempt, &mut oddities);
         match tried.await {
             Ok(done) => Ok(SliceDone { oddities, ..done }),
-            Err(error) if error.kind() == ErrorKind::Storage => {
-                self.judge(slice, &attempt, error, oddities).await
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Looks at the commit before an error of the store counts: whoever commits a slice sweeps away
-    /// what others have staged of it, so those who lost meet missing files wherever they are.
-    async fn judge(
-        &self,
-        slice: Slice,
-        attempt: &str,
-        error: JobError,
-        oddities: Oddities,
-    ) -> Result<SliceDone, JobError> {
-        match Commit::load(&self.world.store, &slice.to_string()).await {
-            Ok(Some(commit)) if commit.attempt != attempt => {
-                let reason = crate::text::plain::chain(&error);
-                info!(%slice, attempt, winner = %commit.attempt, reason, "another attempt won");
+            Err(error) if is_lost(store, &slice.to_string(), &attempt, &error).await => {
                 Ok(SliceDone {
                     end: SliceEnd::Settled(Outcome::Lost),
                     oddities,
                     flaws: Vec::new(),
                 })
             }
-            _ => Err(error),
+            Err(error) => Err(error),
         }
     }
 
@@ -200,73 +180,36 @@ impl SliceTask {
         attempt: &str,
         oddities: &mut Oddities,
     ) -> Result<SliceDone, JobError> {
-        let name = slice.to_string();
-        let store = &self.world.store;
-        let mut writer = SliceWriter::new(
-            store.clone(),
-            schema::activity().arrow(),
-            &name,
-            attempt,
+        let mut attempt = SliceAttempt::begin(
+            &self.world.store,
+            slice.to_string(),
+            attempt.to_owned(),
+            self.run.clone(),
+            self.setup.clock.to_string(),
             self.options.write,
-            Provenance {
-                tool_version: concat!("mdca-lake ", env!("CARGO_PKG_VERSION")).to_owned(),
-                schema_version: schema::activity().version.to_string(),
-                run: self.run.clone(),
-                clock: self.setup.clock.to_string(),
-            },
         );
-        let mut rejects = RejectsWriter::new(store.clone(), &name, attempt);
-        let flow = match self.fill(slice, pages, &mut writer, &mut rejects).await {
+        let flow = match self.fill(slice, pages, &mut attempt).await {
             Ok(flow) => flow,
             Err(error) => {
-                writer.abort().await;
-                rejects.abort().await;
+                attempt.abort().await;
                 return Err(error);
             }
         };
         *oddities = flow.oddities;
         let mut flaws = flow.flaws;
-        let mut files = match writer.finish().await {
-            Ok(files) => files,
-            Err(error) => {
-                rejects.abort().await;
-                return Err(error.into());
-            }
-        };
-        let (entry, rejects) = match rejects.seal().await {
-            Ok(sealed) => sealed.unzip(),
-            Err(error) => {
-                for file in &mut files {
-                    file.abort().await;
-                }
-                return Err(error.into());
-            }
-        };
-        let entries: Vec<FileEntry> = files.iter().map(|file| file.entry.clone()).collect();
-        self.note_oldest(&entries);
+        let sealed = attempt.seal().await?;
+        self.note_oldest(sealed.entries());
         let late = !self.oldest.proves(&slice, flow.answered_ms);
-        if late && entries.is_empty() && entry.is_none() && flow.holes.is_empty() {
-            drop(turn);
+        let is_empty = sealed.is_empty() && flow.holes.is_empty();
+        drop(turn);
+        if late && is_empty {
             return self.end_forgotten(slice, flow.answered_ms).await;
         }
-        let prepared = Prepared {
-            commit: Commit::new(
-                name,
-                attempt.to_owned(),
-                self.run.clone(),
-                self.world.clock.now_ms(),
-                schema::activity().version,
-                entries,
-                entry,
-                flow.counts,
-            )
-            .with_holes(flow.holes)
-            .late(late),
-            files,
-            rejects,
-        };
-        drop(turn);
-        let outcome = commit::commit(&self.cleaner, self.world.clock.as_ref(), prepared).await?;
+        let clock = self.world.clock.as_ref();
+        let say = |commit: Commit| commit.with_holes(flow.holes).late(late);
+        let outcome = sealed
+            .commit(&self.cleaner, clock, flow.counts, say)
+            .await?;
         if outcome == Outcome::Lost {
             // What is in the lake is another attempt's.
             flaws.clear();
@@ -279,8 +222,8 @@ impl SliceTask {
     }
 
     /// Takes note of how far back the records of a slice go.
-    fn note_oldest(&self, files: &[FileEntry]) {
-        let times = files.iter().filter_map(|file| match self.setup.clock {
+    fn note_oldest<'f>(&self, files: impl Iterator<Item = &'f FileEntry>) {
+        let times = files.filter_map(|file| match self.setup.clock {
             ClockField::Created => file.created_min_ms,
             ClockField::Date => Some(file.timestamp_min_ms),
         });
@@ -342,8 +285,7 @@ impl SliceTask {
         &self,
         slice: Slice,
         mut pages: Pages,
-        writer: &mut SliceWriter,
-        rejects: &mut RejectsWriter,
+        attempt: &mut SliceAttempt,
     ) -> Result<Flow, JobError> {
         let mut flow = Flow {
             decoder: PageDecoder::new(self.options.max_batch_bytes),
@@ -375,7 +317,7 @@ impl SliceTask {
                 Some(Scanned::Hole(hole)) => {
                     let (hole, line) = holes::keep(hole, &mut flow.counts);
                     flow.holes.push(hole);
-                    rejects.write(line).await?;
+                    attempt.take_rejects(line).await?;
                     continue;
                 }
             };
@@ -386,10 +328,8 @@ impl SliceTask {
                 let classified;
                 (flow, classified, from) = self.take_piece(slice, flow, &page, from).await?;
                 seen.add(classified.seen);
-                for (key, part) in partition::split(&classified.rows)? {
-                    writer.write(key, part).await?;
-                }
-                rejects.write(classified.rejects).await?;
+                let parts = partition::split(&classified.rows)?;
+                attempt.take(parts, classified.rejects).await?;
                 if from.is_none() {
                     break;
                 }
