@@ -197,7 +197,7 @@ fn an_export_that_is_converted_has_the_rows_of_the_scan_in_every_column() {
         );
         assert_eq!(ran.code, 0, "{}", ran.text);
         let rows = readers::same_rows(lake.path(), &desk.path("out"), keep_raw);
-        assert_eq!(rows as usize, place.expected_ids().len());
+        assert_eq!(rows, place.expected_ids().len() as u64);
         desk.expect_whole("out");
         let again = Command::new(PROGRAM)
             .args(["export", "--lake"])

@@ -70,7 +70,9 @@ fn told(story: &Story, text: &str, json: &str, machine: &[(String, &str)]) -> St
 #[test]
 fn help_of_every_command() {
     let mut all = String::new();
-    for command in ["", "scan", "demo", "status", "verify", "export", "schema"] {
+    for command in [
+        "", "scan", "convert", "demo", "status", "verify", "export", "schema",
+    ] {
         let output = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
             .args([command, "--help"].iter().filter(|arg| !arg.is_empty()))
             .env("COLUMNS", "100")

@@ -129,8 +129,9 @@ impl Workshop {
         let mut pieces = Vec::with_capacity(1);
         let mut from = is_lines.then(Position::of_lines);
         loop {
-            let decoded = decoder.decode(&text, from, ingest);
-            let piece = decoded.map_err(|source| InputFault::Decode { at: offset, source })?;
+            let piece = decoder
+                .decode(&text, from, ingest)
+                .map_err(|source| InputFault::Decode { at: offset, source })?;
             let fingerprints = Fingerprints::of(&text, &piece);
             from = piece.next;
             pieces.push((piece, fingerprints));
@@ -299,10 +300,10 @@ pub(super) async fn send_rows(
             biased;
             Some(decoded) = decoding.next() => {
                 let decoded: Decoded = unwound(decoded)?;
-                let sorted;
-                (sorter, sorted) = unwound(spawn_blocking(move || sorter.sort(decoded)).await)?;
+                let next_rows;
+                (sorter, next_rows) = unwound(spawn_blocking(move || sorter.sort(decoded)).await)?;
                 // Where nobody takes them the writer has failed, and says why.
-                let _ = rows.send(sorted);
+                let _ = rows.send(next_rows);
             }
             (memory, chunk) = next, if !has_ended => match chunk {
                 Some(chunk) => {
