@@ -8,9 +8,11 @@
 
 mod cli; // the program as a user meets it: bad input, exit codes
 mod clocks; // a wall clock that is wrong
+mod conversions; // conversions that die, are interrupted or run at once
 mod convert; // saved files become a lake
 mod crash; // kill -9 at random moments of a real process, and before every call on its disk
 mod damage; // what verify finds
+mod deploy; // what is given to schedulers
 mod disks; // full, broken, read-only and hanging disks under a real process
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
 mod faults; // every fault of the service

@@ -1,0 +1,399 @@
+//! Conversions that die, are interrupted, run at once, or take little memory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::TimeDelta;
+use clap::Parser;
+use mdca_lake::cli::{self, Cli};
+use mdca_lake::config::ConvertConfig;
+use mdca_lake::convert::find_inputs;
+use mdca_lake::job::Ids;
+use mdca_lake::job::convert::report::ConvertReport;
+use mdca_lake::job::convert::{self, ConvertWorld};
+use mdca_lake::job::process::Machine;
+use mdca_lake::job::progress::Progress;
+use mdca_lake::store::Store;
+use mdca_lake::verify::{self, Depth, Sweep};
+use mdca_sim::{ClockField, SimOptions, Tenant, TenantOptions};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::support::bucket::{Bucket, CreateOnly, SMALL_PARTS};
+use crate::support::clock::TestClock;
+use crate::support::faulty::{Call, Fate, Gate};
+use crate::support::process::{PROGRAM, Place};
+use crate::support::readers;
+use crate::support::scenario::{age_by_an_hour, assert_same, at};
+use crate::support::servers::Server;
+
+/// The id and the exact text of some activities.
+fn activities(count: u64) -> Vec<(String, String)> {
+    let (from_ms, until_ms) = (at("2026-11-18T22:00:00Z"), at("2026-11-19T02:00:00Z"));
+    let tenant = Tenant::generate(&TenantOptions {
+        activities: count,
+        from_ms,
+        until_ms,
+        ..TenantOptions::default()
+    });
+    let records = tenant.records(ClockField::Created, from_ms..until_ms);
+    let with_id = |record: mdca_sim::Record| Some((record.id?, record.json));
+    records.into_iter().filter_map(with_id).collect()
+}
+
+fn page<'r>(records: impl IntoIterator<Item = &'r str>) -> String {
+    let records: Vec<&str> = records.into_iter().collect();
+    format!("{{\"data\":[{}]}}", records.join(","))
+}
+
+/// Two small files, and a lake on a disk or in a bucket, in memory.
+struct Study {
+    room: TempDir,
+    bucket: Option<Arc<Bucket>>,
+    clock: TestClock,
+    ids: Vec<String>,
+}
+
+impl Study {
+    fn new(in_bucket: bool) -> Self {
+        let room = tempfile::tempdir().unwrap();
+        let records = activities(16);
+        fs::create_dir(room.path().join("in")).unwrap();
+        for (n, records) in records.chunks(8).enumerate() {
+            let bad = (n == 0).then_some("17");
+            let records = records.iter().map(|(_, json)| json.as_str());
+            let page = page(records.chain(bad));
+            fs::write(room.path().join(format!("in/{n}.json")), page).unwrap();
+        }
+        let mut ids: Vec<String> = records.into_iter().map(|(id, _)| id).collect();
+        ids.sort();
+        Self {
+            room,
+            bucket: in_bucket.then(|| Bucket::new(CreateOnly::Honoured)),
+            clock: TestClock::at(at("2026-11-26")),
+            ids,
+        }
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.room.path().join("lake")
+    }
+
+    fn store(&self) -> Store {
+        match &self.bucket {
+            Some(bucket) => bucket.store(SMALL_PARTS),
+            None => Store::make(self.lake().to_str().unwrap()).unwrap(),
+        }
+    }
+
+    async fn convert(&self, store: Store) -> ConvertReport {
+        let (lake, inputs) = (self.lake(), self.room.path().join("in"));
+        let args = [
+            "mdca-lake",
+            "convert",
+            inputs.to_str().unwrap(),
+            "--parallel",
+            "1",
+            "--lake",
+        ];
+        let args = args.into_iter().chain([lake.to_str().unwrap()]);
+        let cli::Command::Convert(args) = Cli::parse_from(args).command else {
+            unreachable!()
+        };
+        let config = ConvertConfig::resolve(*args).unwrap();
+        let inputs = find_inputs(&config.inputs, Some(&lake)).await.unwrap();
+        // The sender is kept: nobody interrupts.
+        let (_interrupt, interrupted) = watch::channel(false);
+        let world = ConvertWorld {
+            clock: Arc::new(self.clock.clone()),
+            store,
+            interrupted,
+            ids: Ids::new(fastrand::Rng::with_seed(fastrand::u64(..))),
+            machine: Machine::untold(),
+            progress: Progress::never(),
+        };
+        convert::run(&config.job, world, inputs).await
+    }
+
+    /// A run through a gate; `None` where it died.
+    async fn convert_through(&self, gate: &Arc<Gate>) -> Option<ConvertReport> {
+        let guarded = match &self.bucket {
+            Some(bucket) => gate.guard_bucket(bucket, SMALL_PARTS),
+            None => gate.guard(&self.store()),
+        };
+        gate.live(self.convert(guarded)).await
+    }
+
+    /// One undisturbed run, and an hour later another one, leave a whole lake and nothing else.
+    async fn expect_recovered(&self, what: &str) -> ConvertReport {
+        let report = self.convert(self.store()).await;
+        assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
+        let found = match &self.bucket {
+            Some(bucket) => readers::ids_in(bucket.below("activities").await),
+            None => readers::visible_ids(&self.lake()),
+        };
+        assert_same(&found, &self.ids);
+        self.clock.advance(Duration::from_secs(3_600));
+        match &self.bucket {
+            Some(bucket) => bucket.advance(TimeDelta::hours(1)).await,
+            None => age_by_an_hour(&self.lake()),
+        }
+        let after = self.convert(self.store()).await;
+        assert_eq!(
+            (after.exit_code, after.slices.skipped),
+            (0, 2),
+            "{what}: {}",
+            after.to_text()
+        );
+        let now_ms = mdca_lake::clock::Clock::now_ms(&self.clock);
+        let verified = verify::verify(&self.store(), Depth::Rows, Sweep::Unnamed, now_ms).await;
+        assert_eq!(verified.unwrap().findings, [], "{what}");
+        report
+    }
+}
+
+async fn calls_of_a_whole_run(in_bucket: bool) -> Vec<Call> {
+    let study = Study::new(in_bucket);
+    let gate = Gate::new(|_| Fate::Pass);
+    let report = study.convert_through(&gate).await.unwrap();
+    assert_eq!(
+        (report.exit_code, report.slices.committed),
+        (0, 2),
+        "{}",
+        report.to_text()
+    );
+    assert_eq!(report.counts.rejects.values().sum::<u64>(), 1);
+    gate.calls()
+}
+
+fn only(index: usize, fate: Fate) -> impl FnMut(&Call) -> Fate + Send + 'static {
+    move |call| {
+        if call.index == index {
+            fate
+        } else {
+            Fate::Pass
+        }
+    }
+}
+
+async fn dies_anywhere(in_bucket: bool) {
+    let (mut tried, mut adopted) = (0, 0);
+    for call in calls_of_a_whole_run(in_bucket).await {
+        for fate in [Fate::Die, Fate::DieAfter] {
+            let study = Study::new(in_bucket);
+            let what = format!("{fate:?} at {call}");
+            let gate = Gate::new(only(call.index, fate));
+            // Which input comes first is a matter of chance, so that a call may be missing.
+            if study.convert_through(&gate).await.is_none() {
+                adopted += study.expect_recovered(&what).await.slices.adopted;
+                tried += 1;
+            }
+        }
+    }
+    println!("died at {tried} positions; {adopted} attempts adopted");
+    assert!(tried > 40 && adopted > 0, "{tried}, {adopted}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversion_that_dies_before_or_after_any_call_is_completed_by_the_next_on_a_disk() {
+    dies_anywhere(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversion_that_dies_before_or_after_any_call_is_completed_by_the_next_in_a_bucket() {
+    dies_anywhere(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_at_any_call_of_a_conversion_is_said_or_survived() {
+    for call in calls_of_a_whole_run(true).await {
+        for fate in [Fate::Refuse, Fate::LoseAnswer] {
+            let study = Study::new(true);
+            let what = format!("{fate:?} at {call}");
+            let gate = Gate::new(only(call.index, fate));
+            let report = study.convert_through(&gate).await.expect("nobody died");
+            assert!(
+                matches!(report.exit_code, 0 | 6),
+                "{what}: {}",
+                report.to_text()
+            );
+            study.expect_recovered(&what).await;
+        }
+    }
+}
+
+/// Four processes convert the same inputs, which lie in object storage as the lake does: with shares,
+/// and without.
+#[test]
+fn four_processes_share_inputs_in_object_storage() {
+    let Some(server) = Server::Rgw.up() else {
+        return;
+    };
+    let records = activities(480);
+    let mut ids: Vec<String> = records.iter().map(|(id, _)| id.clone()).collect();
+    ids.sort();
+    let name = format!("convert-{:016x}", fastrand::u64(..));
+    let inputs = server.lake(&format!("{name}-in"));
+    let store = server.store(&inputs);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (n, records) in records.chunks(40).enumerate() {
+        let page = page(records.iter().map(|(_, json)| json.as_str()));
+        let packed = zstd::encode_all(page.as_bytes(), 1).unwrap();
+        let path = object_store::path::Path::from(format!("a/{n}.json.zst"));
+        runtime
+            .block_on(store.put(&path, Bytes::from(packed)))
+            .unwrap();
+    }
+    let place = Place::small();
+    for shares in [true, false] {
+        let lake = server.lake(&format!("{name}-lake-{shares}"));
+        let running: Vec<_> = (0..4)
+            .map(|share| {
+                let mut command = Command::new(PROGRAM);
+                command
+                    .args(["convert", &inputs, "--lake", &lake, "--report", "json"])
+                    .envs(server.variables());
+                if shares {
+                    command.args(["--shard", &format!("{share}/4")]);
+                }
+                place.start(&mut command)
+            })
+            .collect();
+        let (mut planned, mut committed, mut lost) = (0, 0, 0);
+        for running in running {
+            let ended = running.wait();
+            assert_eq!(ended.code(), Some(0), "{ended}");
+            planned += ended.slices("planned");
+            committed += ended.slices("committed") + ended.slices("adopted");
+            lost += ended.slices("lost_attempts");
+        }
+        println!("shares: {shares}: {committed} committed, {lost} lost");
+        assert_eq!(planned, if shares { 12 } else { 48 });
+        assert!(
+            committed >= 12 && (!shares || lost == 0),
+            "{committed}, {lost}"
+        );
+        let rows = readers::remote_rows(&lake, server.variables());
+        let found: Vec<String> = rows.into_iter().map(|(id, _, _)| id).collect();
+        assert_same(&found, &ids);
+        let mut verify = Command::new(PROGRAM);
+        verify
+            .args(["verify", "--lake", &lake])
+            .envs(server.variables());
+        let verified = place.run(&mut verify);
+        assert_eq!(verified.code(), Some(0), "{verified}");
+        // One object by its own URL, again.
+        let mut again = Command::new(PROGRAM);
+        again.args([
+            "convert",
+            &format!("{inputs}/a/3.json.zst"),
+            "--lake",
+            &lake,
+            "--report",
+            "json",
+        ]);
+        let again = place.run(again.envs(server.variables()));
+        assert_eq!(
+            (again.code(), again.slices("skipped")),
+            (Some(0), 1),
+            "{again}"
+        );
+        let mut missing = Command::new(PROGRAM);
+        missing.args(["convert", &format!("{inputs}/b/"), "--lake", &lake]);
+        let missing = place.run(missing.envs(server.variables()));
+        assert_eq!(missing.code(), Some(2), "{missing}");
+    }
+}
+
+fn commits(lake: &Path) -> usize {
+    fs::read_dir(lake.join("_mdca/commits")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn an_interrupted_conversion_keeps_what_is_committed_and_is_continued_by_the_next() {
+    let place = Place::new(
+        "2026-11-18",
+        "2026-11-18T01:00:00Z",
+        1,
+        SimOptions::default(),
+    );
+    let records = activities(2_400);
+    let inputs = place.fresh("in");
+    fs::create_dir(&inputs).unwrap();
+    for (n, records) in records.chunks(60).enumerate() {
+        let page = page(records.iter().map(|(_, json)| json.as_str()));
+        fs::write(inputs.join(format!("{n}.json")), page).unwrap();
+    }
+    let lake = place.fresh("lake");
+    let command = || {
+        let mut command = Command::new(PROGRAM);
+        command.arg("convert").arg(&inputs).arg("--lake").arg(&lake);
+        command.args(["--report", "json"]);
+        command
+    };
+    let mut running = place.start(&mut command());
+    assert!(
+        running.until("commit", |_| commits(&lake) > 1),
+        "it ended too soon"
+    );
+    running.signal("INT");
+    let ended = running.wait_within(Duration::from_secs(10));
+    assert_eq!(ended.code(), Some(130), "{ended}");
+    assert_eq!(ended.report()["status"], "interrupted");
+    let kept = commits(&lake) as u64;
+    assert!(kept >= 2 && kept < 40, "{kept}");
+    assert_eq!(ended.slices("committed"), kept, "{ended}");
+    let ended = place.run(&mut command());
+    assert_eq!(
+        (ended.code(), ended.slices("skipped")),
+        (Some(0), kept),
+        "{ended}"
+    );
+    let mut ids: Vec<String> = records.into_iter().map(|(id, _)| id).collect();
+    ids.sort();
+    assert_same(&place.lake_at(lake).ids(), &ids);
+}
+
+/// An array in a single line that is larger than memory may be.
+#[test]
+fn memory_does_not_grow_with_the_size_of_a_file() {
+    let place = Place::small();
+    let records = activities(1_000);
+    let peak = |copies: usize| {
+        let mut text = String::from("[");
+        for copy in 0..copies {
+            for (id, json) in &records {
+                let separator = if text.len() > 1 { "," } else { "" };
+                text += separator;
+                text += &json.replace(id.as_str(), &format!("{copy}-{id}"));
+            }
+        }
+        text += "]";
+        let input = place.fresh("big.json");
+        fs::write(&input, &text).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command
+            .arg("convert")
+            .arg(&input)
+            .arg("--lake")
+            .arg(place.fresh("lake"));
+        let ended = place.run(command.args(["--memory-limit", "32MiB", "--report", "json"]));
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        let report: Value = ended.report();
+        assert_eq!(report["rows"], (copies * records.len()) as u64, "{ended}");
+        (
+            text.len() as u64,
+            report["peak_memory_bytes"].as_u64().unwrap(),
+        )
+    };
+    let ((small, before), (large, after)) = (peak(3), peak(12));
+    println!("{small} bytes took {before}, {large} bytes took {after}");
+    assert!(large > 32 << 20);
+    assert!(after < before + before / 4, "{before}, then {after}");
+    assert!(after < 96 << 20, "{after}");
+}
