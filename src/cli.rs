@@ -30,6 +30,10 @@ pub struct Cli {
 pub enum Command {
     /// Scan the activities of a time window into a lake
     Scan(Box<ScanArgs>),
+    /// Ask whether a scan with these flags can run: one line for each question, with the remedy
+    ///
+    /// Sends at most 6 requests to the service, and leaves nothing behind.
+    Check(Box<ScanArgs>),
     /// Convert saved API pages, JSON arrays or NDJSON into a lake of their own
     Convert(Box<ConvertArgs>),
     /// Run a scan against a simulated tenant inside this process

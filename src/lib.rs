@@ -29,6 +29,7 @@
 //! | [`commit`] | sealed files → visible and recorded, once; recovery | |
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records | parquet |
+//! | [`check`] | whether a scan can run, question by question | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`], [`credentials`] | flags → values | the environment |
 //! | [`layout`] | every path and name in a lake | |
@@ -63,6 +64,7 @@ pub mod write;
 pub mod commit;
 pub mod store;
 
+pub mod check;
 pub mod read;
 pub mod status;
 pub mod verify;

@@ -74,6 +74,11 @@ impl Planned {
         })
     }
 
+    /// Whether there is no lake yet.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// The report of a plan that is not carried out.
     pub fn report(&self) -> RunReport {
         let mut report = begin("(planned)", self.store.as_ref(), self.now_ms);

@@ -15,6 +15,10 @@ pub struct Asked {
     pub date_ms: Option<i64>,
     /// The records, as the JSON array that came.
     pub records: String,
+    /// How many there are in all, where the service says it.
+    pub total: Option<u64>,
+    /// Whether more is to come.
+    pub has_next: bool,
 }
 
 impl ActivityClient {
@@ -28,7 +32,8 @@ impl ActivityClient {
         }
     }
 
-    async fn ask_for(
+    /// Asks for so many records of a range, as its first page would be asked for.
+    pub async fn ask_for(
         &self,
         limit: u32,
         range: Slice,
@@ -46,6 +51,8 @@ impl ActivityClient {
         let answer = self.fetch(&request).await?;
         Ok(Asked {
             date_ms: answer.date_ms,
+            total: answer.envelope.total,
+            has_next: answer.envelope.has_next,
             records: answer.text[answer.envelope.data].to_owned(),
         })
     }

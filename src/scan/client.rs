@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::DateTime;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout_at};
@@ -164,18 +166,7 @@ impl ActivityClient {
         clock: Arc<dyn Clock>,
         counters: Arc<ScanCounters>,
     ) -> Result<Self, ScanError> {
-        let mut http = client_builder()
-            .connect_timeout(options.connect_timeout)
-            .read_timeout(options.read_timeout)
-            .gzip(true);
-        if options.api_url.is_plain() {
-            // A proxy would be given the token readable; plain requests stay in this machine, and
-            // need none of its certificates, which take a while to load.
-            http = http.no_proxy().tls_certs_only([]);
-        }
-        let http = http
-            .build()
-            .map_err(|source| ScanError::Client(RequestError::transport(source)))?;
+        let http = http_client(&options, true)?;
         let limit = AtomicU32::new(options.page_limit);
         Ok(Self {
             http,
@@ -306,6 +297,43 @@ impl ActivityClient {
             body,
             is_early,
         })
+    }
+
+    /// Asks as for a page, and looks only at how the answer would travel: whether it is compressed.
+    ///
+    /// # Errors
+    /// There is no answer, or another than a page.
+    pub async fn is_compressed(
+        &self,
+        range: Slice,
+        options: &Arc<ScanOptions>,
+    ) -> Result<bool, ScanError> {
+        let authorization = self.take_turn().await?;
+        self.counters.request();
+        let sent = http_client(&self.options, false)?
+            .post(self.options.api_url.activities())
+            .header(AUTHORIZATION, authorization)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))
+            .body(options.body(&options.filters(range.window()), SAFE_LIMIT))
+            .send()
+            .await;
+        let response = sent.map_err(|error| ScanError::Client(RequestError::transport(error)))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(ScanError::Refused {
+                host: self.options.api_url.host(),
+                status: status.as_u16(),
+                detail: "asked whether it compresses".to_owned(),
+            });
+        }
+        let encoding = response.headers().get(CONTENT_ENCODING);
+        Ok(encoding.is_some_and(|encoding| encoding == "gzip"))
+    }
+
+    /// How long the credentials are good from now on, as far as is known.
+    pub fn signed_in_for(&self) -> Option<Duration> {
+        self.auth.remaining()
     }
 
     /// Waits before a request is sent again: all of the run, if the service asked for a pause.
@@ -488,6 +516,21 @@ impl ActivityClient {
             }),
         }
     }
+}
+
+/// A client for the service; one that does not decompress shows how an answer travelled.
+fn http_client(options: &ClientOptions, decompresses: bool) -> Result<Client, ScanError> {
+    let mut http = client_builder()
+        .connect_timeout(options.connect_timeout)
+        .read_timeout(options.read_timeout)
+        .gzip(decompresses);
+    if options.api_url.is_plain() {
+        // A proxy would be given the token readable; plain requests stay in this machine, and need
+        // none of its certificates, which take a while to load.
+        http = http.no_proxy().tls_certs_only([]);
+    }
+    http.build()
+        .map_err(|source| ScanError::Client(RequestError::transport(source)))
 }
 
 /// Whether an error says that this process, or the system, has no file handle left.

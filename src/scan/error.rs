@@ -162,6 +162,12 @@ impl ScanError {
         }
     }
 
+    /// Whether a smaller page may be answered.
+    pub fn is_about_a_limit(&self) -> bool {
+        self.is_bad_request()
+            || matches!(self, Self::Exhausted { last, .. } if last.is_about_the_page())
+    }
+
     /// Whether the service found fault with the request itself.
     pub fn is_bad_request(&self) -> bool {
         matches!(self, Self::Refused { status: 400, .. })

@@ -2,6 +2,7 @@
 //! the service refuses it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
@@ -104,6 +105,11 @@ impl Authorize for BearerToken {
             return ROLE_ADVICE;
         }
         "check that --entra-tenant is the tenant of --api-url, and that the application has the role Investigation.read"
+    }
+
+    fn remaining(&self) -> Option<Duration> {
+        let present = self.present.try_lock().ok()?;
+        present.as_ref()?.remaining(self.clock.elapsed())
     }
 
     fn redact(&self, text: &str) -> String {

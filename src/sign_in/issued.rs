@@ -68,6 +68,11 @@ impl Issued {
         self.put_off_until = now + self.life.map_or(MARGIN, margin) / 4;
     }
 
+    /// How long it is good from now on, where that is known.
+    pub(super) fn remaining(&self, now: Duration) -> Option<Duration> {
+        Some((self.asked + self.life?).saturating_sub(now))
+    }
+
     /// Whether it has ended.
     pub(super) fn is_over(&self, now: Duration) -> bool {
         self.life.is_some_and(|life| now >= self.asked + life)

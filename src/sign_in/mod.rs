@@ -30,6 +30,7 @@ mod secrets;
 mod way;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
@@ -57,6 +58,11 @@ pub trait Authorize: Send + Sync {
     /// What to do about a refusal.
     fn advice(&self, refusal: Refusal<'_>) -> &'static str;
 
+    /// How long the credentials are good from now on, as far as is known.
+    fn remaining(&self) -> Option<Duration> {
+        None
+    }
+
     /// Takes the secret, in whatever form it comes back, out of a text that somebody else sent.
     fn redact(&self, text: &str) -> String;
 }
@@ -70,6 +76,14 @@ pub enum SignIn {
 }
 
 impl SignIn {
+    /// As whom, for people.
+    pub fn who(&self) -> String {
+        match self {
+            Self::ApiToken(_) => "the API token".to_owned(),
+            Self::Bearer(way, _) => way.who(),
+        }
+    }
+
     /// Begins. Nothing is asked for yet.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ const ROOMS: &[(&str, &str)] = &[
         "cli convert credentials error job scan sign_in window write",
     ),
     ("credentials", "cli error sign_in"),
+    ("check", "clock error job layout scan store text window"),
     ("status", "commit error job store text window write"),
     (
         "verify",

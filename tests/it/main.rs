@@ -6,6 +6,7 @@
     reason = "tests may"
 )]
 
+mod check; // whether a scan can run, question by question
 mod cli; // the program as a user meets it: bad input, exit codes
 mod clocks; // a wall clock that is wrong
 mod conversions; // conversions that die, are interrupted or run at once

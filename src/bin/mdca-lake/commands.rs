@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use mdca_lake::check::{self, Check, Checked};
 use mdca_lake::cli::{
     Cli, Command, ExportArgs, OutputArgs, ProgressMode, ReportFormat, StatusArgs, VerifyArgs,
 };
@@ -17,8 +18,9 @@ use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
 use mdca_lake::job::{self, Asking, Ids, Planned, World};
 use mdca_lake::read::{self, ExportFile};
-use mdca_lake::scan::{ActivityClient, Budget, ScanCounters, ScanError};
+use mdca_lake::scan::{ActivityClient, Budget, ClientOptions, ScanCounters, ScanError};
 use mdca_lake::schema::{self, SchemaFormat};
+use mdca_lake::sign_in::SignIn;
 use mdca_lake::store::{Site, Store};
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::{credentials, status, write};
@@ -91,6 +93,13 @@ pub(crate) async fn run(
         }
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(args, &output, interrupted).await,
+        Command::Check(args) => {
+            let config = ScanConfig::resolve(*args, Environment::of_process()?, now_ms())?;
+            let check = check(config).await?;
+            let forms = [Check::to_text, Check::to_json];
+            let exit_code = check.exit_code;
+            Ok(Finished::reported(&check, output.report, forms, exit_code))
+        }
         Command::Status(args) => status(args, &output).await,
         Command::Verify(args) => verify(args, &output).await,
         Command::Export(args) => export(args).await,
@@ -189,6 +198,46 @@ async fn convert(
         progress: watched(progress),
     };
     Ok(job::convert::run(&config.job, world, inputs).await)
+}
+
+/// Asks whether a scan could run. Each request is sent once: a check says what is, and does not wait.
+async fn check(config: ScanConfig) -> Result<Check, JobError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let site = Site::look(&config.lake)?;
+    let Some(mut sign_in) = config.sign_in else {
+        return Err(credentials::no_credentials().into());
+    };
+    if let SignIn::Bearer(_, patience) = &mut sign_in {
+        patience.max_attempts = 1;
+    }
+    let who = sign_in.who();
+    let counters = Arc::new(ScanCounters::default());
+    let authorize = sign_in
+        .begin(Arc::clone(&clock), Box::new(|_| ()))
+        .map_err(ScanError::from)?;
+    let options = ClientOptions {
+        max_attempts: 1,
+        ..config.client
+    };
+    let page_limit = options.page_limit;
+    let budget = Budget::new(None, Arc::clone(&clock), Arc::clone(&counters));
+    let client = ActivityClient::new(
+        options,
+        authorize,
+        budget,
+        Arc::clone(&clock),
+        Arc::clone(&counters),
+    )?;
+    let checked = Checked {
+        options: &config.job,
+        page_limit,
+        who,
+        client: &client,
+        counters: &counters,
+        site: &site,
+        clock,
+    };
+    Ok(check::check(checked).await)
 }
 
 /// Runs the main job against a simulated tenant, and says how to look at what it made.

@@ -1,0 +1,178 @@
+//! What is asked of the lake's store. All that is made there is removed again.
+
+use std::path::Path as DiskPath;
+
+use bytes::Bytes;
+use object_store::path::Path;
+
+use super::{Answer, Checked, failed};
+use crate::error::{ErrorKind, JobError};
+use crate::job::Planned;
+use crate::layout;
+use crate::store::{Creation, Store, StoreError};
+use crate::text::units::bytes;
+
+/// A scan does not begin with less free.
+const MIN_FREE_BYTES: u64 = 64 * 1024 * 1024;
+/// Less than this does not last long.
+const LOW_FREE_BYTES: u64 = 1024 * 1024 * 1024;
+/// As much of an identity is read.
+const MAX_IDENTITY_BYTES: u64 = 1024 * 1024;
+
+/// Asks the lake's questions.
+pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
+    let mut answers = vec![identity(checked).await];
+    let folder = checked.site.folder();
+    answers.extend(folder.map(free));
+    let identity = match checked.site.store() {
+        Some(store) => match store.get(&layout::identity(), MAX_IDENTITY_BYTES).await {
+            Ok(identity) => Some((store, identity)),
+            // Said above.
+            Err(_) => return answers,
+        },
+        None => None,
+    };
+    match (identity, folder) {
+        (Some((store, Some(lake))), folder) => answers.extend(in_lake(store, lake, folder).await),
+        (Some((store, None)), None) => answers.extend(in_bucket(store).await),
+        (_, Some(folder)) => answers.push(can_be_made(folder)),
+        (None, None) => {}
+    }
+    answers
+}
+
+/// Whether the flags are those of the lake that is there, and nothing hinders a run.
+async fn identity(checked: &Checked<'_>) -> Answer {
+    let store = checked.site.store();
+    match Planned::read(checked.options, store, checked.clock.as_ref()).await {
+        Ok(planned) if planned.is_new() => {
+            Answer::ok("lake", "not there yet; the first scan makes it")
+        }
+        Ok(_) => Answer::ok(
+            "lake",
+            "there, and its host, clock, filters and slices are those of the flags",
+        ),
+        Err(report) => {
+            let (kind, failure) = (report.failures.worst(), report.failures.first());
+            let found = failure.map_or("it cannot be used", |failure| failure.error.as_str());
+            let answer = Answer::fail_as("lake", kind.unwrap_or(ErrorKind::Usage), found);
+            match failure.and_then(|failure| failure.advice) {
+                Some(advice) => answer.advise(advice),
+                None => answer,
+            }
+        }
+    }
+}
+
+/// The nearest folder that is there.
+fn nearest(folder: &DiskPath) -> &DiskPath {
+    let mut folders = folder.ancestors();
+    let found = folders.find(|folder| folder.exists());
+    found.unwrap_or(DiskPath::new("."))
+}
+
+fn free(folder: &DiskPath) -> Answer {
+    let stat = match rustix::fs::statvfs(nearest(folder)) {
+        Ok(stat) => stat,
+        Err(error) => return Answer::warn("free space", format!("not known: {error}")),
+    };
+    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let found = bytes(free_bytes);
+    let advice = "free some space, or use another --lake";
+    match free_bytes {
+        0..MIN_FREE_BYTES => {
+            Answer::fail_as("free space", ErrorKind::Storage, found).advise(advice)
+        }
+        MIN_FREE_BYTES..LOW_FREE_BYTES => Answer::warn("free space", found).advise(advice),
+        _ => Answer::ok("free space", found),
+    }
+}
+
+/// Whether the lake's folder, which has no lake yet, can be made or written to.
+fn can_be_made(folder: &DiskPath) -> Answer {
+    let nearest = nearest(folder);
+    let place = nearest.display();
+    match rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK) {
+        Ok(()) => Answer::ok("writable", format!("{place} can be written to")),
+        Err(error) => Answer::fail_as(
+            "writable",
+            ErrorKind::Storage,
+            format!("cannot write to {place}: {error}"),
+        )
+        .advise("give the user who runs this the right to write there, or use another --lake"),
+    }
+}
+
+/// A name that no object of a lake has.
+fn probe() -> Path {
+    Path::from(format!("_mdca/check-{:016x}", fastrand::u64(..)))
+}
+
+/// In a lake: its own identity, created once more, says whether the store creates only once.
+async fn in_lake(store: &Store, lake: Bytes, folder: Option<&DiskPath>) -> Vec<Answer> {
+    let staging = folder.map(|folder| folder.join("_mdca/staging"));
+    let is_new = staging.as_ref().is_some_and(|staging| !staging.exists());
+    let mut answers = vec![created_once(store.create(&layout::identity(), lake).await)];
+    answers.extend(made_and_removed(store, &probe()).await);
+    if let Some(staging) = staging.filter(|_| is_new) {
+        // Where it is not empty it is a run's by now.
+        let _ = std::fs::remove_dir(staging);
+    }
+    answers
+}
+
+/// In a bucket without a lake: an object that is made twice.
+async fn in_bucket(store: &Store) -> Vec<Answer> {
+    let path = probe();
+    let mut answers = made_and_removed(store, &path).await;
+    if answers.iter().all(Answer::is_ok) {
+        let object = || Bytes::from_static(b"check");
+        let first = store.create(&path, object()).await;
+        let second = store.create(&path, object()).await;
+        answers.push(created_once(first.and(second)));
+        answers.extend(store.delete(&path).await.err().map(not_removed));
+    }
+    answers
+}
+
+fn created_once(creation: Result<Creation, StoreError>) -> Answer {
+    match creation {
+        Ok(Creation::Existed) => Answer::ok("create-only", "the store creates an object only once"),
+        Ok(Creation::Created) => Answer::fail_as(
+            "create-only",
+            ErrorKind::Storage,
+            "the store creates an object that is there already, so two runs could overwrite each other",
+        )
+        .advise("use another store, or --single-writer if only one run at a time ever writes"),
+        Err(error) => failed("create-only", &JobError::from(error)),
+    }
+}
+
+fn not_removed(error: StoreError) -> Answer {
+    let error = JobError::from(error);
+    let text = crate::text::plain::chain(&error);
+    Answer::warn("deletes", format!("refused: {text}"))
+        .advise("allow deletes below the lake, or accept that what is left of lost attempts stays")
+}
+
+/// Makes an object and removes it. Whether it could be removed is asked first: else it would stay.
+async fn made_and_removed(store: &Store, path: &Path) -> Vec<Answer> {
+    if let Err(error) = store.delete(path).await {
+        return vec![
+            not_removed(error),
+            Answer::warn(
+                "writable",
+                "not tried: what is made could not be removed again",
+            ),
+        ];
+    }
+    if let Err(error) = store.create(path, Bytes::from_static(b"check")).await {
+        return vec![failed("writable", &JobError::from(error))];
+    }
+    let writable = Answer::ok("writable", "an object was made");
+    let removed = match store.delete(path).await {
+        Ok(()) => Answer::ok("deletes", "an object was removed"),
+        Err(error) => not_removed(error),
+    };
+    vec![writable, removed]
+}

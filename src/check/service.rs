@@ -1,0 +1,291 @@
+//! What is asked of the service.
+
+use std::sync::Arc;
+
+use humantime::format_duration;
+use serde_json::Value;
+
+use super::{Answer, Checked, failed};
+use crate::clock::BothClocks;
+use crate::error::{ErrorKind, JobError};
+use crate::scan::{Asked, ClockField, ScanError, ScanOptions};
+use crate::text::units::{counted, number};
+use crate::window::{Slice, format_time};
+
+/// What every tenant takes (page "Investigate activities using the API").
+const SAFE_LIMIT: u32 = 500;
+const DAY_MINUTES: i64 = 24 * 60;
+const DAY_MS: i64 = DAY_MINUTES * 60_000;
+/// The retention of activities (page "Data security and privacy").
+const RETENTION_DAYS: i64 = 180;
+/// What is asked for so late may have been forgotten.
+const FORGETS_DAYS: i64 = 29;
+/// More than this makes no lake; see `scan`.
+const MAX_SKEW_MS: i64 = 60 * 60_000;
+/// More than this is said.
+const NOTED_SKEW_MS: i64 = 5 * 60_000;
+/// Records come later than the end of their time.
+const SETTLE_MINUTES: i64 = 15;
+
+/// Asks the service's questions; where it lets nobody in, only the first.
+pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
+    let wish = &checked.options.wish;
+    let options = Arc::new(ScanOptions {
+        clock: wish.clock.unwrap_or(ClockField::Created),
+        filters: wish.filters.clone().unwrap_or_default(),
+        look_ahead_max_bytes: 0,
+        max_records: u64::MAX,
+    });
+    let mut answers = vec![host(&wish.api_host)];
+    let closed_ms = checked.clock.now_ms() - SETTLE_MINUTES * 60_000;
+    let day = Slice::minutes_before(closed_ms, DAY_MINUTES);
+    let first = match checked.client.ask_for(1, day, &options).await {
+        Ok(first) => first,
+        Err(error) if error.is_bad_request() => {
+            match checked.client.ask_for(SAFE_LIMIT, day, &options).await {
+                Ok(first) => first,
+                Err(error) => return refused(answers, error),
+            }
+        }
+        Err(error) => return refused(answers, error),
+    };
+    answers.push(signed_in(checked));
+    answers.push(clocks(checked, first.date_ms));
+    answers.extend(page(checked, day, &options, &first).await);
+    answers.push(oldest(checked, closed_ms, &options).await);
+    answers.push(compression(checked, day, &options).await);
+    answers.push(budget(checked));
+    answers
+}
+
+fn host(host: &str) -> Answer {
+    let is_generic = host.starts_with("portal.cloudappsecurity");
+    if is_generic {
+        return Answer::warn("host", format!("{host} is the generic host: slower, and it may refuse good tokens"))
+            .advise("use the tenant's own regional host as --api-url, as the portal shows it (Settings, Cloud Apps, About)");
+    }
+    Answer::ok("host", host)
+}
+
+/// The service lets nobody in, or does not answer: what would end a scan.
+fn refused(mut answers: Vec<Answer>, error: ScanError) -> Vec<Answer> {
+    let is_sign_in = error.is_sign_in() || error.is_of_all_requests();
+    let question = if is_sign_in { "sign-in" } else { "service" };
+    answers.push(failed(question, &JobError::from(error)));
+    answers.push(Answer::warn(
+        "activities",
+        "not asked: the first request was refused",
+    ));
+    answers
+}
+
+fn signed_in(checked: &Checked<'_>) -> Answer {
+    let who = &checked.who;
+    match checked.client.signed_in_for() {
+        Some(left) => {
+            let left = std::time::Duration::from_secs(left.as_secs());
+            Answer::ok(
+                "sign-in",
+                format!("as {who}; this token is good for {}", format_duration(left)),
+            )
+        }
+        None if who == "the API token" => Answer::warn(
+            "sign-in",
+            "with the API token, the older way: it ends with the rights of the user who made it",
+        )
+        .advise("sign in as an application of Entra (--entra-tenant, --client-id)"),
+        None => Answer::ok("sign-in", format!("as {who}")),
+    }
+}
+
+fn clocks(checked: &Checked<'_>, date_ms: Option<i64>) -> Answer {
+    let Some(service_ms) = date_ms else {
+        return Answer::fail_as(
+            "clock",
+            ErrorKind::Service,
+            "the service's answer has no Date header, so nothing says that a slice is closed",
+        )
+        .advise(
+            "check what stands between this machine and the service: a proxy may remove the header",
+        );
+    };
+    let clocks = BothClocks {
+        local_ms: checked.clock.now_ms(),
+        service_ms,
+    };
+    let apart_ms = i64::try_from(clocks.local_ms.abs_diff(service_ms)).unwrap_or(i64::MAX);
+    let advice = "set this machine's clock";
+    match apart_ms {
+        0..=NOTED_SKEW_MS => Answer::ok("clock", "that of the service, to five minutes"),
+        ..=MAX_SKEW_MS => Answer::warn("clock", clocks.difference()).advise(advice),
+        _ => Answer::fail_as("clock", ErrorKind::Service, clocks.difference()).advise(advice),
+    }
+}
+
+/// The times of the records of an answer, on the clock that was asked by; none where they cannot be
+/// read.
+fn times(asked: &Asked, clock: ClockField) -> Option<Vec<i64>> {
+    let records: Vec<Value> = serde_json::from_str(&asked.records).ok()?;
+    let time = |record: &Value| record[clock.record_key()].as_i64();
+    Some(records.iter().filter_map(time).collect())
+}
+
+/// Asks for a page of the day, and looks at what came.
+async fn page(
+    checked: &Checked<'_>,
+    day: Slice,
+    options: &Arc<ScanOptions>,
+    first: &Asked,
+) -> Vec<Answer> {
+    let wanted = checked.page_limit;
+    let (asked, limit, is_refused) = match checked.client.ask_for(wanted, day, options).await {
+        Ok(asked) => (asked, wanted, false),
+        Err(error) if wanted > SAFE_LIMIT && error.is_about_a_limit() => {
+            match checked.client.ask_for(SAFE_LIMIT, day, options).await {
+                Ok(asked) => (asked, SAFE_LIMIT, true),
+                Err(error) => return vec![failed("page", &JobError::from(error))],
+            }
+        }
+        Err(error) => return vec![failed("page", &JobError::from(error))],
+    };
+    let Some(times) = times(&asked, options.clock) else {
+        return vec![Answer::warn(
+            "page",
+            "its records are not all JSON; a scan keeps those that are not as rejects",
+        )];
+    };
+    let one = serde_json::from_str::<Vec<Value>>(&first.records).map_or(0, |records| records.len());
+    vec![
+        filter(&times, day, options.clock),
+        order(&times, options.clock),
+        page_limit(&asked, times.len(), limit, one, is_refused),
+        total(&asked),
+    ]
+}
+
+fn filter(times: &[i64], day: Slice, clock: ClockField) -> Answer {
+    let window = day.window();
+    let inside = |time: &&i64| (window.from_ms..window.until_ms).contains(*time);
+    let outside = times.iter().filter(|time| !inside(time)).count();
+    let of = counted(times.len() as u64, "record", "records");
+    if times.is_empty() {
+        return Answer::warn(
+            "filter",
+            format!("not known: the last day has no records by {clock}"),
+        );
+    }
+    if outside == 0 {
+        return Answer::ok(
+            "filter",
+            format!("{clock} is honoured ({of} of the last day)"),
+        );
+    }
+    let found = format!("{outside} of {of} lie outside the time that was asked for");
+    if outside * 2 > times.len() {
+        return Answer::fail_as("filter", ErrorKind::Service, found).advise(
+            "send this report to the service's support: the filter on the clock is ignored",
+        );
+    }
+    Answer::warn("filter", found)
+}
+
+fn order(times: &[i64], clock: ClockField) -> Answer {
+    if times.len() < 2 {
+        return Answer::warn(
+            "order",
+            "not known: there are too few records in the last day",
+        );
+    }
+    if times.is_sorted() {
+        return Answer::ok(
+            "order",
+            format!("records come by {clock}, the earliest first"),
+        );
+    }
+    Answer::warn(
+        "order",
+        format!("records do not come by {clock}; a scan does not rely on it"),
+    )
+}
+
+fn page_limit(asked: &Asked, records: usize, limit: u32, one: usize, is_refused: bool) -> Answer {
+    let most = number(limit.into());
+    if is_refused {
+        return Answer::warn(
+            "page limit",
+            format!("the tenant takes {most} and refuses more"),
+        )
+        .advise("set --page-limit 500, which saves a request of each run");
+    }
+    if records > limit as usize || one > 1 {
+        return Answer::warn("page limit", "pages hold more records than were asked for");
+    }
+    let records = number(records as u64);
+    if asked.has_next {
+        return Answer::ok(
+            "page limit",
+            format!("{most} asked for, pages of {records}"),
+        );
+    }
+    Answer::ok(
+        "page limit",
+        format!("{most} is taken; the last day has {records} records"),
+    )
+}
+
+fn total(asked: &Asked) -> Answer {
+    match asked.total {
+        Some(total) => Answer::ok("total", format!("given: {}", number(total))),
+        None => Answer::ok("total", "not given in a scan"),
+    }
+}
+
+/// The oldest record that can be had.
+async fn oldest(checked: &Checked<'_>, closed_ms: i64, options: &Arc<ScanOptions>) -> Answer {
+    let range = Slice::minutes_before(closed_ms, RETENTION_DAYS * DAY_MINUTES);
+    let asked = match checked.client.ask_for(1, range, options).await {
+        Ok(asked) => asked,
+        Err(error) => {
+            let text = crate::text::plain::chain(&error);
+            return Answer::warn("oldest record", format!("not known: {text}"));
+        }
+    };
+    let first = times(&asked, options.clock).and_then(|times| times.into_iter().min());
+    let Some(first_ms) = first else {
+        return Answer::warn(
+            "oldest record",
+            "none: the tenant has no activities, or the filters leave none",
+        );
+    };
+    let days = (checked.clock.now_ms() - first_ms) / DAY_MS;
+    let found = format!(
+        "{}, {} ago",
+        format_time(first_ms),
+        counted(days.unsigned_abs(), "day", "days")
+    );
+    if days > FORGETS_DAYS {
+        return Answer::ok("oldest record", found);
+    }
+    Answer::warn("oldest record", found)
+        .advise("begin soon: the service is known to return nothing beyond about 30 days, so what is older cannot be had")
+}
+
+async fn compression(checked: &Checked<'_>, day: Slice, options: &Arc<ScanOptions>) -> Answer {
+    match checked.client.is_compressed(day, options).await {
+        Ok(true) => Answer::ok("compression", "gzip"),
+        Ok(false) => Answer::warn("compression", "none: answers travel at full length"),
+        Err(error) => {
+            let text = crate::text::plain::chain(&error);
+            Answer::warn("compression", format!("not known: {text}"))
+        }
+    }
+}
+
+fn budget(checked: &Checked<'_>) -> Answer {
+    let sent = checked.counters.counts().requests;
+    let sent = counted(sent, "request", "requests");
+    Answer::ok(
+        "budget",
+        format!("{sent} within a minute were not too many"),
+    )
+}
