@@ -21,4 +21,4 @@ pub use find::{STDIN, find_inputs};
 pub use framing::{Chunk, Framer};
 pub use input::{Input, InputHash, Readable};
 pub use shard::{ParseShardError, Shard};
-pub use text::{InputText, TextLimits};
+pub use text::{InputText, TextLimits, check_beginning};

@@ -78,6 +78,21 @@ impl InputText {
     }
 }
 
+/// Whether an input begins with records: its first chunk is read.
+///
+/// # Errors
+/// It does not, or cannot be read. Blocks.
+pub fn check_beginning(
+    input: &Readable,
+    runtime: &Handle,
+    limits: TextLimits,
+) -> Result<(), InputFault> {
+    let mut text = InputText::begin(input, runtime, 0, limits)?;
+    let first = text.chunks.next_chunk();
+    first.map_err(|fault| own_fault(&text.bytes, fault))?;
+    Ok(())
+}
+
 fn lock(counted: &Mutex<Counted>) -> std::sync::MutexGuard<'_, Counted> {
     counted.lock().unwrap_or_else(PoisonError::into_inner)
 }

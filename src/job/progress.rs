@@ -147,3 +147,34 @@ fn left_s(done: u64, all: u64, elapsed_s: f64) -> Option<u64> {
     let left_s = (elapsed_s * (all - done) as f64 / done as f64).ceil() as u64;
     Some(left_s)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_minute_of_bytes_says_what_is_done_and_how_long_the_rest_takes() {
+        const MIB: u64 = 1024 * 1024;
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let said = Arc::clone(&lines);
+        let progress = Progress::lines(move |line| said.lock().unwrap().push(line.to_owned()));
+        progress.begin_bytes(400 * MIB);
+        progress.minute_of_bytes(60.0);
+        progress.bytes_done(60 * MIB);
+        progress.bytes_done(40 * MIB);
+        progress.rows(5_000);
+        progress.minute_of_bytes(120.0);
+        progress.bytes_done(300 * MIB);
+        progress.minute_of_bytes(180.0);
+        assert_eq!(
+            *lines.lock().unwrap(),
+            [
+                "0 B of 400.0 MiB, no rows yet",
+                "100.0 MiB of 400.0 MiB, 5,000 rows, 6m to go",
+                "400.0 MiB of 400.0 MiB, 5,000 rows"
+            ]
+        );
+    }
+}

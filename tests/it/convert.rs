@@ -632,3 +632,61 @@ fn shares_take_every_input_once() {
     assert_same(&desk.ids("lake"), &ids_of(&desk.records));
     desk.expect_whole("lake");
 }
+
+#[test]
+fn files_of_which_none_begins_with_records_make_no_lake() {
+    let desk = Desk::with(5);
+    desk.write("a.csv", "activities,by,day\n");
+    desk.write("b.json.gz", &gzip(page(&desk.records).as_bytes())[..100]);
+    let ran = desk.convert("lake", &["a.csv", "b.json.gz"]);
+    assert_eq!(
+        (ran.code, ran.number("/slices/failed")),
+        (5, 2),
+        "{}",
+        ran.text
+    );
+    assert!(!desk.path("lake").exists());
+    desk.write("c.json", page(&desk.records));
+    let ran = desk.convert("lake", &["a.csv", "b.json.gz", "c.json"]);
+    assert_eq!((ran.code, ran.tally()), (5, [3, 1, 0, 2]), "{}", ran.text);
+    desk.expect_whole("lake");
+}
+
+#[test]
+fn a_file_whose_commit_was_lost_is_not_converted_over_it() {
+    let desk = Desk::with(20);
+    desk.write("a.json", page(&desk.records));
+    assert_eq!(desk.convert("lake", &["a.json"]).code, 0);
+    let commit = files_below(&desk.path("lake/_mdca/commits")).remove(0);
+    let kept = fs::read(&commit).unwrap();
+    fs::remove_file(&commit).unwrap();
+    let ran = desk.convert("lake", &["a.json"]);
+    assert_eq!((ran.code, ran.tally()), (5, [1, 0, 0, 1]), "{}", ran.text);
+    assert!(ran.text.contains("restore"), "{}", ran.text);
+    fs::write(&commit, kept).unwrap();
+    assert_eq!(desk.convert("lake", &["a.json"]).tally(), [1, 0, 1, 0]);
+    assert_same(&desk.ids("lake"), &ids_of(&desk.records));
+}
+
+#[test]
+fn a_lake_that_cannot_be_read_is_named_and_stays_as_it_was() {
+    let desk = Desk::with(5);
+    desk.write("a.json", page(&desk.records));
+    desk.write("damaged/_mdca/lake.json", "{");
+    desk.write(
+        "lost/_mdca/commits/c-0123456789abcdef0123456789abcdef.json",
+        "{}",
+    );
+    desk.write("file", "");
+    for (lake, says) in [
+        ("damaged", "lake.json"),
+        ("lost", "lake.json"),
+        ("file", "file"),
+    ] {
+        let before = files_below(&desk.path(lake));
+        let ran = desk.convert(lake, &["a.json"]);
+        assert_eq!(ran.code, 6, "{lake}: {}", ran.text);
+        assert!(ran.text.contains(says), "{lake}: {}", ran.text);
+        assert_eq!(files_below(&desk.path(lake)), before, "{lake}");
+    }
+}

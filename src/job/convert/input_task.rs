@@ -87,13 +87,14 @@ impl InputTask {
         input: Input,
         turn: OwnedSemaphorePermit,
     ) -> Result<InputDone, JobError> {
-        let name = input.name.clone();
+        let (name, bytes) = (input.name.clone(), input.bytes);
         let fault = |fault: InputFault| JobError::from(fault.of(&name));
         let Some(Hashed { readable, hash }) = self.hash(input).await.map_err(fault)? else {
             return Err(JobError::Interrupted);
         };
         let slice = layout::converted(hash);
         if let Some(end) = self.is_there(&slice).await? {
+            self.world.progress.bytes_done(bytes);
             return Ok(end.done());
         }
         let attempt = self.world.ids.next();

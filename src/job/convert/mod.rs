@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde_json::Map;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinSet, spawn_blocking};
 use tracing::{Instrument, debug, error, error_span, info};
 
 use self::input_task::{InputDone, InputEnd, InputTask, Slices, lock};
@@ -26,7 +27,7 @@ use self::records::Workshop;
 use self::report::ConvertReport;
 use crate::clock::Clock;
 use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome};
-use crate::convert::{Input, InputFault};
+use crate::convert::{Input, InputFault, TextLimits, check_beginning};
 use crate::decode::Ingest;
 use crate::error::{ErrorKind, JobError, UsageError};
 use crate::job::beat::beside;
@@ -67,7 +68,8 @@ impl Plan {
     }
 }
 
-/// Plans a run, and writes nothing: which inputs it takes, into which lake.
+/// Plans a run, and writes nothing: which inputs it takes, into which lake. Before a lake is made at
+/// least one of them has to begin with records.
 pub async fn plan(
     options: &ConvertOptions,
     inputs: Vec<Input>,
@@ -77,18 +79,13 @@ pub async fn plan(
     let location = store.map_or("(new)", Store::location).to_owned();
     let run = String::from("(planned)");
     let mut report = ConvertReport::begin(run, location, clock.now_ms());
-    let checked = async {
-        let Some(store) = store else { return Ok(()) };
-        commit::check_writable(store).await?;
-        match Identity::load_if_lake(store).await? {
-            Some(identity) => check_source(&identity),
-            None => Ok(()),
-        }
-    };
-    match checked.await {
-        Ok(()) => {
+    match has_lake(store).await {
+        Ok(has_lake) => {
             let plan = Plan::new(options, inputs);
             plan.describe(options, &mut report);
+            if !has_lake {
+                check_beginnings(&plan.inputs, options.text, &mut report).await;
+            }
             report.plan = plan.inputs.into_iter().map(|input| input.name).collect();
         }
         Err(error) => report.failed(None, &error),
@@ -98,6 +95,38 @@ pub async fn plan(
         report.status = "planned";
     }
     report
+}
+
+/// Whether a lake is there, which can be converted into.
+async fn has_lake(store: Option<&Store>) -> Result<bool, JobError> {
+    let Some(store) = store else { return Ok(false) };
+    commit::check_writable(store).await?;
+    match Identity::load_if_lake(store).await? {
+        Some(identity) => check_source(&identity).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Finds an input that begins with records. Where none does, all of them are failures. What comes
+/// through a pipe can only be read once, and is believed.
+async fn check_beginnings(inputs: &[Input], limits: TextLimits, report: &mut ConvertReport) {
+    let mut failures = Vec::new();
+    for input in inputs {
+        if input.is_pipe() {
+            return;
+        }
+        let (name, input, runtime) = (&input.name, input.clone(), Handle::current());
+        let check = move || check_beginning(&input.readable()?, &runtime, limits);
+        match spawn_blocking(check).await {
+            Ok(Ok(())) => return,
+            Ok(Err(fault)) => failures.push(fault.of(name)),
+            Err(died) => failures.push(InputFault::Died(died).of(name)),
+        }
+    }
+    for error in failures {
+        let input = error.input.clone();
+        report.failed(Some(&input), &error.into());
+    }
 }
 
 /// Converts and commits every input that has no commit.
