@@ -196,7 +196,7 @@ fn is_range(range: &Value) -> bool {
     of("start") && of("end")
 }
 
-/// The nearest filters, where any are near: what was meant but for a slip, or for its first part.
+/// The nearest filters, where any are near: what was meant but for a slip, or for one of its parts.
 fn suggestion(name: &str) -> String {
     const NEAR: f64 = 0.85;
     const SHOWN: usize = 3;
@@ -204,6 +204,9 @@ fn suggestion(name: &str) -> String {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let likeness = |filter: &str| {
         let filter = filter.to_lowercase();
+        if filter.split('.').next() == Some(&name) {
+            return 1.0;
+        }
         let whole = strsim::jaro_winkler(&filter, &name);
         whole.max(strsim::jaro_winkler(&last(&filter), &last(&name)) * 0.95)
     };
