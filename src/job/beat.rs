@@ -149,7 +149,7 @@ impl<'a> Beat<'a> {
         let mut report = state.report.clone()?;
         let scanned = self.world.counters.counts();
         let now = self.world.clock.elapsed();
-        let mark = (scanned.bytes, report.slices.committed);
+        let mark = (scanned.bytes_in, report.slices.committed);
         if mark != state.mark {
             state.mark = mark;
             state.moved = now;

@@ -188,14 +188,14 @@ impl Flight<'_, '_> {
             Ok((_, None)) => {}
             Ok((_, Some(SpanEnd::Parted))) => self.put_back(&left, false),
             Ok((_, Some(SpanEnd::Read(fill)))) => {
-                counters.span();
+                counters.count(|counts| counts.spans += 1);
                 self.length.read(slices, fill);
             }
             Ok((_, Some(SpanEnd::GivenUp(GivenUp::Job(error))))) if error.stops_the_run() => {
                 self.first_failed(&left, error).await;
             }
             Ok((_, Some(SpanEnd::GivenUp(reason)))) => {
-                counters.span_given_up();
+                counters.count(|counts| counts.spans_given_up += 1);
                 let is_too_long = matches!(reason, GivenUp::Scan(SpanError::TooLong));
                 info!(first = %left[0], slices, reason = %chain(&reason), "a span is given up");
                 if is_too_long {

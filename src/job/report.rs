@@ -140,30 +140,11 @@ pub struct RunReport {
     pub plan: Vec<String>,
     /// How the slices went.
     pub slices: SliceTally,
-    /// Requests sent.
-    pub requests: u64,
-    /// Requests sent again, by cause.
-    pub retries: BTreeMap<String, u64>,
+    /// What scanning cost.
+    #[serde(flatten)]
+    pub scanned: ScanCounts,
     /// Requests to object storage that failed and were sent again, by cause.
     pub store_retries: BTreeMap<String, u64>,
-    /// Time waited for the budget, in milliseconds, over all slices.
-    pub budget_wait_ms: u64,
-    /// Ranges that were halved because they could not be had at once.
-    pub halvings: u64,
-    /// Empty ranges asked once more.
-    pub probes: u64,
-    /// Ranges of several thin slices that were read as one.
-    pub spans: u64,
-    /// Such ranges that were given up, so that their slices were asked for again.
-    pub spans_given_up: u64,
-    /// Answers with a continuation after the end was said.
-    pub extra_continuations: u64,
-    /// Ranges whose records were not as many as the service's `total`.
-    pub total_differs: u64,
-    /// Whether the tenant took only the smaller page limit.
-    pub page_limit_lowered: bool,
-    /// Requests that asked whether the service is well.
-    pub controls: u64,
     /// Records, rows, rejects and repeats of the committed slices.
     #[serde(flatten)]
     pub counts: SliceCounts,
@@ -176,8 +157,6 @@ pub struct RunReport {
     pub oddities: Oddities,
     /// Files committed.
     pub files: u64,
-    /// Bytes of answers, decompressed.
-    pub bytes_in: u64,
     /// Bytes of the committed files.
     pub bytes_out: u64,
     /// How long the run took, in seconds.
@@ -217,24 +196,13 @@ impl RunReport {
             window: None,
             plan: Vec::new(),
             slices: SliceTally::default(),
-            requests: 0,
-            retries: BTreeMap::new(),
+            scanned: ScanCounts::default(),
             store_retries: BTreeMap::new(),
-            budget_wait_ms: 0,
-            halvings: 0,
-            probes: 0,
-            spans: 0,
-            spans_given_up: 0,
-            extra_continuations: 0,
-            total_differs: 0,
-            page_limit_lowered: false,
-            controls: 0,
             counts: SliceCounts::default(),
             unknown_fields: Vec::new(),
             odd_values: Vec::new(),
             oddities: Oddities::default(),
             files: 0,
-            bytes_in: 0,
             bytes_out: 0,
             elapsed_s: 0.0,
             rows_per_s: 0.0,
@@ -284,32 +252,7 @@ impl RunReport {
             elapsed_s,
             peak_memory_bytes,
         } = cost;
-        let ScanCounts {
-            requests,
-            bytes,
-            waited_ms,
-            halvings,
-            probes,
-            spans,
-            spans_given_up,
-            extra_continuations,
-            total_differs,
-            limit_lowered,
-            controls,
-            retries,
-        } = scanned;
-        self.requests = requests;
-        self.bytes_in = bytes;
-        self.budget_wait_ms = waited_ms;
-        self.halvings = halvings;
-        self.probes = probes;
-        self.spans = spans;
-        self.spans_given_up = spans_given_up;
-        self.extra_continuations = extra_continuations;
-        self.total_differs = total_differs;
-        self.page_limit_lowered = limit_lowered > 0;
-        self.controls = controls;
-        self.retries = retries;
+        self.scanned = scanned;
         self.store_retries = store_retries;
         self.elapsed_s = elapsed_s;
         self.rows_per_s = rate(self.counts.rows, elapsed_s);
@@ -331,7 +274,7 @@ impl RunReport {
     fn text(&self) -> Result<PlainText, std::fmt::Error> {
         let mut out = PlainText::new();
         let o = &mut out;
-        let has_asked = self.requests > 0;
+        let has_asked = self.scanned.requests > 0;
         // What was refused before there was a plan has only its error to tell.
         if has_asked || self.window.is_some() || self.failures.is_empty() {
             self.write_plan(o)?;
@@ -424,8 +367,8 @@ impl RunReport {
         writeln!(
             o,
             "requests    {}{}",
-            number(self.requests),
-            in_brackets("retries", &self.retries)
+            number(self.scanned.requests),
+            in_brackets("retries", &self.scanned.retries)
         )?;
         if !self.store_retries.is_empty() {
             let again = in_brackets("retries", &self.store_retries);
@@ -454,7 +397,7 @@ impl RunReport {
             "files       {} with {}, from {} of JSON",
             number(self.files),
             bytes(self.bytes_out),
-            bytes(self.bytes_in)
+            bytes(self.scanned.bytes_in)
         )
     }
 

@@ -168,7 +168,7 @@ mod tests {
         budget.pause(Duration::from_secs(3)).await;
         budget.take().await;
         assert_eq!(clock.elapsed(), Duration::from_secs(7));
-        assert_eq!(counters.counts().waited_ms, 7_000);
+        assert_eq!(counters.counts().budget_wait_ms, 7_000);
     }
 
     proptest! {

@@ -210,7 +210,7 @@ impl ActivityClient {
             filters: options.filters(millisecond),
             options: Arc::clone(options),
         };
-        self.counters.control();
+        self.counters.count(|counts| counts.controls += 1);
         self.fetch(&request).await?;
         Ok(())
     }
@@ -309,7 +309,7 @@ impl ActivityClient {
         options: &Arc<ScanOptions>,
     ) -> Result<bool, ScanError> {
         let authorization = self.take_turn().await?;
-        self.counters.request();
+        self.counters.count(|counts| counts.requests += 1);
         let sent = http_client(&self.options, false)?
             .post(self.options.api_url.activities())
             .header(AUTHORIZATION, authorization)
@@ -355,7 +355,8 @@ impl ActivityClient {
     fn keep_safe_limit(&self, request: &PageRequest) {
         if self.limit.swap(SAFE_LIMIT, Ordering::Relaxed) != SAFE_LIMIT {
             warn!(slice = %request.slice, limit = SAFE_LIMIT, "the tenant takes only the smaller page limit");
-            self.counters.limit_lowered();
+            self.counters
+                .count(|counts| counts.page_limit_lowered = true);
         }
     }
 
@@ -366,7 +367,7 @@ impl ActivityClient {
         limit: u32,
         authorization: HeaderValue,
     ) -> Result<Answer, Failure> {
-        self.counters.request();
+        self.counters.count(|counts| counts.requests += 1);
         let response = self
             .http
             .post(self.options.api_url.activities())
@@ -394,7 +395,8 @@ impl ActivityClient {
             }
             Err(Unread::Cut { error, body }) => return Err(cut(error, body)),
         };
-        self.counters.received(body.len());
+        let bytes_in = body.len() as u64;
+        self.counters.count(|counts| counts.bytes_in += bytes_in);
         let (text, damage) = Damage::decode(body);
         let is_damaged = damage.is_some();
         let answer = read_answer(text, damage, date_ms);

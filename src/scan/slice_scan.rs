@@ -249,7 +249,9 @@ impl SliceScan {
         } = answer;
         self.last_date_ms = date_ms;
         if range.learn(&envelope) {
-            self.client.counters().extra_continuation();
+            self.client
+                .counters()
+                .count(|counts| counts.extra_continuations += 1);
         }
         let page = Page {
             index: self.pages,
@@ -281,7 +283,7 @@ impl SliceScan {
             return;
         };
         if !range.any && !range.is_probe() && range.range.from_ms > 0 {
-            self.client.counters().probe();
+            self.client.counters().count(|counts| counts.probes += 1);
             let asked = TimeWindow {
                 from_ms: range.range.from_ms - 1,
                 ..range.range
@@ -291,7 +293,9 @@ impl SliceScan {
         }
         if let Some(total) = range.total_differs() {
             warn!(slice = %self.slice, total, records = range.records, "the service's total differs");
-            self.client.counters().total_differs();
+            self.client
+                .counters()
+                .count(|counts| counts.total_differs += 1);
         }
     }
 
@@ -380,7 +384,7 @@ impl SliceScan {
         let RangeScan { range, records, .. } = *self.range();
         let length_ms = range.until_ms - range.from_ms;
         warn!(slice = %self.slice, from_ms = range.from_ms, length_ms, "halving the range");
-        self.client.counters().halving();
+        self.client.counters().count(|counts| counts.halvings += 1);
         self.due_again += records;
         self.current = None;
         let middle_ms = range.from_ms + length_ms / 2;

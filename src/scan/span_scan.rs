@@ -73,7 +73,7 @@ impl SpanScan {
     /// # Errors
     /// As for [`SpanScan::read`].
     pub async fn probe(&mut self, stretch: TimeWindow) -> Result<ReadRange, SpanError> {
-        self.client.counters().probe();
+        self.client.counters().count(|counts| counts.probes += 1);
         let asked = TimeWindow {
             from_ms: (stretch.from_ms - 1).max(0),
             ..stretch
@@ -84,7 +84,9 @@ impl SpanScan {
     /// Takes note of how many records the span had, of those that the service said.
     pub fn check_total(&self, read: &ReadRange, records: u64) {
         if read.total.is_some_and(|total| total != records) {
-            self.client.counters().total_differs();
+            self.client
+                .counters()
+                .count(|counts| counts.total_differs += 1);
         }
     }
 
@@ -115,7 +117,9 @@ impl SpanScan {
             let answer = self.client.fetch(&request).await.map_err(ScanError::from)?;
             self.last_date_ms = answer.date_ms;
             if range.learn(&answer.envelope) {
-                self.client.counters().extra_continuation();
+                self.client
+                    .counters()
+                    .count(|counts| counts.extra_continuations += 1);
             }
             self.bytes += answer.text.len() as u64;
             if answer.envelope.has_next {

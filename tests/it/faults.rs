@@ -48,8 +48,13 @@ async fn a_fault_that_passes_costs_a_retry_and_nothing_else() {
                 .await;
             assert_eq!(report.exit_code, 0, "{}", report.to_text());
             assert_eq!(story.sim.faults_left(), 0, "the fault did not happen");
-            assert_eq!(report.retries.get(cause), Some(&1), "{:?}", report.retries);
-            assert_eq!(report.requests, report.counts.pages + 1);
+            assert_eq!(
+                report.scanned.retries.get(cause),
+                Some(&1),
+                "{:?}",
+                report.scanned.retries
+            );
+            assert_eq!(report.scanned.requests, report.counts.pages + 1);
             expect_conserved(&report);
             story.expect_exact().await;
         }
@@ -83,7 +88,11 @@ async fn an_odd_page_is_taken_as_it_is() {
         let repeats = u64::from(matches!(fault.what, What::Repeat(_)));
         let (story, report) = small().fault(fault).run().await;
         assert_eq!(report.exit_code, 0, "{}", report.to_text());
-        assert!(report.retries.is_empty(), "{:?}", report.retries);
+        assert!(
+            report.scanned.retries.is_empty(),
+            "{:?}",
+            report.scanned.retries
+        );
         assert!(report.counts.repeats >= repeats, "{:?}", report.counts);
         expect_conserved(&report);
         story.expect_exact().await;
@@ -126,7 +135,7 @@ async fn a_stuck_range_is_halved_through() {
         println!("{fault:?}");
         let (story, report) = small().fault(fault).run().await;
         assert_eq!(report.exit_code, 0, "{}", report.to_text());
-        assert!(report.halvings > 0);
+        assert!(report.scanned.halvings > 0);
         expect_conserved(&report);
         story.expect_exact().await;
     }
@@ -246,7 +255,11 @@ async fn giving_up_says_how_often_and_for_how_long() {
         .run()
         .await;
     assert_eq!(
-        (report.exit_code, report.slices.failed, report.requests),
+        (
+            report.exit_code,
+            report.slices.failed,
+            report.scanned.requests
+        ),
         // Three tries of each slice, and two of the question whether the service is well.
         (4, 2, 2 * (3 + 2))
     );
@@ -388,7 +401,7 @@ async fn an_end_that_comes_too_early_is_seen_by_nobody_but_the_total() {
         .run()
         .await;
     assert_eq!(
-        (report.exit_code, report.total_differs),
+        (report.exit_code, report.scanned.total_differs),
         (0, 1),
         "{}",
         report.to_text()

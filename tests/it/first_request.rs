@@ -164,8 +164,8 @@ async fn a_tenant_that_refuses_a_limit_of_one_is_asked_with_500() {
         .run()
         .await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert_eq!(report.requests, report.counts.pages + 2);
-    assert!(!report.page_limit_lowered);
+    assert_eq!(report.scanned.requests, report.counts.pages + 2);
+    assert!(!report.scanned.page_limit_lowered);
     story.expect_exact().await;
 }
 
@@ -193,7 +193,7 @@ async fn a_lake_is_made_before_its_first_slice_is_closed() {
         .await;
     let report = story.scan(&[]).await;
     assert_eq!(
-        (report.exit_code, report.requests),
+        (report.exit_code, report.scanned.requests),
         (0, 1),
         "{}",
         report.to_text()

@@ -21,8 +21,8 @@ async fn every_activity_of_the_window_is_a_row_once() {
     story.expect_exact().await;
     story.expect_within_budget(30);
     // One request for each page, and none wasted.
-    assert_eq!(report.requests, story.sim.requests().len() as u64);
-    assert_eq!(report.requests, report.counts.pages);
+    assert_eq!(report.scanned.requests, story.sim.requests().len() as u64);
+    assert_eq!(report.scanned.requests, report.counts.pages);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +67,11 @@ async fn a_second_run_of_a_committed_window_sends_nothing() {
     let sent = story.sim.requests().len();
     let report = story.scan(&[]).await;
     assert_eq!(
-        (report.exit_code, report.requests, report.slices.skipped),
+        (
+            report.exit_code,
+            report.scanned.requests,
+            report.slices.skipped
+        ),
         (0, 0, 3)
     );
     assert_eq!(story.sim.requests().len(), sent);
@@ -107,9 +111,9 @@ async fn empty_slices_are_probed_once_a_span_and_committed_without_files() {
         (
             report.slices.committed,
             report.files,
-            report.requests,
-            report.probes,
-            report.spans
+            report.scanned.requests,
+            report.scanned.probes,
+            report.scanned.spans
         ),
         // One slice alone, then two in one range, then the two that are left.
         (5, 0, 6, 3, 2)
@@ -350,5 +354,5 @@ async fn a_total_that_differs_is_reported() {
         .options(|options| options.scan_total = Total::Exact)
         .run()
         .await;
-    assert_eq!((report.exit_code, report.total_differs), (0, 0));
+    assert_eq!((report.exit_code, report.scanned.total_differs), (0, 0));
 }

@@ -71,7 +71,7 @@ async fn expect_holes(story: &Story, report: &RunReport, records: &[u64]) {
     assert!(status.gaps.iter().all(|gap| gap.reason.is_some()));
 
     let again = story.scan(&[]).await;
-    assert_eq!((again.exit_code, again.requests), (0, 0));
+    assert_eq!((again.exit_code, again.scanned.requests), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +101,7 @@ async fn a_record_that_the_service_cannot_give_costs_its_millisecond() {
             .run()
             .await;
         expect_holes(&story, &report, &[70]).await;
-        assert!(report.controls > 0);
+        assert!(report.scanned.controls > 0);
         // What came of a page is kept.
         assert_eq!(
             report.counts.rejects.get("unreadable_page").copied(),
@@ -200,7 +200,11 @@ async fn a_service_that_is_down_stops_the_run_at_the_third_slice() {
             "{}",
             report.to_text()
         );
-        assert!(report.requests <= 3 * per_slice + 2, "{}", report.requests);
+        assert!(
+            report.scanned.requests <= 3 * per_slice + 2,
+            "{}",
+            report.scanned.requests
+        );
         let text = report.to_text();
         assert!(
             text.contains("does not answer the control request either"),
@@ -247,7 +251,7 @@ async fn rejects_do_not_come_twice_with_the_halves_of_a_range() {
         .await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
     expect_conserved(&report);
-    assert!(report.halvings > 0);
+    assert!(report.scanned.halvings > 0);
     assert_eq!(report.counts.rejects.get("no_id"), Some(&1));
     assert_same(&story.ids(), &story.expected_ids_but(5));
 }

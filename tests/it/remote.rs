@@ -688,7 +688,7 @@ async fn a_store_that_overwrites_is_refused_unless_one_run_writes() {
         report.to_text()
     );
     assert_eq!(
-        (report.requests, bucket.below("activities").await),
+        (report.scanned.requests, bucket.below("activities").await),
         (0, vec![])
     );
     let report = story

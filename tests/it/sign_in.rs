@@ -252,7 +252,12 @@ async fn an_authority_that_fails_for_a_while_costs_time_and_nothing_else() {
         story.expect_exact().await;
         story.expect_within_budget(30);
         assert_eq!(refused(&story), Vec::<u16>::new(), "{cause}");
-        assert_eq!(report.retries.get(cause), Some(&1), "{:?}", report.retries);
+        assert_eq!(
+            report.scanned.retries.get(cause),
+            Some(&1),
+            "{:?}",
+            report.scanned.retries
+        );
     }
 }
 

@@ -186,7 +186,7 @@ fn world(seed: u64, tally: &Tally) {
         assert_eq!(story.visible_ids().await.len(), rows);
         let again = story.scan(&[]).await;
         assert_eq!(
-            (again.exit_code, again.requests),
+            (again.exit_code, again.scanned.requests),
             (0, 0),
             "{}",
             again.to_text()
@@ -251,10 +251,10 @@ async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) -> Ve
         tally.count("runs that yielded", u64::from(report.status == "yielded"));
         tally.count("lost attempts", report.slices.lost_attempts);
         tally.count("adopted attempts", report.slices.adopted);
-        tally.count("spans", report.spans);
-        tally.count("spans given up", report.spans_given_up);
+        tally.count("spans", report.scanned.spans);
+        tally.count("spans given up", report.scanned.spans_given_up);
         tally.count("objects that could not be removed", report.not_cleared);
-        tally.count("service retries", report.retries.values().sum());
+        tally.count("service retries", report.scanned.retries.values().sum());
     }
     let calls: usize = gates.iter().map(|gate| gate.calls().len()).sum();
     tally.count("calls on the store", calls as u64);

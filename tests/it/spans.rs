@@ -80,16 +80,19 @@ async fn expect_in_their_slices(story: &Story) {
 async fn thin_slices_are_asked_for_in_one_range_and_committed_one_by_one() {
     let (story, report) = fifteen_hours().run().await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert_eq!((report.spans, report.spans_given_up), (3, 0));
+    assert_eq!(
+        (report.scanned.spans, report.scanned.spans_given_up),
+        (3, 0)
+    );
     assert_eq!(report.slices.committed, 15);
     // One for each range, one for each probe of an empty stretch.
-    assert_eq!(report.requests, 4 + report.probes);
-    assert_eq!(report.counts.pages, report.requests);
+    assert_eq!(report.scanned.requests, 4 + report.scanned.probes);
+    assert_eq!(report.counts.pages, report.scanned.requests);
     expect_conserved(&report);
     expect_in_their_slices(&story).await;
     story.expect_exact().await;
     let again = story.scan(&[]).await;
-    assert_eq!((again.requests, again.slices.skipped), (0, 15));
+    assert_eq!((again.scanned.requests, again.slices.skipped), (0, 15));
 }
 
 /// Why a span is given up: what happens, and the record that becomes a reject by it.
@@ -181,10 +184,10 @@ async fn a_span_that_is_not_plain_is_given_up_and_its_slices_are_scanned_one_by_
         let (story, report) = scenario.run().await;
         println!(
             "{reason}: {} requests, {} spans, {} given up",
-            report.requests, report.spans, report.spans_given_up
+            report.scanned.requests, report.scanned.spans, report.scanned.spans_given_up
         );
         assert_eq!(report.exit_code, 0, "{reason}: {}", report.to_text());
-        assert!(report.spans_given_up > 0, "{reason}");
+        assert!(report.scanned.spans_given_up > 0, "{reason}");
         assert_eq!(report.slices.committed, 15, "{reason}");
         expect_conserved(&report);
         let expected = reject.map_or_else(
@@ -196,7 +199,11 @@ async fn a_span_that_is_not_plain_is_given_up_and_its_slices_are_scanned_one_by_
         assert_eq!(rejects, u64::from(reject.is_some()), "{reason}");
         story.expect_clean().await;
         let again = story.scan(&[]).await;
-        assert_eq!((again.exit_code, again.requests), (0, 0), "{reason}");
+        assert_eq!(
+            (again.exit_code, again.scanned.requests),
+            (0, 0),
+            "{reason}"
+        );
     }
 }
 
@@ -211,9 +218,13 @@ async fn a_span_that_meets_a_busy_hour_is_asked_for_again_at_half_its_length() {
     }
     let report = story.scan(&[]).await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert!(report.spans_given_up > 0);
+    assert!(report.scanned.spans_given_up > 0);
     // Ten pages of the busy hour, two for each range of the others, and two for each that was too long.
-    assert!(report.requests < 40, "{} requests", report.requests);
+    assert!(
+        report.scanned.requests < 40,
+        "{} requests",
+        report.scanned.requests
+    );
     expect_in_their_slices(&story).await;
     story.expect_exact().await;
 }
@@ -259,12 +270,15 @@ async fn answers_that_lie_inside_a_span_cost_no_record() {
         let (story, report) = scenario.run().await;
         println!(
             "{what}: {} requests, {} spans, {} given up, totals {}",
-            report.requests, report.spans, report.spans_given_up, report.total_differs
+            report.scanned.requests,
+            report.scanned.spans,
+            report.scanned.spans_given_up,
+            report.scanned.total_differs
         );
         assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
-        assert!(report.spans > 0, "{what}");
+        assert!(report.scanned.spans > 0, "{what}");
         assert_eq!(
-            report.total_differs > 0,
+            report.scanned.total_differs > 0,
             what == "total too high" || what == "total too low",
             "{what}"
         );
@@ -295,7 +309,10 @@ async fn records_at_the_bounds_of_slices_go_to_their_own() {
             }
             let report = story.scan(&[]).await;
             assert_eq!(report.exit_code, 0, "{}", report.to_text());
-            assert_eq!((report.spans, report.spans_given_up), (3, 0));
+            assert_eq!(
+                (report.scanned.spans, report.scanned.spans_given_up),
+                (3, 0)
+            );
             expect_conserved(&report);
             expect_in_their_slices(&story).await;
             story.expect_exact().await;
@@ -320,7 +337,10 @@ async fn late_records_of_a_span_are_in_the_slice_of_their_clock() {
     tenant.push_late(late(bound_ms + 1, bound_ms - 1), now_ms - 1);
     let report = story.scan(&[]).await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert_eq!((report.spans, report.spans_given_up), (3, 0));
+    assert_eq!(
+        (report.scanned.spans, report.scanned.spans_given_up),
+        (3, 0)
+    );
     expect_in_their_slices(&story).await;
     story.expect_exact().await;
 }
@@ -345,7 +365,10 @@ async fn dies_inside_a_span(in_bucket: bool) {
     let story = seven_hours(in_bucket).await;
     let gate = Gate::new(|_| Fate::Pass);
     let report = run(&story, &gate).await.unwrap();
-    assert_eq!((report.spans, report.spans_given_up), (2, 0));
+    assert_eq!(
+        (report.scanned.spans, report.scanned.spans_given_up),
+        (2, 0)
+    );
     let calls = gate.calls();
     // Three commits are there when the span of four begins.
     let is_commit = |call: &&Call| call.verb == "create" && call.path.starts_with("_mdca/commits/");
@@ -428,7 +451,7 @@ async fn two_runs_with_spans_over_the_same_time_commit_every_slice_once() {
             assert_eq!(report.exit_code, 0, "{}", report.to_text());
             expect_conserved(&report);
             committed += report.slices.committed;
-            *tally.entry("spans").or_insert(0) += report.spans;
+            *tally.entry("spans").or_insert(0) += report.scanned.spans;
             *tally.entry("lost attempts").or_insert(0) += report.slices.lost_attempts;
             *tally.entry("taken").or_insert(0) += report.slices.taken;
         }
@@ -483,8 +506,8 @@ async fn a_lake_filled_by_spans_is_the_same_as_one_filled_slice_by_slice() {
         };
         let (by_spans, report) = scenario().0.run().await;
         assert_eq!(report.exit_code, 0, "{}", report.to_text());
-        spans += report.spans;
-        given_up += report.spans_given_up;
+        spans += report.scanned.spans;
+        given_up += report.scanned.spans_given_up;
         let (one_by_one, hours) = scenario();
         let one_by_one = one_by_one.start().await;
         for hour in 0..hours {
@@ -492,7 +515,7 @@ async fn a_lake_filled_by_spans_is_the_same_as_one_filled_slice_by_slice() {
                 [hour, hour + 1].map(|hour| format_time(at(BEGIN) + hour * HOUR_MS));
             let report = one_by_one.scan(&["--from", &from, "--until", &until]).await;
             assert_eq!(report.exit_code, 0, "{}", report.to_text());
-            assert_eq!(report.spans + report.spans_given_up, 0);
+            assert_eq!(report.scanned.spans + report.scanned.spans_given_up, 0);
         }
         assert_eq!(held(&by_spans).await, held(&one_by_one).await);
         assert_eq!(
@@ -516,7 +539,7 @@ async fn no_span_goes_over_the_line_behind_which_the_service_may_have_forgotten(
         .options(|sim| sim.history_days = Some(30));
     let (story, report) = scenario.run().await;
     assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert!(report.spans > 3 && report.slices.unproven > 0);
+    assert!(report.scanned.spans > 3 && report.slices.unproven > 0);
     let line_ms = at("2026-10-21T00:00:00Z");
     for asked in story.sim.requests() {
         let Some((from_ms, to_ms)) = bounds(&asked.body) else {

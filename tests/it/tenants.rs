@@ -74,9 +74,12 @@ async fn however_a_tenant_pages_every_request_is_one_that_was_needed() {
                         .run()
                         .await;
                     assert_eq!(report.exit_code, 0, "{}", report.to_text());
-                    assert_eq!((report.total_differs, report.halvings), (0, 0));
+                    assert_eq!(
+                        (report.scanned.total_differs, report.scanned.halvings),
+                        (0, 0)
+                    );
                     let planned = planned_requests(&story, at("2026-11-18"), 3, cap);
-                    assert_eq!(report.requests, planned, "{}", report.to_text());
+                    assert_eq!(report.scanned.requests, planned, "{}", report.to_text());
                     expect_conserved(&report);
                     story.expect_exact().await;
                 }
@@ -217,10 +220,15 @@ async fn a_tenant_that_refuses_large_pages_costs_one_more_request() {
             .run()
             .await;
         assert_eq!(report.exit_code, 0, "{}", report.to_text());
-        assert!(report.page_limit_lowered);
+        assert!(report.scanned.page_limit_lowered);
         let planned = planned_requests(&story, at("2026-11-18"), 1, 500);
         let refused = if status == 400 { 1 } else { 2 };
-        assert_eq!(report.requests, planned + refused, "{}", report.to_text());
+        assert_eq!(
+            report.scanned.requests,
+            planned + refused,
+            "{}",
+            report.to_text()
+        );
         story.expect_exact().await;
     }
 }

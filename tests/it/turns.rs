@@ -59,7 +59,7 @@ async fn two_runs_over_one_backlog_send_the_requests_of_one() {
         };
         assert_eq!(worker.slices.committed, 120, "{}", worker.to_text());
         assert_eq!(other.status, "yielded", "{}", other.to_text());
-        assert_eq!(other.requests, 0, "{}", other.to_text());
+        assert_eq!(other.scanned.requests, 0, "{}", other.to_text());
         assert!(other.to_text().contains(&worker.run), "{}", other.to_text());
         println!("one alone {of_one}, two {}", story.sim.requests().len());
         assert_eq!(story.sim.requests().len(), of_one);
@@ -116,7 +116,7 @@ async fn hourly_runs_beside_a_long_backfill_do_the_new_hour_and_end() {
         let minutes = (ended_ms - started_ms) / 60_000;
         println!(
             "run {number}: {minutes} min, {} requests, {} committed, {} left",
-            report.requests, report.slices.committed, report.slices.left
+            report.scanned.requests, report.slices.committed, report.slices.left
         );
         assert_eq!(report.exit_code, 0, "{}", report.to_text());
         assert_eq!(report.slices.lost_attempts, 0);
@@ -308,7 +308,7 @@ async fn where_reports_cannot_be_rewritten_the_last_one_has_a_name_of_its_own() 
     // Nobody takes it for one that is at work.
     let again = story.scan(&YIELD).await;
     assert_eq!(
-        (again.exit_code, again.requests),
+        (again.exit_code, again.scanned.requests),
         (0, 0),
         "{}",
         again.to_text()
@@ -397,7 +397,10 @@ async fn of_three_runs_that_begin_at_once_one_works() {
         for report in reports {
             assert_eq!(report.exit_code, 0, "{}", report.to_text());
         }
-        let worked = reports.iter().filter(|report| report.requests > 0).count();
+        let worked = reports
+            .iter()
+            .filter(|report| report.scanned.requests > 0)
+            .count();
         assert_eq!(worked, 1, "{}{}{}", a.to_text(), b.to_text(), c.to_text());
         story.expect_clean().await;
     }

@@ -45,7 +45,7 @@ struct Cost {
 impl Cost {
     fn add(&mut self, report: &RunReport) {
         self.runs += 1;
-        self.requests += report.requests;
+        self.requests += report.scanned.requests;
         self.simulated_s += report.elapsed_s;
         self.longest_s = self.longest_s.max(report.elapsed_s);
         self.peak_bytes = self.peak_bytes.max(report.peak_memory_bytes.unwrap_or(0));
@@ -96,10 +96,10 @@ impl Times {
         let days = u64::try_from(self.days).unwrap();
         let allowed = days.max(self.allowed(self.records) + BEGINNING);
         assert!(
-            report.requests <= allowed,
+            report.scanned.requests <= allowed,
             "{}: {} requests, {allowed} allowed",
             self.name,
-            report.requests
+            report.scanned.requests
         );
         expect_every_record_once(&story).await;
     }
@@ -145,7 +145,11 @@ impl Times {
                 if report.slices.planned == 1 {
                     // A page, or an empty one and its probe.
                     let pages = report.counts.records.div_ceil(self.page_cap as u64);
-                    assert!(report.requests <= pages.max(2), "{}", report.to_text());
+                    assert!(
+                        report.scanned.requests <= pages.max(2),
+                        "{}",
+                        report.to_text()
+                    );
                     &mut usual
                 } else {
                     &mut first_after
@@ -188,7 +192,7 @@ fn expect_caught_up(story: &Story, times: &Times, outage_hours: i64, after: Opti
 
 /// No run waits for anything but its budget.
 fn expect_no_longer_than_its_work(report: &RunReport) {
-    let minutes = report.requests / 30 + 1;
+    let minutes = report.scanned.requests / 30 + 1;
     #[expect(clippy::cast_precision_loss, reason = "it is a number of minutes")]
     let seconds = minutes as f64 * 60.0;
     assert!(report.elapsed_s <= seconds, "{}", report.to_text());

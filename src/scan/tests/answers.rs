@@ -18,7 +18,7 @@ async fn an_answer_may_be_compressed() {
         asked.header("authorization"),
         Some(format!("Token {TOKEN}").as_str())
     );
-    let bytes = world.counts().bytes;
+    let bytes = world.counts().bytes_in;
     let envelope = json!({"data": [record("a", 1)], "hasNext": false}).to_string();
     assert_eq!(bytes, envelope.len() as u64);
 }

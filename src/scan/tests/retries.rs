@@ -215,12 +215,12 @@ async fn a_429_and_a_503_wait_as_long_as_they_say_within_bounds() {
             Duration::from_secs(seconds),
             "{retry_after:?}"
         );
-        assert_eq!(world.counts().waited_ms, seconds * 1000);
+        assert_eq!(world.counts().budget_wait_ms, seconds * 1000);
     }
     // One that says nothing makes nobody else wait.
     let world = Setup::default().script([Reply::status(503), page()]).await;
     world.scan().await.expect_ids(&["a"]);
-    assert_eq!(world.counts().waited_ms, 0);
+    assert_eq!(world.counts().budget_wait_ms, 0);
 }
 
 #[tokio::test]
