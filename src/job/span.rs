@@ -3,36 +3,28 @@
 /// The longest span, in milliseconds: four days.
 const LONGEST_MS: i64 = 4 * 24 * 60 * 60_000;
 
-/// How full the pages of a span were.
+/// How many pages the next span is to fill, in thousandths. A span may have two, and nobody knows how
+/// busy the next hours are.
+const AIM: u64 = 1_400;
+
+/// How many pages a range filled, in thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fill {
-    /// Less than half a page: twice as many slices would have fitted.
-    Thin,
-    /// No more than a page.
-    Fair,
-    /// More than a page.
-    Thick,
-}
+pub(crate) struct Fill(u64);
 
 impl Fill {
     /// How full so many records are of pages that take `cap`.
     pub(crate) fn of(records: u64, cap: u64) -> Self {
-        if records.saturating_mul(2) < cap {
-            Self::Thin
-        } else if records <= cap {
-            Self::Fair
-        } else {
-            Self::Thick
-        }
+        Self(records.saturating_mul(1_000) / cap.max(1))
     }
 }
 
 /// The length of the next span, in slices.
 ///
-/// It doubles where the last one was thin, and halves where it was thick. In between it stays: a span
-/// that doubled from below half a page and halved from above it would cost more requests than its
-/// records are worth. A span that was given up halves the bound too, which comes back with the slices
-/// that are read well: a service that cannot answer long ranges is not asked for them all the time.
+/// It is what would have filled not quite one and a half pages of the last one, at most twice and at least
+/// half as long. A span costs a probe too, so that one which fills half a page, or a bit more than one,
+/// would cost more requests than its records are worth. A span that was given up halves the bound too, which
+/// comes back with the slices that are read well: a service that cannot answer long ranges is not asked for
+/// them all the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SpanLength {
     slices: usize,
@@ -66,10 +58,14 @@ impl SpanLength {
             self.since = 0;
             self.most = (self.most * 2).min(self.longest);
         }
-        match fill {
-            Fill::Thin => self.slices = (slices * 2).max(self.slices).min(self.most),
-            Fill::Fair => {}
-            Fill::Thick => self.halve(slices),
+        let fitting = (slices as u64).saturating_mul(AIM) / fill.0.max(1);
+        let fitting = usize::try_from(fitting).unwrap_or(usize::MAX);
+        // Spans of different lengths are on their way at once: the shortest that was too long counts, and
+        // one that is cut off by its neighbours is no reason for shorter ones.
+        if fitting > slices {
+            self.slices = fitting.min(slices * 2).max(self.slices).min(self.most);
+        } else {
+            self.slices = fitting.max(slices / 2).clamp(1, self.slices);
         }
     }
 
@@ -86,7 +82,6 @@ impl SpanLength {
         self.since = 0;
     }
 
-    /// Spans of different lengths are on their way at once; the shortest that was too long counts.
     fn halve(&mut self, slices: usize) {
         self.slices = (slices / 2).clamp(1, self.slices);
     }
@@ -114,13 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_that_fills_half_a_page_is_asked_for_alone() {
+    fn a_slice_of_which_two_are_more_than_one_and_a_half_pages_is_asked_for_alone() {
         let mut length = SpanLength::new(HOUR_MS);
-        for records in [2_500, 5_000, 200_000] {
+        for records in [3_505, 5_000, 200_000] {
             length.read(1, Fill::of(records, 5_000));
             assert_eq!(length.slices(), 1, "{records}");
         }
-        length.read(1, Fill::of(2_499, 5_000));
+        length.read(1, Fill::of(3_500, 5_000));
         assert_eq!(length.slices(), 2);
     }
 
@@ -134,10 +129,10 @@ mod tests {
                 length.given_up(slices);
                 given_up += 1;
                 for _ in 0..slices {
-                    length.read(1, Fill::Thin);
+                    length.read(1, Fill(0));
                 }
             } else {
-                length.read(slices, Fill::Thin);
+                length.read(slices, Fill(0));
             }
             read += slices;
         }
@@ -182,10 +177,10 @@ mod tests {
                 }
                 let after = length.slices();
                 prop_assert!((1..=96).contains(&after));
-                let law = match (kind, fill) {
-                    (0 | 1, _) | (_, Fill::Thick) => after <= before && after == (slices / 2).max(1),
-                    (_, Fill::Thin) => after >= before && (after == before || after <= slices * 2),
-                    (_, Fill::Fair) => after == before,
+                let law = match kind {
+                    0 | 1 => after <= before && after == (slices / 2).max(1),
+                    _ if after > before => fill < Fill(AIM) && after <= slices * 2,
+                    _ => after == before || after >= (slices / 2).max(1),
                 };
                 prop_assert!(law, "{before} slices, {slices} read with {records} records, now {after}");
             }
@@ -197,11 +192,10 @@ mod tests {
         ) {
             let hours = 180 * 24;
             let (requests, records) = requests(hours, an_hour, cap);
-            // Spans end at four days, and so do requests for less than half a page.
-            let floor = (hours / 96) as u64;
-            let bound = (5 * records).div_ceil(2 * cap) + floor + 20;
-            prop_assert!(requests <= bound.min(hours as u64 * an_hour.div_ceil(cap).max(1) + 20),
-                "{requests} requests for {records} records, bound {bound}");
+            // Spans end at four days: what they cost then is less than a request a day.
+            let floor = (hours / 24) as u64;
+            let bound = ((5 * records).div_ceil(2 * cap) + 20).max(floor);
+            prop_assert!(requests <= bound, "{requests} requests for {records} records, bound {bound}");
         }
     }
 }
