@@ -3,13 +3,14 @@
 //! White space, the order of keys and the way a string is escaped do not matter; everything else
 //! does, numbers by their token.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-/// Seeds that keep apart what has the same bytes: the text `1` and the number 1, `[]` and `{}`.
-const STRING: u64 = 1;
-const SCALAR: u64 = 2;
+/// Seeds that keep apart what has the same bytes: `[]` and `{}`, a list's item and an object's member.
+const SCALAR: u64 = 1;
+const MEMBER: u64 = 2;
 const LIST: u64 = 3;
 const OBJECT: u64 = 4;
 
@@ -37,11 +38,11 @@ pub fn short_fingerprint(bytes: &[u8]) -> u64 {
 }
 
 /// A container that is being read.
-struct Open {
+struct Open<'j> {
     kind: u64,
     sum: u128,
-    /// In an object, the key whose value comes next.
-    key: Option<u128>,
+    /// In an object, the token of the key whose value comes next, and where it began.
+    key: Option<(Cow<'j, str>, usize)>,
 }
 
 /// Sixteen bytes that are the same for the same JSON, and for other JSON with a chance of 2⁻¹²⁸.
@@ -53,17 +54,17 @@ pub fn fingerprint(json: &str) -> u128 {
 
 fn fingerprint_with(json: &str, seed: u64) -> u128 {
     let hash = |bytes: &[u8], kind: u64| xxh3_128_with_seed(bytes, seed.wrapping_add(kind));
-    let mix = |a: u128, b: u128| {
-        let mut both = [0; 32];
-        both[..16].copy_from_slice(&a.to_le_bytes());
-        both[16..].copy_from_slice(&b.to_le_bytes());
-        hash(&both, 0)
-    };
     let bytes = json.as_bytes();
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut scratch = Vec::new();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let value = match byte {
+        let start = at;
+        let token = match byte {
+            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
+                at += 1;
+                continue;
+            }
             b'{' | b'[' => {
                 let kind = if *byte == b'{' { OBJECT } else { LIST };
                 open.push(Open {
@@ -77,56 +78,86 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
             b'}' | b']' => {
                 at += 1;
                 let Some(closed) = open.pop() else { break };
-                hash(&closed.sum.to_le_bytes(), closed.kind)
+                let value = hash(&closed.sum.to_le_bytes(), closed.kind);
+                match open.last_mut() {
+                    None => return value,
+                    Some(container) => {
+                        let key = container.key.take();
+                        scratch.clear();
+                        scratch
+                            .extend_from_slice(key.as_ref().map_or(b"", |(key, _)| key.as_bytes()));
+                        scratch.extend_from_slice(&value.to_le_bytes());
+                        container.add(hash, &scratch, closed.kind);
+                    }
+                }
+                continue;
             }
             b'"' => {
-                let end = string_end(bytes, at);
-                let token = &json[at..end];
-                at = end;
-                let hash = hash_string(token, hash);
-                if let Some(object) = open
-                    .last_mut()
-                    .filter(|open| open.kind == OBJECT && open.key.is_none())
-                {
-                    object.key = Some(hash);
-                    continue;
+                at = string_end(bytes, at);
+                let token = same_token(&json[start..at]);
+                match open.last_mut() {
+                    Some(object) if object.kind == OBJECT && object.key.is_none() => {
+                        object.key = Some((token, start));
+                        continue;
+                    }
+                    _ => token,
                 }
-                hash
-            }
-            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
-                at += 1;
-                continue;
             }
             _ => {
                 let rest = &bytes[at..];
                 let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-                let end = at + rest.iter().position(ends).unwrap_or(rest.len());
-                let hash = hash(&bytes[at..end], SCALAR);
-                at = end;
-                hash
+                at += rest.iter().position(ends).unwrap_or(rest.len());
+                Cow::Borrowed(&json[start..at])
             }
         };
-        match open.last_mut() {
-            None => return value,
-            Some(container) => match container.key.take() {
-                // Members of an object are added up, so their order does not matter.
-                Some(key) => container.sum = container.sum.wrapping_add(mix(key, value)),
-                None => container.sum = mix(container.sum, value),
-            },
+        let Some(container) = open.last_mut() else {
+            return hash(token.as_bytes(), SCALAR);
+        };
+        match container.key.take() {
+            None => container.add(hash, token.as_bytes(), SCALAR),
+            // As almost always: `"key":value` stands there just as it is hashed.
+            Some((Cow::Borrowed(key), begin))
+                if matches!(token, Cow::Borrowed(_)) && begin + key.len() + 1 == start =>
+            {
+                container.add(hash, &bytes[begin..at], MEMBER);
+            }
+            Some((key, _)) => {
+                scratch.clear();
+                scratch.extend_from_slice(key.as_bytes());
+                scratch.push(b':');
+                scratch.extend_from_slice(token.as_bytes());
+                container.add(hash, &scratch, MEMBER);
+            }
         }
     }
     0
 }
 
-/// A string by the text that it stands for; one that is not text (a lone surrogate) by its token.
-fn hash_string(token: &str, hash: impl Fn(&[u8], u64) -> u128) -> u128 {
-    let inner = &token[1..token.len() - 1];
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return hash(inner.as_bytes(), STRING);
+impl Open<'_> {
+    /// Takes in what comes next: an item, or a member with its key.
+    fn add(&mut self, hash: impl Fn(&[u8], u64) -> u128, bytes: &[u8], kind: u64) {
+        let next = hash(bytes, kind);
+        if self.kind == OBJECT {
+            // Members are added up, so their order does not matter.
+            self.sum = self.sum.wrapping_add(next);
+        } else {
+            let mut both = [0; 32];
+            both[..16].copy_from_slice(&self.sum.to_le_bytes());
+            both[16..].copy_from_slice(&next.to_le_bytes());
+            self.sum = hash(&both, LIST);
+        }
+    }
+}
+
+/// The one token of all that stand for the same text; that of what is not text (a lone surrogate) stays
+/// as it is.
+fn same_token(token: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', token.as_bytes()).is_none() {
+        return Cow::Borrowed(token);
     }
     match serde_json::from_str::<String>(token) {
-        Ok(text) => hash(text.as_bytes(), STRING),
-        Err(_) => hash(token.as_bytes(), SCALAR),
+        Ok(text) => Cow::Owned(serde_json::Value::from(text).to_string()),
+        Err(_) => Cow::Borrowed(token),
     }
 }
 
@@ -148,6 +179,10 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -215,5 +250,73 @@ mod tests {
     fn nesting_costs_no_stack() {
         let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
         assert_ne!(fingerprint(&deep), 0);
+    }
+
+    fn any_value(random: &mut fastrand::Rng, depth: u32) -> Value {
+        let text = |random: &mut fastrand::Rng| -> String {
+            let chars = [
+                'a', 'é', '"', '\\', '\n', '\u{7f}', '\u{2028}', '😀', '1', ':',
+            ];
+            (0..random.usize(..4))
+                .map(|_| chars[random.usize(..chars.len())])
+                .collect()
+        };
+        match random.u32(..if depth == 0 { 4 } else { 6 }) {
+            0 => Value::Null,
+            1 => random.bool().into(),
+            2 => random.i64(-20..20).into(),
+            3 => text(random).into(),
+            4 => (0..random.usize(..4))
+                .map(|_| any_value(random, depth - 1))
+                .collect(),
+            _ => {
+                let members =
+                    (0..random.usize(..4)).map(|_| (text(random), any_value(random, depth - 1)));
+                Value::Object(members.collect())
+            }
+        }
+    }
+
+    /// The same value, written with white space, the last key first, and every character escaped.
+    fn otherwise(value: &Value) -> String {
+        let text = |text: &str| {
+            let units: String = text
+                .encode_utf16()
+                .map(|unit| format!("\\u{unit:04X}"))
+                .collect();
+            format!("\"{units}\"")
+        };
+        match value {
+            Value::String(string) => text(string),
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(otherwise).collect();
+                format!("[ {} ]", items.join("\n, "))
+            }
+            Value::Object(members) => {
+                let members = members.iter().rev();
+                let members: Vec<String> = members
+                    .map(|(key, value)| format!("{} :\t{}", text(key), otherwise(value)))
+                    .collect();
+                format!("{{ {} }}", members.join(" , "))
+            }
+            scalar => scalar.to_string(),
+        }
+    }
+
+    #[test]
+    fn values_are_the_same_exactly_when_their_fingerprints_are() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut seen: HashMap<u128, Value> = HashMap::new();
+        for _ in 0..20_000 {
+            let value = any_value(&mut random, 3);
+            let print = fingerprint(&value.to_string());
+            assert_eq!(print, fingerprint(&otherwise(&value)), "{value}");
+            let known = seen.entry(print).or_insert_with(|| value.clone());
+            assert_eq!(*known, value);
+        }
+        let mut prints: HashMap<String, u128> = HashMap::new();
+        for (print, value) in seen {
+            assert_eq!(prints.insert(value.to_string(), print), None, "{value}");
+        }
     }
 }
