@@ -280,11 +280,11 @@ mod tests {
     /// The same value, written with white space, the last key first, and every character escaped.
     fn otherwise(value: &Value) -> String {
         let text = |text: &str| {
-            let units: String = text
+            let units: Vec<String> = text
                 .encode_utf16()
                 .map(|unit| format!("\\u{unit:04X}"))
                 .collect();
-            format!("\"{units}\"")
+            format!("\"{}\"", units.concat())
         };
         match value {
             Value::String(string) => text(string),
