@@ -73,7 +73,7 @@ impl Prepared {
 pub struct Made {
     /// What it says.
     pub commit: Commit,
-    /// The SHA-256 of its object, as a [checksum](crate::checksum)'s text.
+    /// The SHA-256 of its object: `sha256:` and its digits.
     pub checksum: String,
 }
 
