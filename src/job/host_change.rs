@@ -14,7 +14,7 @@ use crate::store::{Creation, Store};
 use crate::window::Slice;
 
 /// The fields of a record that say whose it is, the one that says most first: the Entra tenant stays
-/// the same wherever the service keeps it; the service's own number may not (API.md section 7.2).
+/// the same wherever the service keeps it; the service's own number may not.
 const TENANT_FIELDS: [&str; 2] = ["aadTenantId", "tenantId"];
 /// Days back in which the service is asked for a record.
 const ASKED_DAYS: [i64; 2] = [1, 28];

@@ -6,8 +6,8 @@ use crate::window::Slice;
 
 const DAY_MS: i64 = 24 * 60 * 60_000;
 /// Days back that the service is sure to answer for. It keeps activities for 180 days, but clients
-/// got nothing older than 30 through this endpoint, and no error either (API.md section 5.4); a day
-/// less, since nobody knows by which clock, or how punctually, it forgets.
+/// got nothing older than 30 through this endpoint, and no error either (issue 108 of the PowerShell
+/// module MCAS); a day less, since nobody knows by which clock, or how punctually, it forgets.
 pub(crate) const PROVEN_DAYS: i64 = 29;
 
 /// Whether a slice begins further back than the service is sure to answer for.
