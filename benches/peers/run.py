@@ -16,6 +16,7 @@ the first.
 import argparse
 import gzip
 import json
+import multiprocessing
 import os
 import pathlib
 import shutil
@@ -60,11 +61,8 @@ def build():
     return TARGET / "release"
 
 
-def make_input(programs, activities):
+def make_input(programs, activities, path):
     """One activity a line, as the service gives them."""
-    path = WORK / f"activities-{activities}.ndjson"
-    if path.exists():
-        return path
     tenant = subprocess.Popen(
         [
             programs / "mdca-sim",
@@ -87,7 +85,6 @@ def make_input(programs, activities):
     finally:
         tenant.kill()
         tenant.wait()
-    return path
 
 
 def scan(url):
@@ -195,11 +192,11 @@ def draw(rows, path):
     """Two bars a program: how fast it is, and what memory it takes."""
     left, width, line = 190, 230, 30
     fastest, largest = max(row["ratio"] for row in rows), max(row["peak_mib"] for row in rows)
-    height = 60 + line * len(rows)
+    height, across = 60 + line * len(rows), 2 * left + 2 * width + 60
     text = 'font-family="system-ui, sans-serif" font-size="13"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * left + 2 * width} {height}"'
-        f' width="{2 * left + 2 * width}" height="{height}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {across} {height}"'
+        f' width="{across}" height="{height}" role="img">',
         "<title>JSON to partitioned Parquet: speed against DuckDB, and peak memory</title>",
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         f'<text x="{left}" y="24" {text} font-weight="600" fill="#222">speed (DuckDB = 1)</text>',
@@ -229,7 +226,12 @@ def main():
     asked = arguments.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     python, programs = make_python(), build()
-    source = make_input(programs, asked.activities)
+    source = WORK / f"activities-{asked.activities}.ndjson"
+    if not source.exists():
+        # In a process of its own: the system counts what this one holds to the peak of what it starts.
+        making = multiprocessing.Process(target=make_input, args=(programs, asked.activities, source))
+        making.start()
+        making.join()
     found = race(programs, python, source, asked)
     if "duckdb" not in found:
         sys.exit("DuckDB is what the others are measured by, and it is not in the table")
