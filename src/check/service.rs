@@ -154,11 +154,12 @@ async fn page(
             "its records are not all JSON; a scan keeps those that are not as rejects",
         )];
     };
-    let one = serde_json::from_str::<Vec<Value>>(&first.records).map_or(0, |records| records.len());
+    let one = self::times(first, options.clock).unwrap_or_default();
+    let is_honoured = is_within(&times, limit as usize) && is_within(&one, 1);
     vec![
         filter(&times, day, options.clock),
         order(&times, options.clock),
-        page_limit(&asked, times.len(), limit, one, is_refused),
+        page_limit(&asked, times.len(), limit, is_honoured, is_refused),
         total(&asked),
     ]
 }
@@ -208,7 +209,19 @@ fn order(times: &[i64], clock: ClockField) -> Answer {
     )
 }
 
-fn page_limit(asked: &Asked, records: usize, limit: u32, one: usize, is_refused: bool) -> Answer {
+/// Whether a page has no more records than were asked for. Those of one moment may come together: a
+/// page never ends between them.
+fn is_within(times: &[i64], limit: usize) -> bool {
+    times.len() <= limit || times.iter().all(|time| *time == times[0])
+}
+
+fn page_limit(
+    asked: &Asked,
+    records: usize,
+    limit: u32,
+    is_honoured: bool,
+    is_refused: bool,
+) -> Answer {
     let most = number(limit.into());
     if is_refused {
         return Answer::warn(
@@ -217,7 +230,7 @@ fn page_limit(asked: &Asked, records: usize, limit: u32, one: usize, is_refused:
         )
         .advise("set --page-limit 500, which saves a request of each run");
     }
-    if records > limit as usize || one > 1 {
+    if !is_honoured {
         return Answer::warn("page limit", "pages hold more records than were asked for");
     }
     let records = number(records as u64);
@@ -288,4 +301,23 @@ fn budget(checked: &Checked<'_>) -> Answer {
         "budget",
         format!("{sent} within a minute were not too many"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_longer_than_asked_for_where_its_records_are_of_more_than_one_moment() {
+        for (times, limit, within) in [
+            (&[][..], 1, true),
+            (&[7], 1, true),
+            (&[7, 7, 7], 1, true),
+            (&[7, 8], 1, false),
+            (&[7, 7, 8], 2, false),
+            (&[7, 7, 8], 3, true),
+        ] {
+            assert_eq!(is_within(times, limit), within, "{times:?}");
+        }
+    }
 }
