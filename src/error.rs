@@ -44,8 +44,20 @@ impl ErrorKind {
         }
     }
 
+    /// The words of all kinds.
+    #[cfg(test)]
+    pub(crate) const WORDS: [&str; 7] = [
+        Self::Internal.as_str(),
+        Self::Usage.as_str(),
+        Self::SignIn.as_str(),
+        Self::Service.as_str(),
+        Self::Data.as_str(),
+        Self::Storage.as_str(),
+        Self::Interrupted.as_str(),
+    ];
+
     /// The word for reports.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Internal => "internal",
             Self::Usage => "usage",

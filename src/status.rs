@@ -33,6 +33,7 @@ const MARKER_READS: usize = 32;
 
 /// Rows and bytes of one day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DayStatus {
     /// Rows of the day.
     pub rows: u64,
@@ -44,6 +45,7 @@ pub struct DayStatus {
 
 /// Time without a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct GapStatus {
     /// The time, in whole slices.
     #[serde(flatten)]
@@ -76,6 +78,7 @@ impl GapStatus {
 
 /// Time that was asked for too late: the service may have forgotten all or some of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UnprovenStatus {
     /// The time, in whole slices.
     #[serde(flatten)]
@@ -94,8 +97,10 @@ pub struct UnprovenStatus {
 
 /// An object of the lake's own that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LeftOut {
     /// `newer` where a newer program wrote it, else `damaged`.
+    #[cfg_attr(test, schemars(extend("enum" = ["newer", "damaged"])))]
     pub what: &'static str,
     /// Which, and why not.
     pub error: String,
@@ -118,7 +123,10 @@ impl From<CommitError> for LeftOut {
 
 /// What a lake holds.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LakeStatus {
+    /// The version of this object.
+    pub version: u32,
     /// The lake.
     pub lake: String,
     /// Where its records come from: scans of the service, or files.
@@ -219,6 +227,7 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     gaps.extend(holes);
     gaps.sort_by(|a, b| a.window.from.cmp(&b.window.from));
     Ok(LakeStatus {
+        version: 1,
         lake: store.location().to_owned(),
         watermark: (identity.source == LakeSource::Scan)
             .then(|| format_time(watermark(identity.begin_ms, length, &known))),

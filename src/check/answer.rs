@@ -9,6 +9,7 @@ use crate::text::plain::{PlainText, chain, json_line};
 
 /// How an answer is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// As it should be.
@@ -31,6 +32,7 @@ impl Verdict {
 
 /// The answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
     /// The question, in a word or two.
     pub question: &'static str,
@@ -99,7 +101,9 @@ impl Answer {
 
 /// All answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Check {
+    /// The version of this object.
     version: u32,
     /// The service's host.
     pub api_host: String,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a slice's scan counted. `records + copies = rows + rejects + repeats + outside_probe`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SliceCounts {
     /// Answers of the service that were taken.
     pub pages: u64,

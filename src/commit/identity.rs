@@ -24,6 +24,7 @@ const CREATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the records of a lake come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LakeSource {
     /// Scans of the service.

@@ -13,6 +13,7 @@ const VERSION: u32 = 1;
 
 /// What a run reported of a time that it could not scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KnownFailure {
     /// The run that met it.
     pub run: String,

@@ -14,6 +14,7 @@ pub const OTHER_PATHS: &str = "(others)";
 
 /// How often a path was met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PathCount {
     /// The path in the record; elements of a list as `[]`.
     pub path: String,

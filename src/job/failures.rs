@@ -16,8 +16,10 @@ const LOGGED: u64 = 3;
 
 /// Slices that failed for one cause, or a reason for which the whole run did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Failure {
     /// The kind, which decides the exit code.
+    #[cfg_attr(test, schemars(extend("enum" = ErrorKind::WORDS)))]
     pub kind: &'static str,
     /// What happened to the first of them, with its causes.
     pub error: String,
@@ -57,6 +59,7 @@ impl Failure {
 
 /// The failures of a run, at most one line for each cause.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Failures(Vec<Failure>);
 

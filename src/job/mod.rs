@@ -27,6 +27,8 @@ mod slice_attempt;
 mod slice_task;
 mod span;
 mod span_read;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 pub use self::context::{Ids, World};

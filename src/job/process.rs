@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A process, told apart from all others that ever had its number. Two machines, or two containers,
 /// never have the same host, start of the system and namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessId {
     /// The machine's name.
     host: String,

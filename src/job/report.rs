@@ -19,6 +19,7 @@ use crate::window::{Slice, TimeWindow, format_time, parse_time};
 
 /// A window as times to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReportWindow {
     /// The first moment inside.
     pub from: String,
@@ -50,6 +51,7 @@ pub const RUNNING: &str = "running";
 
 /// How a run that is at work stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Running {
     /// The process, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +67,7 @@ pub struct Running {
 
 /// How the slices of a plan went.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SliceTally {
     /// Slices of the window without a commit.
     pub planned: u64,
@@ -106,6 +109,7 @@ pub struct Cost {
 
 /// The report of one run of `scan`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunReport {
     /// The version of this object.
     pub version: u32,
@@ -117,6 +121,7 @@ pub struct RunReport {
     pub tool_version: &'static str,
     /// `running`, `planned`, `done`, `yielded` (all that was to do is another run's), `failed` or
     /// `interrupted`.
+    #[cfg_attr(test, schemars(extend("enum" = ["running", "planned", "done", "yielded", "failed", "interrupted"])))]
     pub status: &'static str,
     /// The exit code.
     pub exit_code: u8,

@@ -18,6 +18,7 @@ const SHOWN_COMMITS: usize = 4;
 
 /// A commit that the run made: kept elsewhere, it shows whether the lake was changed since.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CommitDigest {
     /// The slice.
     pub slice: String,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 /// What scanning cost so far, as a report says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ScanCounts {
     /// Requests sent.
     pub requests: u64,

@@ -9,6 +9,7 @@ use crate::text::plain::chain;
 
 /// In which way something is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// A commit names it, and it is not there.
@@ -83,6 +84,7 @@ impl FindingKind {
 
 /// Something in the lake that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// Where.
     pub path: String,

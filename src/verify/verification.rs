@@ -31,7 +31,10 @@ const SLICES: usize = 4;
 
 /// What was looked at and what was found.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verification {
+    /// The version of this object.
+    pub version: u32,
     /// The lake.
     pub lake: String,
     /// Whether every row was looked at.
@@ -71,6 +74,7 @@ pub async fn verify(
     now_ms: i64,
 ) -> Result<Verification, JobError> {
     let mut done = Verification {
+        version: 1,
         lake: store.location().to_owned(),
         deep: depth == Depth::Rows,
         ..Verification::default()

@@ -35,6 +35,7 @@ mod memory; // records that are made to take much memory
 mod power; // power cuts: what was not made durable is gone
 mod processes; // several real processes over one lake
 mod remote; // the program on real object stores
+mod reports; // what commands say as JSON
 mod schema; // what is derived from the schema
 mod sign_in; // every way of signing in, and what becomes of tokens and secrets
 mod signals; // SIGTERM and SIGINT at any moment

@@ -22,6 +22,7 @@ const SHOWN_FAILURES: usize = 20;
 
 /// How the inputs of a run went. Each is one slice of the lake, named by the hash of its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InputTally {
     /// Inputs of this run: all that were named, or its share of them.
     pub planned: u64,
@@ -41,8 +42,10 @@ pub struct InputTally {
 
 /// An input, or the run, that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InputFailure {
     /// The kind, which decides the exit code.
+    #[cfg_attr(test, schemars(extend("enum" = ErrorKind::WORDS)))]
     pub kind: &'static str,
     /// The input; none where it is the run that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +61,7 @@ pub struct InputFailure {
 
 /// The report of one run of `convert`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ConvertReport {
     /// The version of this object.
     pub version: u32,
@@ -68,6 +72,7 @@ pub struct ConvertReport {
     /// The program's version.
     pub tool_version: &'static str,
     /// `running`, `planned`, `done`, `failed` or `interrupted`.
+    #[cfg_attr(test, schemars(extend("enum" = ["running", "planned", "done", "failed", "interrupted"])))]
     pub status: &'static str,
     /// The exit code.
     pub exit_code: u8,

@@ -65,7 +65,7 @@ impl Serving {
 }
 
 /// The interpreter that has `DuckDB` and pyarrow; `./tests/run` makes it.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let named = std::env::var_os("MDCA_TEST_PYTHON").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python"))
 }
