@@ -21,7 +21,8 @@ use crate::job::process::Machine;
 use crate::job::report::ReportWindow;
 use crate::job::runs::{self, EXPLAINING_RUNS, FailureView, READS, Reports, RunView};
 use crate::store::Store;
-use crate::text::plain::{PlainText, chain, json_line};
+use crate::text::plain::{PlainText, chain};
+use crate::text::report::Report;
 use crate::text::units::{bytes, counted, number};
 use crate::window::{Slice, SliceLength, TimeWindow, format_time, parse_time};
 use crate::write::FileEntry;
@@ -474,50 +475,7 @@ impl LakeStatus {
         Ok(())
     }
 
-    /// The exit code: 5 where the lake is behind; what could not be read decides it, too.
-    pub fn exit_code(&self) -> u8 {
-        let behind = (!self.behind.is_empty()).then_some(ErrorKind::Data);
-        let kinds = self.left_out.iter().map(|left_out| left_out.exit);
-        ErrorKind::worst(kinds.chain(behind)).map_or(0, ErrorKind::exit_code)
-    }
-
-    /// The status as one line of JSON.
-    pub fn to_json(&self) -> String {
-        json_line(self)
-    }
-
-    /// The status for people.
-    pub fn to_text(&self) -> String {
-        self.text().expect("a text takes anything").into_string()
-    }
-
-    fn text(&self) -> Result<PlainText, std::fmt::Error> {
-        let mut out = PlainText::new();
-        let o = &mut out;
-        let slices = match self.source {
-            LakeSource::Scan => {
-                let Self { lake, clock, .. } = self;
-                writeln!(o, "lake        {lake} ({} by {clock})", self.api_host)?;
-                writeln!(o, "begin       {}", self.begin)?;
-                counted(self.slices, "slice", "slices")
-            }
-            LakeSource::Convert => {
-                writeln!(o, "lake        {} (converted files)", self.lake)?;
-                counted(self.slices, "input", "inputs")
-            }
-        };
-        if let Some(watermark) = &self.watermark {
-            writeln!(o, "watermark   {watermark}")?;
-        }
-        writeln!(
-            o,
-            "holds       {}, {}, {slices}",
-            counted(self.rows, "row", "rows"),
-            bytes(self.bytes),
-        )?;
-        for window in &self.coverage {
-            writeln!(o, "covers      {} to {}", window.from, window.until)?;
-        }
+    fn write_gaps(&self, o: &mut PlainText) -> std::fmt::Result {
         for GapStatus {
             window,
             slices,
@@ -543,21 +501,10 @@ impl LakeStatus {
                 )?,
             }
         }
-        for remark in runs::remarks(&self.begun_in_vain) {
-            writeln!(o, "begun       {remark}")?;
-        }
-        for LeftOut {
-            what,
-            error,
-            advice,
-            ..
-        } in &self.left_out
-        {
-            writeln!(o, "{what:<11} {error}")?;
-            if let Some(advice) = advice {
-                writeln!(o, "            {advice}")?;
-            }
-        }
+        Ok(())
+    }
+
+    fn write_unproven(&self, o: &mut PlainText) -> std::fmt::Result {
         for UnprovenStatus {
             window,
             slices,
@@ -584,15 +531,10 @@ impl LakeStatus {
                 writeln!(o, "            {run}: {error}")?;
             }
         }
-        for (day, of_day) in &self.days {
-            writeln!(
-                o,
-                "{day}  {:>14}  {:>11}  {:>9}",
-                counted(of_day.rows, "row ", "rows"),
-                counted(of_day.files, "file ", "files"),
-                bytes(of_day.bytes)
-            )?;
-        }
+        Ok(())
+    }
+
+    fn write_runs(&self, o: &mut PlainText) -> std::fmt::Result {
         for run in &self.runs {
             let text = |key: &str| {
                 run.get(key)
@@ -606,9 +548,73 @@ impl LakeStatus {
                 writeln!(o, "            {}", FailureView(failure))?;
             }
         }
+        Ok(())
+    }
+}
+
+impl Report for LakeStatus {
+    /// The exit code: 5 where the lake is behind; what could not be read decides it, too.
+    fn exit_code(&self) -> u8 {
+        let behind = (!self.behind.is_empty()).then_some(ErrorKind::Data);
+        let kinds = self.left_out.iter().map(|left_out| left_out.exit);
+        ErrorKind::worst(kinds.chain(behind)).map_or(0, ErrorKind::exit_code)
+    }
+
+    fn write(&self, o: &mut PlainText) -> std::fmt::Result {
+        let slices = match self.source {
+            LakeSource::Scan => {
+                let Self { lake, clock, .. } = self;
+                writeln!(o, "lake        {lake} ({} by {clock})", self.api_host)?;
+                writeln!(o, "begin       {}", self.begin)?;
+                counted(self.slices, "slice", "slices")
+            }
+            LakeSource::Convert => {
+                writeln!(o, "lake        {} (converted files)", self.lake)?;
+                counted(self.slices, "input", "inputs")
+            }
+        };
+        if let Some(watermark) = &self.watermark {
+            writeln!(o, "watermark   {watermark}")?;
+        }
+        writeln!(
+            o,
+            "holds       {}, {}, {slices}",
+            counted(self.rows, "row", "rows"),
+            bytes(self.bytes),
+        )?;
+        for window in &self.coverage {
+            writeln!(o, "covers      {} to {}", window.from, window.until)?;
+        }
+        self.write_gaps(o)?;
+        for remark in runs::remarks(&self.begun_in_vain) {
+            writeln!(o, "begun       {remark}")?;
+        }
+        for LeftOut {
+            what,
+            error,
+            advice,
+            ..
+        } in &self.left_out
+        {
+            writeln!(o, "{what:<11} {error}")?;
+            if let Some(advice) = advice {
+                writeln!(o, "            {advice}")?;
+            }
+        }
+        self.write_unproven(o)?;
+        for (day, of_day) in &self.days {
+            writeln!(
+                o,
+                "{day}  {:>14}  {:>11}  {:>9}",
+                counted(of_day.rows, "row ", "rows"),
+                counted(of_day.files, "file ", "files"),
+                bytes(of_day.bytes)
+            )?;
+        }
+        self.write_runs(o)?;
         for behind in &self.behind {
             writeln!(o, "BEHIND      {behind}")?;
         }
-        Ok(out)
+        Ok(())
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::error::{ErrorKind, JobError};
-use crate::text::plain::{PlainText, chain, json_line};
+use crate::text::plain::{PlainText, chain};
+use crate::text::report::Report;
 
 /// How an answer is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -133,34 +134,29 @@ impl Check {
             answers,
         }
     }
+}
 
-    /// One line for each question, and one for each remedy.
-    pub fn to_text(&self) -> String {
-        let mut text = PlainText::new();
-        for answer in &self.answers {
-            let verdict = answer.verdict.as_str();
-            // A text takes anything.
-            let _ = writeln!(
-                text,
-                "{verdict:<5} {:<16} {}",
-                answer.question, answer.found
-            );
-            if let Some(advice) = &answer.advice {
-                let _ = writeln!(text, "{:<22} {advice}", "");
-            }
-        }
-        let _ = writeln!(
-            text,
-            "{} (exit code {}, {} requests)",
-            self.verdict.as_str(),
-            self.exit_code,
-            self.requests
-        );
-        text.into_string()
+impl Report for Check {
+    fn exit_code(&self) -> u8 {
+        self.exit_code
     }
 
-    /// One line of JSON.
-    pub fn to_json(&self) -> String {
-        json_line(self)
+    /// One line for each question, and one for each remedy.
+    fn write(&self, o: &mut PlainText) -> std::fmt::Result {
+        for answer in &self.answers {
+            let verdict = answer.verdict.as_str();
+            writeln!(o, "{verdict:<5} {:<16} {}", answer.question, answer.found)?;
+            if let Some(advice) = &answer.advice {
+                writeln!(o, "{:<22} {advice}", "")?;
+            }
+        }
+        let Self {
+            verdict,
+            exit_code,
+            requests,
+            ..
+        } = self;
+        let verdict = verdict.as_str();
+        writeln!(o, "{verdict} (exit code {exit_code}, {requests} requests)")
     }
 }

@@ -16,6 +16,7 @@ use crate::job::report::{Cost, RunReport, Running};
 use crate::layout;
 use crate::store::StoreError;
 use crate::text::plain::chain;
+use crate::text::report::Report;
 use crate::window::Slice;
 
 /// How often a running report is written anew.
@@ -82,7 +83,7 @@ impl<'a> Beat<'a> {
         let Some(bytes) = self.now() else {
             return Ok(());
         };
-        let path = layout::run(&report.run);
+        let path = layout::run(&report.head.run);
         self.world.store.create(&path, bytes).await?;
         self.state().put = self.world.clock.elapsed();
         Ok(())
@@ -140,7 +141,7 @@ impl<'a> Beat<'a> {
     }
 
     fn run(&self) -> Option<String> {
-        Some(self.state().report.as_ref()?.run.clone())
+        Some(self.state().report.as_ref()?.head.run.clone())
     }
 
     /// The report of this moment.
@@ -155,7 +156,7 @@ impl<'a> Beat<'a> {
             state.moved = now;
         }
         state.running.idle_s = now.saturating_sub(state.moved).as_secs();
-        report.running = Some(Running {
+        report.head.running = Some(Running {
             in_flight: state.in_flight.iter().map(ToString::to_string).collect(),
             ..state.running.clone()
         });

@@ -35,7 +35,7 @@ impl RunReport {
         if clocks.differ_by_more_than(AGREE_MS) {
             self.failed(Some(&slice), &JobError::NotClosed { slice, clocks });
         } else {
-            self.notes.push(format!(
+            self.result.notes.push(format!(
                 "by the service's clock it was {} when slice {slice} was scanned, so the slice is not closed; the next run takes it and what follows",
                 format_time(clocks.service_ms)
             ));

@@ -103,8 +103,7 @@ impl Failures {
 
     /// The failure that decides the exit code.
     pub fn worst(&self) -> Option<ErrorKind> {
-        let kinds = self.0.iter().map(|failure| failure.exit);
-        kinds.min_by_key(|kind| kind.rank())
+        ErrorKind::worst(self.0.iter().map(|failure| failure.exit))
     }
 
     /// Puts the failures of the run first, then those of slices, oldest first.

@@ -18,7 +18,7 @@ use crate::job::report::RunReport;
 use crate::job::slice_task::{SliceDone, SliceEnd, SliceResult, SliceTask, Telling};
 use crate::job::span::{Fill, SpanLength};
 use crate::job::span_read::{GivenUp, SpanEnd};
-use crate::job::{count_commit, unless_interrupted};
+use crate::job::unless_interrupted;
 use crate::scan::SpanError;
 use crate::text::plain::chain;
 use crate::window::Slice;
@@ -257,7 +257,10 @@ impl Flight<'_, '_> {
             }
             Err(error) => self.take_failure(slice, &error),
         }
-        self.task.world.progress.slice_done(self.report.counts.rows);
+        self.task
+            .world
+            .progress
+            .slice_done(self.report.result.counts.rows);
     }
 
     fn take_done(&mut self, slice: Slice, done: SliceDone) {
@@ -267,7 +270,7 @@ impl Flight<'_, '_> {
             SliceEnd::Settled(Outcome::Committed(made)) => {
                 report.slices.committed += 1;
                 report.slices.late += u64::from(made.commit.late);
-                count_commit(report, &made);
+                report.result.committed(&made);
                 let Commit { counts, files, .. } = &made.commit;
                 info!(%slice, rows = counts.rows, files = files.len(), "committed");
             }

@@ -50,7 +50,7 @@ pub(crate) async fn record(
         }
         None => None,
     };
-    report.notes.push(match &tenant {
+    report.result.notes.push(match &tenant {
         Some(tenant) => format!("the host changed from {from} to {to}; both have {tenant}"),
         None => format!(
             "the host changed from {from} to {to}, unchecked: there are no records to compare"
@@ -58,7 +58,7 @@ pub(crate) async fn record(
     });
     let change = Change::new(
         identity.changes.next_number(),
-        report.run.clone(),
+        report.head.run.clone(),
         world.clock.now_ms(),
         ChangeKind::ApiHost { from, to, tenant },
     );

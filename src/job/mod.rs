@@ -52,10 +52,11 @@ use self::runs::Reports;
 use self::setup::Setup;
 use self::slice_task::SliceTask;
 use self::turns::{Turn, Turns};
-use crate::commit::{self, Cleaner, Identity, KnownSlices, Made};
+use crate::commit::{self, Cleaner, Identity, KnownSlices};
 use crate::error::JobError;
 use crate::layout;
 use crate::store::Store;
+use crate::text::report::Report;
 use crate::window::{Slice, format_time};
 
 /// Runs whose reports are looked at for slices that they died over.
@@ -80,7 +81,7 @@ pub async fn run(planned: Planned, mut world: World) -> RunReport {
         error!(error = %crate::text::plain::chain(&error), "the run stops");
         report.failed(None, &error);
     }
-    report.notes.extend(beat.refused());
+    report.result.notes.extend(beat.refused());
     world.progress.finish();
     let elapsed = world.clock.elapsed().saturating_sub(started);
     let cost = || Cost {
@@ -91,7 +92,7 @@ pub async fn run(planned: Planned, mut world: World) -> RunReport {
     };
     report.finish(cost());
     if report.window.is_some()
-        && let Err(error) = save(&world.store, &report.run, report.to_json().into()).await
+        && let Err(error) = save(&world.store, &report.head.run, report.to_json().into()).await
     {
         report.failed(None, &error);
         report.finish(cost());
@@ -135,11 +136,12 @@ async fn run_slices(
     }
 
     report
+        .result
         .notes
         .extend(remarks_on_begun(world, &plan, now_ms).await?);
-    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.run).await?);
+    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.head.run).await?);
     let outcome = scan_in_turn(&options, world, &setup, &cleaner, &plan, beat, report).await;
-    report.not_cleared = cleaner.not_cleared();
+    report.result.not_cleared = cleaner.not_cleared();
 
     let known = KnownSlices::list(store).await?;
     let covered = |slice: &str| slice.parse().is_ok_and(|slice| plan.covers(&slice));
@@ -170,7 +172,7 @@ async fn recover(
     for made in &recovered.adopted {
         waiting.remove(&made.commit.slice);
         report.slices.adopted += 1;
-        count_commit(report, made);
+        report.result.committed(made);
     }
     if !waiting.is_empty() {
         for (slice, orphaned) in
@@ -209,7 +211,7 @@ async fn scan_in_turn(
     report: &mut RunReport,
 ) -> Result<(), JobError> {
     let store = &world.store;
-    let run = report.run.clone();
+    let run = report.head.run.clone();
     let (oldest, history) = (Arc::default(), Arc::default());
     let turns = Turns::new(world, beat, &run, options.if_running);
     let mut slices = plan.slices.clone();
@@ -235,7 +237,7 @@ async fn scan_in_turn(
             scan_all(task, mine, beat, report).await?;
         }
         if is_last || !report.failures.is_empty() {
-            report.notes.extend(left_to(left.len(), &to));
+            report.result.notes.extend(left_to(left.len(), &to));
             return unless_interrupted(world);
         }
         beat.rewrite().await;
@@ -264,14 +266,6 @@ pub(crate) fn unless_interrupted(world: &World) -> Result<(), JobError> {
     } else {
         Ok(())
     }
-}
-
-pub(crate) fn count_commit(report: &mut RunReport, made: &Made) {
-    let Made { commit, checksum } = made;
-    report.committed(&commit.slice, checksum);
-    report.counts.add(&commit.counts);
-    report.files += commit.files.len() as u64;
-    report.bytes_out += commit.files.iter().map(|file| file.bytes).sum::<u64>();
 }
 
 /// The most memory that this process held, in bytes, where the system tells.

@@ -86,7 +86,7 @@ impl Planned {
         self.describe_slices(&mut report);
         report.plan = self.plan.slices.iter().map(ToString::to_string).collect();
         report.finish(stored(self.store.as_ref()));
-        report.status = "planned";
+        report.head.planned();
         report
     }
 
@@ -134,7 +134,7 @@ impl Planned {
 
     /// Says in a report which lake it is.
     pub(crate) fn describe_lake(&self, report: &mut RunReport) {
-        report.notes.extend(self.note.clone());
+        report.result.notes.extend(self.note.clone());
         self.setup.describe(&self.options, report);
     }
 
@@ -142,6 +142,7 @@ impl Planned {
     pub(crate) fn describe_slices(&self, report: &mut RunReport) {
         let plan = &self.plan;
         report
+            .result
             .notes
             .extend(self.setup.remark_before(plan, &self.known));
         report.window_asked = Some(plan.asked.into());
@@ -149,7 +150,7 @@ impl Planned {
         report.slices.planned = plan.slices.len() as u64;
         report.slices.skipped = plan.committed;
         report.slices.unproven_before = plan.unproven;
-        report.notes.extend(plan.remarks());
+        report.result.notes.extend(plan.remarks());
         if plan.slices.is_empty() {
             let why = match plan.first_closes_ms {
                 Some(closes_ms) => format!(
@@ -161,7 +162,7 @@ impl Planned {
                 }
                 None => "every closed slice is committed".to_owned(),
             };
-            report.notes.push(format!("nothing to do: {why}"));
+            report.result.notes.push(format!("nothing to do: {why}"));
         }
     }
 }

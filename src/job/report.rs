@@ -5,15 +5,14 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use crate::commit::SliceCounts;
-use crate::decode::oddities::{Oddities, PathCount};
-use crate::error::{ErrorKind, JobError};
+use crate::decode::oddities::Oddities;
+use crate::error::JobError;
 use crate::job::failures::{Failure, Failures};
-use crate::job::process::ProcessId;
-pub use crate::job::report_parts::CommitDigest;
-use crate::job::report_parts::{in_brackets, rate, write_commits, write_paths, write_took};
+use crate::job::report_parts::in_brackets;
+pub use crate::job::report_parts::{CommitDigest, RUNNING, RunHead, RunResult, Running};
 use crate::scan::ScanCounts;
-use crate::text::plain::{PlainText, json_line};
+use crate::text::plain::PlainText;
+use crate::text::report::Report;
 use crate::text::units::{bytes, counted, number};
 use crate::window::{Slice, TimeWindow, format_time, parse_time};
 
@@ -44,25 +43,6 @@ impl ReportWindow {
             until_ms: parse_time(&self.until, 0).ok()?,
         })
     }
-}
-
-/// The status of a run that is at work.
-pub const RUNNING: &str = "running";
-
-/// How a run that is at work stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Running {
-    /// The process, where the system tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub process: Option<ProcessId>,
-    /// When the run's first report was put, by the store's time, in milliseconds since the epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_report_ms: Option<i64>,
-    /// Seconds since a page came or a slice was committed.
-    pub idle_s: u64,
-    /// Slices that were begun and have not ended.
-    pub in_flight: Vec<String>,
 }
 
 /// How the slices of a plan went.
@@ -111,31 +91,13 @@ pub struct Cost {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunReport {
-    /// The version of this object.
-    pub version: u32,
-    /// The command.
-    pub command: &'static str,
-    /// The run.
-    pub run: String,
-    /// The program's version.
-    pub tool_version: &'static str,
-    /// `running`, `planned`, `done`, `yielded` (all that was to do is another run's), `failed` or
-    /// `interrupted`.
-    #[cfg_attr(test, schemars(extend("enum" = ["running", "planned", "done", "yielded", "failed", "interrupted"])))]
-    pub status: &'static str,
-    /// The exit code.
-    pub exit_code: u8,
-    /// The lake.
-    pub lake: String,
+    /// Which run, and how it ended.
+    #[serde(flatten)]
+    pub head: RunHead,
     /// The service's host.
     pub api_host: String,
     /// The clock of the lake.
     pub clock: String,
-    /// When the run started.
-    pub started: String,
-    /// How it stands, while it is at work.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub running: Option<Running>,
     /// The window as asked for.
     pub window_asked: Option<ReportWindow>,
     /// The window in whole closed slices.
@@ -148,36 +110,14 @@ pub struct RunReport {
     /// What scanning cost.
     #[serde(flatten)]
     pub scanned: ScanCounts,
-    /// Requests to object storage that failed and were sent again, by cause.
-    pub store_retries: BTreeMap<String, u64>,
-    /// Records, rows, rejects and repeats of the committed slices.
+    /// What the run made and took.
     #[serde(flatten)]
-    pub counts: SliceCounts,
-    /// Paths that the schema does not know, once the run has ended.
-    pub unknown_fields: Vec<PathCount>,
-    /// Paths whose values were of another form than the schema expects, once the run has ended.
-    pub odd_values: Vec<PathCount>,
-    /// Both while it goes on.
+    pub result: RunResult,
+    /// What the records held that the schema does not expect, while the run goes on.
     #[serde(skip)]
     pub oddities: Oddities,
-    /// Files committed.
-    pub files: u64,
-    /// Bytes of the committed files.
-    pub bytes_out: u64,
-    /// How long the run took, in seconds.
-    pub elapsed_s: f64,
-    /// Rows committed a second.
-    pub rows_per_s: f64,
-    /// The most memory that the process held, in bytes, where the system tells.
-    pub peak_memory_bytes: Option<u64>,
-    /// The commits that the run made, oldest slice first.
-    pub commits: Vec<CommitDigest>,
-    /// Objects that no commit needs and that could not be removed.
-    pub not_cleared: u64,
     /// The time up to which every slice since the lake's begin is committed or unproven.
     pub watermark: Option<String>,
-    /// What else is worth knowing.
-    pub notes: Vec<String>,
     /// What failed, by cause, oldest slice first.
     pub failures: Failures,
 }
@@ -186,36 +126,17 @@ impl RunReport {
     /// The report of a run that has just started.
     pub fn begin(run: String, lake: String, started_ms: i64) -> Self {
         Self {
-            version: 1,
-            command: "scan",
-            run,
-            tool_version: env!("CARGO_PKG_VERSION"),
-            status: RUNNING,
-            exit_code: ErrorKind::Interrupted.exit_code(),
-            lake,
+            head: RunHead::begin("scan", run, lake, started_ms),
             api_host: String::new(),
             clock: String::new(),
-            started: format_time(started_ms),
-            running: None,
             window_asked: None,
             window: None,
             plan: Vec::new(),
             slices: SliceTally::default(),
             scanned: ScanCounts::default(),
-            store_retries: BTreeMap::new(),
-            counts: SliceCounts::default(),
-            unknown_fields: Vec::new(),
-            odd_values: Vec::new(),
+            result: RunResult::default(),
             oddities: Oddities::default(),
-            files: 0,
-            bytes_out: 0,
-            elapsed_s: 0.0,
-            rows_per_s: 0.0,
-            peak_memory_bytes: None,
-            commits: Vec::new(),
-            not_cleared: 0,
             watermark: None,
-            notes: Vec::new(),
             failures: Failures::default(),
         }
     }
@@ -227,26 +148,22 @@ impl RunReport {
         self.failures.add(slice, error)
     }
 
-    /// Takes note of a commit that was made, and the checksum of its object.
-    pub fn committed(&mut self, slice: &str, checksum: &str) {
-        self.commits.push(CommitDigest::of(slice, checksum));
-    }
-
     /// Ends the report: what scanning and storing cost, how long it took, and the exit code.
     pub fn finish(&mut self, cost: Cost) {
         self.spent(cost);
-        self.commits.sort();
+        self.result.commits.sort();
         self.failures.sort();
         let worst = self.failures.worst();
-        self.exit_code = worst.map_or(0, ErrorKind::exit_code);
-        self.status = match worst {
-            None if self.slices.left > 0 && self.slices.committed + self.slices.adopted == 0 => {
-                "yielded"
-            }
-            None => "done",
-            Some(ErrorKind::Interrupted) => "interrupted",
-            Some(_) => "failed",
-        };
+        self.head.end(worst);
+        let SliceTally {
+            left,
+            committed,
+            adopted,
+            ..
+        } = self.slices;
+        if worst.is_none() && left > 0 && committed + adopted == 0 {
+            self.head.status = "yielded";
+        }
     }
 
     /// Takes note of what scanning and storing have cost, and how long it took.
@@ -258,64 +175,14 @@ impl RunReport {
             peak_memory_bytes,
         } = cost;
         self.scanned = scanned;
-        self.store_retries = store_retries;
-        self.elapsed_s = elapsed_s;
-        self.rows_per_s = rate(self.counts.rows, elapsed_s);
-        self.peak_memory_bytes = peak_memory_bytes;
-        self.unknown_fields = self.oddities.unknown.to_list();
-        self.odd_values = self.oddities.odd.to_list();
-    }
-
-    /// The report as one line of JSON.
-    pub fn to_json(&self) -> String {
-        json_line(self)
-    }
-
-    /// The report for people.
-    pub fn to_text(&self) -> String {
-        self.text().expect("a text takes anything").into_string()
-    }
-
-    fn text(&self) -> Result<PlainText, std::fmt::Error> {
-        let mut out = PlainText::new();
-        let o = &mut out;
-        let has_asked = self.scanned.requests > 0;
-        // What was refused before there was a plan has only its error to tell.
-        if has_asked || self.window.is_some() || self.failures.is_empty() {
-            self.write_plan(o)?;
-        }
-        if has_asked {
-            self.write_records(o)?;
-        }
-        write_paths(o, "unknown", &self.unknown_fields)?;
-        write_paths(o, "odd", &self.odd_values)?;
-        write_commits(o, &self.commits)?;
-        if self.not_cleared > 0 {
-            writeln!(
-                o,
-                "left        {} that no commit needs and that could not be removed",
-                counted(self.not_cleared, "object", "objects")
-            )?;
-        }
-        if let Some(watermark) = &self.watermark {
-            writeln!(o, "watermark   {watermark}")?;
-        }
-        if has_asked {
-            self.write_cost(o)?;
-        }
-        for note in &self.notes {
-            writeln!(o, "note        {note}")?;
-        }
-        for failure in self.failures.iter() {
-            write_failure(o, failure)?;
-        }
-        Ok(out)
+        self.result.store_retries = store_retries;
+        self.result.peak_memory_bytes = peak_memory_bytes;
+        self.result.took(elapsed_s);
+        self.result.met(&self.oddities);
     }
 
     fn write_plan(&self, o: &mut PlainText) -> std::fmt::Result {
-        let Self { run, status, .. } = self;
-        writeln!(o, "run {run} {status} (exit code {})", self.exit_code)?;
-        writeln!(o, "lake        {}", self.lake)?;
+        self.head.write(o)?;
         if let Some(window) = &self.window {
             writeln!(
                 o,
@@ -375,11 +242,8 @@ impl RunReport {
             number(self.scanned.requests),
             in_brackets("retries", &self.scanned.retries)
         )?;
-        if !self.store_retries.is_empty() {
-            let again = in_brackets("retries", &self.store_retries);
-            writeln!(o, "store      {again}")?;
-        }
-        let counts = &self.counts;
+        self.result.write_store_retries(o)?;
+        let counts = &self.result.counts;
         writeln!(
             o,
             "records     {} in {}: {}, {}, {}, {} belonging to a neighbouring slice",
@@ -390,24 +254,42 @@ impl RunReport {
             counted(counts.repeats, "repeat", "repeats"),
             number(counts.outside_probe)
         )?;
-        if !counts.rejects.is_empty() {
-            writeln!(
-                o,
-                "rejects    {}",
-                in_brackets("by reason", &counts.rejects)
-            )?;
-        }
+        self.result.write_rejects(o)?;
         writeln!(
             o,
             "files       {} with {}, from {} of JSON",
-            number(self.files),
-            bytes(self.bytes_out),
+            number(self.result.files),
+            bytes(self.result.bytes_out),
             bytes(self.scanned.bytes_in)
         )
     }
+}
 
-    fn write_cost(&self, o: &mut PlainText) -> std::fmt::Result {
-        write_took(o, self.elapsed_s, self.rows_per_s, self.peak_memory_bytes)
+impl Report for RunReport {
+    fn exit_code(&self) -> u8 {
+        self.head.exit_code
+    }
+
+    fn write(&self, o: &mut PlainText) -> std::fmt::Result {
+        let has_asked = self.scanned.requests > 0;
+        // What was refused before there was a plan has only its error to tell.
+        if has_asked || self.window.is_some() || self.failures.is_empty() {
+            self.write_plan(o)?;
+        }
+        if has_asked {
+            self.write_records(o)?;
+        }
+        self.result.write_findings(o)?;
+        if let Some(watermark) = &self.watermark {
+            writeln!(o, "watermark   {watermark}")?;
+        }
+        if has_asked {
+            self.result.write_took(o)?;
+        }
+        self.result.write_notes(o)?;
+        self.failures
+            .iter()
+            .try_for_each(|failure| write_failure(o, failure))
     }
 }
 

@@ -239,12 +239,13 @@ impl Setup {
         report.clock = self.clock.to_string();
         if options.wish.change_host && self.former_host.is_none() {
             report
+                .result
                 .notes
                 .push("the lake has this host already; leave --change-host out".to_owned());
         }
         if self.clock == ClockField::Date {
             let settle = Duration::from_millis(self.settle_ms.unsigned_abs());
-            report.notes.push(format!(
+            report.result.notes.push(format!(
                 "by date, a slice settles for {} and misses records that arrive later; by created it does not",
                 humantime::format_duration(settle)
             ));

@@ -5,4 +5,5 @@ pub mod fingerprint;
 pub mod outline;
 pub mod plain;
 pub mod redact;
+pub mod report;
 pub mod units;

@@ -21,7 +21,8 @@ use crate::layout::PartitionKey;
 use crate::layout::{self, OwnObject};
 use crate::status::no_lake;
 use crate::store::{Store, StoreErrorKind, Stranger};
-use crate::text::plain::{PlainText, chain, json_line};
+use crate::text::plain::{PlainText, chain};
+use crate::text::report::Report;
 use crate::text::units::{bytes, counted};
 
 /// A put that is older was not ended by the run that began it.
@@ -537,10 +538,12 @@ impl Verification {
         }
         Ok(())
     }
+}
 
+impl Report for Verification {
     /// The exit code: damage is a matter of the data, what could not be removed of the store, and what
     /// only a newer program can read of usage.
-    pub fn exit_code(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         let is_damage = |finding: &Finding| finding.what != FindingKind::Newer;
         if self.not_cleared > 0 {
             ErrorKind::Storage.exit_code()
@@ -553,19 +556,7 @@ impl Verification {
         }
     }
 
-    /// The verification as one line of JSON.
-    pub fn to_json(&self) -> String {
-        json_line(self)
-    }
-
-    /// The verification for people.
-    pub fn to_text(&self) -> String {
-        self.text().expect("a text takes anything").into_string()
-    }
-
-    fn text(&self) -> Result<PlainText, std::fmt::Error> {
-        let mut out = PlainText::new();
-        let o = &mut out;
+    fn write(&self, o: &mut PlainText) -> std::fmt::Result {
         writeln!(o, "lake        {}", self.lake)?;
         writeln!(
             o,
@@ -625,7 +616,7 @@ impl Verification {
             0 => writeln!(o, "everything matches its commits")?,
             n => writeln!(o, "{}", counted(n as u64, "finding", "findings"))?,
         }
-        Ok(out)
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ use mdca_lake::job::convert::{self, ConvertWorld};
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::store::Store;
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_sim::{ClockField, SimOptions, Tenant, TenantOptions};
 use serde_json::Value;
@@ -132,7 +133,7 @@ impl Study {
     /// One undisturbed run, and an hour later another one, leave a whole lake and nothing else.
     async fn expect_recovered(&self, what: &str) -> ConvertReport {
         let report = self.convert(self.store()).await;
-        assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{what}: {}", report.to_text());
         let found = match &self.bucket {
             Some(bucket) => readers::ids_in(bucket.below("activities").await),
             None => readers::visible_ids(&self.lake()),
@@ -145,7 +146,7 @@ impl Study {
         }
         let after = self.convert(self.store()).await;
         assert_eq!(
-            (after.exit_code, after.slices.skipped),
+            (after.head.exit_code, after.slices.skipped),
             (0, 2),
             "{what}: {}",
             after.to_text()
@@ -162,12 +163,12 @@ async fn calls_of_a_whole_run(in_bucket: bool) -> Vec<Call> {
     let gate = Gate::new(|_| Fate::Pass);
     let report = study.convert_through(&gate).await.unwrap();
     assert_eq!(
-        (report.exit_code, report.slices.committed),
+        (report.head.exit_code, report.slices.committed),
         (0, 2),
         "{}",
         report.to_text()
     );
-    assert_eq!(report.counts.rejects.values().sum::<u64>(), 1);
+    assert_eq!(report.result.counts.rejects.values().sum::<u64>(), 1);
     gate.calls()
 }
 
@@ -218,7 +219,7 @@ async fn an_error_at_any_call_of_a_conversion_is_said_or_survived() {
             let gate = Gate::new(only(call.index, fate));
             let report = study.convert_through(&gate).await.expect("nobody died");
             assert!(
-                matches!(report.exit_code, 0 | 6),
+                matches!(report.head.exit_code, 0 | 6),
                 "{what}: {}",
                 report.to_text()
             );

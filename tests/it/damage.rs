@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 use mdca_lake::store::Store;
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Finding, Sweep, Verification};
 use mdca_sim::{At, Fault, What};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -31,8 +32,8 @@ async fn story() -> Story {
         .fault(Fault::new(At::Record(90), What::null_row()).always())
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert_eq!(report.counts.rejects.values().sum::<u64>(), 2);
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.result.counts.rejects.values().sum::<u64>(), 2);
     story
 }
 
@@ -511,7 +512,7 @@ async fn only_a_deep_look_finds_what_fits_its_checksum() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deep_look_finds_a_bloom_filter_that_is_missing_or_wrong() {
     let (story, report) = Scenario::hours(1).activities(6_000).run().await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     let folder = tempfile::tempdir().unwrap();
     let harms = [
         ("none", None),
@@ -661,7 +662,7 @@ async fn a_damaged_object_of_the_lake_stops_a_scan_and_is_left_alone() {
         put(place.clone(), text);
         let sent = story.sim.requests().len();
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 6, "{path}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 6, "{path}: {}", report.to_text());
         let error = &report.failures[0].error;
         assert!(error.contains(path) && error.contains(message), "{error}");
         assert_eq!(story.sim.requests().len(), sent);
@@ -672,7 +673,7 @@ async fn a_damaged_object_of_the_lake_stops_a_scan_and_is_left_alone() {
         }
     }
     // The folders that are left are cleared away like any run's.
-    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     story.expect_exact().await;
 }
 
@@ -694,7 +695,7 @@ async fn an_empty_commit_is_said_on_every_run_and_stops_no_other_slice() {
         let report = story.scan(&[]).await;
         let text = report.to_text();
         assert_eq!(
-            (report.exit_code, report.slices.committed),
+            (report.head.exit_code, report.slices.committed),
             (6, committed),
             "{text}"
         );
@@ -706,7 +707,7 @@ async fn an_empty_commit_is_said_on_every_run_and_stops_no_other_slice() {
         assert_eq!(fs::metadata(empty).unwrap().len(), 0);
     }
     fs::write(empty, was).unwrap();
-    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     story.expect_exact().await;
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use mdca_lake::job::report::RunReport;
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::Sweep;
 use mdca_sim::{At, Fault, What};
 
@@ -73,7 +74,7 @@ fn at(index: usize, fate: Fate) -> impl FnMut(&Call) -> Fate + Send + 'static {
 /// One undisturbed run, whose report this is, and the lake is whole.
 async fn expect_recovered(story: &Story, what: &str) -> RunReport {
     let report = story.scan(&[]).await;
-    assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{what}: {}", report.to_text());
     let expected = story.expected_ids_but(REJECT);
     let found = story.visible_ids().await;
     if found != expected {
@@ -88,9 +89,9 @@ async fn calls_of_a_whole_run(home: Home) -> Vec<Call> {
     let story = story(home).await;
     let gate = Gate::new(|_| Fate::Pass);
     let report = run(&story, &gate).await.unwrap();
-    assert_eq!((report.exit_code, report.slices.committed), (0, 2));
-    assert_eq!(report.counts.rejects.values().sum::<u64>(), 1);
-    assert!(report.files > 2, "rows of several days");
+    assert_eq!((report.head.exit_code, report.slices.committed), (0, 2));
+    assert_eq!(report.result.counts.rejects.values().sum::<u64>(), 1);
+    assert!(report.result.files > 2, "rows of several days");
     let calls = gate.calls();
     if home == Home::Bucket {
         for verb in ["begin", "put part", "complete", "put", "create"] {
@@ -176,7 +177,7 @@ async fn fails_anywhere(home: Home) {
             let what = format!("{fate:?} at {call}");
             let report = run(&story, &gate).await.expect("nobody died");
             assert!(
-                matches!(report.exit_code, 0 | 6),
+                matches!(report.head.exit_code, 0 | 6),
                 "{what}: {}",
                 report.to_text()
             );
@@ -188,11 +189,11 @@ async fn fails_anywhere(home: Home) {
                 _ => false,
             };
             assert!(
-                fate != Fate::LoseAnswer || !is_found_out || report.exit_code == 0,
+                fate != Fate::LoseAnswer || !is_found_out || report.head.exit_code == 0,
                 "{what}: {}",
                 report.to_text()
             );
-            survived += u32::from(report.exit_code == 0);
+            survived += u32::from(report.head.exit_code == 0);
             expect_recovered(&story, &what).await;
             tried += 1;
         }
@@ -208,7 +209,7 @@ async fn fails_for_good(home: Home) {
             let gate = Gate::new(move |call| if call.index >= from { fate } else { Fate::Pass });
             let what = format!("{fate:?} from {call} on");
             let report = run(&story, &gate).await.expect("nobody died");
-            assert_eq!(report.exit_code, 6, "{what}: {}", report.to_text());
+            assert_eq!(report.head.exit_code, 6, "{what}: {}", report.to_text());
             expect_recovered(&story, &what).await;
         }
     }
@@ -231,7 +232,7 @@ async fn lands_late(home: Home) {
             let what = format!("{call} lands after {runs_before} runs");
             assert!(run(&story, &gate).await.is_none(), "{what}: it lives");
             for _ in 0..runs_before {
-                assert_eq!(story.scan(&[]).await.exit_code, 0, "{what}");
+                assert_eq!(story.scan(&[]).await.head.exit_code, 0, "{what}");
                 if runs_before == 2 {
                     story.an_hour_passes().await;
                 }
@@ -271,7 +272,7 @@ async fn nothing_can_be_removed(home: Home) {
         let gate = denying();
         let report = run(&story, &gate).await.unwrap();
         assert_eq!(
-            (report.exit_code, report.slices.committed),
+            (report.head.exit_code, report.slices.committed),
             (0, committed),
             "{}",
             report.to_text()
@@ -282,7 +283,12 @@ async fn nothing_can_be_removed(home: Home) {
             .filter(|call| call.verb == "delete")
             .count();
         assert!(denied > 1);
-        assert_eq!(report.not_cleared, denied as u64, "{}", report.to_text());
+        assert_eq!(
+            report.result.not_cleared,
+            denied as u64,
+            "{}",
+            report.to_text()
+        );
     }
     expect_recovered(&story, "deletes are allowed again").await;
 }

@@ -1,5 +1,6 @@
 //! Every fault of the service, one at a time.
 
+use mdca_lake::text::report::Report;
 use std::time::Duration;
 
 use mdca_sim::{At, Change, Fault, Repeat, What};
@@ -46,7 +47,7 @@ async fn a_fault_that_passes_costs_a_retry_and_nothing_else() {
                 .fault(Fault::new(At::Page(page), what.clone()))
                 .run()
                 .await;
-            assert_eq!(report.exit_code, 0, "{}", report.to_text());
+            assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
             assert_eq!(story.sim.faults_left(), 0, "the fault did not happen");
             assert_eq!(
                 report.scanned.retries.get(cause),
@@ -54,7 +55,7 @@ async fn a_fault_that_passes_costs_a_retry_and_nothing_else() {
                 "{:?}",
                 report.scanned.retries
             );
-            assert_eq!(report.scanned.requests, report.counts.pages + 1);
+            assert_eq!(report.scanned.requests, report.result.counts.pages + 1);
             expect_conserved(&report);
             story.expect_exact().await;
         }
@@ -87,13 +88,17 @@ async fn an_odd_page_is_taken_as_it_is() {
         println!("{fault:?}");
         let repeats = u64::from(matches!(fault.what, What::Repeat(_)));
         let (story, report) = small().fault(fault).run().await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         assert!(
             report.scanned.retries.is_empty(),
             "{:?}",
             report.scanned.retries
         );
-        assert!(report.counts.repeats >= repeats, "{:?}", report.counts);
+        assert!(
+            report.result.counts.repeats >= repeats,
+            "{:?}",
+            report.result.counts
+        );
         expect_conserved(&report);
         story.expect_exact().await;
     }
@@ -106,7 +111,7 @@ async fn an_id_that_comes_with_other_json_is_kept_twice_and_counted() {
         .run()
         .await;
     assert_eq!(
-        (report.exit_code, report.counts.changed_repeats),
+        (report.head.exit_code, report.result.counts.changed_repeats),
         (0, 1),
         "{}",
         report.to_text()
@@ -134,7 +139,7 @@ async fn a_stuck_range_is_halved_through() {
     for fault in faults {
         println!("{fault:?}");
         let (story, report) = small().fault(fault).run().await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         assert!(report.scanned.halvings > 0);
         expect_conserved(&report);
         story.expect_exact().await;
@@ -159,7 +164,7 @@ async fn a_slice_that_cannot_be_paged_at_all_fails_and_no_other_does() {
         .await;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.slices.committed,
             report.slices.failed
         ),
@@ -226,7 +231,7 @@ async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
         let fault = Fault::new(second, what).times(20);
         let (story, report) = small().fault(fault).flags(&["--parallel", "1"]).run().await;
         assert_eq!(
-            (report.exit_code, report.slices.committed),
+            (report.head.exit_code, report.slices.committed),
             (exit_code, 1),
             "{}",
             report.to_text()
@@ -242,7 +247,7 @@ async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
             story.scan(&["--max-attempts", "1"]).await;
         }
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         story.expect_exact().await;
     }
 }
@@ -256,7 +261,7 @@ async fn giving_up_says_how_often_and_for_how_long() {
         .await;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.slices.failed,
             report.scanned.requests
         ),
@@ -309,19 +314,19 @@ async fn records_that_cannot_be_rows_are_kept_as_rejects() {
             .fault(Fault::new(at, what.clone()).always())
             .run()
             .await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         expect_conserved(&report);
         let expected = if matches!(what, What::Stray) {
             240
         } else {
             239
         };
-        assert_eq!(report.counts.rows, expected, "{reason}");
+        assert_eq!(report.result.counts.rows, expected, "{reason}");
         assert_eq!(
-            report.counts.rejects.get(reason),
+            report.result.counts.rejects.get(reason),
             Some(&1),
             "{:?}",
-            report.counts.rejects
+            report.result.counts.rejects
         );
         story.expect_clean().await;
         let kept = crate::support::scenario::files_below(&story.lake().join("_mdca/rejects"));
@@ -346,7 +351,7 @@ async fn records_that_cannot_be_rows_are_kept_as_rejects() {
             .run()
             .await;
         assert_eq!(
-            (report.exit_code, report.slices.failed),
+            (report.head.exit_code, report.slices.failed),
             (5, 1),
             "{}",
             report.to_text()
@@ -359,10 +364,13 @@ async fn records_that_cannot_be_rows_are_kept_as_rejects() {
 async fn bytes_that_stay_invalid_are_a_row_and_a_reject() {
     let fault = Fault::new(At::Record(5), What::Record(Change::InvalidUtf8)).always();
     let (story, report) = small().fault(fault).run().await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     expect_conserved(&report);
-    assert_eq!((report.counts.rows, report.counts.copies), (240, 1));
-    assert_eq!(report.counts.rejects.get("invalid_utf8"), Some(&1));
+    assert_eq!(
+        (report.result.counts.rows, report.result.counts.copies),
+        (240, 1)
+    );
+    assert_eq!(report.result.counts.rejects.get("invalid_utf8"), Some(&1));
     story.expect_exact().await;
     let kept = crate::support::scenario::files_below(&story.lake().join("_mdca/rejects"));
     let line: serde_json::Value =
@@ -378,7 +386,7 @@ async fn a_page_above_the_bound_is_an_error_and_not_an_allocation() {
         .run()
         .await;
     assert_eq!(
-        (report.exit_code, report.slices.failed),
+        (report.head.exit_code, report.slices.failed),
         (4, 2),
         "{}",
         report.to_text()
@@ -401,7 +409,7 @@ async fn an_end_that_comes_too_early_is_seen_by_nobody_but_the_total() {
         .run()
         .await;
     assert_eq!(
-        (report.exit_code, report.scanned.total_differs),
+        (report.head.exit_code, report.scanned.total_differs),
         (0, 1),
         "{}",
         report.to_text()

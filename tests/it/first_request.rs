@@ -1,5 +1,6 @@
 //! A new lake asks first: what the service refuses makes no lake, not even its folder.
 
+use mdca_lake::text::report::Report;
 use mdca_sim::{At, Fault, SimOptions, What};
 use serde_json::Value;
 
@@ -163,8 +164,8 @@ async fn a_tenant_that_refuses_a_limit_of_one_is_asked_with_500() {
         .fault(Fault::new(tiny, What::error(400, "limit too small")).always())
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
-    assert_eq!(report.scanned.requests, report.counts.pages + 2);
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.scanned.requests, report.result.counts.pages + 2);
     assert!(!report.scanned.page_limit_lowered);
     story.expect_exact().await;
 }
@@ -193,7 +194,7 @@ async fn a_lake_is_made_before_its_first_slice_is_closed() {
         .await;
     let report = story.scan(&[]).await;
     assert_eq!(
-        (report.exit_code, report.scanned.requests),
+        (report.head.exit_code, report.scanned.requests),
         (0, 1),
         "{}",
         report.to_text()
@@ -227,7 +228,7 @@ async fn the_loser_of_the_race_for_a_new_lake_takes_it_or_is_refused() {
             Fate::Pass
         });
         let report = story.scan_on(gate.guard(&lake), 1, &[]).await;
-        assert_eq!(report.exit_code, exit_code, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, exit_code, "{}", report.to_text());
         assert_eq!(sealed::read(&path), theirs);
         let requests = story.sim.requests().len();
         if exit_code == 0 {

@@ -1,5 +1,6 @@
 //! The main job against a tenant that behaves.
 
+use mdca_lake::text::report::Report;
 use std::time::Duration;
 
 use mdca_sim::{At, Fault, Kind, Total, What};
@@ -15,14 +16,14 @@ async fn every_activity_of_the_window_is_a_row_once() {
         .page_cap(100)
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert_eq!((report.slices.planned, report.slices.committed), (6, 6));
     expect_conserved(&report);
     story.expect_exact().await;
     story.expect_within_budget(30);
     // One request for each page, and none wasted.
     assert_eq!(report.scanned.requests, story.sim.requests().len() as u64);
-    assert_eq!(report.scanned.requests, report.counts.pages);
+    assert_eq!(report.scanned.requests, report.result.counts.pages);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,7 +37,7 @@ async fn ties_over_the_edges_of_pages_are_neither_lost_nor_doubled() {
             .flags(&["--requests-per-minute", "0"])
             .run()
             .await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         expect_conserved(&report);
         story.expect_exact().await;
     }
@@ -57,7 +58,7 @@ async fn a_page_full_of_one_millisecond_is_taken_whole() {
         );
     }
     let report = story.scan(&[]).await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     story.expect_exact().await;
 }
 
@@ -68,7 +69,7 @@ async fn a_second_run_of_a_committed_window_sends_nothing() {
     let report = story.scan(&[]).await;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.scanned.requests,
             report.slices.skipped
         ),
@@ -95,7 +96,7 @@ async fn a_record_that_becomes_visible_while_its_slice_settles_is_there() {
         .tenant()
         .push_late(json, at("2026-11-18T01:14:00Z"));
     let report = story.scan(&[]).await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     story.expect_exact().await;
 }
 
@@ -106,11 +107,11 @@ async fn empty_slices_are_probed_once_a_span_and_committed_without_files() {
         .flags(&["--parallel", "1"])
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert_eq!(
         (
             report.slices.committed,
-            report.files,
+            report.result.files,
             report.scanned.requests,
             report.scanned.probes,
             report.scanned.spans
@@ -135,9 +136,9 @@ async fn a_record_on_the_exact_bound_is_found_by_the_probe_and_the_neighbours_is
         story.sim.tenant().push(record);
     }
     let report = story.scan(&[]).await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     expect_conserved(&report);
-    assert_eq!(report.counts.outside_probe, 1);
+    assert_eq!(report.result.counts.outside_probe, 1);
     story.expect_exact().await;
 }
 
@@ -148,7 +149,7 @@ async fn midnight_and_the_end_of_a_month_part_the_rows() {
         .activities(400)
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     story.expect_exact().await;
     let rows = readers::rows(story.lake());
     for day in ["2026-10-31", "2026-11-01"] {
@@ -168,7 +169,7 @@ async fn a_month_in_slices_of_a_day_stays_within_the_budget() {
         .flags(&["--slice", "1d"])
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert_eq!(report.slices.committed, 30);
     story.expect_exact().await;
     story.expect_within_budget(30);
@@ -185,7 +186,7 @@ async fn a_long_scan_wastes_no_request_and_no_second_of_the_budget() {
         .flags(&["--slice", "1d"])
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     story.expect_exact().await;
     let requests = story.sim.requests();
     // The service may end a page before a group of ties: 90 pages and a few.
@@ -194,7 +195,7 @@ async fn a_long_scan_wastes_no_request_and_no_second_of_the_budget() {
     // The window is half a second longer than a minute: requests travel at different speeds.
     let full_windows = u32::try_from((requests.len() - 1) / 30).unwrap();
     let due_s = f64::from(full_windows) * 60.5;
-    let elapsed_s = report.elapsed_s;
+    let elapsed_s = report.result.elapsed_s;
     assert!((due_s..due_s + 0.2).contains(&elapsed_s), "{elapsed_s} s");
     story.expect_within_budget(30);
 }
@@ -210,7 +211,7 @@ async fn a_scan_without_from_goes_on_where_the_lake_ends() {
         .scan(&["--from", "2026-11-18", "--initial", "1h"])
         .await;
     assert_eq!(
-        (first.exit_code, first.slices.committed),
+        (first.head.exit_code, first.slices.committed),
         (0, 2),
         "{}",
         first.to_text()
@@ -226,7 +227,7 @@ async fn a_scan_without_from_goes_on_where_the_lake_ends() {
         .await;
     assert_eq!(
         (
-            second.exit_code,
+            second.head.exit_code,
             second.slices.committed,
             second.slices.skipped
         ),
@@ -249,17 +250,21 @@ async fn a_window_that_holds_nothing_to_do_says_why() {
         "--until",
         "2026-11-18T02:15:00Z",
     ];
-    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     let before = story.go_on(&["--until", "2026-11-17T12:00:00Z"]).await;
     let text = before.to_text();
-    assert_eq!(before.exit_code, 2, "{text}");
+    assert_eq!(before.head.exit_code, 2, "{text}");
     assert!(
         text.contains("is not after the begin of the lake, 2026-11-18T00:00:00Z"),
         "{text}"
     );
     let short = story.go_on(&late).await;
     let text = short.to_text();
-    assert_eq!((short.exit_code, short.slices.planned), (0, 0), "{text}");
+    assert_eq!(
+        (short.head.exit_code, short.slices.planned),
+        (0, 0),
+        "{text}"
+    );
     assert!(
         text.contains("the first closes at 2026-11-18T03:15:00Z"),
         "{text}"
@@ -284,7 +289,7 @@ async fn a_lake_by_date_holds_what_happened_in_its_window() {
     }
     let report = story.scan(&[]).await;
     assert_eq!(
-        (report.exit_code, report.counts.rows),
+        (report.head.exit_code, report.result.counts.rows),
         (0, 90),
         "{}",
         report.to_text()
@@ -296,7 +301,7 @@ async fn a_lake_by_date_holds_what_happened_in_its_window() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_that_the_schema_does_not_know_are_counted_from_their_first_slice_on() {
     let (story, report) = Scenario::hours(3).activities(300).run().await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     let records: Vec<(i64, Value)> = story
         .truth()
         .iter()
@@ -307,7 +312,7 @@ async fn fields_that_the_schema_does_not_know_are_counted_from_their_first_slice
             )
         })
         .collect();
-    for field in &report.unknown_fields {
+    for field in &report.result.unknown_fields {
         println!("{field:?}");
     }
     // What the simulated tenant adds to what is documented.
@@ -320,6 +325,7 @@ async fn fields_that_the_schema_does_not_know_are_counted_from_their_first_slice
         let hour = |(created, _): &(i64, Value)| (created - at("2026-11-18")) / HOUR_MS;
         let first = with_key().map(hour).min().unwrap();
         let field = report
+            .result
             .unknown_fields
             .iter()
             .find(|field| field.path == key)
@@ -334,14 +340,15 @@ async fn fields_that_the_schema_does_not_know_are_counted_from_their_first_slice
         );
     }
     let text = report.to_text();
-    for field in &report.unknown_fields[..5] {
+    for field in &report.result.unknown_fields[..5] {
         assert!(text.contains(&field.path), "{text}");
     }
-    let more = report.unknown_fields.len() - 5;
+    let more = report.result.unknown_fields.len() - 5;
     assert!(text.contains(&format!("and {more} more path")), "{text}");
     // A field with a column is not among them.
     assert!(
         !report
+            .result
             .unknown_fields
             .iter()
             .any(|field| field.path == "_id")
@@ -354,5 +361,8 @@ async fn a_total_that_differs_is_reported() {
         .options(|options| options.scan_total = Total::Exact)
         .run()
         .await;
-    assert_eq!((report.exit_code, report.scanned.total_differs), (0, 0));
+    assert_eq!(
+        (report.head.exit_code, report.scanned.total_differs),
+        (0, 0)
+    );
 }

@@ -11,6 +11,7 @@ use mdca_lake::job::process::Machine;
 use mdca_lake::read::{self, ExportFile};
 use mdca_lake::status;
 use mdca_lake::store::Store;
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::{FindingKind, Sweep};
 use serde_json::{Value, json};
 
@@ -390,7 +391,7 @@ async fn status_of(story: &Story) -> u8 {
 async fn whatever_was_forged_or_lost_no_command_touches_what_it_may_not() {
     for harm in HARMS {
         let (story, report) = Scenario::hours(4).activities(120).run().await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         (harm.does)(&Lake(story.lake()));
         let what = harm.name;
         println!("{what}");
@@ -421,7 +422,12 @@ async fn whatever_was_forged_or_lost_no_command_touches_what_it_may_not() {
         );
 
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, harm.scan, "{what}: {}", report.to_text());
+        assert_eq!(
+            report.head.exit_code,
+            harm.scan,
+            "{what}: {}",
+            report.to_text()
+        );
         if what.contains("whose bytes are others") {
             // The attempt has lost now, by its own names.
             let attempt = files_below(&story.lake().join("_mdca/attempts")).remove(0);
@@ -487,7 +493,7 @@ async fn a_lost_commit_fails_its_slice_with_the_remedy_and_no_other_slice() {
             fs::remove_file(file).unwrap();
         }
     }
-    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     story.expect_exact().await;
 }
 
@@ -496,14 +502,19 @@ async fn a_lost_commit_fails_its_slice_with_the_remedy_and_no_other_slice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_says_the_sha_256_of_the_commits_it_made() {
     let (story, report) = Scenario::hours(4).activities(60).run().await;
-    let slices: Vec<&str> = report.commits.iter().map(|made| &*made.slice).collect();
+    let slices: Vec<&str> = report
+        .result
+        .commits
+        .iter()
+        .map(|made| &*made.slice)
+        .collect();
     assert_eq!(slices, SLICES);
-    for made in &report.commits {
+    for made in &report.result.commits {
         let bytes = fs::read(Lake(story.lake()).commit(&made.slice)).unwrap();
         assert_eq!(format!("sha256:{}", made.sha256), sealed::checksum(&bytes));
     }
-    assert!(report.to_text().contains(&report.commits[0].sha256));
-    assert_eq!(story.scan(&[]).await.commits, []);
+    assert!(report.to_text().contains(&report.result.commits[0].sha256));
+    assert_eq!(story.scan(&[]).await.result.commits, []);
 }
 
 /// A newer program of the same version may say more: who adopts its attempt makes its commit, not a
@@ -521,10 +532,10 @@ async fn an_attempt_is_adopted_word_for_word() {
     let attempt = json!({"version": 1, "note": 3, "commit_path": commit_path, "commit": commit});
     sealed::write(&path, &attempt);
     let report = story.scan(&[]).await;
-    assert_eq!((report.exit_code, report.slices.adopted), (0, 1));
+    assert_eq!((report.head.exit_code, report.slices.adopted), (0, 1));
     assert_eq!(sealed::read(&lake.commit(SLICES[1])), commit);
     let bytes = fs::read(lake.commit(SLICES[1])).unwrap();
-    let made = format!("sha256:{}", report.commits[0].sha256);
+    let made = format!("sha256:{}", report.result.commits[0].sha256);
     assert_eq!(made, sealed::checksum(&bytes));
     story.expect_exact().await;
 }

@@ -25,6 +25,7 @@ use mdca_lake::schema;
 use mdca_lake::status;
 use mdca_lake::store::Store;
 use mdca_lake::text::fingerprint::fingerprint;
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::window::{Slice, parse_time};
 use mdca_sim::{At, Canned, Fault, What};
@@ -655,7 +656,11 @@ fn whatever_the_service_answers_the_lake_stays_whole() {
                     .start()
                     .await;
                 let report = story.scan(&[]).await;
-                assert!(matches!(report.exit_code, 0 | 4), "{}", report.to_text());
+                assert!(
+                    matches!(report.head.exit_code, 0 | 4),
+                    "{}",
+                    report.to_text()
+                );
                 assert!(
                     story.sim.requests().len() < 2_000,
                     "{} requests",

@@ -7,6 +7,7 @@ use mdca_lake::commit::Commit;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::report::RunReport;
 use mdca_lake::status;
+use mdca_lake::text::report::Report;
 use mdca_sim::{At, Change, Fault, What};
 
 use crate::support::scenario::{
@@ -31,7 +32,7 @@ fn kinds(report: &RunReport) -> Vec<&str> {
 async fn expect_holes(story: &Story, report: &RunReport, records: &[u64]) {
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.slices.committed,
             report.slices.failed
         ),
@@ -71,7 +72,7 @@ async fn expect_holes(story: &Story, report: &RunReport, records: &[u64]) {
     assert!(status.gaps.iter().all(|gap| gap.reason.is_some()));
 
     let again = story.scan(&[]).await;
-    assert_eq!((again.exit_code, again.scanned.requests), (0, 0));
+    assert_eq!((again.head.exit_code, again.scanned.requests), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +105,7 @@ async fn a_record_that_the_service_cannot_give_costs_its_millisecond() {
         assert!(report.scanned.controls > 0);
         // What came of a page is kept.
         assert_eq!(
-            report.counts.rejects.get("unreadable_page").copied(),
+            report.result.counts.rejects.get("unreadable_page").copied(),
             is_page.then_some(1)
         );
         if is_page {
@@ -155,7 +156,7 @@ async fn slices_with_bad_records_never_stop_the_run() {
     let report = story.scan(&[]).await;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.slices.committed,
             report.slices.failed
         ),
@@ -191,11 +192,11 @@ async fn a_service_that_is_down_stops_the_run_at_the_third_slice() {
         let first = story
             .scan(&["--from", "2026-11-18", "--until", "2026-11-18T01:00:00Z"])
             .await;
-        assert_eq!(first.exit_code, 0, "{}", first.to_text());
+        assert_eq!(first.head.exit_code, 0, "{}", first.to_text());
         story.sim.add_fault(Fault::new(At::Every, what).always());
         let report = story.scan(&[]).await;
         assert_eq!(
-            (report.exit_code, report.slices.failed),
+            (report.head.exit_code, report.slices.failed),
             (4, 3),
             "{}",
             report.to_text()
@@ -211,7 +212,11 @@ async fn a_service_that_is_down_stops_the_run_at_the_third_slice() {
             "{text}"
         );
         // Well within a quarter of an hour.
-        assert!(report.elapsed_s < 900.0, "{}", report.elapsed_s);
+        assert!(
+            report.result.elapsed_s < 900.0,
+            "{}",
+            report.result.elapsed_s
+        );
         story.expect_clean().await;
     }
 }
@@ -225,7 +230,7 @@ async fn what_no_rerun_fixes_does_not_advise_one() {
         let report = story
             .scan(&["--from", "2026-11-17", "--until", "2026-11-17T01:00:00Z"])
             .await;
-        assert_eq!(report.exit_code, 4);
+        assert_eq!(report.head.exit_code, 4);
         assert!(
             !report.to_text().contains("run again"),
             "{}",
@@ -249,10 +254,10 @@ async fn rejects_do_not_come_twice_with_the_halves_of_a_range() {
         )
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     expect_conserved(&report);
     assert!(report.scanned.halvings > 0);
-    assert_eq!(report.counts.rejects.get("no_id"), Some(&1));
+    assert_eq!(report.result.counts.rejects.get("no_id"), Some(&1));
     assert_same(&story.ids(), &story.expected_ids_but(5));
 }
 
@@ -269,7 +274,7 @@ async fn a_slice_of_rejects_only_is_not_committed_until_the_service_is_about_to_
     let report = story.scan(&[]).await;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.slices.committed,
             report.slices.failed
         ),
@@ -287,15 +292,15 @@ async fn a_slice_of_rejects_only_is_not_committed_until_the_service_is_about_to_
     let report = story.scan(&[]).await;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.slices.committed,
-            report.counts.rows
+            report.result.counts.rows
         ),
         (5, 2, 0),
         "{}",
         report.to_text()
     );
-    assert_eq!(report.counts.rejects.get("no_timestamp"), Some(&240));
+    assert_eq!(report.result.counts.rejects.get("no_timestamp"), Some(&240));
     story.expect_clean().await;
-    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use mdca_lake::commit::{self, Cleaner};
 use mdca_lake::job::report::RunReport;
 use mdca_lake::store::{Store, Upload};
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::Sweep;
 use mdca_sim::{At, Fault, What};
 use object_store::path::Path;
@@ -114,7 +115,7 @@ async fn losing_anywhere(home: Home) {
     let whole = story_in(home).await;
     let gate = Gate::new(|_| Fate::Pass);
     let report = whole.scan_on(whole.guarded(&gate), 1, &[]).await;
-    assert_eq!((report.exit_code, report.slices.committed), (0, 1));
+    assert_eq!((report.head.exit_code, report.slices.committed), (0, 1));
     let calls = gate.calls();
     let place = |what: &dyn Fn(&Call) -> bool| calls.iter().position(what).unwrap();
     let record = place(&is_record);
@@ -135,7 +136,7 @@ async fn losing_anywhere(home: Home) {
         let report = report.expect("nobody died");
         let lost = u64::from(at <= create);
         assert_eq!(
-            (report.exit_code, report.slices.lost_attempts),
+            (report.head.exit_code, report.slices.lost_attempts),
             (0, lost),
             "at {at}: {}",
             report.to_text()
@@ -196,7 +197,7 @@ async fn a_losing_run_that_dies_is_cleared_away() {
                 died += u32::from(ran.is_none());
                 let what = format!("{home:?}: lost at {at}, {fate:?} {later} later");
                 let next = story.scan(&[]).await;
-                assert_eq!(next.exit_code, 0, "{what}: {}", next.to_text());
+                assert_eq!(next.head.exit_code, 0, "{what}: {}", next.to_text());
                 assert_eq!(story.visible_ids().await, Vec::<String>::new(), "{what}");
                 // What the dead had sent shows only now.
                 landed += gate.land().await;
@@ -229,7 +230,7 @@ async fn a_losing_run_that_cannot_clear_up_leaves_that_to_the_next_run() {
                 let (report, _) = losing_run(&story, at, refuses).await;
                 let what = format!("lost at {at}, and then the first {refused} fails");
                 let next = story.scan(&[]).await;
-                assert_eq!(next.exit_code, 0, "{what}: {}", next.to_text());
+                assert_eq!(next.head.exit_code, 0, "{what}: {}", next.to_text());
                 let visible = story.visible_ids().await.len();
                 let committed = story
                     .store()
@@ -241,7 +242,7 @@ async fn a_losing_run_that_cannot_clear_up_leaves_that_to_the_next_run() {
                 assert_eq!(committed["counts"]["rows"], visible, "{what}");
                 story.expect_clean_in_an_hour().await;
                 tried += 1;
-                failed += u32::from(report.unwrap().not_cleared > 0);
+                failed += u32::from(report.unwrap().result.not_cleared > 0);
             }
         }
         println!("{home:?}: {tried} tried, {failed} could not clear up");
@@ -273,7 +274,7 @@ async fn a_loser_whose_attempt_object_goes_away_clears_up_all_the_same() {
             let report = story.scan_on(story.guarded(&gate), 1, &[]).await;
             let what = format!("{home:?}: at {at}");
             assert_eq!(
-                (report.exit_code, report.slices.lost_attempts),
+                (report.head.exit_code, report.slices.lost_attempts),
                 (0, 1),
                 "{what}: {}",
                 report.to_text()
@@ -296,7 +297,7 @@ async fn what_is_shown_while_another_clears_up_is_cleared_away() {
         let (mut at, mut shown) = (0, 0);
         loop {
             let story = story_in(home).await;
-            assert_eq!(story.scan(&[]).await.exit_code, 0);
+            assert_eq!(story.scan(&[]).await.head.exit_code, 0);
             let lake = story.store();
             let (file, mut upload) = loser(&lake).await;
             let (outcomes, outcome) = std::sync::mpsc::channel();
@@ -358,7 +359,7 @@ async fn loser(lake: &Store) -> (Path, Box<dyn Upload>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_verify_ends_uploads_and_none_of_an_object_that_a_commit_names() {
     let story = story_in(Some(SMALL_PARTS)).await;
-    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     let lake = story.store();
     let committed = lake.get(&commit_path(), u64::MAX).await.unwrap().unwrap();
     let committed: Value = serde_json::from_slice(&committed).unwrap();
@@ -378,7 +379,7 @@ async fn only_verify_ends_uploads_and_none_of_an_object_that_a_commit_names() {
             .map(|upload| upload.path.to_string())
             .collect()
     };
-    assert_eq!(story.scan(&[]).await.exit_code, 0);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     assert_eq!(left().await.len(), 3);
     let looked = story.verify(Sweep::Never).await;
     assert_eq!(
@@ -415,7 +416,7 @@ async fn a_run_that_begins_spoils_nothing_of_one_that_is_at_work() {
             });
             let report = story.scan_on(story.guarded(&gate), 1, &[]).await;
             assert_eq!(
-                (report.exit_code, report.slices.committed),
+                (report.head.exit_code, report.slices.committed),
                 (0, 1),
                 "at {at}: {}",
                 report.to_text()
@@ -455,7 +456,7 @@ async fn a_lake_that_another_makes_otherwise_is_theirs() {
             Fate::Pass
         });
         let report = story.scan_on(story.guarded(&gate), 1, &[]).await;
-        assert_eq!(report.exit_code, 2, "at {at}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 2, "at {at}: {}", report.to_text());
         assert_eq!(sealed::read(&identity), theirs, "at {at}");
         assert_eq!(story.sim.requests().len(), 0, "at {at}");
         let below = story.lake().join("_mdca");

@@ -8,6 +8,7 @@ use mdca_lake::decode::{Ingest, PageDecoder, Piece};
 use mdca_lake::read::RecordRestorer;
 use mdca_lake::schema;
 use mdca_lake::text::fingerprint::fingerprint;
+use mdca_lake::text::report::Report;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
@@ -337,7 +338,7 @@ async fn export_gives_back_what_the_service_sent() {
         .page_cap(100)
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
         .args(["export", "--lake"])
         .arg(story.lake())

@@ -1,5 +1,6 @@
 //! The program on real object stores: whole runs, killed runs, runs at once, and refusals.
 
+use mdca_lake::text::report::Report;
 use std::collections::HashSet;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -681,7 +682,7 @@ async fn a_store_that_overwrites_is_refused_unless_one_run_writes() {
     let story = Scenario::hours(2).activities(50).start().await;
     let bucket: Arc<Bucket> = Bucket::new(CreateOnly::Ignored);
     let report = story.scan_on(bucket.store(SMALL_PARTS), 1, &[]).await;
-    assert_eq!(report.exit_code, 6);
+    assert_eq!(report.head.exit_code, 6);
     assert!(
         report.to_text().contains("--single-writer"),
         "{}",
@@ -694,7 +695,7 @@ async fn a_store_that_overwrites_is_refused_unless_one_run_writes() {
     let report = story
         .scan_on(bucket.store(SMALL_PARTS), 1, &["--single-writer"])
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert_same(
         &readers::ids_in(bucket.below("activities").await),
         &story.expected_ids(),

@@ -43,7 +43,7 @@ fn the_golden_copies_are_what_the_schema_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ddl_of_duckdb_takes_the_rows_of_a_lake() {
     let (story, report) = Scenario::hours(2).activities(200).run().await;
-    assert_eq!(report.exit_code, 0);
+    assert_eq!(report.head.exit_code, 0);
     assert_eq!(
         readers::rows_through_ddl(story.lake(), &schema::activity().to_duckdb()),
         200

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mdca_lake::credentials::{SignInEnvironment, Workload};
+use mdca_lake::text::report::Report;
 use mdca_sim::{At, AuthorityOptions, Fault, SimOptions, What};
 
 use crate::support::process::{Lake, Place};
@@ -180,7 +181,7 @@ fn refused(story: &Story) -> Vec<u16> {
 async fn a_scan_outlives_its_tokens_in_every_way_of_signing_in() {
     for (way, sign_in) in ways() {
         let (story, report) = short_lives(&sign_in).run().await;
-        assert_eq!(report.exit_code, 0, "{way}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{way}: {}", report.to_text());
         story.expect_exact().await;
         assert_eq!(
             refused(&story),
@@ -211,7 +212,7 @@ async fn a_token_that_is_refused_in_mid_run_is_renewed_once() {
             .start()
             .await;
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 0, "{way}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{way}: {}", report.to_text());
         story.expect_exact().await;
         assert_eq!(story.sim.token_requests().len(), 2, "{way}");
 
@@ -220,7 +221,7 @@ async fn a_token_that_is_refused_in_mid_run_is_renewed_once() {
         let before = story.sim.token_requests().len();
         let more = ["--from", "2026-11-17", "--until", "2026-11-17T02:00:00Z"];
         let report = story.scan(&more).await;
-        assert_eq!(report.exit_code, 3, "{way}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 3, "{way}: {}", report.to_text());
         assert_eq!(story.sim.token_requests().len() - before, 2, "{way}");
     }
 }
@@ -251,7 +252,7 @@ async fn an_authority_that_fails_for_a_while_costs_time_and_nothing_else() {
             story.sim.add_authority_fault(fault);
         }
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 0, "{cause}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{cause}: {}", report.to_text());
         story.expect_exact().await;
         story.expect_within_budget(30);
         assert_eq!(refused(&story), Vec::<u16>::new(), "{cause}");
@@ -273,7 +274,7 @@ async fn an_authority_that_stays_away_ends_the_run_at_once_and_a_rerun_resumes()
         story.sim.add_authority_fault(fault);
     }
     let report = story.scan(&["--max-attempts", "3"]).await;
-    assert_eq!(report.exit_code, 4, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 4, "{}", report.to_text());
     let text = report.to_text();
     assert!(text.contains("gave up after 3 attempts"), "{text}");
     assert!(report.slices.committed > 0, "{text}");
@@ -282,7 +283,7 @@ async fn an_authority_that_stays_away_ends_the_run_at_once_and_a_rerun_resumes()
     let tries = story.sim.token_requests().len();
     assert!((5..=14).contains(&tries), "{tries}: {text}");
     let report = story.scan(&["--max-attempts", "50"]).await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     story.expect_exact().await;
 }
 
@@ -315,7 +316,7 @@ async fn a_secret_that_is_replaced_in_mid_run_is_the_new_one_from_then_on() {
         story.sim.rotate_secrets(&["the-0ld-one", "the-n3w-one"]);
         story.sim.rotate_federated(&["the-0ld-one", "the-n3w-one"]);
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         let tokens = story.sim.token_requests();
         let sent: Vec<&str> = tokens
             .iter()
@@ -330,7 +331,7 @@ async fn a_secret_that_is_replaced_in_mid_run_is_the_new_one_from_then_on() {
         story.sim.rotate_federated(&["the-n3w-one"]);
         let more = ["--from", "2026-11-17", "--until", "2026-11-17T02:00:00Z"];
         let report = story.scan(&more).await;
-        assert_eq!(report.exit_code, 3, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 3, "{}", report.to_text());
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 use futures::future::join_all;
 use mdca_lake::commit::{self, Commit};
+use mdca_lake::text::report::Report;
 use mdca_sim::{At, Change, Fault, Repeat, What};
 
 use crate::support::faulty::{Call, Fate, Gate, Turns};
@@ -171,7 +172,7 @@ fn world(seed: u64, tally: &Tally) {
         }
         // Undisturbed by the store; what is left of the service's troubles may still come.
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         expect_conserved(&report);
         let mut found = story.visible_ids().await;
         found.sort();
@@ -186,7 +187,7 @@ fn world(seed: u64, tally: &Tally) {
         assert_eq!(story.visible_ids().await.len(), rows);
         let again = story.scan(&[]).await;
         assert_eq!(
-            (again.exit_code, again.scanned.requests),
+            (again.head.exit_code, again.scanned.requests),
             (0, 0),
             "{}",
             again.to_text()
@@ -242,18 +243,28 @@ async fn at_once(story: &Story, random: &mut fastrand::Rng, tally: &Tally) -> Ve
             tally.count("runs that died", 1);
             continue;
         };
-        assert!(matches!(report.exit_code, 0 | 6), "{}", report.to_text());
+        assert!(
+            matches!(report.head.exit_code, 0 | 6),
+            "{}",
+            report.to_text()
+        );
         expect_conserved(&report);
         tally.count(
             "runs with a storage error",
-            u64::from(report.exit_code == 6),
+            u64::from(report.head.exit_code == 6),
         );
-        tally.count("runs that yielded", u64::from(report.status == "yielded"));
+        tally.count(
+            "runs that yielded",
+            u64::from(report.head.status == "yielded"),
+        );
         tally.count("lost attempts", report.slices.lost_attempts);
         tally.count("adopted attempts", report.slices.adopted);
         tally.count("spans", report.scanned.spans);
         tally.count("spans given up", report.scanned.spans_given_up);
-        tally.count("objects that could not be removed", report.not_cleared);
+        tally.count(
+            "objects that could not be removed",
+            report.result.not_cleared,
+        );
         tally.count("service retries", report.scanned.retries.values().sum());
     }
     let calls: usize = gates.iter().map(|gate| gate.calls().len()).sum();

@@ -8,6 +8,7 @@ use std::process::Command;
 use mdca_lake::job::process::Machine;
 use mdca_lake::status;
 use mdca_lake::store::Store;
+use mdca_lake::text::report::Report;
 use mdca_lake::text::units::bytes;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_sim::{At, Fault, What};
@@ -88,14 +89,17 @@ fn help_of_every_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn report_of_a_run() {
     let (story, report) = tiny().await;
-    let memory = report.peak_memory_bytes.unwrap_or_default();
+    let memory = report.result.peak_memory_bytes.unwrap_or_default();
     let mut machine = vec![
         (format!("memory {}", bytes(memory)), "memory <memory>"),
         (memory.to_string(), "\"<memory>\""),
-        (format!("with {}", bytes(report.bytes_out)), "with <bytes>"),
-        (report.bytes_out.to_string(), "\"<bytes>\""),
+        (
+            format!("with {}", bytes(report.result.bytes_out)),
+            "with <bytes>",
+        ),
+        (report.result.bytes_out.to_string(), "\"<bytes>\""),
     ];
-    for commit in &report.commits {
+    for commit in &report.result.commits {
         machine.push((commit.sha256.clone(), "<sha256>"));
     }
     insta::assert_snapshot!(
@@ -118,8 +122,8 @@ async fn status_of_a_lake() {
             .retain(|key, _| ["run", "status", "failures"].contains(&key.as_str()));
     }
     let machine = vec![
-        (report.bytes_out.to_string(), "\"<bytes>\""),
-        (bytes(report.bytes_out), "<bytes>"),
+        (report.result.bytes_out.to_string(), "\"<bytes>\""),
+        (bytes(report.result.bytes_out), "<bytes>"),
     ];
     insta::assert_snapshot!(
         "status",

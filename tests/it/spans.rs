@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::join;
 use mdca_lake::commit::{self, Commit};
 use mdca_lake::job::report::RunReport;
+use mdca_lake::text::report::Report;
 use mdca_lake::window::format_time;
 use mdca_sim::{Asked, At, Change, ClockField, Fault, Record, Total, What};
 use serde_json::Value;
@@ -79,7 +80,7 @@ async fn expect_in_their_slices(story: &Story) {
 #[tokio::test(flavor = "multi_thread")]
 async fn thin_slices_are_asked_for_in_one_range_and_committed_one_by_one() {
     let (story, report) = fifteen_hours().run().await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert_eq!(
         (report.scanned.spans, report.scanned.spans_given_up),
         (3, 0)
@@ -87,7 +88,7 @@ async fn thin_slices_are_asked_for_in_one_range_and_committed_one_by_one() {
     assert_eq!(report.slices.committed, 15);
     // One for each range, one for each probe of an empty stretch.
     assert_eq!(report.scanned.requests, 4 + report.scanned.probes);
-    assert_eq!(report.counts.pages, report.scanned.requests);
+    assert_eq!(report.result.counts.pages, report.scanned.requests);
     expect_conserved(&report);
     expect_in_their_slices(&story).await;
     story.expect_exact().await;
@@ -186,7 +187,7 @@ async fn a_span_that_is_not_plain_is_given_up_and_its_slices_are_scanned_one_by_
             "{reason}: {} requests, {} spans, {} given up",
             report.scanned.requests, report.scanned.spans, report.scanned.spans_given_up
         );
-        assert_eq!(report.exit_code, 0, "{reason}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{reason}: {}", report.to_text());
         assert!(report.scanned.spans_given_up > 0, "{reason}");
         assert_eq!(report.slices.committed, 15, "{reason}");
         expect_conserved(&report);
@@ -195,12 +196,12 @@ async fn a_span_that_is_not_plain_is_given_up_and_its_slices_are_scanned_one_by_
             |record| story.expected_ids_but(record),
         );
         assert_same(&story.ids(), &expected);
-        let rejects: u64 = report.counts.rejects.values().sum();
+        let rejects: u64 = report.result.counts.rejects.values().sum();
         assert_eq!(rejects, u64::from(reject.is_some()), "{reason}");
         story.expect_clean().await;
         let again = story.scan(&[]).await;
         assert_eq!(
-            (again.exit_code, again.scanned.requests),
+            (again.head.exit_code, again.scanned.requests),
             (0, 0),
             "{reason}"
         );
@@ -217,7 +218,7 @@ async fn a_span_that_meets_a_busy_hour_is_asked_for_again_at_half_its_length() {
         tenant.push_generated(from_ms + 10 * HOUR_MS + record * 1_000);
     }
     let report = story.scan(&[]).await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert!(report.scanned.spans_given_up > 0);
     // Ten pages of the busy hour, two for each range of the others, and two for each that was too long.
     assert!(
@@ -275,7 +276,7 @@ async fn answers_that_lie_inside_a_span_cost_no_record() {
             report.scanned.spans_given_up,
             report.scanned.total_differs
         );
-        assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{what}: {}", report.to_text());
         assert!(report.scanned.spans > 0, "{what}");
         assert_eq!(
             report.scanned.total_differs > 0,
@@ -308,7 +309,7 @@ async fn records_at_the_bounds_of_slices_go_to_their_own() {
                 }
             }
             let report = story.scan(&[]).await;
-            assert_eq!(report.exit_code, 0, "{}", report.to_text());
+            assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
             assert_eq!(
                 (report.scanned.spans, report.scanned.spans_given_up),
                 (3, 0)
@@ -336,7 +337,7 @@ async fn late_records_of_a_span_are_in_the_slice_of_their_clock() {
     }
     tenant.push_late(late(bound_ms + 1, bound_ms - 1), now_ms - 1);
     let report = story.scan(&[]).await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert_eq!(
         (report.scanned.spans, report.scanned.spans_given_up),
         (3, 0)
@@ -399,7 +400,7 @@ async fn dies_inside_a_span(in_bucket: bool) {
         let committed = commit::committed_slices(&story.store()).await.unwrap();
         *left.entry(committed.len()).or_insert(0) += 1;
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 0, "{what}: {}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{what}: {}", report.to_text());
         assert_same(&story.visible_ids().await, &story.expected_ids());
         expect_in_their_slices(&story).await;
         story.expect_clean_in_an_hour().await;
@@ -448,7 +449,7 @@ async fn two_runs_with_spans_over_the_same_time_commit_every_slice_once() {
         let (one, other) = join(one, other).await;
         let mut committed = 0;
         for report in [one.unwrap(), other.unwrap()] {
-            assert_eq!(report.exit_code, 0, "{}", report.to_text());
+            assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
             expect_conserved(&report);
             committed += report.slices.committed;
             *tally.entry("spans").or_insert(0) += report.scanned.spans;
@@ -505,7 +506,7 @@ async fn a_lake_filled_by_spans_is_the_same_as_one_filled_slice_by_slice() {
             (scenario, hours)
         };
         let (by_spans, report) = scenario().0.run().await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         spans += report.scanned.spans;
         given_up += report.scanned.spans_given_up;
         let (one_by_one, hours) = scenario();
@@ -514,7 +515,7 @@ async fn a_lake_filled_by_spans_is_the_same_as_one_filled_slice_by_slice() {
             let [from, until] =
                 [hour, hour + 1].map(|hour| format_time(at(BEGIN) + hour * HOUR_MS));
             let report = one_by_one.scan(&["--from", &from, "--until", &until]).await;
-            assert_eq!(report.exit_code, 0, "{}", report.to_text());
+            assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
             assert_eq!(report.scanned.spans + report.scanned.spans_given_up, 0);
         }
         assert_eq!(held(&by_spans).await, held(&one_by_one).await);
@@ -538,7 +539,7 @@ async fn no_span_goes_over_the_line_behind_which_the_service_may_have_forgotten(
         .flags(&["--parallel", "1"])
         .options(|sim| sim.history_days = Some(30));
     let (story, report) = scenario.run().await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert!(report.scanned.spans > 3 && report.slices.unproven > 0);
     let line_ms = at("2026-10-21T00:00:00Z");
     for asked in story.sim.requests() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mdca_lake::job::process::Machine;
 use mdca_lake::status;
 use mdca_lake::store::Store;
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::window::format_time;
 use mdca_sim::{At, Fault, What};
@@ -211,19 +212,19 @@ async fn a_failed_slice_is_a_gap_with_its_reason_until_it_is_scanned() {
             .start()
             .await;
         let report = story.scan(&["--on-reject", "fail"]).await;
-        assert_eq!(report.exit_code, 5, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 5, "{}", report.to_text());
         let failed = report.failures[0].first_slice.clone().unwrap();
         let status = status_of(story.lake()).await;
         let gap = &status["gaps"][0];
         assert_eq!(status["gaps"].as_array().unwrap().len(), 1, "{status}");
         assert_eq!(gap["reason"]["slice"], failed.as_str());
-        assert_eq!(gap["reason"]["run"], report.run.as_str());
+        assert_eq!(gap["reason"]["run"], report.head.run.as_str());
         assert_eq!(gap["slices"], 1);
         let error = gap["reason"]["error"].as_str().unwrap();
         assert!(error.contains("cannot become rows"), "{error}");
 
         let report = story.scan(&["--on-reject", "keep"]).await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         assert_eq!(status_of(story.lake()).await["gaps"], json!([]));
     }
 }
@@ -242,7 +243,7 @@ async fn slices_that_fail_for_one_cause_are_one_line() {
         scenario = scenario.fault(Fault::new(At::Record(record), What::null_row()).always());
     }
     let (story, report) = scenario.run().await;
-    assert_eq!(report.exit_code, 5, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 5, "{}", report.to_text());
     assert!(report.slices.failed > 30, "{}", report.to_text());
     let of_slices: Vec<_> = report
         .failures
@@ -370,7 +371,7 @@ async fn commits_without_their_identity_are_no_new_lake() {
     assert!(error.to_string().contains("_mdca/lake.json"), "{error}");
     let sent = story.sim.requests().len();
     let report = story.scan(&[]).await;
-    assert_eq!(report.exit_code, 6, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 6, "{}", report.to_text());
     assert_eq!(story.sim.requests().len(), sent);
     assert!(!identity.exists());
     fs::write(&identity, bytes).unwrap();

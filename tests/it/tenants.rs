@@ -1,5 +1,6 @@
 //! Tenants that differ in what nobody knows for sure of the service.
 
+use mdca_lake::text::report::Report;
 use std::collections::BTreeMap;
 
 use mdca_sim::{AboveCap, Accepted, At, ContinuationStyle, Fault, PageLimits, Ties, Total, What};
@@ -73,7 +74,7 @@ async fn however_a_tenant_pages_every_request_is_one_that_was_needed() {
                         })
                         .run()
                         .await;
-                    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+                    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
                     assert_eq!(
                         (report.scanned.total_differs, report.scanned.halvings),
                         (0, 0)
@@ -107,7 +108,7 @@ async fn a_tenant_that_cannot_page_a_tie_costs_its_millisecond_and_nothing_else(
     let report = story.scan(&[]).await;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.slices.committed,
             report.slices.failed
         ),
@@ -133,7 +134,7 @@ async fn a_tenant_that_ignores_the_filters_fails_every_slice_and_shows_nothing()
         .await;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             report.slices.committed,
             report.slices.failed
         ),
@@ -158,7 +159,7 @@ async fn a_tenant_that_forgot_proves_nothing() {
     let slices = &report.slices;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             slices.committed,
             slices.late,
             slices.unproven
@@ -169,13 +170,14 @@ async fn a_tenant_that_forgot_proves_nothing() {
     );
     assert!(
         report
+            .result
             .notes
             .iter()
             .any(|note| note.starts_with("24 slices begin more than 29 days ago")),
         "{:?}",
-        report.notes
+        report.result.notes
     );
-    assert!(report.counts.rows > 0 && report.counts.rows < 400);
+    assert!(report.result.counts.rows > 0 && report.result.counts.rows < 400);
     story.expect_clean().await;
 }
 
@@ -192,7 +194,7 @@ async fn a_token_that_ends_in_the_middle_ends_the_run_and_keeps_what_is_committe
         })
         .run()
         .await;
-    assert_eq!(report.exit_code, 3, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 3, "{}", report.to_text());
     assert!(
         (1..12).contains(&report.slices.committed),
         "{}",
@@ -200,7 +202,7 @@ async fn a_token_that_ends_in_the_middle_ends_the_run_and_keeps_what_is_committe
     );
     assert_eq!(report.slices.failed, 1, "the others are not even asked for");
     expect_conserved(&report);
-    assert_eq!(story.ids().len() as u64, report.counts.rows);
+    assert_eq!(story.ids().len() as u64, report.result.counts.rows);
     story.expect_clean().await;
 }
 
@@ -219,7 +221,7 @@ async fn a_tenant_that_refuses_large_pages_costs_one_more_request() {
             })
             .run()
             .await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         assert!(report.scanned.page_limit_lowered);
         let planned = planned_requests(&story, at("2026-11-18"), 1, 500);
         let refused = if status == 400 { 1 } else { 2 };

@@ -13,6 +13,7 @@ use mdca_lake::clock::Clock;
 use mdca_lake::commit;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::report::RunReport;
+use mdca_lake::text::report::Report;
 use mdca_lake::window::format_time;
 use mdca_sim::{At, Fault, SimOptions, What};
 use object_store::path::Path;
@@ -39,7 +40,7 @@ async fn two_runs_over_one_backlog_send_the_requests_of_one() {
     // One slice after the other, so that the same ones are asked for in one range.
     let backlog = || backlog(120).flags(&["--parallel", "1"]);
     let (alone, report) = backlog().run().await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     let of_one = alone.sim.requests().len();
     for late in [0, 40] {
         let story = backlog().start().await;
@@ -50,17 +51,21 @@ async fn two_runs_over_one_backlog_send_the_requests_of_one() {
         };
         let (first, second) = join(story.scan(&YIELD), second).await;
         for report in [&first, &second] {
-            assert_eq!(report.exit_code, 0, "{}", report.to_text());
+            assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         }
-        let (worker, other) = if second.status == "yielded" {
+        let (worker, other) = if second.head.status == "yielded" {
             (&first, &second)
         } else {
             (&second, &first)
         };
         assert_eq!(worker.slices.committed, 120, "{}", worker.to_text());
-        assert_eq!(other.status, "yielded", "{}", other.to_text());
+        assert_eq!(other.head.status, "yielded", "{}", other.to_text());
         assert_eq!(other.scanned.requests, 0, "{}", other.to_text());
-        assert!(other.to_text().contains(&worker.run), "{}", other.to_text());
+        assert!(
+            other.to_text().contains(&worker.head.run),
+            "{}",
+            other.to_text()
+        );
         println!("one alone {of_one}, two {}", story.sim.requests().len());
         assert_eq!(story.sim.requests().len(), of_one);
         story.expect_clean().await;
@@ -118,7 +123,7 @@ async fn hourly_runs_beside_a_long_backfill_do_the_new_hour_and_end() {
             "run {number}: {minutes} min, {} requests, {} committed, {} left",
             report.scanned.requests, report.slices.committed, report.slices.left
         );
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         assert_eq!(report.slices.lost_attempts, 0);
         committed += report.slices.committed;
         if *number == 0 {
@@ -159,7 +164,7 @@ async fn a_killed_run_delays_nobody_longer_than_three_minutes() {
         let started_ms = story.clock.now_ms();
         let next = story.scan(&YIELD).await;
         assert_eq!(
-            (next.exit_code, next.slices.left),
+            (next.head.exit_code, next.slices.left),
             (0, 0),
             "{}",
             next.to_text()
@@ -246,11 +251,11 @@ async fn what_another_run_leaves_when_it_ends_is_scanned_too() {
             report
         };
         let (report, ()) = join(done, other).await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         let expected = if ends { (6, 0) } else { (4, 2) };
         let found = (report.slices.committed, report.slices.left);
         assert_eq!(found, expected, "{}", report.to_text());
-        assert_eq!(report.status, "done");
+        assert_eq!(report.head.status, "done");
     }
 }
 
@@ -291,9 +296,10 @@ async fn where_reports_cannot_be_rewritten_the_last_one_has_a_name_of_its_own() 
         Fate::Pass
     });
     let report = story.scan_on(story.guarded(&gate), 1, &YIELD).await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     assert!(refused.load(Ordering::Relaxed) > 3);
     let notes: Vec<_> = report
+        .result
         .notes
         .iter()
         .filter(|note| note.contains("could not be rewritten"))
@@ -308,7 +314,7 @@ async fn where_reports_cannot_be_rewritten_the_last_one_has_a_name_of_its_own() 
     // Nobody takes it for one that is at work.
     let again = story.scan(&YIELD).await;
     assert_eq!(
-        (again.exit_code, again.scanned.requests),
+        (again.head.exit_code, again.scanned.requests),
         (0, 0),
         "{}",
         again.to_text()
@@ -395,7 +401,7 @@ async fn of_three_runs_that_begin_at_once_one_works() {
         let (a, b, c) = join3(story.scan(&YIELD), story.scan(&YIELD), story.scan(&YIELD)).await;
         let reports = [&a, &b, &c];
         for report in reports {
-            assert_eq!(report.exit_code, 0, "{}", report.to_text());
+            assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         }
         let worked = reports
             .iter()
@@ -413,9 +419,9 @@ async fn a_line_a_minute_says_how_far_a_run_is() {
         .flags(&["--requests-per-minute", "2", "--parallel", "1"])
         .run()
         .await;
-    assert_eq!(report.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     let lines = story.lines.lock().unwrap().clone();
-    let minutes = report.elapsed_s / 60.0;
+    let minutes = report.result.elapsed_s / 60.0;
     assert!(minutes > 4.0, "{minutes} minutes");
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let off = lines.len() as f64 - minutes;

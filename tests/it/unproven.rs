@@ -6,6 +6,7 @@ use std::time::Duration;
 use mdca_lake::clock::Clock;
 use mdca_lake::job::process::Machine;
 use mdca_lake::status;
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, FindingKind, Sweep};
 use mdca_sim::{At, Canned, Fault, What};
 use serde_json::{Value, json};
@@ -66,7 +67,7 @@ async fn a_gap_that_the_service_forgot_is_unproven_and_never_covered() {
     let slices = &report.slices;
     assert_eq!(
         (
-            report.exit_code,
+            report.head.exit_code,
             slices.planned,
             slices.committed,
             slices.unproven
@@ -120,7 +121,10 @@ async fn a_gap_that_the_service_forgot_is_unproven_and_never_covered() {
     // It is not asked for again, unless somebody says so; then a commit outranks the marker.
     let sent = story.sim.requests().len();
     let report = story.go_on(&UNTIL).await;
-    assert_eq!((report.exit_code, report.slices.unproven_before), (0, 1));
+    assert_eq!(
+        (report.head.exit_code, report.slices.unproven_before),
+        (0, 1)
+    );
     assert_eq!(story.sim.requests().len(), sent);
     let report = story.scan(&[]).await;
     assert_eq!(
@@ -155,7 +159,7 @@ async fn late_rows_are_said_to_be_late_until_something_older_came() {
             ));
         }
         let report = story.scan(&[]).await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         // The first record came with the first slice; a day later begins what it proves.
         let (late, unproven) = if last_with_rows == 5 { (2, 0) } else { (1, 1) };
         let slices = &report.slices;
@@ -204,7 +208,7 @@ async fn markers_are_verified_and_one_that_is_damaged_stops_nobody() {
     fs::write(marker(&story), "{").unwrap();
     assert_eq!(verify().await, [(FindingKind::Damaged, path)]);
     assert_eq!(status_of(&story).await["unproven"][0]["slices"], 1);
-    assert_eq!(story.go_on(&UNTIL).await.exit_code, 0);
+    assert_eq!(story.go_on(&UNTIL).await.head.exit_code, 0);
     fs::remove_file(marker(&story)).unwrap();
     let odd = "20261118T0100Z-20261118T0130Z";
     let odd_path = format!("_mdca/unproven/{odd}.json");
@@ -242,7 +246,7 @@ async fn what_shows_of_a_forgotten_slice_is_committed_and_the_rest_is_a_hole() {
         story.clock.advance(FORTY_DAYS);
         if published > 0 {
             let report = story.scan(&[]).await;
-            assert_eq!((report.exit_code, report.slices.failed), (4, 1));
+            assert_eq!((report.head.exit_code, report.slices.failed), (4, 1));
             let text = report.to_text();
             assert!(text.contains("may still be at work"), "{text}");
             assert_eq!(files_below(&story.lake().join("activities")), files);
@@ -264,7 +268,7 @@ async fn what_shows_of_a_forgotten_slice_is_committed_and_the_rest_is_a_hole() {
         if published == 0 {
             continue;
         }
-        assert_eq!(report.exit_code, 4, "{text}");
+        assert_eq!(report.head.exit_code, 4, "{text}");
         assert!(text.contains("published 1 of "), "{text}");
         let status = status_of(&story).await;
         assert_eq!(status["unproven"][0]["committed"], 1, "{status}");
@@ -272,6 +276,6 @@ async fn what_shows_of_a_forgotten_slice_is_committed_and_the_rest_is_a_hole() {
         assert!(!shown.is_empty());
         assert_same(&story.ids(), &shown);
         story.expect_clean().await;
-        assert_eq!(story.scan(&[]).await.exit_code, 0);
+        assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     }
 }

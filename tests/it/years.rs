@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mdca_lake::job::report::RunReport;
+use mdca_lake::text::report::Report;
 use mdca_lake::window::format_time;
 use mdca_sim::{At, Fault, What};
 
@@ -46,9 +47,11 @@ impl Cost {
     fn add(&mut self, report: &RunReport) {
         self.runs += 1;
         self.requests += report.scanned.requests;
-        self.simulated_s += report.elapsed_s;
-        self.longest_s = self.longest_s.max(report.elapsed_s);
-        self.peak_bytes = self.peak_bytes.max(report.peak_memory_bytes.unwrap_or(0));
+        self.simulated_s += report.result.elapsed_s;
+        self.longest_s = self.longest_s.max(report.result.elapsed_s);
+        self.peak_bytes = self
+            .peak_bytes
+            .max(report.result.peak_memory_bytes.unwrap_or(0));
     }
 
     fn say(&self, times: &Times, what: &str, slices: i64) {
@@ -88,7 +91,7 @@ impl Times {
         let now_ms = from_ms + self.days * DAY_MS + MINUTE * MINUTE_MS;
         let story = self.scenario(now_ms).start().await;
         let report = story.go_on(&["--from", &format_time(from_ms)]).await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         let mut cost = Cost::default();
         cost.add(&report);
         cost.say(self, "backfill", self.days * 24);
@@ -135,16 +138,16 @@ impl Times {
             let first: &[&str] = if hour == 0 { &["--from", &begin] } else { &[] };
             let report = story.go_on(first).await;
             let cost = if outage.contains(&hour) {
-                assert_eq!(report.exit_code, 4, "{}", report.to_text());
-                assert!(report.elapsed_s < 3_600.0, "{}", report.to_text());
+                assert_eq!(report.head.exit_code, 4, "{}", report.to_text());
+                assert!(report.result.elapsed_s < 3_600.0, "{}", report.to_text());
                 &mut failing
             } else {
-                assert_eq!(report.exit_code, 0, "{}", report.to_text());
+                assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
                 assert_eq!(report.slices.planned, report.slices.committed);
                 expect_no_longer_than_its_work(&report);
                 if report.slices.planned == 1 {
                     // A page, or an empty one and its probe.
-                    let pages = report.counts.records.div_ceil(self.page_cap as u64);
+                    let pages = report.result.counts.records.div_ceil(self.page_cap as u64);
                     assert!(
                         report.scanned.requests <= pages.max(2),
                         "{}",
@@ -195,7 +198,7 @@ fn expect_no_longer_than_its_work(report: &RunReport) {
     let windows = report.scanned.requests / 30 + 1;
     #[expect(clippy::cast_precision_loss, reason = "it is a number of windows")]
     let seconds = windows as f64 * 60.5;
-    assert!(report.elapsed_s <= seconds, "{}", report.to_text());
+    assert!(report.result.elapsed_s <= seconds, "{}", report.to_text());
 }
 
 async fn expect_every_record_once(story: &Story) {

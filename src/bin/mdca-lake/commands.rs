@@ -22,6 +22,7 @@ use mdca_lake::scan::{ActivityClient, Budget, ClientOptions, ScanCounters, ScanE
 use mdca_lake::schema::{self, SchemaFormat};
 use mdca_lake::sign_in::SignIn;
 use mdca_lake::store::{Site, Store};
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::{credentials, status, write};
 use tokio::sync::watch;
@@ -49,22 +50,15 @@ impl Finished {
         }
     }
 
-    fn reported<T>(
-        report: &T,
-        format: ReportFormat,
-        [text, json]: [fn(&T) -> String; 2],
-        exit_code: u8,
-    ) -> Self {
+    fn reported(report: &impl Report, format: ReportFormat) -> Self {
         let stdout = match format {
-            ReportFormat::Text => text(report),
-            ReportFormat::Json => json(report),
+            ReportFormat::Text => report.to_text(),
+            ReportFormat::Json => report.to_json(),
         };
-        Self { stdout, exit_code }
-    }
-
-    fn run(report: &RunReport, format: ReportFormat) -> Self {
-        let forms = [RunReport::to_text, RunReport::to_json];
-        Self::reported(report, format, forms, report.exit_code)
+        Self {
+            stdout,
+            exit_code: report.exit_code(),
+        }
     }
 }
 
@@ -78,27 +72,18 @@ pub(crate) async fn run(
         Command::Scan(args) => {
             let config = ScanConfig::resolve(*args, Environment::of_process()?, now_ms())?;
             let report = scan(config, output.progress, interrupted).await?;
-            Ok(Finished::run(&report, output.report))
+            Ok(Finished::reported(&report, output.report))
         }
         Command::Convert(args) => {
             let config = ConvertConfig::resolve(*args)?;
             let report = convert(config, output.progress, interrupted).await?;
-            let forms = [ConvertReport::to_text, ConvertReport::to_json];
-            Ok(Finished::reported(
-                &report,
-                output.report,
-                forms,
-                report.exit_code,
-            ))
+            Ok(Finished::reported(&report, output.report))
         }
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(args, &output, interrupted).await,
         Command::Check(args) => {
             let config = ScanConfig::resolve(*args, Environment::of_process()?, now_ms())?;
-            let check = check(config).await?;
-            let forms = [Check::to_text, Check::to_json];
-            let exit_code = check.exit_code;
-            Ok(Finished::reported(&check, output.report, forms, exit_code))
+            Ok(Finished::reported(&check(config).await?, output.report))
         }
         Command::Status(args) => status(args, &output).await,
         Command::Verify(args) => verify(args, &output).await,
@@ -186,7 +171,7 @@ async fn convert(
     // What the plan refuses is refused before a folder is made.
     let planned = job::convert::plan(&config.job, inputs.clone(), site.store(), clock.as_ref());
     let planned = planned.await;
-    if config.dry_run || planned.exit_code != 0 {
+    if config.dry_run || planned.head.exit_code != 0 {
         return Ok(planned);
     }
     let world = ConvertWorld {
@@ -250,7 +235,7 @@ async fn demo(
     let mdca_lake::cli::DemoArgs { lake, activities } = args;
     let tenant = crate::demo::start(activities, &lake, now_ms()).await?;
     let report = scan(tenant.config()?, output.progress, interrupted).await?;
-    let mut finished = Finished::run(&report, output.report);
+    let mut finished = Finished::reported(&report, output.report);
     if output.report == ReportFormat::Text && finished.exit_code == 0 {
         finished.stdout.push_str(&crate::demo::epilogue(&lake)?);
     }
@@ -268,9 +253,7 @@ async fn status(args: StatusArgs, output: &OutputArgs) -> Result<Finished, JobEr
     let store = Store::open(&lake.lake)?;
     let mut status = status::read(&store, now_ms, &Machine::this()).await?;
     status.judge(max_age.map(Into::into), max_gaps, now_ms)?;
-    let forms = [status::LakeStatus::to_text, status::LakeStatus::to_json];
-    let exit_code = status.exit_code();
-    Ok(Finished::reported(&status, output.report, forms, exit_code))
+    Ok(Finished::reported(&status, output.report))
 }
 
 /// Says whether a lake is whole.
@@ -280,9 +263,7 @@ async fn verify(args: VerifyArgs, output: &OutputArgs) -> Result<Finished, JobEr
     let sweep = if sweep { Sweep::Unnamed } else { Sweep::Never };
     let store = Store::open(&lake.lake)?;
     let found = verify::verify(&store, depth, sweep, now_ms()).await?;
-    let forms = [verify::Verification::to_text, verify::Verification::to_json];
-    let exit_code = found.exit_code();
-    Ok(Finished::reported(&found, output.report, forms, exit_code))
+    Ok(Finished::reported(&found, output.report))
 }
 
 /// Writes the records of all committed files to stdout. Of commits that cannot be read it says so, and

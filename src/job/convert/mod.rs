@@ -37,6 +37,7 @@ use crate::layout;
 use crate::scan::ClockField;
 use crate::schema;
 use crate::store::Store;
+use crate::text::report::Report;
 use crate::window::format_time;
 
 /// The length of a slice that the identity of every lake has. Slices of converted files have none.
@@ -63,7 +64,7 @@ impl Plan {
         report.bytes_planned = self.inputs.iter().map(|input| input.bytes).sum();
         if self.inputs.is_empty() {
             let note = "nothing to do: no input falls into this share";
-            report.notes.push(note.to_owned());
+            report.result.notes.push(note.to_owned());
         }
     }
 }
@@ -91,8 +92,8 @@ pub async fn plan(
         Err(error) => report.failed(None, &error),
     }
     report.finish();
-    if report.exit_code == 0 {
-        report.status = "planned";
+    if report.head.exit_code == 0 {
+        report.head.planned();
     }
     report
 }
@@ -159,14 +160,13 @@ pub async fn run(
     }
     world.progress.finish();
     let has_begun = lock(&pulse.last).is_some();
-    report.running = None;
-    report.store_retries = world.store.retries();
-    report.peak_memory_bytes = peak_memory_bytes();
+    report.result.store_retries = world.store.retries();
+    report.result.peak_memory_bytes = peak_memory_bytes();
     report.spent(pulse.elapsed_s());
     report.finish();
     if has_begun {
         let bytes = Bytes::from(report.to_json());
-        if let Err(error) = crate::job::save(&world.store, &report.run, bytes).await {
+        if let Err(error) = crate::job::save(&world.store, &report.head.run, bytes).await {
             report.failed(None, &error);
             report.finish();
         }
@@ -191,7 +191,7 @@ impl Pulse<'_> {
     /// Takes note of how the run stands, and of the inputs that it is at work on.
     fn tell<'i>(&self, report: &ConvertReport, in_flight: impl Iterator<Item = &'i String>) {
         let mut report = report.clone();
-        report.running = Some(Running {
+        report.head.running = Some(Running {
             process: self.world.machine.own().cloned(),
             in_flight: in_flight.cloned().collect(),
             ..Running::default()
@@ -202,7 +202,7 @@ impl Pulse<'_> {
     fn now(&self) -> Option<(object_store::path::Path, Bytes)> {
         let mut report = lock(&self.last).clone()?;
         report.spent(self.elapsed_s());
-        Some((layout::run(&report.run), Bytes::from(report.to_json())))
+        Some((layout::run(&report.head.run), Bytes::from(report.to_json())))
     }
 
     async fn begin(&self, report: &ConvertReport) -> Result<(), JobError> {
@@ -247,7 +247,7 @@ async fn run_inputs(
     if !options.single_writer {
         Identity::check_create_only(store).await?;
     }
-    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.run).await?);
+    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.head.run).await?);
     let slices = recover(world, &cleaner, report).await?;
     if options.shard.is_none() && !plan.inputs.is_empty() {
         let begin = world.ids.below(plan.inputs.len());
@@ -256,9 +256,9 @@ async fn run_inputs(
     let task = InputTask {
         world: Arc::clone(world),
         options: Arc::new(options.clone()),
-        run: report.run.clone(),
+        run: report.head.run.clone(),
         ingest: Arc::new(Ingest {
-            run: report.run.clone(),
+            run: report.head.run.clone(),
             received_ms: now_ms,
             keep_raw: options.keep_raw,
         }),
@@ -272,7 +272,7 @@ async fn run_inputs(
         slices: Arc::new(slices),
     };
     let outcome = convert_all(&task, plan.inputs, pulse, report).await;
-    report.not_cleared = cleaner.not_cleared();
+    report.result.not_cleared = cleaner.not_cleared();
     outcome
 }
 
@@ -321,7 +321,7 @@ async fn recover(
     let recovered = commit::recover(cleaner, clock, &committed, layout::is_converted).await?;
     for made in &recovered.adopted {
         report.slices.adopted += 1;
-        report.committed(made);
+        report.result.committed(made);
     }
     let adopted: BTreeSet<String> = recovered
         .adopted
@@ -383,7 +383,7 @@ async fn convert_all(
         let result = result.unwrap_or_else(|died| Err(InputFault::Died(died).of(&name).into()));
         stop |= take_note(report, &name, result);
         pulse.tell(report, flying.values());
-        world.progress.rows(report.counts.rows);
+        world.progress.rows(report.result.counts.rows);
     }
     if *world.interrupted.borrow() {
         return Err(JobError::Interrupted);
@@ -411,7 +411,7 @@ fn take_note(report: &mut ConvertReport, input: &str, result: Result<InputDone, 
         InputEnd::Settled(Outcome::Lost) => report.slices.lost_attempts += 1,
         InputEnd::Settled(Outcome::Committed(made)) => {
             report.slices.committed += 1;
-            report.committed(&made);
+            report.result.committed(&made);
             let commit = &made.commit;
             info!(input, slice = %commit.slice, rows = commit.counts.rows, "committed");
         }

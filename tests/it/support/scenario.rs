@@ -18,6 +18,7 @@ use mdca_lake::job::{self, Asking, Ids, Planned, World};
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::sign_in::SignIn;
 use mdca_lake::store::Store;
+use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep, Verification};
 use mdca_lake::window::{format_time, parse_time};
 use mdca_sim::{ClockField, Fault, PageLimits, Record, Sim, SimOptions, Tenant, TenantOptions};
@@ -441,7 +442,7 @@ impl Story {
     pub(crate) async fn expect_clean_in_an_hour(&self) {
         self.an_hour_passes().await;
         let report = self.scan(&[]).await;
-        assert_eq!(report.exit_code, 0, "{}", report.to_text());
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         self.expect_clean().await;
     }
 
@@ -487,7 +488,7 @@ pub(crate) fn assert_same(found: &[String], expected: &[String]) {
 
 /// Conservation, stated a second time.
 pub(crate) fn expect_conserved(report: &RunReport) {
-    let counts = &report.counts;
+    let counts = &report.result.counts;
     let rejects: u64 = counts.rejects.values().sum();
     assert_eq!(
         counts.records + counts.copies,
