@@ -129,6 +129,15 @@ pub struct WindowArgs {
     pub until: Option<String>,
 }
 
+/// What of a run is kept beside its lake.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct MetricsArgs {
+    /// File for the metrics of the run, in the form that Prometheus' textfile collector reads
+    #[arg(long, env = "MDCA_METRICS_FILE", value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct ScanArgs {
     #[command(flatten)]
@@ -145,6 +154,8 @@ pub struct ScanArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub writing: WriteArgs,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 /// Saved files are recognised by their content, plain, gzip or zstd. One file is committed as one
@@ -172,6 +183,8 @@ pub struct ConvertArgs {
     pub dry_run: bool,
     #[command(flatten)]
     pub writing: WriteArgs,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 #[derive(Debug, Args)]

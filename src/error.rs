@@ -273,6 +273,15 @@ pub enum JobError {
     /// The report cannot be written.
     #[error("cannot write to stdout")]
     Output(#[source] std::io::Error),
+    /// The metrics cannot be written.
+    #[error("cannot write the metrics file {path}")]
+    Metrics {
+        /// The file.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// A task of this program died.
     #[error("cannot scan slice {slice}: its task died, which is a bug")]
     Died {
@@ -310,7 +319,9 @@ impl JobError {
             | Self::System { .. }
             | Self::Died { .. } => ErrorKind::Internal,
             Self::Rejects { .. } | Self::AllRejects { .. } => ErrorKind::Data,
-            Self::Read(ReadError::Output(_)) | Self::Output(_) => ErrorKind::Internal,
+            Self::Read(ReadError::Output(_)) | Self::Output(_) | Self::Metrics { .. } => {
+                ErrorKind::Internal
+            }
             Self::Read(_) => ErrorKind::Data,
             Self::Interrupted | Self::ReadingInterrupted => ErrorKind::Interrupted,
             Self::Usage(_)
@@ -378,6 +389,9 @@ impl JobError {
             Self::Output(_) | Self::Read(ReadError::Output(_)) => {
                 Some("free space where stdout goes, or send it elsewhere")
             }
+            Self::Metrics { .. } => Some(
+                "free space there, or name another file with --metrics-file (MDCA_METRICS_FILE)",
+            ),
             Self::System { .. } => {
                 Some("raise the limit that this process has reached (ulimit -a)")
             }

@@ -38,6 +38,7 @@ impl ConvertConfig {
             memory_limit,
             dry_run,
             writing,
+            metrics: _,
         } = args;
         let WriteArgs {
             on_reject,

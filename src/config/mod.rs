@@ -142,6 +142,7 @@ impl ScanConfig {
             window,
             limits,
             writing,
+            metrics: _,
         } = args;
         let SourceArgs {
             api_url,

@@ -14,6 +14,7 @@ mod holes;
 mod host_change;
 mod late;
 pub mod memory;
+pub mod metrics;
 mod outage;
 pub mod plan;
 mod planned;
@@ -27,6 +28,7 @@ mod slice_attempt;
 mod slice_task;
 mod span;
 mod span_read;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -51,6 +53,7 @@ use self::report::{Cost, RunReport};
 use self::runs::Reports;
 use self::setup::Setup;
 use self::slice_task::SliceTask;
+use self::standing::Standing;
 use self::turns::{Turn, Turns};
 use crate::commit::{self, Cleaner, Identity, KnownSlices};
 use crate::error::JobError;
@@ -148,11 +151,12 @@ async fn run_slices(
     for damaged in known.damaged(store, covered).await {
         report.failed(None, &damaged.into());
     }
-    report.watermark = Some(format_time(watermark(
-        setup.identity.begin_ms,
-        setup.length,
-        &known,
-    )));
+    let (begin_ms, length) = (setup.identity.begin_ms, setup.length);
+    let watermark_ms = watermark(begin_ms, length, &known);
+    report.watermark = Some(format_time(watermark_ms));
+    let times = [watermark_ms, world.clock.now_ms()];
+    let due_ms = plan.covered.until_ms;
+    report.standing = Some(Standing::of(&known, length, begin_ms, due_ms, times));
     outcome
 }
 

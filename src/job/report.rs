@@ -10,6 +10,7 @@ use crate::error::JobError;
 use crate::job::failures::{Failure, Failures};
 use crate::job::report_parts::in_brackets;
 pub use crate::job::report_parts::{CommitDigest, RUNNING, RunHead, RunResult, Running};
+use crate::job::standing::Standing;
 use crate::scan::ScanCounts;
 use crate::text::plain::PlainText;
 use crate::text::report::Report;
@@ -118,6 +119,8 @@ pub struct RunReport {
     pub oddities: Oddities,
     /// The time up to which every slice since the lake's begin is committed or unproven.
     pub watermark: Option<String>,
+    /// How far the lake has come, once the run has ended.
+    pub standing: Option<Standing>,
     /// What failed, by cause, oldest slice first.
     pub failures: Failures,
 }
@@ -137,6 +140,7 @@ impl RunReport {
             result: RunResult::default(),
             oddities: Oddities::default(),
             watermark: None,
+            standing: None,
             failures: Failures::default(),
         }
     }

@@ -368,7 +368,7 @@ impl ActivityClient {
         authorization: HeaderValue,
     ) -> Result<Answer, Failure> {
         self.counters.count(|counts| counts.requests += 1);
-        let response = self
+        let sent = self
             .http
             .post(self.options.api_url.activities())
             .header(AUTHORIZATION, authorization)
@@ -376,8 +376,11 @@ impl ActivityClient {
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .body(request.options.body(&request.filters, limit))
             .send()
-            .await
-            .map_err(|error| self.unsent(error))?;
+            .await;
+        let answered = sent.as_ref().ok();
+        self.counters
+            .answered(answered.map(|response| response.status().as_u16()));
+        let response = sent.map_err(|error| self.unsent(error))?;
         let status = response.status();
         let date_ms = date_ms(response.headers());
         if !status.is_success() {

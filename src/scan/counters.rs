@@ -12,6 +12,8 @@ use serde::Serialize;
 pub struct ScanCounts {
     /// Requests sent.
     pub requests: u64,
+    /// Answers by HTTP status; `none` where none came.
+    pub answers: BTreeMap<String, u64>,
     /// Requests sent again, by cause.
     pub retries: BTreeMap<String, u64>,
     /// Time waited for the budget, in milliseconds, over all slices.
@@ -66,6 +68,12 @@ impl ScanCounters {
     /// Counts a request that is sent again, by a word for the cause.
     pub fn retry(&self, cause: &'static str) {
         self.count(|counts| *counts.retries.entry(cause.to_owned()).or_default() += 1);
+    }
+
+    /// Counts an answer by its status; none where none came.
+    pub(super) fn answered(&self, status: Option<u16>) {
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.count(|counts| *counts.answers.entry(status).or_default() += 1);
     }
 
     pub(super) fn waited(&self, wait: Duration) {

@@ -34,6 +34,15 @@ impl Site {
         Ok(Self { location, found })
     }
 
+    /// How messages name the lake at `location`. Holds no secret, whatever the location is.
+    pub fn name(location: &str) -> String {
+        match Location::parse(location) {
+            Ok(Location::Disk(folder)) => folder.display().to_string(),
+            Ok(Location::Remote(remote)) => remote.shown,
+            Err(refused) => refused.shown,
+        }
+    }
+
     /// The store; `None` where no folder is.
     pub fn store(&self) -> Option<&Store> {
         self.found.as_ref()

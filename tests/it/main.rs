@@ -32,6 +32,7 @@ mod layers; // imports between the rooms of src go one way
 mod losing; // another run commits a slice in the middle of a run
 mod lossless; // whatever comes in can be given back
 mod memory; // records that are made to take much memory
+mod metrics; // what is left for a monitor
 mod power; // power cuts: what was not made durable is gone
 mod processes; // several real processes over one lake
 mod remote; // the program on real object stores

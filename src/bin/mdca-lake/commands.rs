@@ -25,6 +25,7 @@ use mdca_lake::store::{Site, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::{credentials, status, write};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::logging::complain_of_all;
@@ -33,13 +34,15 @@ use crate::logging::complain_of_all;
 pub(crate) struct Finished {
     pub(crate) stdout: String,
     pub(crate) exit_code: u8,
+    /// The report of a run, for its metrics.
+    pub(crate) report: Option<Value>,
 }
 
 impl Finished {
     fn done(stdout: String) -> Self {
         Self {
             stdout,
-            exit_code: 0,
+            ..Self::without_output(0)
         }
     }
 
@@ -47,6 +50,7 @@ impl Finished {
         Self {
             stdout: String::new(),
             exit_code,
+            report: None,
         }
     }
 
@@ -57,7 +61,15 @@ impl Finished {
         };
         Self {
             stdout,
-            exit_code: report.exit_code(),
+            ..Self::without_output(report.exit_code())
+        }
+    }
+
+    /// The same, with the report of a run for its metrics.
+    fn run(report: &impl Report, format: ReportFormat) -> Self {
+        Self {
+            report: serde_json::to_value(report).ok(),
+            ..Self::reported(report, format)
         }
     }
 }
@@ -72,12 +84,12 @@ pub(crate) async fn run(
         Command::Scan(args) => {
             let config = ScanConfig::resolve(*args, Environment::of_process()?, now_ms())?;
             let report = scan(config, output.progress, interrupted).await?;
-            Ok(Finished::reported(&report, output.report))
+            Ok(Finished::run(&report, output.report))
         }
         Command::Convert(args) => {
             let config = ConvertConfig::resolve(*args)?;
             let report = convert(config, output.progress, interrupted).await?;
-            Ok(Finished::reported(&report, output.report))
+            Ok(Finished::run(&report, output.report))
         }
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(args, &output, interrupted).await,

@@ -66,13 +66,13 @@ impl Write for LogLine {
     }
 }
 
-/// Says on stderr what went wrong, and what to do about it.
-pub(crate) fn complain(error: &JobError) -> ExitCode {
+/// Says on stderr what went wrong, and what to do about it. Returns the exit code for it.
+pub(crate) fn complain(error: &JobError) -> u8 {
     let exit_code = error.kind().exit_code();
     if LOG_FORMAT.get() == Some(&LogFormat::Json) {
         let (kind, advice) = (error.kind().as_str(), error.advice());
         error!(kind, exit_code, advice, "{}", chain(error));
-        return ExitCode::from(exit_code);
+        return exit_code;
     }
     let mut text = PlainText::new();
     // A text takes anything.
@@ -82,7 +82,7 @@ pub(crate) fn complain(error: &JobError) -> ExitCode {
     }
     // There is nowhere left to report a failure of stderr to.
     let _ = io::stderr().write_all(text.into_string().as_bytes());
-    ExitCode::from(exit_code)
+    exit_code
 }
 
 /// Says what was left out, and what the exit code is for it.
@@ -106,7 +106,9 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     start(LogFormat::Json, 0);
-    complain(&UsageError::new(error.render().to_string()).into())
+    ExitCode::from(complain(
+        &UsageError::new(error.render().to_string()).into(),
+    ))
 }
 
 /// Has a panic said like any other error: its message may hold what came from outside. A file that the

@@ -4,6 +4,7 @@ mod commands;
 #[cfg(feature = "demo")]
 mod demo;
 mod logging;
+mod metrics;
 mod process;
 mod signals;
 
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::commands::Finished;
 use crate::logging::complain;
+use crate::metrics::MetricsFile;
 
 /// After a signal a command that writes has this long to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -30,15 +32,37 @@ fn main() -> ExitCode {
     };
     logging::start(cli.output.log_format, cli.output.verbose);
     logging::log_panics();
-    match run(cli) {
-        Ok(finished) => print(&finished),
-        Err(error) => complain(&error),
+    ExitCode::from(run(cli))
+}
+
+/// Runs the command to its end, whatever that is, and says it. Returns the exit code.
+fn run(cli: Cli) -> u8 {
+    let metrics = match MetricsFile::asked_for(&cli.command) {
+        Ok(metrics) => metrics,
+        Err(error) => return complain(&error.into()),
+    };
+    let (report, exit_code) = match work(cli, metrics.clone()) {
+        Ok(finished) => {
+            let exit_code = print(&finished);
+            (finished.report, exit_code)
+        }
+        Err(error) => (None, complain(&error)),
+    };
+    let written = metrics.map(|metrics| metrics.write(report.as_ref(), exit_code));
+    match written {
+        Some(Err(error)) => worse(exit_code, complain(&error)),
+        _ => exit_code,
     }
 }
 
+/// What the run itself ended with weighs more than that it could not be said.
+fn worse(of_run: u8, said: u8) -> u8 {
+    if of_run == 0 { said } else { of_run }
+}
+
 /// Runs the command in a task of its own: a panic, which is logged by then, becomes an exit code.
-fn run(cli: Cli) -> Result<Finished, JobError> {
-    let interrupted = listen(&cli.command)?;
+fn work(cli: Cli, metrics: Option<MetricsFile>) -> Result<Finished, JobError> {
+    let interrupted = listen(&cli.command, metrics)?;
     let runtime = process::start_runtime()?;
     let ended = runtime.block_on(async { tokio::spawn(commands::run(cli, interrupted)).await });
     runtime.shutdown_background();
@@ -46,7 +70,10 @@ fn run(cli: Cli) -> Result<Finished, JobError> {
 }
 
 /// Takes the signals from now on. A command that only reads has nothing to bring to an end.
-fn listen(command: &Command) -> Result<watch::Receiver<bool>, JobError> {
+fn listen(
+    command: &Command,
+    metrics: Option<MetricsFile>,
+) -> Result<watch::Receiver<bool>, JobError> {
     let (patience, error) = match command {
         Command::Scan(_) | Command::Convert(_) => (STOP_WITHIN, JobError::Interrupted),
         #[cfg(feature = "demo")]
@@ -54,23 +81,22 @@ fn listen(command: &Command) -> Result<watch::Receiver<bool>, JobError> {
         _ => (Duration::ZERO, JobError::ReadingInterrupted),
     };
     let say = move || {
-        complain(&error);
+        let exit_code = complain(&error);
+        if let Some(metrics) = metrics {
+            // The process ends, and what it says was said.
+            let _ = metrics.write(None, exit_code);
+        }
     };
     let doing = "listen for signals";
     signals::listen(patience, say).map_err(|source| JobError::System { doing, source })
 }
 
-/// Prints what a command left. A reader that has gone away is not a failure.
-fn print(finished: &Finished) -> ExitCode {
+/// Prints what a command left. A reader that has gone away is not a failure. Returns the exit code.
+fn print(finished: &Finished) -> u8 {
     match io::stdout().write_all(finished.stdout.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let said = complain(&JobError::Output(error));
-            // What the run itself ended with weighs more.
-            match finished.exit_code {
-                0 => said,
-                code => ExitCode::from(code),
-            }
+            worse(finished.exit_code, complain(&JobError::Output(error)))
         }
-        _ => ExitCode::from(finished.exit_code),
+        _ => finished.exit_code,
     }
 }

@@ -1,0 +1,124 @@
+//! `--metrics-file`: the metrics of a run in a file, for Prometheus' textfile collector.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use mdca_lake::cli::Command;
+use mdca_lake::clock::{Clock, SystemClock};
+use mdca_lake::error::{JobError, UsageError};
+use mdca_lake::job::metrics::{Labels, metrics};
+use mdca_lake::store::Site;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+/// No file of metrics is longer.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// Where the metrics of a run go.
+#[derive(Debug, Clone)]
+pub(crate) struct MetricsFile {
+    path: PathBuf,
+    labels: Labels,
+}
+
+impl MetricsFile {
+    /// The file that a command is to write; none where it is not asked for one, or writes nothing.
+    ///
+    /// # Errors
+    /// It cannot be written: that is said before the work begins.
+    pub(crate) fn asked_for(command: &Command) -> Result<Option<Self>, UsageError> {
+        let (command, path, lake, writes) = match command {
+            Command::Scan(args) => {
+                let path = &args.metrics.metrics_file;
+                ("scan", path, &args.lake.lake, !args.window.dry_run)
+            }
+            Command::Check(args) => ("check", &args.metrics.metrics_file, &args.lake.lake, false),
+            Command::Convert(args) => {
+                let path = &args.metrics.metrics_file;
+                ("convert", path, &args.lake.lake, !args.dry_run)
+            }
+            _ => return Ok(None),
+        };
+        let Some(path) = path else { return Ok(None) };
+        let labels = Labels {
+            command,
+            lake: Site::name(lake),
+        };
+        let file = Self {
+            path: path.clone(),
+            labels,
+        };
+        file.check(writes).map_err(|error| {
+            UsageError::new(format!(
+                "cannot write the metrics file {}: {error}",
+                path.display()
+            ))
+            .advise("name a file in a folder that is there and can be written to with --metrics-file (MDCA_METRICS_FILE)")
+        })?;
+        Ok(writes.then_some(file))
+    }
+
+    /// Whether the file can be put there.
+    fn check(&self, writes: bool) -> io::Result<()> {
+        if self.path.is_dir() || self.path.file_name().is_none() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !fs::metadata(self.folder())?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        if writes {
+            self.beside()?;
+        }
+        Ok(())
+    }
+
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    /// A file beside it that the collector does not read. What collects may run as another user.
+    fn beside(&self) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new()
+            .prefix(".mdca-lake-")
+            .suffix(".tmp")
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(self.folder())
+    }
+
+    /// Puts the metrics of a run in the place of those of the run before it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn write(&self, report: Option<&Value>, exit_code: u8) -> Result<(), JobError> {
+        let ended_ms = SystemClock::new().now_ms();
+        let before = self.read();
+        let text = metrics(&self.labels, report, exit_code, ended_ms, &before);
+        self.put(&text).map_err(|source| JobError::Metrics {
+            path: self.path.display().to_string(),
+            source,
+        })
+    }
+
+    /// What the run before it left; nothing where that cannot be read.
+    fn read(&self) -> String {
+        let mut text = String::new();
+        if let Ok(file) = File::open(&self.path) {
+            // What is cut short or not a text has no such line.
+            let _ = file.take(MAX_BYTES).read_to_string(&mut text);
+        }
+        text
+    }
+
+    fn put(&self, text: &str) -> io::Result<()> {
+        let mut file = self.beside()?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+}
