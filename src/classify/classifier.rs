@@ -4,7 +4,6 @@
 //! whose bytes were no UTF-8 is a row *and* a reject, so that the bytes are kept. The counts say so
 //! and are checked before anything is published.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
@@ -14,6 +13,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
+use super::known::{Known, Met};
 use crate::commit::SliceCounts;
 use crate::decode::{Flaw, Piece, Record, RejectReason};
 use crate::scan::{ClockField, Page, PageSeen, Place};
@@ -88,13 +88,10 @@ impl Fingerprints {
     }
 }
 
-/// Sifts the pages of one slice. Holds 24 bytes for each record of it.
+/// Sifts the pages of one slice.
 pub struct Classifier {
     clock: ClockField,
-    /// Fingerprints of all records met.
-    seen: HashSet<u128>,
-    /// Hashes of all ids met; only to count ids that come with other JSON.
-    ids: HashSet<u64>,
+    known: Known,
 }
 
 /// A piece of a page, classified.
@@ -114,9 +111,13 @@ impl Classifier {
     pub fn new(clock: ClockField) -> Self {
         Self {
             clock,
-            seen: HashSet::new(),
-            ids: HashSet::new(),
+            known: Known::default(),
         }
+    }
+
+    /// About how much memory it takes to know the records that were met, in bytes.
+    pub fn held_bytes(&self) -> u64 {
+        self.known.held_bytes()
     }
 
     /// Sends every record of a piece of a page its way.
@@ -140,9 +141,14 @@ impl Classifier {
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
             counts.records += 1;
-            let is_new = self.seen.insert(fingerprints.records[index]);
-            seen.new += u64::from(is_new);
             let place = page.place(self.clock_ms(record));
+            let (id, fingerprint) = (fingerprints.ids[index], fingerprints.records[index]);
+            let met = match (place, &record.flaw) {
+                (Place::Inside, None) => self.known.meet(id, fingerprint),
+                _ => self.known.meet_other(fingerprint),
+            };
+            let is_new = met != Met::Again;
+            seen.new += u64::from(is_new);
             seen.inside += u64::from(place != Place::Outside);
             let mut reject = |reason: RejectReason, place: &str| {
                 let line = reject_line(page, record, decoded.first_record + index, reason, place);
@@ -171,9 +177,8 @@ impl Classifier {
                     false
                 }
                 (Place::Inside, None) => {
-                    let known_id = !self.ids.insert(fingerprints.ids[index]);
                     if is_new {
-                        counts.changed_repeats += u64::from(known_id);
+                        counts.changed_repeats += u64::from(met == Met::Changed);
                         if page.raw_record(record.range.clone()).is_some() {
                             reject(RejectReason::InvalidUtf8, "");
                             counts.copies += 1;

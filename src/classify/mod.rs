@@ -1,6 +1,7 @@
 //! Which records become rows, and where all the others go; which slice of a span gets which.
 
 mod classifier;
+mod known;
 mod rejects;
 mod shares;
 

@@ -53,6 +53,8 @@ impl ConvertConfig {
         let parallel = usize::from(parallel);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let chunks = usize::try_from(memory_bytes / 4 / CHUNK_BYTES).unwrap_or(usize::MAX);
+        // A quarter is for chunks on their way, and another for the row groups that are being written.
+        let slices_bytes = memory_bytes / 2;
         Ok(Self {
             lake: lake.lake,
             inputs,
@@ -67,12 +69,13 @@ impl ConvertConfig {
                     record_bytes: share(4),
                     window_log: share(4).ilog2(),
                 },
+                slices_bytes,
                 max_records: memory_bytes / BYTES_PER_RECORD,
                 max_batch_bytes: share(8),
                 write: WriteOptions {
                     compression,
                     max_file_bytes: max_file_bytes.as_u64(),
-                    buffer_bytes: share(4) / parallel,
+                    buffer_bytes: share(2) / parallel,
                 },
             },
             dry_run,

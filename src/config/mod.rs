@@ -37,8 +37,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 const MAX_PAGE_BYTES: u64 = 1024 * 1024 * 1024;
 /// Less than this does not hold one row group and one page.
 const MIN_MEMORY_BYTES: u64 = 32 * 1024 * 1024;
-/// What telling records apart takes for each record of a slice, about.
-const BYTES_PER_RECORD: u64 = 32;
+/// A slice may take a quarter of the memory to tell its records apart: 39 bytes for each, at most.
+const BYTES_PER_RECORD: u64 = 160;
 /// Smaller files help nobody.
 const MIN_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -207,9 +207,10 @@ impl ScanConfig {
         }
         check_file_bytes(max_file_bytes)?;
         let parallel = usize::from(parallel);
-        // Half of the memory is for rows that wait; the other half for pages, their columns and the
-        // row group that is being written.
-        let buffer_bytes = usize::try_from(memory_bytes / 2).unwrap_or(usize::MAX) / parallel;
+        // Half of the memory is for what slices hold: rows that wait, and what tells records apart. The
+        // other half is for pages, their columns and the row group that is being written.
+        let slices_bytes = memory_bytes / 2;
+        let buffer_bytes = usize::try_from(slices_bytes).unwrap_or(usize::MAX) / parallel;
         Ok(Self {
             lake: lake.lake,
             job: JobOptions {
@@ -230,6 +231,7 @@ impl ScanConfig {
                 keep_raw,
                 single_writer,
                 page_bytes: memory_bytes / 2,
+                slices_bytes,
                 // One with its turn has a page; what is fetched ahead without a turn stays small.
                 look_ahead_max_bytes: memory_bytes / 4 / parallel as u64,
                 max_slice_records: memory_bytes / BYTES_PER_RECORD,

@@ -25,6 +25,7 @@ mod report_parts;
 pub(crate) mod runs;
 mod setup;
 mod slice_attempt;
+mod slice_memory;
 mod slice_task;
 mod span;
 mod span_read;
@@ -52,6 +53,7 @@ use self::plan::{Plan, watermark};
 use self::report::{Cost, RunReport};
 use self::runs::Reports;
 use self::setup::Setup;
+use self::slice_memory::SliceMemory;
 use self::slice_task::SliceTask;
 use self::standing::Standing;
 use self::turns::{Turn, Turns};
@@ -235,6 +237,7 @@ async fn scan_in_turn(
                 newest,
                 cleaner: Arc::clone(cleaner),
                 pages: Arc::new(PageTurns::new(options.page_bytes)),
+                memory: SliceMemory::new(options.slices_bytes, options.parallel),
                 oldest: Arc::clone(&oldest),
                 history: Arc::clone(&history),
             };

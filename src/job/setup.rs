@@ -65,6 +65,8 @@ pub struct JobOptions {
     pub single_writer: bool,
     /// Memory for the pages of all slices together, in bytes.
     pub page_bytes: u64,
+    /// Memory for what all slices hold beside their pages, in bytes.
+    pub slices_bytes: u64,
     /// Answers above this are not fetched ahead, in bytes.
     pub look_ahead_max_bytes: u64,
     /// A slice with more new records than this is given up.

@@ -1,6 +1,8 @@
 //! One attempt at a slice from its first rows to its commit, or to nothing. Where the rows come from
 //! is the source's business: a scan of the service, or a file.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use tracing::info;
 
@@ -8,6 +10,7 @@ use crate::classify::RejectsWriter;
 use crate::clock::Clock;
 use crate::commit::{self, Cleaner, Commit, CommitError, Outcome, Prepared, SliceCounts};
 use crate::error::{ErrorKind, JobError};
+use crate::job::slice_memory::SlicePart;
 use crate::layout::PartitionKey;
 use crate::schema;
 use crate::store::{Store, StoreError, Upload};
@@ -21,6 +24,7 @@ pub(crate) struct SliceAttempt {
     run: String,
     writer: SliceWriter,
     rejects: RejectsWriter,
+    memory: Arc<SlicePart>,
 }
 
 /// An attempt whose files are whole, and that nobody sees.
@@ -41,6 +45,7 @@ impl SliceAttempt {
         run: String,
         clock: String,
         options: WriteOptions,
+        memory: Arc<SlicePart>,
     ) -> Self {
         let provenance = Provenance {
             tool_version: concat!("mdca-lake ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -52,6 +57,7 @@ impl SliceAttempt {
         Self {
             writer: SliceWriter::new(store.clone(), columns, &slice, &id, options, provenance),
             rejects: RejectsWriter::new(store.clone(), &slice, &id),
+            memory,
             slice,
             id,
             run,
@@ -65,7 +71,10 @@ impl SliceAttempt {
         rejects: String,
     ) -> Result<(), JobError> {
         for (key, part) in parts {
+            self.writer.set_buffer_bytes(self.memory.rows_bytes());
             self.writer.write(key, part).await?;
+            self.memory
+                .holds_for_uploads(self.writer.waiting_bytes() as u64);
         }
         Ok(self.take_rejects(rejects).await?)
     }
@@ -92,6 +101,7 @@ impl SliceAttempt {
             run,
             writer,
             mut rejects,
+            memory,
         } = self;
         let mut files = match writer.finish().await {
             Ok(files) => files,
@@ -100,7 +110,9 @@ impl SliceAttempt {
                 return Err(error.into());
             }
         };
-        match rejects.seal().await {
+        let sealed = rejects.seal().await;
+        drop(memory);
+        match sealed {
             Ok(rejects) => Ok(SealedAttempt {
                 slice,
                 id,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, SemaphorePermit};
 use tokio::task;
 
 use crate::classify::{Classified, Classifier, Fingerprints};
@@ -21,6 +21,7 @@ use crate::job::memory::PageTurns;
 use crate::job::runs::History;
 use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
+use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::layout;
 use crate::partition;
 use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
@@ -38,6 +39,7 @@ pub(crate) struct SliceTask {
     pub(crate) newest: Slice,
     pub(crate) cleaner: Arc<Cleaner>,
     pub(crate) pages: Arc<PageTurns>,
+    pub(crate) memory: Arc<SliceMemory>,
     pub(crate) oldest: Arc<OldestRecord>,
     /// What earlier runs reported, once it is asked for.
     pub(crate) history: Arc<OnceCell<History>>,
@@ -115,10 +117,16 @@ pub(crate) struct SliceDone {
     pub(crate) flaws: Vec<JobError>,
 }
 
-/// What the pages of a slice go through, and what they leave behind.
+/// What the pages of a slice go through.
 struct Flow {
     decoder: PageDecoder,
     classifier: Classifier,
+    found: Found,
+}
+
+/// What the pages of a slice leave behind, beside rows and rejects.
+#[derive(Default)]
+struct Found {
     counts: SliceCounts,
     oddities: Oddities,
     holes: Vec<CommittedHole>,
@@ -180,6 +188,7 @@ impl SliceTask {
         attempt: &str,
         oddities: &mut Oddities,
     ) -> Result<SliceDone, JobError> {
+        let memory = Arc::new(self.memory.begin());
         let mut attempt = SliceAttempt::begin(
             &self.world.store,
             slice.to_string(),
@@ -187,28 +196,29 @@ impl SliceTask {
             self.run.clone(),
             self.setup.clock.to_string(),
             self.options.write,
+            Arc::clone(&memory),
         );
-        let flow = match self.fill(slice, pages, &mut attempt).await {
-            Ok(flow) => flow,
+        let found = match self.fill(slice, pages, &mut attempt, memory).await {
+            Ok(found) => found,
             Err(error) => {
                 attempt.abort().await;
                 return Err(error);
             }
         };
-        *oddities = flow.oddities;
-        let mut flaws = flow.flaws;
+        *oddities = found.oddities;
+        let mut flaws = found.flaws;
         let sealed = attempt.seal().await?;
         self.note_oldest(sealed.entries());
-        let late = !self.oldest.proves(&slice, flow.answered_ms);
-        let is_empty = sealed.is_empty() && flow.holes.is_empty();
+        let late = !self.oldest.proves(&slice, found.answered_ms);
+        let is_empty = sealed.is_empty() && found.holes.is_empty();
         drop(turn);
         if late && is_empty {
-            return self.end_forgotten(slice, flow.answered_ms).await;
+            return self.end_forgotten(slice, found.answered_ms).await;
         }
         let clock = self.world.clock.as_ref();
-        let say = |commit: Commit| commit.with_holes(flow.holes).late(late);
+        let say = |commit: Commit| commit.with_holes(found.holes).late(late);
         let outcome = sealed
-            .commit(&self.cleaner, clock, flow.counts, say)
+            .commit(&self.cleaner, clock, found.counts, say)
             .await?;
         if outcome == Outcome::Lost {
             // What is in the lake is another attempt's.
@@ -286,22 +296,19 @@ impl SliceTask {
         slice: Slice,
         mut pages: Pages,
         attempt: &mut SliceAttempt,
-    ) -> Result<Flow, JobError> {
+        memory: Arc<SlicePart>,
+    ) -> Result<Found, JobError> {
         let mut flow = Flow {
             decoder: PageDecoder::new(self.options.max_batch_bytes),
             classifier: Classifier::new(self.setup.clock),
-            counts: SliceCounts::default(),
-            oddities: Oddities::default(),
-            holes: Vec::new(),
-            flaws: Vec::new(),
-            answered_ms: 0,
+            found: Found::default(),
         };
         let mut interrupted = self.world.interrupted.clone();
         loop {
             let next = async {
-                // A span's pages are there, with the turn to hold them.
                 let turn = match &pages {
-                    Pages::Asked(_) => Some(self.pages.wait().await),
+                    Pages::Asked(_) => Some(self.turn_for_a_page(&memory).await),
+                    // They are there, with the turn to hold them.
                     Pages::Shared { .. } => None,
                 };
                 (turn, pages.proceed().await)
@@ -315,8 +322,8 @@ impl SliceTask {
                 None => break,
                 Some(Scanned::Page(page)) => page,
                 Some(Scanned::Hole(hole)) => {
-                    let (hole, line) = holes::keep(hole, &mut flow.counts);
-                    flow.holes.push(hole);
+                    let (hole, line) = holes::keep(hole, &mut flow.found.counts);
+                    flow.found.holes.push(hole);
                     attempt.take_rejects(line).await?;
                     continue;
                 }
@@ -327,6 +334,7 @@ impl SliceTask {
             loop {
                 let classified;
                 (flow, classified, from) = self.take_piece(slice, flow, &page, from).await?;
+                memory.holds_for_records(flow.classifier.held_bytes());
                 seen.add(classified.seen);
                 let parts = partition::split(&classified.rows)?;
                 attempt.take(parts, classified.rejects).await?;
@@ -336,12 +344,20 @@ impl SliceTask {
             }
             pages.observe(seen)?;
         }
-        self.check_rejects(slice, &flow.counts)?;
-        flow.answered_ms = self.check_closed(slice, pages.last_date_ms())?;
-        let all_rejects = check_form(slice, &flow.counts, pages.last_date_ms())?;
-        flow.flaws.extend(all_rejects);
-        flow.flaws.extend(of_holes(slice, &flow.holes));
-        Ok(flow)
+        memory.holds_for_records(0);
+        let Flow { mut found, .. } = flow;
+        self.check_rejects(slice, &found.counts)?;
+        found.answered_ms = self.check_closed(slice, pages.last_date_ms())?;
+        let all_rejects = check_form(slice, &found.counts, pages.last_date_ms())?;
+        found.flaws.extend(all_rejects);
+        found.flaws.extend(of_holes(slice, &found.holes));
+        Ok(found)
+    }
+
+    /// Waits until a slice may fetch its next page, and hold it until its rows are handed on.
+    async fn turn_for_a_page(&self, memory: &SlicePart) -> SemaphorePermit<'_> {
+        memory.may_grow().await;
+        self.pages.wait().await
     }
 
     /// Decodes and sifts a piece of a page where it may take its time; says where the next begins.
@@ -363,12 +379,13 @@ impl SliceTask {
             let piece = flow.decoder.decode(array, from, &ingest)?;
             let fingerprints = Fingerprints::of(array, &piece);
             let classified = flow.classifier.classify(&*page, &piece, &fingerprints)?;
-            flow.counts.add(&classified.counts);
+            let found = &mut flow.found;
+            found.counts.add(&classified.counts);
             for (path, count) in piece.unknown {
-                flow.oddities.unknown.add(path, count, slice);
+                found.oddities.unknown.add(path, count, slice);
             }
             for (path, count) in piece.odd {
-                flow.oddities.odd.add(path, count, slice);
+                found.oddities.odd.add(path, count, slice);
             }
             Ok((flow, classified, piece.next))
         });

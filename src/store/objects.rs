@@ -85,6 +85,11 @@ pub trait Upload: Send {
     /// unknown: look at the store.
     async fn publish(&mut self) -> Result<(), StoreError>;
 
+    /// Bytes that were written and are held in memory, because they wait for others to go with.
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
+
     /// Gives the upload up and removes what it holds, unless it is published. What cannot be removed
     /// is left to [`Uploads::sweep`] or [`Uploads::abort`].
     async fn abort(&mut self);

@@ -20,7 +20,7 @@ use super::{StoreError, Upload, Uploads};
 pub const PART_BYTES: usize = 8 * 1024 * 1024;
 /// What sealed small objects may hold in memory until their commit, over all of them. One that
 /// does not fit in is uploaded as a single part.
-const MAX_KEPT_BYTES: usize = 32 * 1024 * 1024;
+const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Begins uploads into object storage, and ends those that were left behind where the store can list
 /// them.
@@ -246,6 +246,10 @@ impl Upload for RemoteUpload {
         self.multipart = None;
         self.waiting.clear();
         Ok(())
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
     }
 
     async fn abort(&mut self) {

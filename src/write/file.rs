@@ -97,6 +97,11 @@ impl OpenFile {
         }
     }
 
+    /// Bytes that the upload holds in memory until there are enough to send.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.upload.waiting_bytes()
+    }
+
     /// Bytes handed to the store so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

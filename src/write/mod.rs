@@ -11,7 +11,8 @@
 //! * **Files** belong to one part, begin with their first row group (so none is empty) and end at
 //!   [`WriteOptions::max_file_bytes`]. At most eight are unfinished; the one that was written
 //!   longest ago makes room, its part goes on in a new file.
-//! * **Memory**: rows that wait, plus one row group being encoded, plus the footers of eight files.
+//! * **Memory**: rows that wait, plus one row group being encoded, plus the footers of eight files, plus
+//!   what these have for the next parts of their uploads.
 //!   A Parquet encoder lives only while its column is encoded.
 //!
 //! This is the only stage that writes Parquet. It does not decide which rows belong together, does
@@ -44,10 +45,13 @@ use part::Part;
 use properties::Layout;
 use row_group::Encoder;
 
-/// Files of one attempt that may be unfinished. Each holds the footer of its row groups and, in an
-/// object store, up to a part of an upload (8 MiB); a slice rarely touches more than three days,
-/// and eight leave room for the late ones.
+/// Files of one attempt that may be unfinished. Each holds the footer of its row groups; a slice rarely
+/// touches more than three days, and eight leave room for the late ones.
 const MAX_OPEN_FILES: usize = 8;
+
+/// What unfinished files may hold in memory until there is enough of it to send, over all files of an
+/// attempt. In an object store one holds up to a part of an upload (8 MiB).
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
 /// Writes the rows of one attempt at one slice.
 pub struct SliceWriter {
@@ -102,6 +106,12 @@ impl SliceWriter {
         }
     }
 
+    /// So many bytes of rows may wait from now on, over all parts: what is over is written with the
+    /// next rows.
+    pub fn set_buffer_bytes(&mut self, bytes: usize) {
+        self.options.buffer_bytes = bytes;
+    }
+
     /// Takes rows of one part. Returns once those that have to wait fit into the buffer.
     ///
     /// # Errors
@@ -146,6 +156,11 @@ impl SliceWriter {
     /// Arrow memory of the rows that wait for their row group, over all parts, in bytes.
     pub fn buffered_bytes(&self) -> usize {
         self.parts.values().map(Part::held_bytes).sum()
+    }
+
+    /// What unfinished files hold in memory until there is enough of it to send, in bytes.
+    pub fn waiting_bytes(&self) -> usize {
+        self.files.values().map(OpenFile::waiting_bytes).sum()
     }
 
     fn begin_call(&mut self) -> Result<(), WriteError> {
@@ -230,6 +245,11 @@ impl SliceWriter {
         file.last_written = self.row_groups;
         if file.bytes() >= self.options.max_file_bytes {
             self.finish_file(key).await?;
+        }
+        while self.waiting_bytes() > MAX_WAITING_BYTES
+            && let Some(oldest) = self.least_recently_written()
+        {
+            self.finish_file(oldest).await?;
         }
         Ok(())
     }

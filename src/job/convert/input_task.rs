@@ -16,6 +16,7 @@ use crate::decode::oddities::Oddities;
 use crate::error::JobError;
 use crate::job::setup::OnReject;
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
+use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::layout;
 use crate::scan::ClockField;
 
@@ -31,6 +32,7 @@ pub(super) struct InputTask {
     pub(super) ingest: Arc<Ingest>,
     pub(super) cleaner: Arc<Cleaner>,
     pub(super) workshop: Arc<Workshop>,
+    pub(super) memory: Arc<SliceMemory>,
     pub(super) slices: Arc<Slices>,
 }
 
@@ -157,6 +159,7 @@ impl InputTask {
         id: &str,
         turn: OwnedSemaphorePermit,
     ) -> Result<InputDone, JobError> {
+        let memory = Arc::new(self.memory.begin());
         let mut attempt = SliceAttempt::begin(
             &self.world.store,
             source.slice.to_string(),
@@ -164,8 +167,9 @@ impl InputTask {
             self.run.clone(),
             ClockField::Created.to_string(),
             self.options.write,
+            Arc::clone(&memory),
         );
-        let (tally, bytes_in) = match self.fill(name, source, &mut attempt).await {
+        let (tally, bytes_in) = match self.fill(name, source, &mut attempt, memory).await {
             Ok(filled) => filled,
             Err(error) => {
                 attempt.abort().await;
@@ -191,6 +195,7 @@ impl InputTask {
         name: &str,
         source: Source,
         attempt: &mut SliceAttempt,
+        memory: Arc<SlicePart>,
     ) -> Result<(Tally, u64), JobError> {
         let (sender, rows) = mpsc::unbounded_channel();
         let seen = Arc::new(Mutex::new(0_u64));
@@ -202,7 +207,7 @@ impl InputTask {
             *last = bytes;
         };
         let reading = async {
-            let sent = send_rows(&self.workshop, source, read, sender).await;
+            let sent = send_rows(&self.workshop, &memory, source, read, sender).await;
             let tally = sent.map_err(|error| match error {
                 RowsError::Input(fault) => fault.of(name).into(),
                 RowsError::Own(error) => error,

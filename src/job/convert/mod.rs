@@ -33,6 +33,7 @@ use crate::error::{ErrorKind, JobError, UsageError};
 use crate::job::beat::beside;
 use crate::job::peak_memory_bytes;
 use crate::job::report::Running;
+use crate::job::slice_memory::SliceMemory;
 use crate::layout;
 use crate::scan::ClockField;
 use crate::schema;
@@ -269,6 +270,7 @@ async fn run_inputs(
             options.max_batch_bytes,
             options.max_records,
         )),
+        memory: SliceMemory::new(options.slices_bytes, options.parallel),
         slices: Arc::new(slices),
     };
     let outcome = convert_all(&task, plan.inputs, pulse, report).await;

@@ -30,6 +30,8 @@ pub struct ConvertOptions {
     pub chunks: usize,
     /// What reading may take.
     pub text: TextLimits,
+    /// Memory for what all inputs hold beside their chunks, in bytes.
+    pub slices_bytes: u64,
     /// An input with more different records than this is given up.
     pub max_records: u64,
     /// A chunk whose columns would take more is decoded in pieces, in bytes.

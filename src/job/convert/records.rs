@@ -18,6 +18,7 @@ use crate::convert::{Chunk, InputFault, InputHash, InputText, Readable, TextLimi
 use crate::decode::oddities::Oddities;
 use crate::decode::{Ingest, PageDecoder, Piece, Position};
 use crate::error::JobError;
+use crate::job::slice_memory::SlicePart;
 use crate::layout::PartitionKey;
 use crate::partition::{self, PartitionError};
 use crate::scan::{ClockField, Place};
@@ -271,6 +272,7 @@ pub(super) struct Source {
 /// The input is broken. What was sent before is to be given up.
 pub(super) async fn send_rows(
     workshop: &Arc<Workshop>,
+    part: &SlicePart,
     source: Source,
     read: impl Fn(u64) + Send + 'static,
     rows: mpsc::UnboundedSender<Rows>,
@@ -292,7 +294,9 @@ pub(super) async fn send_rows(
     let mut has_ended = false;
     loop {
         let next = async {
-            // Memory first: chunks get it in the order of the text, so that none waits for one behind it.
+            // Memory first: chunks get it in the order of the text, so that none waits for one behind it,
+            // and an input that may not grow holds none.
+            part.may_grow().await;
             let memory = Arc::clone(&workshop.chunks).acquire_owned().await;
             (memory.expect("it is never closed"), chunks.recv().await)
         };
@@ -302,6 +306,7 @@ pub(super) async fn send_rows(
                 let decoded: Decoded = unwound(decoded)?;
                 let next_rows;
                 (sorter, next_rows) = unwound(spawn_blocking(move || sorter.sort(decoded)).await)?;
+                part.holds_for_records(sorter.classifier.held_bytes());
                 // Where nobody takes them the writer has failed, and says why.
                 let _ = rows.send(next_rows);
             }
@@ -317,6 +322,7 @@ pub(super) async fn send_rows(
         }
     }
     unwound(reading.await)?;
+    part.holds_for_records(0);
     Ok(sorter.tally)
 }
 

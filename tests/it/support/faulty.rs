@@ -598,6 +598,10 @@ impl Upload for GuardedUpload {
         self.gate.uploads("publish", &self.target, call).await
     }
 
+    fn waiting_bytes(&self) -> usize {
+        self.inner.waiting_bytes()
+    }
+
     async fn abort(&mut self) {
         let call = self.inner.abort().map(Ok);
         let _ = self.gate.uploads("abort", &self.target, call).await;
