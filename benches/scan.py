@@ -2,13 +2,15 @@
 """What whole scans take: the real program, and the simulated tenant in a process of its own.
 
     python3 benches/scan.py memory                     peak memory, by how much is scanned
+    python3 benches/scan.py parallel                   peak memory of 16 slices at once
     python3 benches/scan.py container                  two busy days under limits on memory (as root, cgroup v1)
     python3 benches/scan.py awkward                    what is hard to hold, in a container of 384 MiB (likewise)
     python3 benches/scan.py stores s3://BUCKET/FOLDER  time to a disk, and to an object store
 
 Every scan takes pages of the same size: what differs is the length of the window. The last one of
 `memory` scans as many records as the longest window in the hours of the shortest, so its pages are
-as large as the tenant makes them. `stores` scans the same tenant into fresh lakes on a disk and in
+as large as the tenant makes them. `parallel` has hour-long slices of as
+few bytes as can be, so that what tells records apart weighs most. `stores` scans the same tenant into fresh lakes on a disk and in
 the store by turns; the store's variables are the program's own (AWS_ENDPOINT, ...). `awkward` has a tenant of its own,
 which answers with a record of 20 MB, a page of 100 MB, rows of 400 days, and a hundredth of records of
 200 KB. Figures are the program's own report. Flags of `scan` may follow --.
@@ -180,21 +182,46 @@ def some_large_records(hour_ms):
 AWKWARD = [one_huge_record, a_huge_page, many_days, some_large_records]
 
 
+def pages_of_an_hour(pages_of, first_ms):
+    """Answers with these pages for one hour, and with nothing for all others."""
+
+    def answer(asked):
+        bounds, page = asked["filters"]["created"], asked["filters"].get("page", 0)
+        pages = list(pages_of(first_ms)) if bounds["gte"] <= first_ms <= bounds["lte"] else []
+        data = pages[page][: asked["limit"]] if pages else []
+        return data, bounds, page, page + 1 < len(pages)
+
+    return answer
+
+
+def small_records(every_ms):
+    """Answers with a record of a few bytes for every so many milliseconds."""
+
+    def answer(asked):
+        bounds, page = asked["filters"]["created"], asked["filters"].get("page", 0)
+        first = -(-bounds["gte"] // every_ms) + page * asked["limit"]
+        end = bounds["lte"] // every_ms + 1
+        numbers = range(first, min(end, first + asked["limit"]))
+        data = [{"_id": f"i{n}", "timestamp": n * every_ms, "created": n * every_ms} for n in numbers]
+        return data, bounds, page, first + asked["limit"] < end
+
+    return answer
+
+
 @contextlib.contextmanager
-def scripted(pages_of, first_ms):
-    """A tenant that answers with these pages for one hour, and with nothing for all others; its URL."""
+def scripted(answer):
+    """A tenant that answers so; its URL."""
 
     class Answers(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            bounds, page = asked["filters"]["created"], asked["filters"].get("page", 0)
-            pages = list(pages_of(first_ms)) if bounds["gte"] <= first_ms <= bounds["lte"] else []
-            answer = {"data": pages[page][: asked["limit"]] if pages else [], "hasNext": page + 1 < len(pages)}
-            if answer["hasNext"]:
-                answer["nextQueryFilters"] = {"created": bounds, "page": page + 1}
-            body = json.dumps(answer).encode()
+            data, bounds, page, has_next = answer(asked)
+            said = {"data": data, "hasNext": has_next}
+            if has_next:
+                said["nextQueryFilters"] = {"created": bounds, "page": page + 1}
+            body = json.dumps(said).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -221,7 +248,7 @@ def awkward(programs, asked):
         due = sum(len(page) for page in pages_of(first_ms))
         with (
             tempfile.TemporaryDirectory() as folder,
-            scripted(pages_of, first_ms) as url,
+            scripted(pages_of_an_hour(pages_of, first_ms)) as url,
             container(mib) as (_, inside),
         ):
             report = scan(programs, url, f"{folder}/lake", 0.25, asked.flags, inside)
@@ -231,6 +258,14 @@ def awkward(programs, asked):
             f"{pages_of.__name__:<20} {report['bytes_in'] / 1e6:>8.0f} {report['peak_memory_bytes'] / 2**20:>9.0f}"
             f" {report['rows']:>7} {report['files']:>6}"
         )
+
+
+def parallel(programs, asked):
+    flags = ["--parallel", "16", "--memory-limit", "256MiB", *asked.flags]
+    with tempfile.TemporaryDirectory() as folder, scripted(small_records(HOUR_MS // asked.records)) as url:
+        report = scan(programs, url, f"{folder}/lake", (asked.slices + 1) / 24 - 1, flags)
+    slices = report["slices"]["committed"]
+    print(f"{slices} slices with {report['rows'] // slices} records: {report['peak_memory_bytes'] / 2**20:.0f} MiB at most")
 
 
 def stores(programs, asked):
@@ -255,6 +290,11 @@ def main():
     kind = kinds.add_parser("memory")
     kind.set_defaults(bench=memory)
     kind.add_argument("--records", type=int, nargs="+", default=[50_000, 400_000])
+    kind.add_argument("flags", nargs="*", help="flags of scan, after --")
+    kind = kinds.add_parser("parallel")
+    kind.set_defaults(bench=parallel)
+    kind.add_argument("--records", type=int, default=200_000, help="in each slice")
+    kind.add_argument("--slices", type=int, default=20)
     kind.add_argument("flags", nargs="*", help="flags of scan, after --")
     kind = kinds.add_parser("container")
     kind.set_defaults(bench=containers)

@@ -10,6 +10,8 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit, TimestampMicrosecondType};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding};
 use parquet::file::metadata::{
@@ -23,6 +25,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::partition::split;
 use crate::schema::{KIND_KEY, LOOKED_UP_KEY, UNIQUE_KEY};
+use crate::store::RemoteUploads;
 
 const DAY_US: i64 = 86_400_000_000;
 const SLICE: &str = "20261119T1000Z-20261119T1100Z";
@@ -626,6 +629,47 @@ async fn sixty_days_share_eight_unfinished_files() {
     let names: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
     assert_eq!(names.len(), 120);
     assert_eq!(sorted(read_back(&lake, &entries)), sorted(by_day(&all)));
+}
+
+/// A row of a day whose text hardly gets smaller.
+fn noise(random: &mut fastrand::Rng, day: i64, bytes: usize) -> RecordBatch {
+    let text: String = (0..bytes).map(|_| random.alphanumeric()).collect();
+    let times = TimestampMicrosecondArray::from(vec![day * DAY_US]).with_timezone("UTC");
+    let columns: [(&str, ArrayRef); 2] = [
+        ("timestamp", Arc::new(times)),
+        ("text", Arc::new(StringArray::from(vec![text]))),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+#[tokio::test]
+async fn what_waits_for_object_storage_is_bounded_over_all_files() {
+    let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let uploads = RemoteUploads::new(Arc::clone(&objects), "memory".to_owned());
+    let store = Store::new(objects, Arc::new(uploads), "memory".to_owned());
+    let mut random = fastrand::Rng::with_seed(7);
+    let schema = noise(&mut random, 0, 1).schema();
+    let provenance = Provenance {
+        tool_version: String::new(),
+        schema_version: String::new(),
+        run: String::new(),
+        clock: String::new(),
+    };
+    let options = WriteOptions {
+        buffer_bytes: 0,
+        ..options()
+    };
+    let mut writer = SliceWriter::new(store, schema, SLICE, ATTEMPT, options, provenance);
+    let mut most = 0;
+    for day in 0..7 {
+        let row = noise(&mut random, day, 7 << 20);
+        writer.write(key(day), row).await.unwrap();
+        most = most.max(writer.waiting_bytes());
+    }
+    assert!((8 << 20..=MAX_WAITING_BYTES).contains(&most), "{most}");
+    let rows = writer.finish().await.unwrap();
+    let rows = rows.iter().map(|file| file.entry.rows);
+    assert_eq!(rows.sum::<u64>(), 7);
 }
 
 #[tokio::test]

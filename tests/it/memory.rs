@@ -1,8 +1,13 @@
 //! How much memory the real program takes for records that are made to take much.
 
-use mdca_sim::{At, Fault, SimOptions, What};
+use std::fmt::Write;
+use std::process::Command;
 
-use crate::support::process::Place;
+use mdca_sim::{At, Fault, SimOptions, What};
+use serde_json::Value;
+
+use crate::support::process::{PROGRAM, Place};
+use crate::support::script::{Asked, Said, Script};
 
 const MIB: u64 = 1024 * 1024;
 /// The odd record's size.
@@ -58,4 +63,69 @@ fn a_large_record_takes_no_more_than_its_share() {
         println!("{path} {begin}… took {} MiB", peak / MIB);
         assert!(peak < ALLOWED, "{path} {begin}… took {} MiB", peak / MIB);
     }
+}
+
+/// A record is saved so often.
+const EVERY_MS: i64 = 60;
+
+/// A page of a tenant whose records are as small as can be.
+fn page_of_many(asked: &Asked) -> Said {
+    let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    let filters = &body["filters"];
+    let bound = |name: &str| filters["created"][name].as_i64().unwrap_or(0);
+    let limit = body["limit"].as_i64().unwrap_or(1);
+    let page = filters["page"].as_i64().unwrap_or(0);
+    let first = (bound("gte") + EVERY_MS - 1).div_euclid(EVERY_MS) + page * limit;
+    let end = bound("lte").div_euclid(EVERY_MS) + 1;
+    let mut data = String::new();
+    for number in first..end.min(first + limit) {
+        let time_ms = number * EVERY_MS;
+        let comma = if data.is_empty() { "" } else { "," };
+        write!(
+            data,
+            r#"{comma}{{"_id":"i{number}","timestamp":{time_ms},"created":{time_ms}}}"#
+        )
+        .unwrap();
+    }
+    let next = if first + limit < end {
+        let page = page + 1;
+        let created = &filters["created"];
+        format!(r#","hasNext":true,"nextQueryFilters":{{"created":{created},"page":{page}}}"#)
+    } else {
+        r#","hasNext":false"#.to_owned()
+    };
+    Said::new(200, format!(r#"{{"data":[{data}]{next}}}"#))
+}
+
+/// The most memory that a scan takes whose slices have 60,000 records each, with the least limit there is.
+fn peak_of_slices(service: &Script, hours: u64, parallel: usize) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["scan", "--api-url", &service.url(), "--lake"])
+        .arg(folder.path().join("lake"))
+        .args(["--from", &format!("{hours}h"), "--settle", "0s"])
+        .args(["--parallel", &parallel.to_string()])
+        .args(["--memory-limit", "32MiB", "--requests-per-minute", "0"])
+        .args(["--report", "json", "--progress", "never"])
+        .env("MDCA_API_TOKEN", "sim-token")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let slices = report["slices"]["committed"].as_u64().unwrap();
+    assert!(slices >= hours - 1, "{report}");
+    assert_eq!(report["rows"], slices * 60_000, "{report}");
+    let peak = report["peak_memory_bytes"].as_u64().unwrap();
+    println!("{slices} slices, {parallel} at once: {} MiB", peak / MIB);
+    peak
+}
+
+/// What tells the records of a slice apart is of the memory that all slices share: where it would grow
+/// too large, the oldest slice goes on alone.
+#[test]
+fn many_slices_at_once_take_little_more_memory_than_one() {
+    let service = Script::start(page_of_many);
+    let alone = peak_of_slices(&service, 2, 1);
+    let many = peak_of_slices(&service, 17, 16);
+    assert!(many < alone + 32 * MIB, "{} MiB", many / MIB);
 }
