@@ -35,6 +35,7 @@ mod memory; // records that are made to take much memory
 mod metrics; // what is left for a monitor
 mod power; // power cuts: what was not made durable is gone
 mod processes; // several real processes over one lake
+mod queries; // what people ask a lake, and six engines answer
 mod remote; // the program on real object stores
 mod reports; // what commands say as JSON
 mod schema; // what is derived from the schema

@@ -1,0 +1,170 @@
+//! What people ask a lake: the page of queries, and one set of questions to six engines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mdca_lake::schema;
+use serde_json::Value;
+
+use crate::support::readers;
+use crate::support::scenario::{DAY_MS, Scenario, Story, at};
+
+/// Set this to write the answers and the table anew.
+const UPDATE: &str = "UPDATE_DOCS";
+
+/// Where the table of engines stands in the README.
+const BEGIN: &str = "<!-- engines: written by tests/it/queries.rs -->\n";
+const END: &str = "<!-- end of engines -->\n";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The lake that the page is about.
+async fn three_days(activities: u64) -> Story {
+    let from_ms = at("2026-10-01");
+    let days = Scenario::window(from_ms, from_ms + 3 * DAY_MS);
+    let (story, report) = days.activities(activities).run().await;
+    assert_eq!(report.head.exit_code, 0);
+    story
+}
+
+/// Whether Spark can run: it needs Java, and `./tests/run` says so where there is none.
+fn has_spark() -> bool {
+    std::env::var_os("MDCA_TEST_NO_SPARK").is_none()
+}
+
+/// What a script of the readers prints, as JSON.
+fn asked(script: &str, arguments: &[&Path]) -> Value {
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(readers::python())
+        .arg(root().join("tests/readers").join(script))
+        .args(arguments)
+        .env("HOME", home.path())
+        .current_dir(home.path())
+        .output()
+        .expect("run ./tests/run once: it makes the Python environment");
+    assert!(
+        output.status.success(),
+        "{script}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Holds a document against what it should be, or writes it so.
+fn expect_document(path: &PathBuf, expected: &str) {
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(path, expected).unwrap();
+    }
+    let found = fs::read_to_string(path).unwrap();
+    for (found, expected) in found.lines().zip(expected.lines()) {
+        assert_eq!(found, expected, "run with {UPDATE}=1 and look at the diff");
+    }
+    assert_eq!(found.len(), expected.len(), "{}", path.display());
+}
+
+/// The page with these answers below its queries.
+fn answered(page: &str, answers: &[(String, String)]) -> String {
+    let mut rest = page;
+    let mut out = String::new();
+    for (query, answer) in answers {
+        let fenced = format!("```sql\n{query}```\n");
+        let at = rest.find(&fenced).expect("a query of the page") + fenced.len();
+        out.push_str(&rest[..at]);
+        write!(out, "\n{answer}").unwrap();
+        rest = rest[at..].trim_start_matches('\n');
+        // The answer that stands there is a table: its lines begin so.
+        while rest.starts_with('|') {
+            rest = rest.split_once('\n').map_or("", |(_, after)| after);
+        }
+        rest = rest.trim_start_matches('\n');
+        out.push_str(if rest.is_empty() { "" } else { "\n" });
+    }
+    out + rest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_queries_shows_the_answers_that_duckdb_and_spark_give() {
+    let story = three_days(4_000).await;
+    let path = root().join("docs/queries.md");
+    let engines: &[&str] = if has_spark() {
+        &["duckdb", "spark"]
+    } else {
+        &["duckdb"]
+    };
+    for engine in engines {
+        let answers = asked("queries.py", &[Path::new(engine), &path, story.lake()]);
+        let answers: Vec<(String, String)> = serde_json::from_value(answers).unwrap();
+        let page = fs::read_to_string(&path).unwrap();
+        assert_eq!(answers.len(), page.matches("```sql\n").count());
+        for (query, answer) in &answers {
+            assert!(
+                answer.lines().count() > 2,
+                "{engine} found nothing: {query}"
+            );
+        }
+        expect_document(&path, &answered(&page, &answers));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_engines_answer_twelve_questions_as_the_records_do() {
+    let story = three_days(1_500).await;
+    let room = tempfile::tempdir().unwrap();
+    let records = room.path().join("records.ndjson");
+    let lines: Vec<String> = story
+        .truth()
+        .into_iter()
+        .map(|record| record.json)
+        .collect();
+    fs::write(&records, lines.join("\n")).unwrap();
+    let schema = schema::activity().arrow();
+    let columns: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    let columns = serde_json::to_string(&columns).unwrap();
+    let found = asked("matrix.py", &[story.lake(), &records, Path::new(&columns)]);
+    let found: BTreeMap<String, BTreeMap<String, Option<String>>> =
+        serde_json::from_value(found).unwrap();
+    let wrong: Vec<String> = found
+        .iter()
+        .flat_map(|(engine, answers)| {
+            let wrong = move |(question, wrong): (&String, &Option<String>)| {
+                Some(format!("{engine}, {question}: {}", wrong.as_ref()?))
+            };
+            answers.iter().filter_map(wrong)
+        })
+        .collect();
+    assert_eq!(wrong, Vec::<String>::new());
+    if has_spark() {
+        assert_eq!(found.len(), 6);
+        let readme = root().join("README.md");
+        let text = fs::read_to_string(&readme).unwrap();
+        let (before, rest) = text.split_once(BEGIN).unwrap();
+        let (_, after) = rest.split_once(END).unwrap();
+        let table = table(&found);
+        expect_document(&readme, &format!("{before}{BEGIN}{table}{END}{after}"));
+    }
+}
+
+/// The engines and what they were asked, as a table in Markdown.
+fn table(found: &BTreeMap<String, BTreeMap<String, Option<String>>>) -> String {
+    let engines: Vec<&str> = found.keys().map(String::as_str).collect();
+    let mut out = format!("| | {} |\n", engines.join(" | "));
+    writeln!(out, "|{}", "---|".repeat(engines.len() + 1)).unwrap();
+    let questions: Vec<&String> = found.values().next().unwrap().keys().collect();
+    for question in questions {
+        let right = found.values().map(|answers| match answers[question] {
+            None => " yes |",
+            Some(_) => " no |",
+        });
+        writeln!(out, "| {question} |{}", right.collect::<String>()).unwrap();
+    }
+    out
+}
