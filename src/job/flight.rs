@@ -19,6 +19,7 @@ use crate::job::slice_task::{SliceDone, SliceEnd, SliceResult, SliceTask, Tellin
 use crate::job::span::{Fill, SpanLength};
 use crate::job::span_read::{GivenUp, SpanEnd};
 use crate::job::unless_interrupted;
+use crate::job::view::View;
 use crate::scan::SpanError;
 use crate::text::plain::chain;
 use crate::window::Slice;
@@ -33,7 +34,9 @@ pub(crate) async fn scan_all(
     beat: &Beat<'_>,
     report: &mut RunReport,
 ) -> Result<(), JobError> {
-    task.world.progress.begin(slices.len() as u64);
+    let world = &task.world;
+    let view = View::new(&world.clock, &world.counters, world.client.per_minute());
+    world.progress.begin(slices.len() as u64, view);
     let scanning = Arc::new(Semaphore::new(task.options.parallel));
     let in_flight = 2 * task.options.parallel - 1;
     let (sender, mut told) = mpsc::unbounded_channel();

@@ -7,6 +7,7 @@ mod beat;
 mod clocks;
 mod context;
 pub mod convert;
+mod estimate;
 pub mod failures;
 mod first_request;
 mod flight;
@@ -33,6 +34,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod view;
 
 pub use self::context::{Ids, World};
 pub use self::first_request::Asking;

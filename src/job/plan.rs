@@ -5,6 +5,10 @@ use crate::job::late::{PROVEN_DAYS, begins_late};
 use crate::text::units::counted;
 use crate::window::{Slice, SliceLength, TimeWindow};
 
+/// How long the service keeps activities (page "Data security and privacy practices").
+const KEPT_DAYS: i64 = 180;
+const DAY_MS: i64 = 24 * 60 * 60_000;
+
 /// What the user asked for, and what a run does about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -20,6 +24,8 @@ pub struct Plan {
     pub unproven: u64,
     /// Slices of this plan that begin further back than the service is sure to answer for.
     pub forgotten: u64,
+    /// Those of them that begin further back than the service keeps anything.
+    pub gone: u64,
     /// When the first slice of the window closes, where none has; in milliseconds since the epoch.
     pub first_closes_ms: Option<i64>,
 }
@@ -56,6 +62,7 @@ impl Plan {
             .is_empty()
             .then(|| first_ends_ms.saturating_add(settle_ms));
         let forgotten = slices.partition_point(|slice| begins_late(slice, now_ms));
+        let gone = slices.partition_point(|slice| slice.from_ms() < now_ms - KEPT_DAYS * DAY_MS);
         Self {
             asked,
             covered,
@@ -63,19 +70,31 @@ impl Plan {
             committed,
             unproven,
             forgotten: forgotten as u64,
+            gone: gone as u64,
             first_closes_ms,
         }
     }
 
     /// What the user should know of the plan.
     pub fn remarks(&self) -> Vec<String> {
+        self.change().into_iter().chain(self.warnings()).collect()
+    }
+
+    /// What the user should know of it beforehand: time that may be asked for in vain.
+    pub fn warnings(&self) -> Vec<String> {
+        let gone = (self.gone > 0).then(|| {
+            format!(
+                "{} more than {KEPT_DAYS} days ago: the service keeps activities for {KEPT_DAYS} days",
+                counted(self.gone, "slice begins", "slices begin")
+            )
+        });
         let forgotten = (self.forgotten > 0).then(|| {
             format!(
                 "{} more than {PROVEN_DAYS} days ago, where the service may return nothing and no error; empty ones are marked as unproven instead of committed",
                 counted(self.forgotten, "slice begins", "slices begin")
             )
         });
-        self.change().into_iter().chain(forgotten).collect()
+        forgotten.into_iter().chain(gone).collect()
     }
 
     /// How the window was changed, if it was.
@@ -177,6 +196,16 @@ mod tests {
         );
         assert_eq!((plan.slices.len(), plan.forgotten), (4, 2));
         assert!(plan.remarks()[0].starts_with("2 slices begin more than 29 days ago"));
+    }
+
+    #[test]
+    fn slices_older_than_what_the_service_keeps_are_warned_of() {
+        let window = ("2026-05-23T22:00:00Z", "2026-05-24T02:00:00Z");
+        let plan = plan(window.0, window.1, "2026-11-20", &[]);
+        assert_eq!((plan.forgotten, plan.gone), (4, 2));
+        let warnings = plan.warnings();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[1].starts_with("2 slices begin more than 180 days ago"));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What a run finds out before it writes: which lake it is, with which settings, and which slices are to
 //! be scanned. Found out once, so that nothing is made where the flags are refused.
 
+use std::num::NonZeroU32;
+
 use crate::clock::Clock;
 use crate::commit::{self, Identity, KnownSlices};
 use crate::error::JobError;
+use crate::job::estimate::estimate;
 use crate::job::first_request::Asking;
 use crate::job::plan::Plan;
 use crate::job::report::{Cost, RunReport};
@@ -79,11 +82,19 @@ impl Planned {
         self.is_new
     }
 
-    /// The report of a plan that is not carried out.
-    pub fn report(&self) -> RunReport {
+    /// What is worth a warning before the plan is carried out.
+    pub fn warnings(&self) -> Vec<String> {
+        self.plan.warnings()
+    }
+
+    /// The report of a plan that is not carried out; it would be with so many requests a minute.
+    pub fn report(&self, per_minute: Option<NonZeroU32>) -> RunReport {
         let mut report = begin("(planned)", self.store.as_ref(), self.now_ms);
         self.describe_lake(&mut report);
         self.describe_slices(&mut report);
+        let length_ms = self.setup.length.as_ms();
+        let estimate = estimate(&self.plan.slices, length_ms, per_minute);
+        report.result.notes.extend(estimate);
         report.plan = self.plan.slices.iter().map(ToString::to_string).collect();
         report.finish(stored(self.store.as_ref()));
         report.head.planned();

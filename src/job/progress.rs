@@ -1,22 +1,39 @@
-//! What is seen of a run while it is at work: a bar on a terminal, else a line a minute.
+//! What is seen of a run while it is at work: a live view on a terminal, else a line a minute.
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use tracing::info;
 
+use crate::clock::Clock;
+use crate::job::view::View;
 use crate::text::units::{bytes as size, counted, number};
 
 /// The target of the lines in the log, which are shown at every level.
 pub const PROGRESS: &str = "mdca_lake::job::progress";
 
+/// How often the view of a scan is drawn anew, if nothing else happens.
+const DRAWN_EVERY: Duration = Duration::from_millis(500);
+
+/// The bar that is on the terminal.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Writes something else to stderr while the view is off the terminal.
+pub fn aside<T>(write: impl FnOnce() -> T) -> T {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match shown {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
 /// What becomes of a line.
 type Say = dyn Fn(&str) + Send + Sync;
 
-/// A bar of slices on stderr, lines in the log, or nothing.
+/// A view on stderr, lines in the log, or nothing.
 #[derive(Clone)]
 pub struct Progress {
     bar: ProgressBar,
@@ -30,13 +47,12 @@ impl fmt::Debug for Progress {
 }
 
 impl Progress {
-    /// A bar where stderr is a terminal, else lines.
+    /// A view where stderr is a terminal, else lines.
     pub fn auto() -> Self {
         if stderr().is_terminal() {
-            return Self {
-                bar: ProgressBar::no_length(),
-                line: None,
-            };
+            let bar = ProgressBar::no_length();
+            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+            return Self { bar, line: None };
         }
         Self::lines(|line| info!(target: PROGRESS, "{line}"))
     }
@@ -57,15 +73,36 @@ impl Progress {
         }
     }
 
-    /// Begins with so many slices to go.
-    pub fn begin(&self, slices: u64) {
-        let style = ProgressStyle::with_template(
-            "{bar:30} {pos}/{len} slices, {msg} ({elapsed}, {eta} to go)",
-        );
-        self.bar
-            .set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        self.bar.set_length(slices);
+    /// Begins with so many slices to go, of which this is to be seen.
+    pub(crate) fn begin(&self, slices: u64, view: View) {
+        if self.bar.is_hidden() {
+            self.count(slices);
+            return;
+        }
+        let clock = Arc::clone(view.clock());
+        let view = Arc::new(view);
+        let style = ProgressStyle::with_template("{bar:30} {slices}\n{records}, {msg}\n{requests}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let of = |line: fn(&View, u64, u64) -> String| {
+            let view = Arc::clone(&view);
+            move |state: &ProgressState, out: &mut dyn fmt::Write| {
+                let line = line(&view, state.pos(), state.len().unwrap_or_default());
+                // A line that cannot be drawn is drawn next time.
+                let _ = out.write_str(&line);
+            }
+        };
+        let style = style
+            .with_key("slices", of(View::slices))
+            .with_key("records", of(View::records))
+            .with_key("requests", of(View::requests));
+        self.bar.set_style(style);
+        self.count(slices);
+        tokio::spawn(draw(self.bar.clone(), clock));
+    }
+
+    fn count(&self, slices: u64) {
         self.bar.set_message("no rows yet");
+        self.bar.set_length(slices);
     }
 
     /// Begins with so many bytes to go.
@@ -130,6 +167,14 @@ impl Progress {
     /// Takes the bar away: the report follows.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Draws the view anew until it is taken away: what it says changes while nothing comes.
+async fn draw(bar: ProgressBar, clock: Arc<dyn Clock>) {
+    while !bar.is_finished() {
+        bar.tick();
+        clock.sleep(DRAWN_EVERY).await;
     }
 }
 

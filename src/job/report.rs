@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::oddities::Oddities;
 use crate::error::JobError;
+use crate::job::estimate::stretches;
 use crate::job::failures::{Failure, Failures};
 use crate::job::report_parts::in_brackets;
 pub use crate::job::report_parts::{CommitDigest, RUNNING, RunHead, RunResult, Running};
@@ -16,6 +17,9 @@ use crate::text::plain::PlainText;
 use crate::text::report::Report;
 use crate::text::units::{bytes, counted, number};
 use crate::window::{Slice, TimeWindow, format_time, parse_time};
+
+/// Stretches of a plan that are shown to people; the report as JSON has all slices.
+const SHOWN_STRETCHES: usize = 10;
 
 /// A window as times to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,8 +237,24 @@ impl RunReport {
             }
         }
         writeln!(o)?;
-        for slice in &self.plan {
-            writeln!(o, "            {slice}")?;
+        self.write_stretches(o)
+    }
+
+    /// The slices of a plan, joined where they touch.
+    fn write_stretches(&self, o: &mut PlainText) -> std::fmt::Result {
+        let slices = self.plan.iter().filter_map(|name| name.parse().ok());
+        let stretches = stretches(&slices.collect::<Vec<Slice>>());
+        for (first, last, count) in stretches.iter().take(SHOWN_STRETCHES) {
+            let (from, until) = (format_time(first.from_ms()), format_time(last.until_ms()));
+            let count = counted(*count as u64, "slice", "slices");
+            writeln!(o, "            {from} to {until}: {count}")?;
+        }
+        if stretches.len() > SHOWN_STRETCHES {
+            let more = number((stretches.len() - SHOWN_STRETCHES) as u64);
+            writeln!(
+                o,
+                "            and {more} more stretches, in the report as JSON"
+            )?;
         }
         Ok(())
     }

@@ -342,6 +342,7 @@ impl SliceTask {
                     break;
                 }
             }
+            self.world.counters.received(seen.records);
             pages.observe(seen)?;
         }
         memory.holds_for_records(0);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::counters::ScanCounters;
+use super::counters::{ScanCounters, Waiting};
 use crate::clock::Clock;
 
 /// The window, with a guard: the service counts arrivals, and a request may travel a little faster
@@ -50,27 +50,36 @@ impl Budget {
 
     /// Returns when a request may be sent; it counts from then on.
     pub(super) async fn take(&self) {
-        while let Some(wait) = self.try_take().await {
+        while let Some((what, wait)) = self.try_take().await {
+            let until = self.clock.elapsed() + wait;
+            self.counters.waits(Waiting { what, until });
             self.counters.waited(wait);
             self.clock.sleep(wait).await;
         }
     }
 
-    /// Takes a place in the window, or says how long there is none.
-    async fn try_take(&self) -> Option<Duration> {
+    /// How many requests a minute there may be; none is no bound.
+    pub(super) fn per_minute(&self) -> Option<NonZeroU32> {
+        self.per_minute
+    }
+
+    /// Takes a place in the window, or says for what and how long there is none.
+    async fn try_take(&self) -> Option<(&'static str, Duration)> {
         let mut state = self.state.lock().await;
         let now = self.clock.elapsed();
         if now < state.paused_until {
-            return Some(state.paused_until.saturating_sub(now));
+            let wait = state.paused_until.saturating_sub(now);
+            return Some(("as the service asked", wait));
         }
         let per_minute = self.per_minute?;
         while state.sent.front().is_some_and(|sent| *sent + WINDOW <= now) {
             state.sent.pop_front();
         }
         match state.sent.front() {
-            Some(oldest) if state.sent.len() >= per_minute.get() as usize => {
-                Some((*oldest + WINDOW).saturating_sub(now))
-            }
+            Some(oldest) if state.sent.len() >= per_minute.get() as usize => Some((
+                "for the request budget",
+                (*oldest + WINDOW).saturating_sub(now),
+            )),
             _ => {
                 state.sent.push_back(now);
                 None

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tracing::warn;
 
 use super::answer::Answer;
 use super::budget::Budget;
-use super::counters::ScanCounters;
+use super::counters::{ScanCounters, Waiting};
 use super::envelope::{Envelope, Malformed, begins_as_page};
 use super::error::{RequestError, ScanError};
 use super::request::ScanOptions;
@@ -186,6 +187,11 @@ impl ActivityClient {
         self.counters.page_cap().map_or(limit, |cap| cap.min(limit))
     }
 
+    /// How many requests a minute there may be; none is no bound.
+    pub fn per_minute(&self) -> Option<NonZeroU32> {
+        self.budget.per_minute()
+    }
+
     pub(super) fn counters(&self) -> &ScanCounters {
         &self.counters
     }
@@ -348,6 +354,10 @@ impl ActivityClient {
         if pause.is_some() {
             self.budget.pause(length).await;
         } else {
+            self.counters.waits(Waiting {
+                what: "for the next try",
+                until: self.clock.elapsed() + length,
+            });
             self.clock.sleep(length).await;
         }
     }

@@ -48,6 +48,19 @@ struct Seen {
     full_pages: u64,
     /// Records of the smallest page after which more was to come.
     page_cap: Option<u64>,
+    /// Records of all pages.
+    records: u64,
+    /// What was last waited for.
+    waiting: Option<Waiting>,
+}
+
+/// What a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// What for, a word like `for` first.
+    pub what: &'static str,
+    /// Until when, by the clock's elapsed time.
+    pub until: Duration,
 }
 
 impl ScanCounters {
@@ -74,6 +87,27 @@ impl ScanCounters {
     pub(super) fn answered(&self, status: Option<u16>) {
         let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         self.count(|counts| *counts.answers.entry(status).or_default() += 1);
+    }
+
+    /// Takes note of the records of a page.
+    pub(crate) fn received(&self, records: u64) {
+        self.seen().records += records;
+    }
+
+    /// Pages with records, and their records, so far.
+    pub fn pages_and_records(&self) -> (u64, u64) {
+        let seen = self.seen();
+        (seen.full_pages, seen.records)
+    }
+
+    /// Takes note that a request waits.
+    pub(super) fn waits(&self, waiting: Waiting) {
+        self.seen().waiting = Some(waiting);
+    }
+
+    /// What was last waited for, be it over or not.
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.seen().waiting
     }
 
     pub(super) fn waited(&self, wait: Duration) {

@@ -45,7 +45,7 @@ mod url;
 pub use ask::Asked;
 pub use budget::Budget;
 pub use client::{ActivityClient, ClientOptions};
-pub use counters::{ScanCounters, ScanCounts};
+pub use counters::{ScanCounters, ScanCounts, Waiting};
 pub use error::{RequestError, ScanError};
 pub use filters::{CheckedFilters, CommonFilters, FilterError};
 pub use page::{Page, PageSeen, Place};

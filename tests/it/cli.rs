@@ -270,6 +270,26 @@ async fn a_plan_sends_nothing_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_plan_of_a_year_is_summed_up() {
+    let user = User::new().await;
+    let flags = ["--dry-run", "--from", "2025-11-20", "--until", "2026-11-20"];
+    let output = user.scan(&user.lake(), &flags, None);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    for words in [
+        "2025-11-20T00:00:00Z to 2026-11-20T00:00:00Z: 8,760 slices",
+        "without records this takes about",
+        "8,760 requests (4h 56m at 30 a minute)",
+        "begin more than 29 days ago",
+        "begin more than 180 days ago",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(said.lines().count() < 12, "{said}");
+    assert_eq!(user.sim.requests().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stdout_carries_the_report_and_nothing_else() {
     let user = User::new().await;
     let output = user.scan(

@@ -6,6 +6,7 @@
     reason = "tests may"
 )]
 
+mod canary; // marked secrets, in everything that is said and kept
 mod check; // whether a scan can run, question by question
 mod cli; // the program as a user meets it: bad input, exit codes
 mod clocks; // a wall clock that is wrong
@@ -48,6 +49,7 @@ mod status; // what a lake holds, and how long it takes to say
 mod store; // what every store keeps to, be it memory, a disk or a server
 mod support;
 mod tenants; // what nobody knows for sure of the service, both ways
+mod terminal; // what a person sees of a scan at work
 mod turns; // runs that leave each other their work
 mod unproven; // time that was asked for when the service may have forgotten it
 mod words; // the turns of phrase of help, errors and documents

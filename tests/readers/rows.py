@@ -10,6 +10,8 @@ rows.py ddl LAKE        runs the DDL that stands on stdin, inserts the lake's ro
 rows.py same LAKE LAKE [raw]
                         compares the rows of two lakes in every column but those of the runs, and `raw` where it is
                         asked for; prints their count and some that differ
+rows.py everything FOLDER
+                        prints all that is in the Parquet files below a folder, uncompressed: rows, schema, footer
 rows.py types FILE      prints the columns of a file as [name, type to DuckDB, type to pyarrow]
 """
 
@@ -172,10 +174,19 @@ def types(file):
     return [[name, kind, str(by_pyarrow.field(name).type)] for name, kind, *_ in by_duckdb]
 
 
+def everything(folder):
+    found = sorted(glob.glob(os.path.join(folder, "**", "*.parquet"), recursive=True))
+    tables = [pq.read_table(file, partitioning=None) for file in found]
+    footers = [pq.read_metadata(file) for file in found]
+    return [[table.to_pydict(), table.schema.metadata, footer.metadata, footer.to_dict()] for table, footer in zip(tables, footers)]
+
+
 def main():
     mode, *lake = sys.argv[1:]
     if mode == "serve":
         serve()
+    elif mode == "everything":
+        print(everything(*lake))
     else:
         json.dump({"watch": watch, "ddl": ddl, "types": types, "same": same}[mode](*lake), sys.stdout)
 

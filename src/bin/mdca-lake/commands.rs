@@ -27,6 +27,7 @@ use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::{credentials, status, write};
 use serde_json::Value;
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::logging::complain_of_all;
 
@@ -118,10 +119,13 @@ async fn scan(
     let site = Site::look(&config.lake)?;
     // What the plan refuses is refused before a folder is made.
     let planned = match Planned::read(&config.job, site.store(), clock.as_ref()).await {
-        Ok(planned) if config.dry_run => return Ok(planned.report()),
+        Ok(planned) if config.dry_run => return Ok(planned.report(config.requests_per_minute)),
         Ok(planned) => planned,
         Err(report) => return Ok(*report),
     };
+    for warning in planned.warnings() {
+        warn!("{warning}");
+    }
     let Some(sign_in) = config.sign_in else {
         return Err(credentials::no_credentials().into());
     };

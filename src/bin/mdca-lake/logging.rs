@@ -11,7 +11,7 @@ use mdca_lake::cli::LogFormat;
 use mdca_lake::commit::CommitError;
 use mdca_lake::config;
 use mdca_lake::error::{ErrorKind, JobError, UsageError};
-use mdca_lake::job::progress::PROGRESS;
+use mdca_lake::job::progress::{PROGRESS, aside};
 use mdca_lake::read;
 use mdca_lake::text::plain::{PlainText, chain, json_text, one_line};
 use tracing::error;
@@ -57,7 +57,7 @@ impl Write for LogLine {
             LogFormat::Text => one_line(text),
             LogFormat::Json => json_text(text),
         };
-        io::stderr().write_all(format!("{line}\n").as_bytes())?;
+        aside(|| io::stderr().write_all(format!("{line}\n").as_bytes()))?;
         Ok(event.len())
     }
 
@@ -81,7 +81,7 @@ pub(crate) fn complain(error: &JobError) -> u8 {
         let _ = writeln!(text, "       {advice}");
     }
     // There is nowhere left to report a failure of stderr to.
-    let _ = io::stderr().write_all(text.into_string().as_bytes());
+    let _ = aside(|| io::stderr().write_all(text.into_string().as_bytes()));
     exit_code
 }
 

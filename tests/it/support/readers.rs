@@ -200,6 +200,11 @@ pub(crate) fn types(file: &Path) -> Vec<(String, String, String)> {
     serde_json::from_slice(&run(command("types", Some(file)), "")).unwrap()
 }
 
+/// All that is in the Parquet files below a folder, uncompressed, as pyarrow reads it.
+pub(crate) fn everything(folder: &Path) -> String {
+    String::from_utf8(run(command("everything", Some(folder)), "")).unwrap()
+}
+
 /// Somebody who reads every visible file again and again.
 pub(crate) struct Watcher(std::process::Child);
 
