@@ -1,96 +1,96 @@
-CREATE TABLE activities (
-  "activity_id" VARCHAR NOT NULL,
-  "timestamp" TIMESTAMP WITH TIME ZONE NOT NULL,
-  "created" TIMESTAMP WITH TIME ZONE,
-  "instantiation" TIMESTAMP WITH TIME ZONE,
-  "timestamp_raw" TIMESTAMP WITH TIME ZONE,
-  "created_raw" TIMESTAMP WITH TIME ZONE,
-  "instantiation_raw" TIMESTAMP WITH TIME ZONE,
-  "uid" VARCHAR,
-  "tenant_id" BIGINT,
-  "aad_tenant_id" VARCHAR,
-  "app_id" BIGINT,
-  "app_name" VARCHAR,
-  "saas_id" BIGINT,
-  "src_app_id" BIGINT,
-  "event_type" BIGINT,
-  "event_type_value" VARCHAR,
-  "event_type_name" VARCHAR,
-  "generic_event_type" VARCHAR,
-  "severity" VARCHAR,
-  "confidence_level" BIGINT,
-  "source" BIGINT,
-  "classifications" VARCHAR[],
-  "description" VARCHAR,
-  "description_id" VARCHAR,
-  "description_metadata" VARCHAR,
-  "user_name" VARCHAR,
-  "user_tags" VARCHAR[],
-  "failed_user_data_user_name" VARCHAR,
-  "resolved_actor_id" VARCHAR,
-  "resolved_actor_name" VARCHAR,
-  "resolved_actor_saas_id" VARCHAR,
-  "resolved_actor_instance_id" VARCHAR,
-  "resolved_actor_obj_type" VARCHAR,
-  "resolved_actor_role" VARCHAR,
-  "resolved_actor_resolved" BOOLEAN,
-  "resolved_actor_tags" VARCHAR[],
-  "resolved_actor_governable" BOOLEAN,
-  "resolved_actor_account_id" VARCHAR,
-  "resolved_actor_account_name" VARCHAR,
-  "resolved_actor_account_saas_id" VARCHAR,
-  "resolved_actor_account_instance_id" VARCHAR,
-  "resolved_actor_account_role" VARCHAR,
-  "resolved_actor_account_resolved" BOOLEAN,
-  "resolved_actor_account_tags" VARCHAR[],
-  "resolved_actor_account_governable" BOOLEAN,
-  "device_client_ip" VARCHAR,
-  "device_user_agent" VARCHAR,
-  "device_country_code" VARCHAR,
-  "location_country_code" VARCHAR,
-  "location_city" VARCHAR,
-  "location_region" VARCHAR,
-  "location_region_code" VARCHAR,
-  "location_postal_code" VARCHAR,
-  "location_carrier" VARCHAR,
-  "location_organization_searchable" VARCHAR,
-  "location_longitude" DOUBLE,
-  "location_latitude" DOUBLE,
-  "location_anonymous_proxy" BOOLEAN,
-  "location_is_satellite_provider" BOOLEAN,
-  "location_category" BIGINT,
-  "location_category_value" VARCHAR,
-  "location_ip_tags" VARCHAR[],
-  "user_agent_family" VARCHAR,
-  "user_agent_name" VARCHAR,
-  "user_agent_type" VARCHAR,
-  "user_agent_type_name" VARCHAR,
-  "user_agent_device_type" VARCHAR,
-  "user_agent_os" VARCHAR,
-  "user_agent_browser" VARCHAR,
-  "user_agent_native_browser" BOOLEAN,
-  "user_agent_operating_system_name" VARCHAR,
-  "user_agent_operating_system_family" VARCHAR,
-  "user_agent_operating_system_version" VARCHAR,
-  "user_agent_major" VARCHAR,
-  "user_agent_minor" VARCHAR,
-  "user_agent_version" VARCHAR,
-  "user_agent_tags" VARCHAR[],
-  "internals_other_ips" VARCHAR[],
-  "main_info_type" VARCHAR,
-  "main_info_raw_operation_name" VARCHAR,
-  "main_info_pretty_operation_name" VARCHAR,
-  "main_info_activity_result_is_success" BOOLEAN,
-  "main_info_activity_result_message" VARCHAR,
-  "main_info_event_objects" STRUCT("obj_type" BIGINT, "role" BIGINT, "name" VARCHAR, "id" VARCHAR, "tags" VARCHAR[], "instance_id" BIGINT, "saas_id" BIGINT, "link" BIGINT, "resolved" BOOLEAN, "governable" BOOLEAN, "value" VARCHAR, "service_object_type" VARCHAR)[],
-  "event_routing" VARCHAR,
-  "lograbber_service" VARCHAR,
-  "collected" VARCHAR,
-  "entity_data" VARCHAR,
-  "raw_data_json" VARCHAR,
-  "unmapped" VARCHAR,
-  "ingest_run_id" VARCHAR,
-  "ingested_at" TIMESTAMP WITH TIME ZONE,
-  "raw" VARCHAR,
-  "event_date" DATE
-);
+CREATE OR REPLACE VIEW activities AS
+SELECT * FROM read_parquet('<lake>/activities/**/*.parquet',
+  hive_partitioning = true, hive_types = {'event_date': DATE}, union_by_name = true);
+COMMENT ON COLUMN activities."activity_id" IS 'Primary key of the activity, as the service gives it.';
+COMMENT ON COLUMN activities."timestamp" IS 'When the activity happened; the service''s filter and sort field `date`.';
+COMMENT ON COLUMN activities."created" IS 'When the service saved the record; its filter and sort field `created`.';
+COMMENT ON COLUMN activities."instantiation" IS 'When the service''s pipeline built the record.';
+COMMENT ON COLUMN activities."timestamp_raw" IS '`timestamp` before the service adjusted it.';
+COMMENT ON COLUMN activities."created_raw" IS '`created` before the service adjusted it.';
+COMMENT ON COLUMN activities."instantiation_raw" IS '`instantiation` before the service adjusted it.';
+COMMENT ON COLUMN activities."uid" IS 'Copy of the primary key; empty where it is the same, as in all known records.';
+COMMENT ON COLUMN activities."tenant_id" IS 'Number of the tenant inside the service.';
+COMMENT ON COLUMN activities."aad_tenant_id" IS 'Entra tenant, a GUID.';
+COMMENT ON COLUMN activities."app_id" IS 'App in which the activity happened.';
+COMMENT ON COLUMN activities."app_name" IS 'Display name of the app.';
+COMMENT ON COLUMN activities."saas_id" IS 'Service of the app.';
+COMMENT ON COLUMN activities."src_app_id" IS 'App whose connector delivered the record.';
+COMMENT ON COLUMN activities."event_type" IS 'Numeric type of the activity.';
+COMMENT ON COLUMN activities."event_type_value" IS 'Symbolic type, such as EVENT_AAD_LOGIN_FAILED.';
+COMMENT ON COLUMN activities."event_type_name" IS 'Category, such as EVENT_CATEGORY_FAILED_LOGIN.';
+COMMENT ON COLUMN activities."generic_event_type" IS 'Generic class of the activity.';
+COMMENT ON COLUMN activities."severity" IS 'Severity that the service gives the activity.';
+COMMENT ON COLUMN activities."confidence_level" IS 'Confidence of the service in the record.';
+COMMENT ON COLUMN activities."source" IS 'Where the record came from; 2 is an app connector.';
+COMMENT ON COLUMN activities."classifications" IS 'Classes of the activity, such as access.';
+COMMENT ON COLUMN activities."description" IS 'Sentence about the activity; may hold HTML.';
+COMMENT ON COLUMN activities."description_id" IS 'Template of the description.';
+COMMENT ON COLUMN activities."description_metadata" IS 'Arguments of the description''s template, an object with varying keys.';
+COMMENT ON COLUMN activities."user_name" IS 'Who acted; absent on failed sign-ins.';
+COMMENT ON COLUMN activities."user_tags" IS 'Groups of the user.';
+COMMENT ON COLUMN activities."failed_user_data_user_name" IS 'Who tried to sign in and failed.';
+COMMENT ON COLUMN activities."resolved_actor_id" IS 'Actor: identifier.';
+COMMENT ON COLUMN activities."resolved_actor_name" IS 'Actor: display name.';
+COMMENT ON COLUMN activities."resolved_actor_saas_id" IS 'Actor: service, a number as text.';
+COMMENT ON COLUMN activities."resolved_actor_instance_id" IS 'Actor: app instance, a number as text.';
+COMMENT ON COLUMN activities."resolved_actor_obj_type" IS 'Actor: kind of object, a number as text.';
+COMMENT ON COLUMN activities."resolved_actor_role" IS 'Actor: role in the activity, a number as text.';
+COMMENT ON COLUMN activities."resolved_actor_resolved" IS 'Actor: whether the service knows it.';
+COMMENT ON COLUMN activities."resolved_actor_tags" IS 'Actor: groups.';
+COMMENT ON COLUMN activities."resolved_actor_governable" IS 'Actor: whether actions can be taken on it.';
+COMMENT ON COLUMN activities."resolved_actor_account_id" IS 'Account of an unresolved actor: identifier.';
+COMMENT ON COLUMN activities."resolved_actor_account_name" IS 'Account of an unresolved actor: display name.';
+COMMENT ON COLUMN activities."resolved_actor_account_saas_id" IS 'Account of an unresolved actor: service, a number as text.';
+COMMENT ON COLUMN activities."resolved_actor_account_instance_id" IS 'Account of an unresolved actor: app instance, a number as text.';
+COMMENT ON COLUMN activities."resolved_actor_account_role" IS 'Account of an unresolved actor: role in the activity, a number as text.';
+COMMENT ON COLUMN activities."resolved_actor_account_resolved" IS 'Account of an unresolved actor: whether the service knows it.';
+COMMENT ON COLUMN activities."resolved_actor_account_tags" IS 'Account of an unresolved actor: groups.';
+COMMENT ON COLUMN activities."resolved_actor_account_governable" IS 'Account of an unresolved actor: whether actions can be taken on it.';
+COMMENT ON COLUMN activities."device_client_ip" IS 'Address that the activity came from, IPv4 or IPv6.';
+COMMENT ON COLUMN activities."device_user_agent" IS 'User agent as the source reported it.';
+COMMENT ON COLUMN activities."device_country_code" IS 'Country of the address, two letters; -- is unknown.';
+COMMENT ON COLUMN activities."location_country_code" IS 'Country, two letters.';
+COMMENT ON COLUMN activities."location_city" IS 'City.';
+COMMENT ON COLUMN activities."location_region" IS 'Region.';
+COMMENT ON COLUMN activities."location_region_code" IS 'Code of the region.';
+COMMENT ON COLUMN activities."location_postal_code" IS 'Postal code.';
+COMMENT ON COLUMN activities."location_carrier" IS 'Network operator, percent-encoded.';
+COMMENT ON COLUMN activities."location_organization_searchable" IS 'Organisation that the address belongs to.';
+COMMENT ON COLUMN activities."location_longitude" IS 'Longitude in degrees.';
+COMMENT ON COLUMN activities."location_latitude" IS 'Latitude in degrees.';
+COMMENT ON COLUMN activities."location_anonymous_proxy" IS 'Whether the address is an anonymous proxy.';
+COMMENT ON COLUMN activities."location_is_satellite_provider" IS 'Whether the address is a satellite provider.';
+COMMENT ON COLUMN activities."location_category" IS 'Category of the address, a number.';
+COMMENT ON COLUMN activities."location_category_value" IS 'Category of the address, such as CLOUD_PROXY_NETWORK_IP.';
+COMMENT ON COLUMN activities."location_ip_tags" IS 'Tags of the address.';
+COMMENT ON COLUMN activities."user_agent_family" IS 'Family of the user agent, such as CHROME.';
+COMMENT ON COLUMN activities."user_agent_name" IS 'Name of the user agent.';
+COMMENT ON COLUMN activities."user_agent_type" IS 'Type of the user agent, such as Browser.';
+COMMENT ON COLUMN activities."user_agent_type_name" IS 'Display name of the type.';
+COMMENT ON COLUMN activities."user_agent_device_type" IS 'DESKTOP, MOBILE, TABLET or OTHER.';
+COMMENT ON COLUMN activities."user_agent_os" IS 'Operating system, short.';
+COMMENT ON COLUMN activities."user_agent_browser" IS 'Browser, short.';
+COMMENT ON COLUMN activities."user_agent_native_browser" IS 'Whether it is a native client.';
+COMMENT ON COLUMN activities."user_agent_operating_system_name" IS 'Operating system with its version.';
+COMMENT ON COLUMN activities."user_agent_operating_system_family" IS 'Family of the operating system.';
+COMMENT ON COLUMN activities."user_agent_operating_system_version" IS 'Version of the operating system.';
+COMMENT ON COLUMN activities."user_agent_major" IS 'Major version of the user agent.';
+COMMENT ON COLUMN activities."user_agent_minor" IS 'Minor version of the user agent.';
+COMMENT ON COLUMN activities."user_agent_version" IS 'Version of the user agent.';
+COMMENT ON COLUMN activities."user_agent_tags" IS 'Tags of the user agent, such as outdated browser.';
+COMMENT ON COLUMN activities."internals_other_ips" IS 'Other addresses seen with the activity.';
+COMMENT ON COLUMN activities."main_info_type" IS 'Type of the activity, such as basic or failedLogin.';
+COMMENT ON COLUMN activities."main_info_raw_operation_name" IS 'Operation as the source names it.';
+COMMENT ON COLUMN activities."main_info_pretty_operation_name" IS 'Operation as the portal shows it.';
+COMMENT ON COLUMN activities."main_info_activity_result_is_success" IS 'Whether the activity succeeded.';
+COMMENT ON COLUMN activities."main_info_activity_result_message" IS 'Why it failed.';
+COMMENT ON COLUMN activities."main_info_event_objects" IS 'Objects that the activity touched.';
+COMMENT ON COLUMN activities."event_routing" IS 'Flags of the service''s pipeline.';
+COMMENT ON COLUMN activities."lograbber_service" IS 'Flags of the service''s collector.';
+COMMENT ON COLUMN activities."collected" IS 'How the record was collected, one key per source.';
+COMMENT ON COLUMN activities."entity_data" IS 'Entities of the activity: an object keyed by number, or a list.';
+COMMENT ON COLUMN activities."raw_data_json" IS 'The source''s own event, free-form.';
+COMMENT ON COLUMN activities."unmapped" IS 'What the columns cannot give back exactly, laid out like the record: unknown keys, odd values, nulls.';
+COMMENT ON COLUMN activities."ingest_run_id" IS 'Run that wrote the row.';
+COMMENT ON COLUMN activities."ingested_at" IS 'When that run received the record.';
+COMMENT ON COLUMN activities."raw" IS 'The record''s exact text; only with --keep-raw.';

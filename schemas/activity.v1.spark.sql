@@ -97,3 +97,6 @@ CREATE TABLE activities (
 USING PARQUET
 PARTITIONED BY (event_date)
 LOCATION '<lake>/activities';
+
+-- Finds the days: once, and after each scan that made a new one.
+MSCK REPAIR TABLE activities;

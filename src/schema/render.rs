@@ -1,4 +1,4 @@
-//! The schema as people and engines read it: tables, and the DDL of `DuckDB` and Spark.
+//! The schema as people and engines read it: tables, and the DDL of engines over a lake's files.
 
 use std::fmt::Write;
 use std::str::FromStr;
@@ -14,22 +14,28 @@ pub enum SchemaFormat {
     Arrow,
     /// The Parquet message type.
     Parquet,
-    /// A `CREATE TABLE` for `DuckDB`.
+    /// A view for `DuckDB`.
     Duckdb,
-    /// A `CREATE TABLE` for Spark.
+    /// A table for Spark.
     Spark,
+    /// A table for Trino's Hive connector.
+    Trino,
+    /// A table for Athena.
+    Athena,
     /// A Markdown table.
     Markdown,
 }
 
 impl SchemaFormat {
     /// Every format, with its name.
-    pub const ALL: [(&str, Self); 6] = [
+    pub const ALL: [(&str, Self); 8] = [
         ("table", Self::Table),
         ("arrow", Self::Arrow),
         ("parquet", Self::Parquet),
         ("duckdb", Self::Duckdb),
         ("spark", Self::Spark),
+        ("trino", Self::Trino),
+        ("athena", Self::Athena),
         ("markdown", Self::Markdown),
     ];
 }
@@ -85,34 +91,63 @@ impl ActivitySchema {
         out
     }
 
-    /// A `CREATE TABLE` for `DuckDB`, with the partition column that readers see.
+    /// A view for `DuckDB` over the lake's files, with the meaning of each column.
     pub fn to_duckdb(&self) -> String {
-        let columns = self.columns.iter().map(|column| {
-            let null = if column.nullable { "" } else { " NOT NULL" };
-            format!("  \"{}\" {}{null}", column.name, duckdb_type(column))
-        });
-        let columns: Vec<String> = columns
-            .chain(["  \"event_date\" DATE".to_owned()])
-            .collect();
-        format!("CREATE TABLE activities (\n{}\n);\n", columns.join(",\n"))
+        let mut out = String::from(
+            "CREATE OR REPLACE VIEW activities AS\nSELECT * FROM read_parquet('<lake>/activities/**/*.parquet',\n  hive_partitioning = true, hive_types = {'event_date': DATE}, union_by_name = true);\n",
+        );
+        for Column { name, doc, .. } in &self.columns {
+            let doc = doc.replace('\'', "''");
+            line!(out, "COMMENT ON COLUMN activities.\"{name}\" IS '{doc}';");
+        }
+        out
     }
 
-    /// A `CREATE TABLE` for Spark over the lake's files.
+    /// A table for Spark over the lake's files.
     pub fn to_spark(&self) -> String {
-        let columns = self.columns.iter().map(|column| {
+        let columns = self.declared(|column| {
             let null = if column.nullable { "" } else { " NOT NULL" };
             let doc = column.doc.replace('\'', "\\'");
-            format!(
-                "  `{}` {}{null} COMMENT '{doc}'",
-                column.name,
-                spark_type(column)
-            )
+            let kind = SPARK.spell(column);
+            format!("`{}` {kind}{null} COMMENT '{doc}'", column.name)
         });
-        let columns: Vec<String> = columns.chain(["  `event_date` DATE".to_owned()]).collect();
         format!(
-            "CREATE TABLE activities (\n{}\n)\nUSING PARQUET\nPARTITIONED BY (event_date)\nLOCATION '<lake>/activities';\n",
-            columns.join(",\n")
+            "CREATE TABLE activities (\n{columns},\n  `event_date` DATE\n)\nUSING PARQUET\nPARTITIONED BY (event_date)\nLOCATION '<lake>/activities';\n\n-- Finds the days: once, and after each scan that made a new one.\nMSCK REPAIR TABLE activities;\n"
         )
+    }
+
+    /// A table for Trino's Hive connector over the lake's files.
+    pub fn to_trino(&self) -> String {
+        let columns = self.declared(|column| {
+            let doc = column.doc.replace('\'', "''");
+            let kind = TRINO.spell(column);
+            format!("\"{}\" {kind} COMMENT '{doc}'", column.name)
+        });
+        format!(
+            "CREATE TABLE activities (\n{columns},\n  \"event_date\" DATE\n)\nWITH (\n  format = 'PARQUET',\n  external_location = '<lake>/activities',\n  partitioned_by = ARRAY['event_date']\n);\n\n-- Finds the days: once, and after each scan that made a new one.\nCALL system.sync_partition_metadata(schema_name => '<schema>', table_name => 'activities', mode => 'ADD');\n"
+        )
+    }
+
+    /// A table for Athena over the lake's files; it reckons which days there are, and needs no repair.
+    pub fn to_athena(&self) -> String {
+        let columns = self.declared(|column| {
+            let doc = column.doc.replace('\'', "\\'");
+            let kind = ATHENA.spell(column);
+            format!("`{}` {kind} COMMENT '{doc}'", column.name)
+        });
+        format!(
+            "CREATE EXTERNAL TABLE activities (\n{columns}\n)\nPARTITIONED BY (`event_date` date)\nSTORED AS PARQUET\nLOCATION '<lake>/activities/'\nTBLPROPERTIES (\n  'projection.enabled' = 'true',\n  'projection.event_date.type' = 'date',\n  'projection.event_date.format' = 'yyyy-MM-dd',\n  'projection.event_date.range' = '2015-01-01,NOW',\n  'storage.location.template' = '<lake>/activities/event_date=${{event_date}}/'\n);\n"
+        )
+    }
+
+    /// The columns of the files as a table declares them, a line each.
+    fn declared(&self, spell: impl Fn(&Column) -> String) -> String {
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| format!("  {}", spell(column)))
+            .collect();
+        columns.join(",\n")
     }
 
     /// Every column and every member of its objects: name, type, meaning with the path.
@@ -148,38 +183,74 @@ fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-fn duckdb_type(column: &Column) -> String {
-    match column.kind {
-        Kind::String | Kind::Json => "VARCHAR".to_owned(),
-        Kind::Int64 => "BIGINT".to_owned(),
-        Kind::Bool => "BOOLEAN".to_owned(),
-        Kind::Double => "DOUBLE".to_owned(),
-        Kind::Time => "TIMESTAMP WITH TIME ZONE".to_owned(),
-        Kind::StringList => "VARCHAR[]".to_owned(),
-        Kind::ObjectList => {
-            let members = column
-                .items
-                .iter()
-                .map(|item| format!("\"{}\" {}", item.name, duckdb_type(item)));
-            format!("STRUCT({})[]", members.collect::<Vec<_>>().join(", "))
-        }
-    }
+/// How an engine spells types.
+struct Types {
+    text: &'static str,
+    int64: &'static str,
+    bool: &'static str,
+    double: &'static str,
+    time: &'static str,
+    /// What encloses the items of a list.
+    list: [&'static str; 2],
+    /// What encloses the members of an object.
+    object: [&'static str; 2],
+    /// What stands around a member's name, and between it and its type.
+    quote: char,
+    between: &'static str,
 }
 
-fn spark_type(column: &Column) -> String {
-    match column.kind {
-        Kind::String | Kind::Json => "STRING".to_owned(),
-        Kind::Int64 => "BIGINT".to_owned(),
-        Kind::Bool => "BOOLEAN".to_owned(),
-        Kind::Double => "DOUBLE".to_owned(),
-        Kind::Time => "TIMESTAMP".to_owned(),
-        Kind::StringList => "ARRAY<STRING>".to_owned(),
-        Kind::ObjectList => {
-            let members = column
-                .items
-                .iter()
-                .map(|item| format!("`{}`: {}", item.name, spark_type(item)));
-            format!("ARRAY<STRUCT<{}>>", members.collect::<Vec<_>>().join(", "))
+const SPARK: Types = Types {
+    text: "STRING",
+    int64: "BIGINT",
+    bool: "BOOLEAN",
+    double: "DOUBLE",
+    time: "TIMESTAMP",
+    list: ["ARRAY<", ">"],
+    object: ["STRUCT<", ">"],
+    quote: '`',
+    between: ": ",
+};
+
+const TRINO: Types = Types {
+    text: "VARCHAR",
+    list: ["ARRAY(", ")"],
+    object: ["ROW(", ")"],
+    quote: '"',
+    between: " ",
+    ..SPARK
+};
+
+const ATHENA: Types = Types {
+    text: "string",
+    int64: "bigint",
+    bool: "boolean",
+    double: "double",
+    time: "timestamp",
+    list: ["array<", ">"],
+    object: ["struct<", ">"],
+    between: ":",
+    ..SPARK
+};
+
+impl Types {
+    fn spell(&self, column: &Column) -> String {
+        let [list, end_of_list] = self.list;
+        match column.kind {
+            Kind::String | Kind::Json => self.text.to_owned(),
+            Kind::Int64 => self.int64.to_owned(),
+            Kind::Bool => self.bool.to_owned(),
+            Kind::Double => self.double.to_owned(),
+            Kind::Time => self.time.to_owned(),
+            Kind::StringList => format!("{list}{}{end_of_list}", self.text),
+            Kind::ObjectList => {
+                let [object, end_of_object] = self.object;
+                let Self { quote, between, .. } = self;
+                let members = column.items.iter().map(|item| {
+                    format!("{quote}{}{quote}{between}{}", item.name, self.spell(item))
+                });
+                let members = members.collect::<Vec<_>>().join(", ");
+                format!("{list}{object}{members}{end_of_object}{end_of_list}")
+            }
         }
     }
 }

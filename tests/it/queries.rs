@@ -32,7 +32,16 @@ async fn three_days(activities: u64) -> Story {
     story
 }
 
-/// Whether Spark can run: it needs Java, and `./tests/run` says so where there is none.
+/// The engines that speak SQL of their own. Spark needs Java, and `./tests/run` says so where there is
+/// none.
+fn engines() -> &'static [&'static str] {
+    if has_spark() {
+        &["duckdb", "spark"]
+    } else {
+        &["duckdb"]
+    }
+}
+
 fn has_spark() -> bool {
     std::env::var_os("MDCA_TEST_NO_SPARK").is_none()
 }
@@ -91,12 +100,7 @@ fn answered(page: &str, answers: &[(String, String)]) -> String {
 async fn the_page_of_queries_shows_the_answers_that_duckdb_and_spark_give() {
     let story = three_days(4_000).await;
     let path = root().join("docs/queries.md");
-    let engines: &[&str] = if has_spark() {
-        &["duckdb", "spark"]
-    } else {
-        &["duckdb"]
-    };
-    for engine in engines {
+    for engine in engines() {
         let answers = asked("queries.py", &[Path::new(engine), &path, story.lake()]);
         let answers: Vec<(String, String)> = serde_json::from_value(answers).unwrap();
         let page = fs::read_to_string(&path).unwrap();
@@ -108,6 +112,52 @@ async fn the_page_of_queries_shows_the_answers_that_duckdb_and_spark_give() {
             );
         }
         expect_document(&path, &answered(&page, &answers));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ddl_of_duckdb_and_spark_opens_a_lake() {
+    let story = three_days(300).await;
+    let room = tempfile::tempdir().unwrap();
+    let page = room.path().join("page.md");
+    let activity = schema::activity();
+    for engine in engines() {
+        let ddl = match *engine {
+            "duckdb" => activity.to_duckdb(),
+            _ => activity.to_spark(),
+        };
+        let ddl = ddl.replace("<lake>", "demo-lake");
+        let query =
+            "SELECT count(*) AS found FROM activities WHERE event_date >= DATE '2015-01-01'\n";
+        let text = format!("```sql {engine}\n{ddl}```\n```sql\n{query}```\n");
+        fs::write(&page, text).unwrap();
+        let answers = asked("queries.py", &[Path::new(engine), &page, story.lake()]);
+        let rows = story.expected_ids().len();
+        assert_eq!(
+            answers[0][1],
+            format!("| found |\n|---|\n| {rows} |\n"),
+            "{engine}"
+        );
+    }
+}
+
+/// Neither engine can be had here; somebody else's parser knows what they take.
+#[test]
+fn the_ddl_of_trino_and_athena_is_one_table_to_a_parser() {
+    let activity = schema::activity();
+    for (dialect, ddl) in [
+        ("trino", activity.to_trino()),
+        ("athena", activity.to_athena()),
+    ] {
+        let found = asked("ddl.py", &[Path::new(dialect), Path::new(&ddl)]);
+        let schema = activity.arrow();
+        let mut expected: Vec<&str> = schema
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str())
+            .collect();
+        expected.push("event_date");
+        assert_eq!(found["columns"], serde_json::json!(expected), "{dialect}");
     }
 }
 

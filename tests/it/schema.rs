@@ -1,13 +1,10 @@
-//! What is derived from the schema: golden copies beside it, and DDL that an engine takes.
+//! What is derived from the schema: golden copies beside it.
 
 use std::fs;
 use std::path::Path;
 
 use mdca_lake::schema;
 use mdca_lake::write;
-
-use crate::support::readers;
-use crate::support::scenario::Scenario;
 
 /// Set this to write the golden copies anew.
 const UPDATE: &str = "UPDATE_SCHEMAS";
@@ -23,6 +20,8 @@ fn the_golden_copies_are_what_the_schema_says() {
         ),
         ("duckdb.sql", activity.to_duckdb()),
         ("spark.sql", activity.to_spark()),
+        ("trino.sql", activity.to_trino()),
+        ("athena.sql", activity.to_athena()),
         ("md", activity.to_markdown()),
     ];
     for (ending, text) in derived {
@@ -38,14 +37,4 @@ fn the_golden_copies_are_what_the_schema_says() {
             path.display()
         );
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ddl_of_duckdb_takes_the_rows_of_a_lake() {
-    let (story, report) = Scenario::hours(2).activities(200).run().await;
-    assert_eq!(report.head.exit_code, 0);
-    assert_eq!(
-        readers::rows_through_ddl(story.lake(), &schema::activity().to_duckdb()),
-        200
-    );
 }

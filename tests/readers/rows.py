@@ -6,7 +6,6 @@ rows.py serve           for every line of stdin, which names a lake, a line with
                         the list is null
 rows.py watch LAKE      reads every visible file again and again until stdin closes; prints how often,
                         and every error of the reader
-rows.py ddl LAKE        runs the DDL that stands on stdin, inserts the lake's rows by name, prints their count
 rows.py same LAKE LAKE [raw]
                         compares the rows of two lakes in every column but those of the runs, and `raw` where it is
                         asked for; prints their count and some that differ
@@ -132,15 +131,6 @@ def watch(lake):
     return {"reads": reads, "errors": errors}
 
 
-def ddl(lake):
-    con = duckdb.connect()
-    con.execute(sys.stdin.read())
-    con.execute(
-        f"INSERT INTO activities BY NAME SELECT * FROM read_parquet('{pattern(lake)}', hive_partitioning = true)"
-    )
-    return {"rows": con.execute("SELECT count(*) FROM activities").fetchone()[0]}
-
-
 def same(lake, other, raw=None):
     left_out = ["ingest_run_id", "ingested_at"] + ([] if raw else ["raw"])
     one, two = (f"read_parquet('{pattern(name)}', hive_partitioning = true)" for name in (lake, other))
@@ -188,7 +178,7 @@ def main():
     elif mode == "everything":
         print(everything(*lake))
     else:
-        json.dump({"watch": watch, "ddl": ddl, "types": types, "same": same}[mode](*lake), sys.stdout)
+        json.dump({"watch": watch, "types": types, "same": same}[mode](*lake), sys.stdout)
 
 
 main()

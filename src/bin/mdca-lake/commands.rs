@@ -307,6 +307,8 @@ fn schema(format: SchemaFormat) -> Result<String, JobError> {
         SchemaFormat::Parquet => write::message_type(activity.arrow())?,
         SchemaFormat::Duckdb => activity.to_duckdb(),
         SchemaFormat::Spark => activity.to_spark(),
+        SchemaFormat::Trino => activity.to_trino(),
+        SchemaFormat::Athena => activity.to_athena(),
         SchemaFormat::Markdown => activity.to_markdown(),
     })
 }

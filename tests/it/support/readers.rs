@@ -178,13 +178,6 @@ pub(crate) fn rewrite(file: &Path, harm: &str) {
     assert!(status.success(), "{harm}");
 }
 
-/// Runs the DDL in `DuckDB`, fills the table from the lake, and counts its rows.
-pub(crate) fn rows_through_ddl(lake: &Path, ddl: &str) -> u64 {
-    let read: serde_json::Value =
-        serde_json::from_slice(&run(command("ddl", Some(lake)), ddl)).unwrap();
-    read["rows"].as_u64().unwrap()
-}
-
 /// The number of rows of two lakes, which `DuckDB` finds to be the same in every column but those of the
 /// runs. The column `raw` counts only where it `is_kept`.
 pub(crate) fn same_rows(lake: &Path, other: &Path, raw_is_kept: bool) -> u64 {
