@@ -148,8 +148,10 @@ impl Times {
                 if report.slices.planned == 1 {
                     // A page, or an empty one and its probe.
                     let pages = report.result.counts.records.div_ceil(self.page_cap as u64);
+                    // On a machine with other work an answer may come too late.
+                    let retries: u64 = report.scanned.retries.values().sum();
                     assert!(
-                        report.scanned.requests <= pages.max(2),
+                        report.scanned.requests <= pages.max(2) + retries,
                         "{}",
                         report.to_text()
                     );
