@@ -93,8 +93,14 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
                 continue;
             }
             b'"' => {
-                at = string_end(bytes, at);
-                let token = same_token(&json[start..at]);
+                let (end, has_escapes) = string_end(bytes, at);
+                at = end;
+                let token = &json[start..at];
+                let token = if has_escapes {
+                    same_token(token)
+                } else {
+                    Cow::Borrowed(token)
+                };
                 match open.last_mut() {
                     Some(object) if object.kind == OBJECT && object.key.is_none() => {
                         object.key = Some((token, start));
@@ -152,29 +158,29 @@ impl Open<'_> {
 /// The one token of all that stand for the same text; that of what is not text (a lone surrogate) stays
 /// as it is.
 fn same_token(token: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'\\', token.as_bytes()).is_none() {
-        return Cow::Borrowed(token);
-    }
     match serde_json::from_str::<String>(token) {
         Ok(text) => Cow::Owned(serde_json::Value::from(text).to_string()),
         Err(_) => Cow::Borrowed(token),
     }
 }
 
-/// The position behind the closing quote of the string that opens at `start`.
-fn string_end(bytes: &[u8], start: usize) -> usize {
+/// The position behind the closing quote of the string that opens at `start`, and whether there are
+/// escapes in it.
+fn string_end(bytes: &[u8], start: usize) -> (usize, bool) {
     let mut at = start + 1;
+    let mut has_escapes = false;
     while let Some(found) = bytes
         .get(at..)
         .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
     {
         at += found;
         if bytes[at] == b'"' {
-            return at + 1;
+            return (at + 1, has_escapes);
         }
+        has_escapes = true;
         at += 2;
     }
-    bytes.len()
+    (bytes.len(), has_escapes)
 }
 
 #[cfg(test)]

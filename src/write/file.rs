@@ -4,12 +4,12 @@ use bytes::Bytes;
 use object_store::path::Path;
 use parquet::file::metadata::{KeyValue, RowGroupMetaData};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::error::{Cause, WriteError};
 use super::options::Provenance;
 use super::part::Part;
-use super::row_group::{Encoder, Span};
+use super::row_group::{Encoder, RowGroup, Span};
 use crate::layout::PartitionKey;
 use crate::schema::TIMESTAMP;
 use crate::store::{Checksum, StoreError, Upload};
@@ -66,6 +66,8 @@ pub(super) struct OpenFile {
     upload: Box<dyn Upload>,
     /// Away while it encodes on another thread.
     encoder: Option<Encoder>,
+    /// The row group that is being encoded.
+    encoding: Option<JoinHandle<Result<(Encoder, RowGroup), Cause>>>,
     checksum: Checksum,
     bytes: u64,
     rows: u64,
@@ -88,6 +90,7 @@ impl OpenFile {
             path,
             upload,
             encoder: Some(encoder),
+            encoding: None,
             checksum: Checksum::default(),
             bytes: 0,
             rows: 0,
@@ -107,14 +110,22 @@ impl OpenFile {
         self.bytes
     }
 
-    /// Appends the rows of a part as one row group.
-    pub(super) async fn append(&mut self, part: Part) -> Result<(), WriteError> {
+    /// Begins to encode the rows of a part as one row group, where it holds up nobody.
+    pub(super) fn begin_row_group(&mut self, part: Part) -> Result<(), WriteError> {
         let mut encoder = self.take_encoder()?;
-        let (encoder, group) = encode(&self.path, move || {
+        self.encoding = Some(spawn_blocking(move || {
             let group = encoder.row_group(part)?;
             Ok((encoder, group))
-        })
-        .await?;
+        }));
+        Ok(())
+    }
+
+    /// Waits for the row group that is being encoded, if any, and appends it.
+    pub(super) async fn end_row_group(&mut self) -> Result<(), WriteError> {
+        let Some(encoding) = self.encoding.take() else {
+            return Ok(());
+        };
+        let (encoder, group) = encoded(&self.path, encoding).await?;
         self.encoder = Some(encoder);
         let day = self.key.range_us();
         let belongs = |span: Span| day.contains(&span.min_us) && day.contains(&span.max_us);
@@ -150,7 +161,8 @@ impl OpenFile {
         }
 
         let encoder = self.take_encoder()?;
-        let (bytes, footer) = encode(&self.path, move || encoder.finish(all)).await?;
+        let encoding = spawn_blocking(move || encoder.finish(all));
+        let (bytes, footer) = encoded(&self.path, encoding).await?;
         let counted = footer.file_metadata().num_rows();
         let in_row_groups: i64 = footer
             .row_groups()
@@ -245,13 +257,10 @@ fn ms(time_us: i64) -> i64 {
     time_us.div_euclid(1000)
 }
 
-/// Runs encoding where it does not hold up other tasks.
-async fn encode<T: Send + 'static>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T, Cause> + Send + 'static,
-) -> Result<T, WriteError> {
+/// What encoding came to.
+async fn encoded<T>(path: &Path, encoding: JoinHandle<Result<T, Cause>>) -> Result<T, WriteError> {
     let place = path.to_string();
-    match spawn_blocking(work).await {
+    match encoding.await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(source)) => Err(WriteError::Encode { place, source }),
         Err(stopped) => Err(WriteError::Encode {

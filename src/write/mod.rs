@@ -7,12 +7,13 @@
 //!
 //! * **Row groups** close at 65,536 rows or 32 MiB of Arrow memory, never because a page or a batch
 //!   ends; earlier only when all parts together hold more than [`WriteOptions::buffer_bytes`], the
-//!   largest part first. Each is sorted by `timestamp` and says so.
+//!   largest part first. Each is sorted by `timestamp` and says so. While up to two are encoded, further
+//!   rows are taken, as far as the buffer holds both.
 //! * **Files** belong to one part, begin with their first row group (so none is empty) and end at
 //!   [`WriteOptions::max_file_bytes`]. At most eight are unfinished; the one that was written
 //!   longest ago makes room, its part goes on in a new file.
-//! * **Memory**: rows that wait, plus one row group being encoded, plus the footers of eight files, plus
-//!   what these have for the next parts of their uploads.
+//! * **Memory**: rows that wait or are being encoded, plus the footers of eight files, plus what these
+//!   have for the next parts of their uploads.
 //!   A Parquet encoder lives only while its column is encoded.
 //!
 //! This is the only stage that writes Parquet. It does not decide which rows belong together, does
@@ -30,7 +31,7 @@ pub use file::{FileEntry, FinishedFile};
 pub use options::{CompressionLevel, ParseCompressionError, Provenance, WriteOptions};
 pub use properties::{INDEXED_ROWS, message_type};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -53,6 +54,9 @@ const MAX_OPEN_FILES: usize = 8;
 /// attempt. In an object store one holds up to a part of an upload (8 MiB).
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
+/// Row groups of one attempt that may be encoded at once. Each is of another file.
+const MAX_ENCODING: usize = 2;
+
 /// Writes the rows of one attempt at one slice.
 pub struct SliceWriter {
     store: Store,
@@ -65,6 +69,8 @@ pub struct SliceWriter {
     layout: Option<Arc<Layout>>,
     parts: BTreeMap<PartitionKey, Part>,
     files: BTreeMap<PartitionKey, OpenFile>,
+    /// The files whose next row group is being encoded, with the memory that its rows hold.
+    encoding: VecDeque<(PartitionKey, usize)>,
     finished: Vec<FinishedFile>,
     /// Files begun, over all parts; the next file's number.
     begun_files: u32,
@@ -98,6 +104,7 @@ impl SliceWriter {
             layout: None,
             parts: BTreeMap::new(),
             files: BTreeMap::new(),
+            encoding: VecDeque::new(),
             finished: Vec::new(),
             begun_files: 0,
             row_groups: 0,
@@ -153,9 +160,12 @@ impl SliceWriter {
         }
     }
 
-    /// Arrow memory of the rows that wait for their row group, over all parts, in bytes.
+    /// Arrow memory of the rows that wait for their row group or are being encoded, over all parts, in
+    /// bytes.
     pub fn buffered_bytes(&self) -> usize {
-        self.parts.values().map(Part::held_bytes).sum()
+        let waiting = self.parts.values().map(Part::held_bytes);
+        let encoding = self.encoding.iter().map(|(_, bytes)| bytes);
+        waiting.sum::<usize>() + encoding.sum::<usize>()
     }
 
     /// What unfinished files hold in memory until there is enough of it to send, in bytes.
@@ -192,10 +202,14 @@ impl SliceWriter {
                 self.flush(key).await?;
             }
         }
-        while self.buffered_bytes() > self.options.buffer_bytes
-            && let Some(largest) = self.largest_part()
-        {
-            self.flush(largest).await?;
+        while self.buffered_bytes() > self.options.buffer_bytes {
+            if !self.encoding.is_empty() {
+                self.end_oldest_row_group().await?;
+            } else if let Some(largest) = self.largest_part() {
+                self.flush(largest).await?;
+            } else {
+                break;
+            }
         }
         Ok(())
     }
@@ -207,11 +221,9 @@ impl SliceWriter {
 
     async fn finish_files(&mut self) -> Result<(), WriteError> {
         self.begin_call()?;
-        // Part by part, file by file: no more rows will come for either.
         let waiting: Vec<PartitionKey> = self.parts.keys().copied().collect();
         for key in waiting {
             self.flush(key).await?;
-            self.finish_file(key).await?;
         }
         let unfinished: Vec<PartitionKey> = self.files.keys().copied().collect();
         for key in unfinished {
@@ -229,20 +241,41 @@ impl SliceWriter {
         Ok(())
     }
 
-    /// Writes the rows of a part as one row group.
+    /// Has the rows of a part written as one row group.
     async fn flush(&mut self, key: PartitionKey) -> Result<(), WriteError> {
         let Some(part) = self.parts.remove(&key) else {
             return Ok(());
         };
+        while self.encoding.len() >= MAX_ENCODING || self.is_encoding(key) {
+            self.end_oldest_row_group().await?;
+        }
         if !self.files.contains_key(&key) {
             self.begin_file(key).await?;
         }
         let Some(file) = self.files.get_mut(&key) else {
             return Ok(());
         };
-        file.append(part).await?;
+        let held_bytes = part.held_bytes();
+        file.begin_row_group(part)?;
+        self.encoding.push_back((key, held_bytes));
         self.row_groups += 1;
         file.last_written = self.row_groups;
+        Ok(())
+    }
+
+    fn is_encoding(&self, key: PartitionKey) -> bool {
+        self.encoding.iter().any(|(encoding, _)| *encoding == key)
+    }
+
+    /// Waits for the row group that was begun first of those that are being encoded.
+    async fn end_oldest_row_group(&mut self) -> Result<(), WriteError> {
+        let Some((key, _)) = self.encoding.pop_front() else {
+            return Ok(());
+        };
+        let Some(file) = self.files.get_mut(&key) else {
+            return Ok(());
+        };
+        file.end_row_group().await?;
         if file.bytes() >= self.options.max_file_bytes {
             self.finish_file(key).await?;
         }
@@ -289,6 +322,8 @@ impl SliceWriter {
             return Ok(());
         };
         // The file stays where `abort` finds it until it is sealed.
+        file.end_row_group().await?;
+        self.encoding.retain(|(encoding, _)| *encoding != key);
         let entry = file.finish(origin).await?;
         if let Some(file) = self.files.remove(&key) {
             self.finished.push(file.into_finished(entry));

@@ -788,6 +788,32 @@ async fn rows_that_wait_never_hold_more_than_the_buffer() {
 }
 
 #[tokio::test]
+async fn rows_are_taken_while_others_are_encoded_as_far_as_the_buffer_holds_both() {
+    let lake = TempDir::new().unwrap();
+    let full = shuffled(20_000, 0, 65_536);
+    let more = shuffled(20_000, 70_000, 10);
+    let held = {
+        let mut part = Part::default();
+        part.push(batch(&full)).unwrap();
+        part.held_bytes()
+    };
+    for (buffer_bytes, encodes_on) in [(2 * held, true), (held - 1, false)] {
+        let options = WriteOptions {
+            buffer_bytes,
+            ..options()
+        };
+        let mut writer = writer_with(&lake, options);
+        write_split(&mut writer, &full).await;
+        assert_eq!(writer.encoding.len(), usize::from(encodes_on));
+        assert_eq!(writer.buffered_bytes() >= held, encodes_on);
+        write_split(&mut writer, &more).await;
+        assert_eq!(writer.row_groups, 1);
+        let entries = publish(writer.finish().await.unwrap()).await;
+        assert_eq!(entries[0].rows, 65_546);
+    }
+}
+
+#[tokio::test]
 async fn no_rows_make_no_file() {
     let lake = TempDir::new().unwrap();
     assert!(writer(&lake).finish().await.unwrap().is_empty());
