@@ -77,17 +77,14 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// A commit of the version that this program writes.
-    #[expect(clippy::too_many_arguments, reason = "each is a member of the object")]
-    pub fn new(
+    /// What a run's attempt at a slice would commit, of the version that this program writes: nothing,
+    /// so far.
+    pub fn empty(
         slice: String,
         attempt: String,
         run: String,
         prepared_ms: i64,
         schema_version: u32,
-        files: Vec<FileEntry>,
-        rejects: Option<RejectsEntry>,
-        counts: SliceCounts,
     ) -> Self {
         Self {
             version: VERSION,
@@ -97,9 +94,9 @@ impl Commit {
             run,
             prepared_ms,
             schema_version,
-            files,
-            rejects,
-            counts,
+            files: Vec::new(),
+            rejects: None,
+            counts: SliceCounts::default(),
             holes: Vec::new(),
             late: false,
         }

@@ -12,21 +12,19 @@ use crate::store::{Store, StoreError, Upload};
 const ATTEMPT: &str = "0123456789abcdef";
 
 /// Commits a slice without files that has these counts.
+fn attempted(slice: &str, rejects: Option<RejectsEntry>, counts: SliceCounts) -> Commit {
+    let mut commit = Commit::empty(slice.to_owned(), ATTEMPT.to_owned(), "run".to_owned(), 0, 1);
+    commit.rejects = rejects;
+    commit.counts = counts;
+    commit
+}
+
 async fn commit_without_files(counts: SliceCounts) -> (Result<Outcome, CommitError>, bool) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::make(folder.path().to_str().unwrap()).unwrap();
     let slice = "20261119T1000Z-20261119T1100Z".to_owned();
     let prepared = Prepared {
-        commit: Commit::new(
-            slice.clone(),
-            ATTEMPT.to_owned(),
-            "run".to_owned(),
-            0,
-            1,
-            Vec::new(),
-            None,
-            counts,
-        ),
+        commit: attempted(&slice, None, counts),
         files: Vec::new(),
         rejects: None,
     };
@@ -128,16 +126,7 @@ async fn what_an_error_in_publishing_left_counts_by_its_size() {
             checksum: String::new(),
         };
         let prepared = Prepared {
-            commit: Commit::new(
-                slice.to_owned(),
-                ATTEMPT.to_owned(),
-                "run".to_owned(),
-                0,
-                1,
-                Vec::new(),
-                Some(entry),
-                counts,
-            ),
+            commit: attempted(slice, Some(entry), counts),
             files: Vec::new(),
             rejects: Some(Box::new(Torn {
                 store: store.clone(),
@@ -164,18 +153,8 @@ async fn a_commit_that_nobody_could_read_again_is_not_begun() {
             until_ms: 1,
             reason: "x".repeat(usize::try_from(bytes).unwrap()),
         };
-        let commit_to_be = Commit::new(
-            slice.to_owned(),
-            ATTEMPT.to_owned(),
-            "run".to_owned(),
-            0,
-            1,
-            Vec::new(),
-            None,
-            SliceCounts::default(),
-        );
         let prepared = Prepared {
-            commit: commit_to_be.with_holes(vec![hole]),
+            commit: attempted(slice, None, SliceCounts::default()).with_holes(vec![hole]),
             files: Vec::new(),
             rejects: None,
         };

@@ -3,12 +3,12 @@
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
-use super::{BYTES_PER_RECORD, check_file_bytes, memory_bytes};
-use crate::cli::{ConvertArgs, WriteArgs};
+use super::{memory_bytes, write_options};
+use crate::cli::ConvertArgs;
 use crate::convert::TextLimits;
 use crate::error::UsageError;
 use crate::job::convert::ConvertOptions;
-use crate::write::WriteOptions;
+use crate::job::memory::MemoryShares;
 
 /// What a chunk takes on its way: its text, its columns, and what both grow into.
 const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
@@ -40,43 +40,29 @@ impl ConvertConfig {
             writing,
             metrics: _,
         } = args;
-        let WriteArgs {
-            on_reject,
-            keep_raw,
-            compression,
-            max_file_bytes,
-            single_writer,
-        } = writing;
-        check_file_bytes(max_file_bytes)?;
         let memory_bytes = memory_bytes(memory_limit)?;
-        let share = |of: u64| usize::try_from(memory_bytes / of).unwrap_or(usize::MAX);
         let parallel = usize::from(parallel);
+        let memory = MemoryShares::of(memory_bytes, parallel);
+        let quarter = usize::try_from(memory_bytes / 4).unwrap_or(usize::MAX);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-        let chunks = usize::try_from(memory_bytes / 4 / CHUNK_BYTES).unwrap_or(usize::MAX);
         // A quarter is for chunks on their way, and another for the row groups that are being written.
-        let slices_bytes = memory_bytes / 2;
+        let chunks = usize::try_from(memory_bytes / 4 / CHUNK_BYTES).unwrap_or(usize::MAX);
         Ok(Self {
             lake: lake.lake,
             inputs,
             job: ConvertOptions {
                 shard,
                 parallel,
-                on_reject: on_reject.into(),
-                keep_raw,
-                single_writer,
+                on_reject: writing.on_reject.into(),
+                keep_raw: writing.keep_raw,
+                single_writer: writing.single_writer,
                 chunks: chunks.clamp(1, CHUNKS_PER_CORE * cores),
                 text: TextLimits {
-                    record_bytes: share(4),
-                    window_log: share(4).ilog2(),
+                    record_bytes: quarter,
+                    window_log: quarter.ilog2(),
                 },
-                slices_bytes,
-                max_records: memory_bytes / BYTES_PER_RECORD,
-                max_batch_bytes: share(8),
-                write: WriteOptions {
-                    compression,
-                    max_file_bytes: max_file_bytes.as_u64(),
-                    buffer_bytes: share(2) / parallel,
-                },
+                memory,
+                write: write_options(&writing, &memory)?,
             },
             dry_run,
         })

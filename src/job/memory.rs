@@ -19,6 +19,44 @@ pub fn default_limit_bytes() -> u64 {
         })
 }
 
+/// A slice may take a quarter of the memory to tell its records apart: 39 bytes for each, at most.
+const BYTES_PER_RECORD: u64 = 160;
+
+/// What a run may hold at once, of one limit. Half is for what slices hold: rows that wait, and what
+/// tells records apart. The other half is for pages or chunks, their columns and the row group that is
+/// being written.
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryShares {
+    /// For the pages of all slices together, in bytes.
+    pub page_bytes: u64,
+    /// For what all slices hold beside their pages, in bytes.
+    pub slices_bytes: u64,
+    /// For the rows of one slice that wait, in bytes.
+    pub buffer_bytes: usize,
+    /// Answers above this are not fetched ahead, in bytes: one with its turn has a page; what is
+    /// fetched ahead without a turn stays small.
+    pub look_ahead_max_bytes: u64,
+    /// A slice with more new records than this is given up.
+    pub max_slice_records: u64,
+    /// A page or chunk whose columns would take more is decoded in pieces, in bytes.
+    pub max_batch_bytes: usize,
+}
+
+impl MemoryShares {
+    /// The shares of so many bytes, for so many slices at once.
+    pub fn of(limit_bytes: u64, parallel: usize) -> Self {
+        let in_memory = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self {
+            page_bytes: limit_bytes / 2,
+            slices_bytes: limit_bytes / 2,
+            buffer_bytes: in_memory(limit_bytes / 2) / parallel,
+            look_ahead_max_bytes: limit_bytes / 4 / parallel as u64,
+            max_slice_records: limit_bytes / BYTES_PER_RECORD,
+            max_batch_bytes: in_memory(limit_bytes / 8),
+        }
+    }
+}
+
 /// The least limit of the control groups of a process and of those above them, versions 1 and 2.
 /// Inside of a container its own group may be mounted as the root.
 fn container_limit_bytes(own_groups: &str, read: impl Fn(&str) -> Option<String>) -> Option<u64> {

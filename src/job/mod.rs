@@ -238,8 +238,8 @@ async fn scan_in_turn(
                 run: run.clone(),
                 newest,
                 cleaner: Arc::clone(cleaner),
-                pages: Arc::new(PageTurns::new(options.page_bytes)),
-                memory: SliceMemory::new(options.slices_bytes, options.parallel),
+                pages: Arc::new(PageTurns::new(options.memory.page_bytes)),
+                memory: SliceMemory::new(options.memory.slices_bytes, options.parallel),
                 oldest: Arc::clone(&oldest),
                 history: Arc::clone(&history),
             };

@@ -1,5 +1,4 @@
-//! What is asked of a run, and the lake it is asked of, brought together: what the lake is, and which
-//! slices of it are scanned.
+//! Merges the flags with the settings of the lake, and picks the slices that are scanned.
 
 use std::time::Duration;
 
@@ -7,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::commit::{Identity, KnownSlices, LakeSource};
 use crate::error::{JobError, UsageError};
+use crate::job::memory::MemoryShares;
 use crate::job::plan::Plan;
 use crate::job::report::RunReport;
 use crate::job::turns::IfRunning;
@@ -63,16 +63,8 @@ pub struct JobOptions {
     pub keep_raw: bool,
     /// Whether only one run at a time ever writes to the lake.
     pub single_writer: bool,
-    /// Memory for the pages of all slices together, in bytes.
-    pub page_bytes: u64,
-    /// Memory for what all slices hold beside their pages, in bytes.
-    pub slices_bytes: u64,
-    /// Answers above this are not fetched ahead, in bytes.
-    pub look_ahead_max_bytes: u64,
-    /// A slice with more new records than this is given up.
-    pub max_slice_records: u64,
-    /// A page whose columns would take more is decoded in pieces, in bytes.
-    pub max_batch_bytes: usize,
+    /// What may be held at once.
+    pub memory: MemoryShares,
     /// How files are written.
     pub write: WriteOptions,
 }
@@ -205,8 +197,8 @@ impl Setup {
         ScanOptions {
             clock: self.clock,
             filters: self.identity.filters.clone(),
-            look_ahead_max_bytes: options.look_ahead_max_bytes,
-            max_records: options.max_slice_records,
+            look_ahead_max_bytes: options.memory.look_ahead_max_bytes,
+            max_records: options.memory.max_slice_records,
         }
     }
 

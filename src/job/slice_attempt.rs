@@ -149,18 +149,12 @@ impl SealedAttempt {
         counts: SliceCounts,
         say: impl FnOnce(Commit) -> Commit,
     ) -> Result<Outcome, CommitError> {
-        let entries = self.entries().cloned().collect();
         let (rejects_entry, rejects) = self.rejects.unzip();
-        let commit = Commit::new(
-            self.slice,
-            self.id,
-            self.run,
-            clock.now_ms(),
-            schema::activity().version,
-            entries,
-            rejects_entry,
-            counts,
-        );
+        let version = schema::activity().version;
+        let mut commit = Commit::empty(self.slice, self.id, self.run, clock.now_ms(), version);
+        commit.files = self.files.iter().map(|file| file.entry.clone()).collect();
+        commit.rejects = rejects_entry;
+        commit.counts = counts;
         let prepared = Prepared {
             commit: say(commit),
             files: self.files,

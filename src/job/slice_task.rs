@@ -299,7 +299,7 @@ impl SliceTask {
         memory: Arc<SlicePart>,
     ) -> Result<Found, JobError> {
         let mut flow = Flow {
-            decoder: PageDecoder::new(self.options.max_batch_bytes),
+            decoder: PageDecoder::new(self.options.memory.max_batch_bytes),
             classifier: Classifier::new(self.setup.clock),
             found: Found::default(),
         };

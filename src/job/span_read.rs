@@ -71,7 +71,7 @@ impl SliceTask {
         };
         let cap = self.world.client.page_cap();
         // As many bytes as may be kept of a span are two pages.
-        let page_bytes = self.options.look_ahead_max_bytes / 2;
+        let page_bytes = self.options.memory.look_ahead_max_bytes / 2;
         let fill = Fill::of(shares.records, cap).max(Fill::of(shares.bytes, page_bytes));
         let mut turns = Some((turn, page_turn));
         let mut left = slices.len();
@@ -170,7 +170,7 @@ impl SliceTask {
 
     /// The records of a page, with their clocks as a slice's own scan reads them.
     async fn records_of(&self, page: Page) -> Result<(Page, Vec<Record>), JobError> {
-        let max_batch_bytes = self.options.max_batch_bytes;
+        let max_batch_bytes = self.options.memory.max_batch_bytes;
         let work = spawn_blocking(move || {
             let ingest = Ingest {
                 run: String::new(),

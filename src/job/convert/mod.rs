@@ -267,10 +267,10 @@ async fn run_inputs(
         workshop: Arc::new(Workshop::new(
             options.chunks,
             options.text,
-            options.max_batch_bytes,
-            options.max_records,
+            options.memory.max_batch_bytes,
+            options.memory.max_slice_records,
         )),
-        memory: SliceMemory::new(options.slices_bytes, options.parallel),
+        memory: SliceMemory::new(options.memory.slices_bytes, options.parallel),
         slices: Arc::new(slices),
     };
     let outcome = convert_all(&task, plan.inputs, pulse, report).await;

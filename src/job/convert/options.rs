@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::convert::{Shard, TextLimits};
 use crate::job::context::Ids;
+use crate::job::memory::MemoryShares;
 use crate::job::process::Machine;
 use crate::job::progress::Progress;
 use crate::job::setup::OnReject;
@@ -30,12 +31,8 @@ pub struct ConvertOptions {
     pub chunks: usize,
     /// What reading may take.
     pub text: TextLimits,
-    /// Memory for what all inputs hold beside their chunks, in bytes.
-    pub slices_bytes: u64,
-    /// An input with more different records than this is given up.
-    pub max_records: u64,
-    /// A chunk whose columns would take more is decoded in pieces, in bytes.
-    pub max_batch_bytes: usize,
+    /// What may be held at once.
+    pub memory: MemoryShares,
     /// How files are written.
     pub write: WriteOptions,
 }

@@ -1,0 +1,72 @@
+//! The doors to the environment: the command line with its variables, and what signs in.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::FromArgMatches;
+
+use super::wrong;
+use crate::cli::{self, Cli};
+use crate::credentials::{self, SignInEnvironment, Workload};
+use crate::error::UsageError;
+
+/// The variables of the environment that are looked at.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// What signs in.
+    pub sign_in: SignInEnvironment,
+}
+
+impl Environment {
+    /// The process's own.
+    ///
+    /// # Errors
+    /// A variable is not valid UTF-8.
+    pub fn of_process() -> Result<Self, UsageError> {
+        let secret = |name| Ok(variable(name)?.map(Into::into));
+        Ok(Self {
+            sign_in: SignInEnvironment {
+                token: secret(credentials::TOKEN_VARIABLE)?,
+                client_secret: secret(credentials::CLIENT_SECRET_VARIABLE)?,
+                identity_endpoint: variable("IDENTITY_ENDPOINT")?,
+                identity_header: secret("IDENTITY_HEADER")?,
+                machine_endpoint: variable("AZURE_POD_IDENTITY_AUTHORITY_HOST")?,
+                workload: Workload {
+                    tenant: variable("AZURE_TENANT_ID")?,
+                    client_id: variable("AZURE_CLIENT_ID")?,
+                    token_file: variable("AZURE_FEDERATED_TOKEN_FILE")?,
+                    authority: variable("AZURE_AUTHORITY_HOST")?,
+                },
+            },
+        })
+    }
+}
+
+/// A variable; one that is empty is one that is not set.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn variable(name: &str) -> Result<Option<String>, UsageError> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(wrong(format!("{name} is not valid UTF-8"))),
+    }
+}
+
+/// The command line of the process. A variable that is empty is one that is not set.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn command_line() -> Result<Cli, clap::Error> {
+    let counts =
+        |variable: &OsStr| std::env::var_os(variable).is_none_or(|value| !value.is_empty());
+    let matches = cli::command_with(&counts).try_get_matches()?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Whether these arguments, or the environment, ask for logs as JSON; for arguments that are refused,
+/// so that nothing else reads them.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn asks_for_json_logs(args: impl Iterator<Item = OsString>) -> bool {
+    let args: Vec<OsString> = args.collect();
+    let is_pair = |pair: &[OsString]| pair[0] == "--log-format" && pair[1] == "json";
+    args.windows(2).any(is_pair)
+        || args.iter().any(|arg| arg == "--log-format=json")
+        || std::env::var_os("MDCA_LOG_FORMAT").is_some_and(|format| format == "json")
+}
