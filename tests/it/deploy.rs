@@ -8,13 +8,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::process::{PROGRAM, gap};
+use crate::support::readers;
 
 /// A Python with a reader of YAML; `None`, loudly, where there is none.
 fn python(script: &str, file: &str) -> Option<Value> {
-    let Some(python) = std::env::var_os("MDCA_TEST_SERVERS_PYTHON") else {
-        gap("MDCA_TEST_SERVERS_PYTHON is not set: deploy/ is not read");
+    let python = readers::python();
+    if !python.exists() {
+        gap("no Python of the tests: deploy/ is not read");
         return None;
-    };
+    }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let output = Command::new(python)
         .args(["-c", script])
@@ -127,4 +129,302 @@ exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"))
         all += planned(&mut command);
     }
     assert_eq!(all, 20);
+}
+
+/// A file of the repository.
+fn text(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+const YAML: &str = "import json, sys, yaml\njson.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout, default=str)";
+
+/// The plan of a scan with these variables and arguments; its lake is in a folder instead.
+fn expect_plan(command: &mut Command) {
+    let room = tempfile::tempdir().unwrap();
+    let output = command
+        .arg("--dry-run")
+        .current_dir(room.path())
+        .env("MDCA_LAKE", room.path().join("lake"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["status"], "planned");
+    // Of the last day, hour by hour.
+    assert_eq!(
+        report["slices"]["planned"].as_u64().unwrap() / 10,
+        2,
+        "{report}"
+    );
+}
+
+#[test]
+fn the_image_holds_the_program_alone_and_no_rights() {
+    let file = text("deploy/Containerfile");
+    let joined = file.replace("\\\n", " ");
+    let steps = joined
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    let steps: Vec<(&str, &str)> = steps.map(|line| line.split_once(' ').unwrap()).collect();
+    let known = [
+        "FROM",
+        "ARG",
+        "WORKDIR",
+        "COPY",
+        "RUN",
+        "USER",
+        "ENTRYPOINT",
+    ];
+    assert!(
+        steps.iter().all(|(step, _)| known.contains(step)),
+        "{steps:?}"
+    );
+    let last = steps.iter().rposition(|(step, _)| *step == "FROM").unwrap();
+    let (build, image) = steps.split_at(last);
+    let cargo = build.iter().find(|(step, _)| *step == "RUN").unwrap().1;
+    for flag in ["--locked", "--no-default-features", "--release"] {
+        assert!(cargo.contains(flag), "{cargo}");
+    }
+    assert!(image[0].1.contains("distroless") && image[0].1.ends_with(":nonroot"));
+    // Nothing is run in the image, which has no shell.
+    let own: Vec<&str> = image.iter().map(|(step, _)| *step).collect();
+    assert_eq!(own, ["FROM", "COPY", "USER", "ENTRYPOINT"]);
+    assert_eq!(image[2].1, "65532:65532");
+    let entry: Vec<String> = serde_json::from_str(image[3].1).unwrap();
+    assert!(image[1].1.ends_with(&entry[0]), "{image:?}");
+    // The compiler is one that the sources take.
+    let wanted = text("Cargo.toml");
+    let (_, wanted) = wanted.split_once("rust-version = \"").unwrap();
+    let wanted = wanted.split('"').next().unwrap();
+    assert!(build[0].1.contains(&format!("rust:{wanted}-")), "{build:?}");
+    assert!(text(".dockerignore").lines().any(|line| line == "target"));
+}
+
+#[test]
+fn the_kubernetes_cron_job_scans_without_a_secret_and_never_twice_at_once() {
+    let Some(read) = python(YAML, "deploy/kubernetes/scan-cronjob.yaml") else {
+        return;
+    };
+    let (account, job) = (&read[0], &read[1]);
+    assert_eq!(account["kind"], "ServiceAccount");
+    assert_eq!(
+        (&job["apiVersion"], &job["kind"]),
+        (&"batch/v1".into(), &"CronJob".into())
+    );
+    let spec = &job["spec"];
+    assert_eq!(spec["concurrencyPolicy"], "Forbid");
+    let schedule: Vec<&str> = spec["schedule"].as_str().unwrap().split(' ').collect();
+    assert_eq!((schedule.len(), &schedule[1..]), (5, &["*"; 4][..]));
+    let template = &spec["jobTemplate"]["spec"]["template"];
+    assert_eq!(
+        template["metadata"]["labels"]["azure.workload.identity/use"],
+        "true"
+    );
+    let pod = &template["spec"];
+    assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
+    assert_eq!(pod["restartPolicy"], "Never");
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    // A signal stops a run within ten seconds.
+    assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > 10);
+    let container = &pod["containers"][0];
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(
+        container["securityContext"]["capabilities"]["drop"][0],
+        "ALL"
+    );
+    let mut scan = Command::new(PROGRAM);
+    scan.args(
+        container["args"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|arg| arg.as_str().unwrap()),
+    );
+    for variable in container["env"].as_array().unwrap() {
+        scan.env(
+            variable["name"].as_str().unwrap(),
+            variable["value"].as_str().unwrap(),
+        );
+    }
+    expect_plan(&mut scan);
+}
+
+#[test]
+fn the_units_of_systemd_are_valid_and_confined() {
+    let room = tempfile::tempdir().unwrap();
+    for name in ["mdca-lake.service", "mdca-lake.timer"] {
+        let unit = text(&format!("deploy/systemd/{name}"));
+        fs::write(
+            room.path().join(name),
+            unit.replace("/usr/local/bin/mdca-lake", PROGRAM),
+        )
+        .unwrap();
+    }
+    let unit = text("deploy/systemd/mdca-lake.service");
+    let value = |key: &str| -> Vec<String> {
+        let lines = unit
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        lines.map(str::to_owned).collect()
+    };
+    let mut scan = Command::new(PROGRAM);
+    let line = value("ExecStart").remove(0);
+    scan.args(line.split(' ').skip(1))
+        .args(["--report", "json"]);
+    let variables = text("deploy/systemd/mdca-lake.env");
+    let variables = variables
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(str::to_owned);
+    for variable in variables.chain(value("Environment")) {
+        let (name, value) = variable.split_once('=').unwrap();
+        let value = value.replace("/var/lib/mdca-lake", room.path().to_str().unwrap());
+        scan.env(name, value);
+    }
+    expect_plan(&mut scan);
+    let analyze = |args: &[&str]| {
+        let mut command = Command::new("systemd-analyze");
+        command.current_dir(room.path()).args(args);
+        command.output()
+    };
+    let units = [
+        "verify",
+        "--man=no",
+        "./mdca-lake.service",
+        "./mdca-lake.timer",
+    ];
+    let Ok(verified) = analyze(&units) else {
+        return gap("no systemd-analyze: the units are not verified");
+    };
+    let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+    // It also complains of the machine that it runs on.
+    let of_ours: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("mdca-lake"))
+        .collect();
+    assert!(of_ours.is_empty(), "{said}");
+    let security = analyze(&[
+        "security",
+        "--offline=yes",
+        "--threshold=25",
+        "./mdca-lake.service",
+    ]);
+    let security = security.unwrap();
+    let said = String::from_utf8_lossy(&security.stdout).into_owned();
+    assert!(
+        security.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&security.stderr)
+    );
+}
+
+#[test]
+fn the_airflow_dag_has_a_task_and_a_lake_for_each_tenant() {
+    let script = r#"
+import json, sys, types
+tasks = []
+class Operator:
+    def __init__(self, **given): tasks.append(given)
+class Dag:
+    def __init__(self, **given): assert given["catchup"] is False and given["max_active_runs"] == 1
+    def __enter__(self): return self
+    def __exit__(self, *error): pass
+for name in ("airflow", "airflow.sdk", "airflow.providers", "airflow.providers.standard",
+             "airflow.providers.standard.operators", "airflow.providers.standard.operators.bash"):
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["airflow.sdk"].DAG = Dag
+sys.modules["airflow.providers.standard.operators.bash"].BashOperator = Operator
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"))
+json.dump(tasks, sys.stdout)
+"#;
+    let Some(tasks) = python(script, "deploy/airflow/scan_dag.py") else {
+        return;
+    };
+    let mut lakes = std::collections::BTreeSet::new();
+    for task in tasks.as_array().unwrap() {
+        let line = task["bash_command"].as_str().unwrap();
+        let line = line.replace("exec mdca-lake", &format!("exec {PROGRAM}"));
+        let mut scan = Command::new("bash");
+        scan.args(["-c", &format!("{line} \"$@\""), "bash"]);
+        for (name, value) in task["env"].as_object().unwrap() {
+            scan.env(name, value.as_str().unwrap());
+        }
+        let secret = task["env"]["MDCA_CLIENT_SECRET"].as_str().unwrap();
+        assert!(secret.starts_with("{{ var.value."), "{secret}");
+        assert!(lakes.insert(task["env"]["MDCA_LAKE"].to_string()));
+        expect_plan(&mut scan);
+    }
+    assert_eq!(lakes.len(), 2);
+}
+
+#[test]
+fn the_github_workflow_signs_in_by_the_token_of_its_run() {
+    let Some(read) = python(YAML, "deploy/github/scan.yml") else {
+        return;
+    };
+    let workflow = &read[0];
+    assert_eq!(
+        workflow["permissions"],
+        serde_json::json!({"id-token": "write"})
+    );
+    assert_eq!(workflow["concurrency"]["cancel-in-progress"], false);
+    let job = &workflow["jobs"]["scan"];
+    assert!(job["timeout-minutes"].as_u64().unwrap() < 60);
+    let room = tempfile::tempdir().unwrap();
+    // Stand-ins: a container that is this machine, with only the variables that it is given, and the issuer.
+    let tools = [
+        (
+            "curl",
+            "#!/bin/sh\necho '{\"value\":\"a-token\"}'\n".to_owned(),
+        ),
+        (
+            "jq",
+            "#!/bin/sh\nsed 's/.*\"value\":\"\\(.*\\)\".*/\\1/'\n".to_owned(),
+        ),
+        (
+            "docker",
+            format!(
+                "#!/bin/bash\nkeep=()\nwhile [ \"$1\" != \"$IMAGE\" ]; do [ \"$1\" = --env ] && keep+=(\"$2=${{!2}}\"); shift; done\nshift\n\
+                 cd \"$ROOM\" && exec env -i \"${{keep[@]}}\" MDCA_DRY_RUN=1 MDCA_LAKE=\"$ROOM/lake\" {PROGRAM} \"$@\"\n"
+            ),
+        ),
+    ];
+    for (name, script) in tools {
+        let path = room.path().join(name);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let mut run = Command::new("bash");
+    run.args([
+        "-euo",
+        "pipefail",
+        "-c",
+        job["steps"][0]["run"].as_str().unwrap(),
+    ]);
+    for (name, value) in job["env"].as_object().unwrap() {
+        run.env(name, value.as_str().unwrap());
+    }
+    let path = std::env::var("PATH").unwrap();
+    run.env("PATH", format!("{}:{path}", room.path().display()))
+        .env("RUNNER_TEMP", room.path())
+        .env("ROOM", room.path())
+        .env(
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            "https://issuer.example/?x=1",
+        )
+        .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "x");
+    let output = run.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        report["api_host"],
+        "contoso.eu2.portal.cloudappsecurity.com"
+    );
+    let token = fs::read_to_string(room.path().join("token/federated")).unwrap();
+    assert_eq!(token.trim(), "a-token");
 }

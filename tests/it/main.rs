@@ -16,6 +16,7 @@ mod crash; // kill -9 at random moments of a real process, and before every call
 mod damage; // what verify finds
 mod deploy; // what is given to schedulers
 mod disks; // full, broken, read-only and hanging disks under a real process
+mod docs; // what the documents tell people to run
 mod failpoints; // a run that dies, or meets an error, at every single call on the store
 mod faults; // every fault of the service
 mod filters; // what a user asks the service for, beside the time
