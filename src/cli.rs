@@ -43,6 +43,11 @@ pub enum Command {
     Status(StatusArgs),
     /// Check every committed file, and name what is missing, damaged or left over
     Verify(VerifyArgs),
+    /// Merge the small files of past days
+    ///
+    /// A reader of `**/*.parquet` may see a day twice for about a second, never less than once. Needs room
+    /// for the files of one day: in the lake's folder, or for object storage where temporary files go.
+    Compact(CompactArgs),
     /// Write the original records as NDJSON to stdout, by `timestamp`
     Export(ExportArgs),
     /// Print the schema
@@ -390,6 +395,40 @@ impl From<OnRejectArg> for OnReject {
             OnRejectArg::Fail => Self::Fail,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub struct CompactArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    /// Compact the days (UTC, of the activities) that ended at least this long ago
+    #[arg(
+        long,
+        env = "MDCA_BEFORE",
+        value_name = "DURATION",
+        default_value = "24h"
+    )]
+    pub before: humantime::Duration,
+    /// Memory for the rows that are merged [half of the container's, at most 256MiB]
+    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
+    pub memory_limit: Option<ByteSize>,
+    /// Compression of the files, zstd:1 to zstd:22
+    #[arg(long, env = "MDCA_COMPRESSION", value_name = "CODEC", default_value_t = CompressionLevel::DEFAULT)]
+    pub compression: CompressionLevel,
+    /// Maximum size of a file, approximately; files of half of it or more are left as they are
+    #[arg(
+        long,
+        env = "MDCA_MAX_FILE_BYTES",
+        value_name = "SIZE",
+        default_value = "512MiB"
+    )]
+    pub max_file_bytes: ByteSize,
+    /// Allow stores without conditional writes (one writer only)
+    #[arg(long, env = "MDCA_SINGLE_WRITER", value_parser = BoolishValueParser::new())]
+    pub single_writer: bool,
+    /// Print the days with their files and bytes before and after; write nothing
+    #[arg(long, env = "MDCA_DRY_RUN", value_parser = BoolishValueParser::new())]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -246,6 +246,37 @@ pub enum JobError {
         /// Reasons and counts.
         reasons: String,
     },
+    /// A live file of a day is not as it should be, so the day is left as it is.
+    #[error("cannot compact {day}: {path} {is}")]
+    NotLive {
+        /// The day.
+        day: String,
+        /// The file, relative to the lake's root.
+        path: String,
+        /// What it is.
+        is: &'static str,
+    },
+    /// The rows of a day were not the same after they were merged.
+    #[error(
+        "cannot compact {day}: {taken} rows are to go in, and the merged files have {left}, or others; nothing of it is published"
+    )]
+    NotEqual {
+        /// The day.
+        day: String,
+        /// Rows of the inputs.
+        taken: u64,
+        /// Rows of the outputs.
+        left: u64,
+    },
+    /// Nothing can be removed here, so what was compacted would be there twice for good.
+    #[error("cannot compact {location}: an object cannot be removed")]
+    CannotRemove {
+        /// The lake.
+        location: String,
+        /// What the store said, where it said something.
+        #[source]
+        source: Option<StoreError>,
+    },
     /// A signal during a scan.
     #[error("interrupted")]
     Interrupted,
@@ -310,7 +341,9 @@ impl JobError {
             | Self::NoDate { .. } => ErrorKind::Service,
             Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
             Self::Commit(CommitError::Conservation { .. }) => ErrorKind::Internal,
-            Self::Commit(CommitError::Orphaned { .. }) => ErrorKind::Data,
+            Self::Commit(CommitError::Orphaned { .. } | CommitError::Compacted { .. }) => {
+                ErrorKind::Data
+            }
             Self::Commit(error) if error.is_newer() => ErrorKind::Usage,
             Self::Commit(_) | Self::Store(_) => ErrorKind::Storage,
             Self::Write(_)
@@ -318,10 +351,15 @@ impl JobError {
             | Self::Rows(_)
             | Self::System { .. }
             | Self::Died { .. } => ErrorKind::Internal,
-            Self::Rejects { .. } | Self::AllRejects { .. } => ErrorKind::Data,
+            Self::Rejects { .. }
+            | Self::AllRejects { .. }
+            | Self::NotLive { .. }
+            | Self::NotEqual { .. } => ErrorKind::Data,
+            Self::CannotRemove { .. } => ErrorKind::Storage,
             Self::Read(ReadError::Output(_)) | Self::Output(_) | Self::Metrics { .. } => {
                 ErrorKind::Internal
             }
+            Self::Read(ReadError::Memory { .. }) => ErrorKind::Usage,
             Self::Read(_) => ErrorKind::Data,
             Self::Interrupted | Self::ReadingInterrupted => ErrorKind::Interrupted,
             Self::Usage(_)
@@ -344,6 +382,9 @@ impl JobError {
             | Self::Commit(
                 CommitError::Store(error)
                 | CommitError::Unknown {
+                    last: Some(error), ..
+                }
+                | CommitError::CompactionUnknown {
                     last: Some(error), ..
                 },
             ) => Some(error),
@@ -372,6 +413,10 @@ impl JobError {
                 Some("use --on-reject keep to store them under _mdca/rejects/ and commit the slice")
             }
             Self::Interrupted => Some("committed slices are kept; run again to continue"),
+            Self::NotLive { .. } => {
+                Some("restore it from a copy of the lake; verify names all such files")
+            }
+            Self::CannotRemove { .. } => Some("allow deletes below the lake"),
             Self::Usage(error) => error.advice,
             Self::NoLake { .. } => Some("check --lake; the first scan makes a lake"),
             Self::Forgotten { .. } => Some("run again in an hour"),
@@ -386,6 +431,10 @@ impl JobError {
             }),
             Self::Commit(error) => error.advice(),
             Self::Input(error) => error.fault.advice(),
+            Self::Read(ReadError::Memory { .. }) => Some("raise --memory-limit"),
+            Self::Read(ReadError::Schema { .. }) => {
+                Some("use the program that wrote the file, or a newer one")
+            }
             Self::Output(_) | Self::Read(ReadError::Output(_)) => {
                 Some("free space where stdout goes, or send it elsewhere")
             }

@@ -17,7 +17,7 @@
 //!
 //! | module | what it does | its door to the outside |
 //! |---|---|---|
-//! | [`job`] | the plan, the flow, spans of thin slices, turns and reports; what a run asks first and when it stops | |
+//! | [`job`] | the plan, the flow, spans of thin slices, turns and reports; what a run asks first and when it stops; the compaction of past days | |
 //! | [`window`] | which time, in which slices | |
 //! | [`scan`] | a slice → pages: the scan protocol, budget, retries | reqwest |
 //! | [`sign_in`] | secrets, certificates, identities → the header of every request | reqwest |
@@ -26,9 +26,9 @@
 //! | [`classify`] | records → rows, rejects, repeats; every record goes one way, of a span to its slice | |
 //! | [`partition`] | rows → parts by day | |
 //! | [`write`](mod@write) | parts → sealed Parquet files that nobody sees | parquet |
-//! | [`commit`] | sealed files → visible and recorded, once; recovery | |
+//! | [`commit`] | sealed files → visible and recorded, once; recovery; which files are live | |
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
-//! | [`read`] | committed files → the original records | parquet |
+//! | [`read`] | committed files → the original records, or their rows by time | parquet |
 //! | [`check`] | whether a scan can run, question by question | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
 //! | [`cli`], [`config`], [`credentials`] | flags → values | the environment |

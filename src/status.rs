@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::commit::{
-    self, Commit, CommitError, CommittedHole, Identity, KnownFailure, KnownSlices, LakeSource,
-    Unproven,
+    self, Commit, CommitError, CommittedHole, Compactions, Identity, KnownFailure, KnownSlices,
+    LakeSource, Unproven,
 };
 use crate::error::{ErrorKind, JobError, UsageError};
 use crate::job::plan::watermark;
@@ -179,9 +179,8 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         .map_err(|error| UsageError::new(format!("cannot use the lake's slice length: {error}")))?;
     let known = KnownSlices::list(store).await?;
     let mut unproven = Unprovens::of_markers(store, &known.unproven).await?;
-    let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
     let mut commits = commit::load_commits(store, known.committed.clone());
-    let mut holes = Vec::new();
+    let (mut holes, mut files) = (Vec::new(), Vec::new());
     while let Some(commit) = commits.next().await {
         let commit = match commit {
             Ok(commit) => commit,
@@ -200,18 +199,11 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         if commit.late {
             unproven.late.insert(commit.slice);
         }
-        for file in commit.files {
-            let day = file
-                .path
-                .split('/')
-                .find_map(|part| part.strip_prefix("event_date="))
-                .unwrap_or("?");
-            let day = days.entry(day.to_owned()).or_default();
-            day.rows = day.rows.saturating_add(file.rows);
-            day.files += 1;
-            day.bytes = day.bytes.saturating_add(file.bytes);
-        }
+        files.extend(commit.files);
     }
+    let mut compactions = Compactions::load(store).await?;
+    left_out.extend(compactions.take_damaged().into_iter().map(LeftOut::from));
+    let days = days_of(compactions.live(files));
     let mut reports = Reports::list(store, now_ms, machine).await?;
     let runs = reports.take(store, SHOWN_RUNS).await?;
     let asked_for = joined(known.committed.iter().chain(&known.unproven));
@@ -261,22 +253,21 @@ async fn load_identity(store: &Store) -> Result<Identity, JobError> {
         .ok_or_else(|| no_lake(store))
 }
 
-/// The files that the commits of a lake name, and those commits that cannot be read.
-pub async fn committed_files(
-    store: &Store,
-) -> Result<(Vec<FileEntry>, Vec<CommitError>), JobError> {
-    load_identity(store).await?;
-    let committed = commit::committed_slices(store).await?;
-    let mut commits = commit::load_commits(store, committed);
-    let (mut files, mut left_out) = (Vec::new(), Vec::new());
-    while let Some(commit) = commits.next().await {
-        match commit {
-            Ok(commit) => files.extend(commit.files),
-            Err(error @ CommitError::Damaged { .. }) => left_out.push(error),
-            Err(error) => return Err(error.into()),
-        }
+/// Rows, files and bytes by day.
+fn days_of(files: Vec<FileEntry>) -> BTreeMap<String, DayStatus> {
+    let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
+    for file in files {
+        let day = file
+            .path
+            .split('/')
+            .find_map(|part| part.strip_prefix("event_date="))
+            .unwrap_or("?");
+        let day = days.entry(day.to_owned()).or_default();
+        day.rows = day.rows.saturating_add(file.rows);
+        day.files += 1;
+        day.bytes = day.bytes.saturating_add(file.bytes);
     }
-    Ok((files, left_out))
+    days
 }
 
 /// The error for a location where no lake is.

@@ -10,6 +10,10 @@ pub const IDENTITY_BYTES: u64 = MIB;
 pub const COMMIT_BYTES: u64 = 64 * MIB;
 /// An attempt: its commit, and a line around it.
 pub const ATTEMPT_BYTES: u64 = COMMIT_BYTES + MIB;
+/// A compaction: some 200 bytes for each file that it takes.
+pub const COMPACTION_BYTES: u64 = 64 * MIB;
+/// An attempt at one, and a line around it.
+pub const COMPACTION_ATTEMPT_BYTES: u64 = COMPACTION_BYTES + MIB;
 /// A marker of an unproven slice: an error's text, and a line around it.
 pub const UNPROVEN_BYTES: u64 = MIB;
 /// A run's report: some 300 bytes for each slice that failed, and the unknown fields.

@@ -39,6 +39,9 @@ pub enum ChangeKind {
         /// compared.
         tenant: Option<String>,
     },
+    /// Which files are live is said by compactions, too: a program that does not know them would take
+    /// what they have taken for lost.
+    Compactions,
 }
 
 /// The changes of a lake, oldest first, up to the first that this program does not understand.
@@ -96,9 +99,38 @@ impl Changes {
 
     /// The tenant's host now, where it changed.
     pub fn api_host(&self) -> Option<&str> {
-        let ChangeKind::ApiHost { to, .. } = &self.0.last()?.change;
-        Some(to)
+        self.0.iter().rev().find_map(|change| match &change.change {
+            ChangeKind::ApiHost { to, .. } => Some(to.as_str()),
+            ChangeKind::Compactions => None,
+        })
     }
+}
+
+/// How often it is said that a lake has compactions, while others change it.
+const ANNOUNCE_TRIES: u32 = 8;
+
+/// Says that the lake has compactions, unless that was said.
+pub async fn announce_compactions(
+    store: &Store,
+    run: &str,
+    now_ms: i64,
+) -> Result<(), CommitError> {
+    for _ in 0..ANNOUNCE_TRIES {
+        let changes = Changes::load(store).await?;
+        let is_said = |change: &Change| change.change == ChangeKind::Compactions;
+        if changes.0.iter().any(is_said) {
+            return Ok(());
+        }
+        let number = changes.next_number();
+        let change = Change::new(number, run.to_owned(), now_ms, ChangeKind::Compactions);
+        if change.create(store).await? == Creation::Created {
+            return Ok(());
+        }
+    }
+    Err(CommitError::Damaged {
+        path: layout::changes(),
+        damage: Damage::Gap,
+    })
 }
 
 /// Makes sure that nothing was changed in a way that this program does not understand.

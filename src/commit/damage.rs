@@ -39,6 +39,14 @@ pub enum Damage {
     /// It names another place or slice than the one where it lies.
     #[error("it belongs elsewhere: it names {0}")]
     Place(String),
+    /// A compaction leaves other rows than it takes.
+    #[error("it takes {taken} rows and leaves {left}")]
+    Rows {
+        /// Rows of its inputs.
+        taken: u128,
+        /// Rows of its outputs.
+        left: u128,
+    },
     /// A lake's time begins later than now.
     #[error(
         "the lake begins at {}, and this machine's clock says {}",

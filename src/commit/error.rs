@@ -41,6 +41,14 @@ pub enum CommitError {
         /// The objects.
         paths: Vec<String>,
     },
+    /// The commit of a slice is missing, and a compaction has taken its rows.
+    #[error("cannot scan slice {slice}: its commit is missing, and {compaction} has its rows")]
+    Compacted {
+        /// The slice.
+        slice: String,
+        /// Where the compaction lies.
+        compaction: Path,
+    },
     /// The store says that the identity is there, and shows none.
     #[error(
         "cannot create {path}: the store says that it exists, {tries} times, and does not show it"
@@ -73,6 +81,28 @@ pub enum CommitError {
         slice: String,
         /// Bytes of the commit.
         bytes: u64,
+    },
+    /// A compaction takes so many files that it would never be read again.
+    #[error(
+        "cannot make compaction {compaction}: it would have {bytes} bytes, and at most {} are read",
+        caps::COMPACTION_BYTES
+    )]
+    CompactionTooLarge {
+        /// The compaction.
+        compaction: String,
+        /// Bytes of it.
+        bytes: u64,
+    },
+    /// The compaction may or may not be there.
+    #[error("cannot confirm compaction {compaction} ({tries} tries); the next run checks it")]
+    CompactionUnknown {
+        /// The compaction.
+        compaction: String,
+        /// How often it was put and read back.
+        tries: u32,
+        /// The last failure.
+        #[source]
+        last: Option<StoreError>,
     },
     /// The commit may or may not be there.
     #[error("cannot confirm the commit of slice {slice} ({tries} tries); the next run checks it")]
@@ -125,12 +155,15 @@ impl CommitError {
             Self::Orphaned { .. } => {
                 Some("restore _mdca from a copy; without one, move these files away and run again")
             }
-            Self::IdentityNotMade { .. } | Self::Unknown { .. } => Some("run again"),
+            Self::Compacted { .. } => Some("restore _mdca/commits from a copy"),
+            Self::IdentityNotMade { .. }
+            | Self::Unknown { .. }
+            | Self::CompactionUnknown { .. } => Some("run again"),
             Self::CreateNotHonoured { .. } => {
                 Some("use another store, or --single-writer if only one run at a time ever writes")
             }
             Self::Store(error) => Some(error.advice()),
-            Self::Conservation { .. } => None,
+            Self::Conservation { .. } | Self::CompactionTooLarge { .. } => None,
         }
     }
 }

@@ -22,6 +22,9 @@
 //!    its last put. The own attempt object goes last. What cannot be removed is counted and stays.
 //!    *After a crash:* the next run does this step again.
 //!
+//! Files become fewer by compactions, whose steps `compacting` has. Which files are live is said by
+//! commits and compactions together (`live`).
+//!
 //! Unfinished work is swept only once its slice is committed: until then it may be somebody's who
 //! is still running. An unfinished upload of an object that a commit names is never aborted: some
 //! stores then lose the object. Nothing here scans or reads Parquet.
@@ -31,24 +34,31 @@ mod changes;
 mod checked_json;
 mod clearing;
 mod committed;
+mod compacting;
+mod compaction;
 mod counts;
 mod damage;
 mod error;
 mod identity;
+mod live;
 mod objects;
 mod orphans;
 mod protocol;
 mod recovery;
 mod rescue;
+mod taken;
 mod unproven;
 
-pub use changes::{Change, ChangeKind, Changes, check_writable};
+pub use changes::{Change, ChangeKind, Changes, announce_compactions, check_writable};
 pub use clearing::Cleaner;
 pub use committed::{KnownSlices, committed_slices, load_commits};
+pub use compacting::{CompactionOutcome, PreparedCompaction, compact, recover_compactions};
+pub use compaction::{CompactedInput, Compaction, load_compaction_attempt};
 pub use counts::SliceCounts;
 pub use damage::Damage;
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
+pub use live::{Compactions, live_files, read_live};
 pub use objects::{Attempt, Commit, CommittedHole, RejectsEntry};
 pub use orphans::find_orphans;
 pub use protocol::{Made, Outcome, Prepared, commit};

@@ -3,23 +3,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, TimeDelta};
 use object_store::path::Path;
 
-use super::{Attempt, Commit, CommitError};
-use crate::layout;
+use super::{Attempt, Commit, CommitError, Compaction};
+use crate::layout::{self, OwnObject};
 use crate::store::{Store, StoreError};
 
+/// A compaction that is made so much earlier than a slice ended has nothing of it, whatever the clocks of
+/// service and store say.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::days(1);
+
 /// Finds the slices, among those that may be made anew, of which files or rejects are there that
-/// neither an attempt nor a commit names: the error that each of them is to fail with.
+/// neither an attempt nor a commit names, or of which a compaction has rows: the error that each of them
+/// is to fail with. None of them begins before `from_ms`, in milliseconds since the epoch, where they
+/// are slices of time.
 ///
 /// The objects are listed before the attempts are, and those before the commits, so that nobody who
 /// publishes right now is accused: a file is recorded before it shows, and what records it goes only
 /// after the commit is there.
 pub async fn find_orphans(
     store: &Store,
+    from_ms: Option<i64>,
     may_be_made: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, CommitError>, CommitError> {
     let mut orphans = BTreeMap::new();
+    for (slice, compaction) in compacted(store, from_ms, &may_be_made).await? {
+        if !is_committed(store, &slice).await? {
+            let error = CommitError::Compacted {
+                slice: slice.clone(),
+                compaction,
+            };
+            orphans.insert(slice, error);
+        }
+    }
     for (slice, mut paths) in objects_of(store, may_be_made).await? {
         let mut newer = None;
         for object in store.list(&layout::attempts_at(&slice)).await? {
@@ -35,7 +52,8 @@ pub async fn find_orphans(
                 Err(error) => return Err(error),
             }
         }
-        if paths.is_empty() || is_committed(store, &slice).await? {
+        let is_explained = paths.is_empty() || orphans.contains_key(&slice);
+        if is_explained || is_committed(store, &slice).await? {
             continue;
         }
         let error = newer.unwrap_or_else(|| CommitError::Orphaned {
@@ -45,6 +63,37 @@ pub async fn find_orphans(
         orphans.insert(slice, error);
     }
     Ok(orphans)
+}
+
+/// The slices, of some, whose rows a compaction has taken. One that cannot be read says nothing.
+async fn compacted(
+    store: &Store,
+    from_ms: Option<i64>,
+    which: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, Path>, CommitError> {
+    let earliest = from_ms.and_then(DateTime::from_timestamp_millis);
+    let mut found = BTreeMap::new();
+    for object in store.list(&layout::compactions()).await? {
+        let Some(OwnObject::Compaction { name }) = OwnObject::at(object.location.as_ref()) else {
+            continue;
+        };
+        if earliest.is_some_and(|earliest| object.last_modified + CLOCKS_DIFFER < earliest) {
+            continue;
+        }
+        let compaction = match Compaction::load(store, name).await {
+            Ok(Some(compaction)) => compaction,
+            Ok(None) | Err(CommitError::Damaged { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let slices = compaction
+            .inputs
+            .iter()
+            .filter_map(|input| layout::slice_of_object(&Path::from(input.path.as_str())));
+        for slice in slices.filter(|slice| which(slice)) {
+            found.insert(slice, object.location.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// Files and rejects by slice, for some slices.

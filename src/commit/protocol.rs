@@ -152,7 +152,7 @@ async fn publish(store: &Store, prepared: &mut Prepared) -> Result<(), StoreErro
 
 /// An error in publishing is an unknown outcome: what is there with its size has been published.
 /// A store that does not answer has nothing to show.
-async fn look_again(
+pub(super) async fn look_again(
     store: &Store,
     path: &str,
     bytes: u64,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use object_store::path::Path;
 use tracing::{debug, info};
 
+use super::compacting::recover_compactions;
 use super::objects::Attempt;
 use super::protocol::create_commit;
 use super::{Cleaner, Commit, CommitError, Made, Outcome};
@@ -37,11 +38,13 @@ pub async fn recover(
     let store = cleaner.store();
     let mut recovered = Recovered::default();
     let mut attempts: BTreeMap<String, Vec<Path>> = BTreeMap::new();
+    let mut of_compactions = Vec::new();
     for object in store.list(&layout::attempts()).await? {
         match OwnObject::at(object.location.as_ref()) {
             Some(OwnObject::Attempt { slice }) if in_window(&slice) => {
                 attempts.entry(slice).or_default().push(object.location);
             }
+            Some(OwnObject::CompactionAttempt { .. }) => of_compactions.push(object.location),
             _ => debug!(path = %object.location, "left alone: not of this run's window"),
         }
     }
@@ -66,6 +69,7 @@ pub async fn recover(
             recovered.finished += 1;
         }
     }
+    recover_compactions(cleaner, of_compactions).await;
     cleaner.clear_dead_puts().await;
     Ok(recovered)
 }

@@ -2,10 +2,12 @@
 //!
 //! Nothing else looks at the environment, but for clap's own `env` on flags.
 
+mod compact;
 mod convert;
 mod environment;
 mod scan;
 
+pub use self::compact::CompactConfig;
 pub use self::convert::ConvertConfig;
 pub use self::environment::{Environment, asks_for_json_logs, command_line};
 pub use self::scan::ScanConfig;
@@ -38,17 +40,22 @@ fn memory_bytes(limit: Option<ByteSize>) -> Result<u64, UsageError> {
     }
 }
 
+/// Refuses a `--max-file-bytes` that helps nobody.
+fn check_file_bytes(bytes: ByteSize) -> Result<(), UsageError> {
+    if bytes.as_u64() >= MIN_FILE_BYTES {
+        return Ok(());
+    }
+    Err(wrong(format!(
+        "--max-file-bytes: {bytes} is too little; use 1 MiB or more"
+    )))
+}
+
 /// Resolves how files are written.
 fn write_options(args: &WriteArgs, memory: &MemoryShares) -> Result<WriteOptions, UsageError> {
-    let max_file_bytes = args.max_file_bytes;
-    if max_file_bytes.as_u64() < MIN_FILE_BYTES {
-        return Err(wrong(format!(
-            "--max-file-bytes: {max_file_bytes} is too little; use 1 MiB or more"
-        )));
-    }
+    check_file_bytes(args.max_file_bytes)?;
     Ok(WriteOptions {
         compression: args.compression,
-        max_file_bytes: max_file_bytes.as_u64(),
+        max_file_bytes: args.max_file_bytes.as_u64(),
         buffer_bytes: memory.buffer_bytes,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::commit::{Change, ChangeKind, Commit, Identity, KnownSlices};
+use crate::commit::{self, Change, ChangeKind, Commit, Identity, KnownSlices};
 use crate::error::{JobError, UsageError};
 use crate::job::context::World;
 use crate::job::report::RunReport;
@@ -119,11 +119,30 @@ async fn kept_record(store: &Store) -> Result<Option<Value>, JobError> {
             continue;
         };
         if let Some(file) = commit.files.first() {
-            let record = read::first_record(store, &file.path, file.bytes).await?;
-            return Ok(record.and_then(|record| serde_json::from_str(&record).ok()));
+            match read::first_record(store, &file.path, file.bytes).await {
+                // A compaction has taken it, perhaps: any live file has records of the same tenant.
+                Err(error) if error.gone().is_some() => return any_record(store).await,
+                record => return Ok(parsed(record?)),
+            }
         }
     }
     Ok(None)
+}
+
+/// A record of a live file.
+async fn any_record(store: &Store) -> Result<Option<Value>, JobError> {
+    let (files, _) = commit::live_files(store).await?;
+    let newest = files.iter().max_by_key(|file| file.timestamp_max_ms);
+    match newest {
+        Some(file) => Ok(parsed(
+            read::first_record(store, &file.path, file.bytes).await?,
+        )),
+        None => Ok(None),
+    }
+}
+
+fn parsed(record: Option<String>) -> Option<Value> {
+    serde_json::from_str(&record?).ok()
 }
 
 /// A record that the host has now.

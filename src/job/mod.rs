@@ -5,9 +5,11 @@
 
 mod beat;
 mod clocks;
+pub mod compact;
 mod context;
 pub mod convert;
 mod estimate;
+pub mod export;
 pub mod failures;
 mod first_request;
 mod flight;
@@ -183,9 +185,13 @@ async fn recover(
         report.result.committed(made);
     }
     if !waiting.is_empty() {
-        for (slice, orphaned) in
-            commit::find_orphans(store, |slice| waiting.contains(slice)).await?
-        {
+        // Names of slices sort by time.
+        let first = waiting
+            .first()
+            .and_then(|slice| slice.parse::<Slice>().ok());
+        let from_ms = first.map(|slice| slice.from_ms());
+        let orphans = commit::find_orphans(store, from_ms, |slice| waiting.contains(slice));
+        for (slice, orphaned) in orphans.await? {
             waiting.remove(&slice);
             report.failed(slice.parse().ok().as_ref(), &orphaned.into());
         }

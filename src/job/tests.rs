@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::json;
 
+use super::compact::report::CompactReport;
 use super::convert::report::ConvertReport;
 use super::report::RunReport;
 use crate::check::Check;
@@ -35,6 +36,10 @@ fn the_golden_copies_are_what_the_structs_say() {
         (
             "convert-report",
             schema_of::<ConvertReport>("What mdca-lake convert --report json says"),
+        ),
+        (
+            "compact-report",
+            schema_of::<CompactReport>("What mdca-lake compact --report json says"),
         ),
         (
             "status",

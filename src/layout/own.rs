@@ -2,7 +2,7 @@
 
 use object_store::path::Path;
 
-use super::FileName;
+use super::{CompactionName, FileName};
 use crate::window::Slice;
 
 /// The folder of everything here.
@@ -47,17 +47,27 @@ pub fn slice_of_commit(path: &Path) -> Option<String> {
     (!name.contains('/')).then(|| name.to_owned())
 }
 
+/// The folder of all compactions.
+pub fn compactions() -> Path {
+    Path::from("_mdca/compactions")
+}
+
+/// A compaction of a day.
+pub fn compaction(name: CompactionName) -> Path {
+    Path::from(format!("_mdca/compactions/{name}.json"))
+}
+
 /// The folder of all attempts.
 pub fn attempts() -> Path {
     Path::from("_mdca/attempts")
 }
 
-/// The folder of the attempts at one slice.
+/// The folder of the attempts at one slice, or at one compaction.
 pub fn attempts_at(slice: &str) -> Path {
     Path::from(format!("_mdca/attempts/{slice}"))
 }
 
-/// The commit that an attempt is about to make.
+/// The commit, or the compaction, that an attempt is about to make.
 pub fn attempt(slice: &str, attempt: &str) -> Path {
     Path::from(format!("_mdca/attempts/{slice}/{attempt}.json"))
 }
@@ -112,10 +122,23 @@ pub fn last_report(run: &str) -> Path {
     Path::from(format!("_mdca/runs/{run}.end.json"))
 }
 
+/// An object that a run makes and removes, to see whether it can. Where it dies in between, it is one on
+/// its way, whose put has not ended.
+pub fn removal_probe(run: &str) -> Path {
+    Path::parse(format!("_mdca/staging/check-{run}#1")).expect("a run's id has no odd characters")
+}
+
 /// Whether a path is that of a folder. Object stores may show folders as empty objects.
 pub fn is_folder(path: &str) -> bool {
-    const FOLDERS: [&str; 7] = [
-        "changes", "commits", "attempts", "rejects", "unproven", "runs", "staging",
+    const FOLDERS: [&str; 8] = [
+        "changes",
+        "commits",
+        "compactions",
+        "attempts",
+        "rejects",
+        "unproven",
+        "runs",
+        "staging",
     ];
     let Some(below) = path.strip_prefix(OWN_FOLDER) else {
         return false;
@@ -124,7 +147,9 @@ pub fn is_folder(path: &str) -> bool {
     match (parts.next(), parts.next(), parts.next()) {
         (None, ..) => below.is_empty(),
         (Some(folder), None, _) => FOLDERS.contains(&folder),
-        (Some("attempts"), Some(slice), None) => is_slice_name(slice),
+        (Some("attempts"), Some(at), None) => {
+            is_slice_name(at) || at.parse::<CompactionName>().is_ok()
+        }
         _ => false,
     }
 }
@@ -157,6 +182,16 @@ pub enum OwnObject {
         /// The slice.
         slice: String,
     },
+    /// A compaction of a day.
+    Compaction {
+        /// Which.
+        name: CompactionName,
+    },
+    /// The compaction that an attempt is about to make.
+    CompactionAttempt {
+        /// Which.
+        name: CompactionName,
+    },
     /// The rejects of an attempt.
     Rejects {
         /// The slice.
@@ -181,7 +216,7 @@ pub enum OwnObject {
     Put,
     /// A file on its way, on a disk.
     Staged {
-        /// The slice.
+        /// The slice, or the compaction.
         slice: String,
     },
 }
@@ -199,10 +234,18 @@ impl OwnObject {
                 slice_named(name.strip_suffix(".json")?).map(|slice| Self::Commit { slice })
             }
             "attempts" => {
-                let (slice, attempt) = name.split_once('/')?;
-                is_attempt_id(attempt.strip_suffix(".json")?)
-                    .then(|| slice_named(slice))?
-                    .map(|slice| Self::Attempt { slice })
+                let (at, attempt) = name.split_once('/')?;
+                if !is_attempt_id(attempt.strip_suffix(".json")?) {
+                    return None;
+                }
+                match at.parse() {
+                    Ok(name) => Some(Self::CompactionAttempt { name }),
+                    Err(_) => slice_named(at).map(|slice| Self::Attempt { slice }),
+                }
+            }
+            "compactions" => {
+                let name = name.strip_suffix(".json")?.parse().ok()?;
+                Some(Self::Compaction { name })
             }
             "rejects" => {
                 let (slice, attempt) = name.strip_suffix(".jsonl")?.rsplit_once('-')?;
@@ -233,9 +276,11 @@ impl OwnObject {
             "staging" => {
                 let (slice, rest) = name.split_once('/')?;
                 let (attempt, file) = rest.split_once('/')?;
-                (is_attempt_id(attempt) && file.ends_with(".staged") && !file.contains('/'))
-                    .then(|| slice_named(slice))?
-                    .map(|slice| Self::Staged { slice })
+                let is_file = file.ends_with(".staged") && !file.contains('/');
+                let is_ours = is_slice_name(slice) || slice.parse::<CompactionName>().is_ok();
+                (is_attempt_id(attempt) && is_file && is_ours).then(|| Self::Staged {
+                    slice: slice.to_owned(),
+                })
             }
             _ => None,
         }
@@ -246,7 +291,9 @@ impl OwnObject {
 pub fn slice_of_object(path: &Path) -> Option<String> {
     match OwnObject::at(path.as_ref()) {
         Some(OwnObject::Rejects { slice }) => Some(slice),
-        _ => FileName::parse(path.as_ref()).map(|name| name.slice),
+        _ => FileName::parse(path.as_ref())
+            .filter(|name| CompactionName::of_file(name).is_none())
+            .map(|name| name.slice),
     }
 }
 
@@ -291,6 +338,10 @@ mod tests {
     const SLICE: &str = "20261119T1000Z-20261119T1100Z";
     const ATTEMPT: &str = "0123456789abcdef";
 
+    fn day() -> CompactionName {
+        "2026-11-19-3".parse().unwrap()
+    }
+
     #[test]
     fn every_path_is_read_back() {
         let slice = || SLICE.to_owned();
@@ -300,6 +351,11 @@ mod tests {
             (
                 attempt(SLICE, ATTEMPT),
                 OwnObject::Attempt { slice: slice() },
+            ),
+            (compaction(day()), OwnObject::Compaction { name: day() }),
+            (
+                attempt(&day().to_string(), ATTEMPT),
+                OwnObject::CompactionAttempt { name: day() },
             ),
             (change(12), OwnObject::Change { number: 12 }),
             (unproven_at(SLICE), OwnObject::Unproven { slice: slice() }),
@@ -312,6 +368,10 @@ mod tests {
         }
         assert_eq!(
             OwnObject::at("_mdca/staging/_mdca!lake.json#12"),
+            Some(OwnObject::Put)
+        );
+        assert_eq!(
+            OwnObject::at(removal_probe("20261121T071800Z-0a1b2c3d").as_ref()),
             Some(OwnObject::Put)
         );
         let converted = "c-0123456789abcdef0123456789abcdef";
@@ -353,6 +413,10 @@ mod tests {
             "_mdca/commits/20261119T1000Z-20261119T1100Z.json.bak",
             "_mdca/commits/20261119T1000Z-20261119T1100Z/x.json",
             "_mdca/commits/20261119T1100Z-20261119T1000Z.json",
+            "_mdca/compactions/2026-11-19.json",
+            "_mdca/compactions/2026-11-19-00.json",
+            "_mdca/compactions/2026-11-19-0/x.json",
+            "_mdca/attempts/2026-11-19-01/0123456789abcdef.json",
             "_mdca/attempts/20261119T1000Z-20261119T1100Z.json",
             "_mdca/attempts/20261119T1000Z-20261119T1100Z/0123456789abcdeF.json",
             "_mdca/rejects/20261119T1000Z-20261119T1100Z.jsonl",

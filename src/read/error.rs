@@ -22,6 +22,24 @@ pub enum ReadError {
         /// The file, relative to the lake's root.
         path: String,
     },
+    /// It has a column that this program does not know, or another type.
+    #[error("cannot read {path}: {flaw}")]
+    Schema {
+        /// The file, relative to the lake's root.
+        path: String,
+        /// What is different.
+        flaw: String,
+    },
+    /// Rows of one time are in more row groups than fit into memory.
+    #[error(
+        "cannot merge rows: {row_groups} row groups have rows of the same times, and do not fit into {memory_bytes} bytes together"
+    )]
+    Memory {
+        /// Row groups.
+        row_groups: usize,
+        /// What they may take.
+        memory_bytes: u64,
+    },
     /// A record is larger than any that this program could have written.
     #[error("cannot read {path}: a record has {bytes} bytes, more than {MAX_RECORD_BYTES}")]
     Record {
@@ -36,6 +54,22 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// The file that is not there, where that is why.
+    pub fn gone(&self) -> Option<&str> {
+        let Self::File {
+            path,
+            source: ParquetError::External(source),
+        } = self
+        else {
+            return None;
+        };
+        let is_gone = matches!(
+            source.downcast_ref(),
+            Some(object_store::Error::NotFound { .. })
+        );
+        is_gone.then_some(path)
+    }
+
     /// Whether the reader of the output has gone away, which is not a failure.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)

@@ -2,7 +2,8 @@
 //!
 //! Files are sorted inside their row groups only, and those of different slices overlap. So row
 //! groups are merged: each is opened when the merge reaches its earliest time, which the footer
-//! says, and closed when it is used up. Memory holds a short batch of each row group that is open.
+//! says, and closed when it is used up. Memory holds a short batch of each row group that is open, and
+//! the records of one time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use parquet::errors::ParquetError;
-use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnDescPtr;
 
 use super::file::{CommittedFile, Rows};
 use super::restore::MAX_RECORD_BYTES;
@@ -23,6 +24,9 @@ use crate::window::TimeWindow;
 
 /// Text gathered before it is handed on.
 const WRITE_BYTES: usize = 256 * 1024;
+/// Text of one time that is held until it is whole. The service saves some thousand records in a
+/// millisecond, of some kilobytes each.
+const TIME_BYTES: usize = 64 * 1024 * 1024;
 
 /// A committed file.
 #[derive(Debug, Clone)]
@@ -56,76 +60,229 @@ struct Reading {
     row: usize,
 }
 
-/// Writes the records of the files whose `timestamp` lies in the window, one a line, by time.
-/// Returns how many.
-///
-/// # Errors
-/// A file cannot be read, or the output takes no more.
-pub async fn export(
-    store: &Store,
-    mut files: Vec<ExportFile>,
+/// The export of a lake. Whole times are written, each with all of its records, so that it can go on
+/// with other files of the same rows where one is gone.
+pub struct Export {
     window: Option<TimeWindow>,
-    out: &mut impl Write,
-) -> Result<u64, ReadError> {
-    if let Some(window) = window {
-        files.retain(|file| {
-            file.timestamp_ms.0 < window.until_ms && file.timestamp_ms.1 >= window.from_ms
-        });
-    }
-    files.sort_by_key(|file| file.timestamp_ms.0);
-    let mut files = VecDeque::from(files);
-    let mut waiting: Vec<Waiting> = Vec::new();
-    let mut open: Vec<Option<Reading>> = Vec::new();
-    // The next time of every open row group; the position breaks ties, so the order is the same each time.
-    let mut next: BinaryHeap<Reverse<(i64, usize)>> = BinaryHeap::new();
-    let mut text = String::new();
-    let mut records = 0;
-    loop {
-        let now_us = next.peek().map(|Reverse((time_us, _))| *time_us);
-        let due =
-            |file: &ExportFile| is_due(file.timestamp_ms.0.saturating_mul(1_000), now_us, &waiting);
-        if files.front().is_some_and(due)
-            && let Some(file) = files.pop_front()
-        {
-            waiting.extend(look_at(store, file).await?);
-            // The earliest is last.
-            waiting.sort_by_key(|group| Reverse(group.min_us));
-            continue;
+    /// The last time of which everything is written, in microseconds since the epoch.
+    written_us: Option<i64>,
+    /// Whether a part of the next time is written.
+    is_torn: bool,
+    /// Records written.
+    records: u64,
+}
+
+impl Export {
+    /// An export of the records whose `timestamp` lies in the window; else of all.
+    pub fn new(window: Option<TimeWindow>) -> Self {
+        Self {
+            window,
+            written_us: None,
+            is_torn: false,
+            records: 0,
         }
-        if let Some(group) =
-            waiting.pop_if(|group| now_us.is_none_or(|now_us| group.min_us <= now_us))
-        {
-            let mut reading = begin(&group).await?;
-            if let Some(time_us) = advance(&mut reading).await? {
-                next.push(Reverse((time_us, open.len())));
-                open.push(Some(reading));
+    }
+
+    /// Whether it can go on with other files of the same rows: not within a time that has more records
+    /// than are held.
+    pub fn can_go_on(&self) -> bool {
+        !self.is_torn
+    }
+
+    /// Records written so far.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Writes the records of files that were not written yet, one a line, by time.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the output takes no more. Where it is gone
+    /// ([`ReadError::gone`]) the export goes on with the files that are there.
+    pub async fn write(
+        &mut self,
+        store: &Store,
+        files: Vec<ExportFile>,
+        out: &mut impl Write,
+    ) -> Result<(), ReadError> {
+        let mut merge = Merge::of(files, self.window);
+        let mut text = Text::default();
+        while let Some(time_us) = merge.next(store).await? {
+            if self.wants(time_us) {
+                text.begin(time_us);
+                merge.restore(&mut text)?;
             }
-            continue;
+            if text.is_enough() {
+                self.hand_on(&mut text, out)?;
+            }
+            if text.is_too_much() {
+                self.hand_on_torn(&mut text, out)?;
+            }
         }
-        let Some(Reverse((time_us, position))) = next.pop() else {
-            break;
+        text.end();
+        self.hand_on(&mut text, out)?;
+        out.flush().map_err(ReadError::Output)
+    }
+
+    fn wants(&self, time_us: i64) -> bool {
+        let in_window = self
+            .window
+            .is_none_or(|window| window.contains(time_us.div_euclid(1_000)));
+        in_window
+            && self
+                .written_us
+                .is_none_or(|written_us| time_us > written_us)
+    }
+
+    /// Writes the times that are whole.
+    fn hand_on(&mut self, text: &mut Text, out: &mut impl Write) -> Result<(), ReadError> {
+        let Some(whole_us) = text.whole_us else {
+            return Ok(());
         };
-        let reading = open[position]
-            .as_mut()
-            .expect("a row group in the heap is open");
-        if window.is_none_or(|window| window.contains(time_us.div_euclid(1_000))) {
-            reading.restore(&mut text)?;
-            text.push('\n');
-            records += 1;
+        let whole = &text.held.as_bytes()[..text.whole];
+        out.write_all(whole).map_err(ReadError::Output)?;
+        text.held.drain(..text.whole);
+        self.is_torn &= text.whole == 0;
+        text.whole = 0;
+        self.written_us = Some(whole_us);
+        self.records += std::mem::take(&mut text.whole_records);
+        Ok(())
+    }
+
+    /// Writes what there is of a time, too.
+    fn hand_on_torn(&mut self, text: &mut Text, out: &mut impl Write) -> Result<(), ReadError> {
+        self.hand_on(text, out)?;
+        out.write_all(text.held.as_bytes())
+            .map_err(ReadError::Output)?;
+        text.held.clear();
+        self.is_torn = true;
+        Ok(())
+    }
+}
+
+/// Text that was not handed on yet.
+#[derive(Default)]
+struct Text {
+    held: String,
+    /// The time of the record that was begun last.
+    time_us: Option<i64>,
+    /// Records of it.
+    records: u64,
+    /// The last time before it, up to where its text goes, and the records that this holds.
+    whole_us: Option<i64>,
+    whole: usize,
+    whole_records: u64,
+}
+
+impl Text {
+    /// A record of this time follows.
+    fn begin(&mut self, time_us: i64) {
+        if self.time_us != Some(time_us) {
+            self.end();
+            self.time_us = Some(time_us);
         }
-        match advance(reading).await? {
-            Some(time_us) => next.push(Reverse((time_us, position))),
-            None => open[position] = None,
-        }
-        if text.len() >= WRITE_BYTES {
-            out.write_all(text.as_bytes()).map_err(ReadError::Output)?;
-            text.clear();
+        self.records += 1;
+    }
+
+    /// No more records of the last time follow.
+    fn end(&mut self) {
+        if self.time_us.is_some() {
+            self.whole_us = self.time_us;
+            self.whole = self.held.len();
+            self.whole_records += std::mem::take(&mut self.records);
         }
     }
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(ReadError::Output)?;
-    Ok(records)
+
+    fn is_enough(&self) -> bool {
+        self.whole >= WRITE_BYTES
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.held.len() - self.whole >= TIME_BYTES
+    }
+}
+
+/// The rows of files, by time.
+struct Merge {
+    files: VecDeque<ExportFile>,
+    waiting: Vec<Waiting>,
+    open: Vec<Option<Reading>>,
+    /// The next time of every open row group; the position breaks ties, so the order is the same each
+    /// time.
+    next: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The row group whose row was given last.
+    last: Option<usize>,
+}
+
+impl Merge {
+    fn of(mut files: Vec<ExportFile>, window: Option<TimeWindow>) -> Self {
+        if let Some(window) = window {
+            files.retain(|file| {
+                file.timestamp_ms.0 < window.until_ms && file.timestamp_ms.1 >= window.from_ms
+            });
+        }
+        files.sort_by(|a, b| (a.timestamp_ms.0, &a.path).cmp(&(b.timestamp_ms.0, &b.path)));
+        Self {
+            files: files.into(),
+            waiting: Vec::new(),
+            open: Vec::new(),
+            next: BinaryHeap::new(),
+            last: None,
+        }
+    }
+
+    /// Goes to the next row: its time in microseconds, or `None` at the end.
+    async fn next(&mut self, store: &Store) -> Result<Option<i64>, ReadError> {
+        if let Some(position) = self.last.take() {
+            self.advance(position).await?;
+        }
+        loop {
+            let now_us = self.next.peek().map(|Reverse((time_us, _))| *time_us);
+            let due = |file: &ExportFile| {
+                let min_us = file.timestamp_ms.0.saturating_mul(1_000);
+                is_due(min_us, now_us, &self.waiting)
+            };
+            if self.files.front().is_some_and(due)
+                && let Some(file) = self.files.pop_front()
+            {
+                self.waiting.extend(look_at(store, file).await?);
+                // The earliest is last.
+                self.waiting.sort_by_key(|group| Reverse(group.min_us));
+            } else if let Some(group) = self
+                .waiting
+                .pop_if(|group| now_us.is_none_or(|now_us| group.min_us <= now_us))
+            {
+                self.open.push(Some(begin(&group).await?));
+                self.advance(self.open.len() - 1).await?;
+            } else {
+                let Some(Reverse((time_us, position))) = self.next.pop() else {
+                    return Ok(None);
+                };
+                self.last = Some(position);
+                return Ok(Some(time_us));
+            }
+        }
+    }
+
+    async fn advance(&mut self, position: usize) -> Result<(), ReadError> {
+        let Some(reading) = &mut self.open[position] else {
+            return Ok(());
+        };
+        match advance(reading).await? {
+            Some(time_us) => self.next.push(Reverse((time_us, position))),
+            None => self.open[position] = None,
+        }
+        Ok(())
+    }
+
+    /// Appends the record of the row that was given last.
+    fn restore(&self, text: &mut Text) -> Result<(), ReadError> {
+        if let Some(reading) = self.last.and_then(|last| self.open[last].as_ref()) {
+            reading.restore(&mut text.held)?;
+            text.held.push('\n');
+        }
+        Ok(())
+    }
 }
 
 /// Whether a file has to be looked at before anything later is written.
@@ -149,32 +306,17 @@ async fn look_at(store: &Store, file: ExportFile) -> Result<Vec<Waiting>, ReadEr
         .await
         .map_err(failed)?;
     let columns = file.footer().file_metadata().schema_descr();
-    let Some(column) = columns
-        .columns()
-        .iter()
-        .position(|column| column.path().string() == TIMESTAMP)
-    else {
+    let has_times = |column: &ColumnDescPtr| column.path().string() == TIMESTAMP;
+    if !columns.columns().iter().any(has_times) {
         return Err(ReadError::Columns { path });
-    };
+    }
     let file = Arc::new(OpenFile { path, file });
-    let groups = file
-        .file
-        .footer()
-        .row_groups()
-        .iter()
-        .enumerate()
-        .map(|(row_group, group)| {
-            let min_us = match group.column(column).statistics() {
-                Some(Statistics::Int64(statistics)) => statistics.min_opt().copied(),
-                _ => None,
-            };
-            // Without a minimum it is opened first, which is always right.
-            Waiting {
-                min_us: min_us.unwrap_or(i64::MIN),
-                file: Arc::clone(&file),
-                row_group,
-            }
-        });
+    let groups = (0..file.file.footer().num_row_groups()).map(|row_group| Waiting {
+        // Without a minimum it is opened first, which is always right.
+        min_us: file.file.earliest_us(row_group).unwrap_or(i64::MIN),
+        file: Arc::clone(&file),
+        row_group,
+    });
     Ok(groups.collect())
 }
 

@@ -7,6 +7,7 @@
 //! * The decoder is somebody else's, and stops on some footers: that becomes an error.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -19,8 +20,10 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, parquet_to_arrow_schema};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::statistics::Statistics;
 
 use super::object::ObjectReader;
+use crate::schema::TIMESTAMP;
 use crate::store::Store;
 
 /// Rows of a batch, where they are no wider than activities usually are.
@@ -38,7 +41,15 @@ pub(super) struct CommittedFile {
 impl CommittedFile {
     /// Reads the footer of an object of so many bytes.
     pub(super) async fn open(store: &Store, path: &str, bytes: u64) -> Result<Self, ParquetError> {
-        let mut reader = ObjectReader::new(store, path, bytes);
+        Self::read_footer(ObjectReader::new(store, path, bytes)).await
+    }
+
+    /// The same of the copy of one.
+    pub(super) async fn open_copy(copy: Arc<File>, bytes: u64) -> Result<Self, ParquetError> {
+        Self::read_footer(ObjectReader::of_copy(copy, bytes)).await
+    }
+
+    async fn read_footer(mut reader: ObjectReader) -> Result<Self, ParquetError> {
         guarded(async move {
             let footer = reader.get_metadata(None).await?;
             let columns = footer.file_metadata().schema_descr();
@@ -56,10 +67,37 @@ impl CommittedFile {
         self.metadata.metadata()
     }
 
+    /// The earliest `timestamp` of a row group in microseconds since the epoch, where the footer says it.
+    pub(super) fn earliest_us(&self, row_group: usize) -> Option<i64> {
+        let columns = self.footer().file_metadata().schema_descr().columns();
+        let column = columns
+            .iter()
+            .position(|column| column.path().string() == TIMESTAMP)?;
+        match self
+            .footer()
+            .row_group(row_group)
+            .column(column)
+            .statistics()
+        {
+            Some(Statistics::Int64(statistics)) => statistics.min_opt().copied(),
+            _ => None,
+        }
+    }
+
     /// Begins to read a row group.
     pub(super) async fn rows(&self, row_group: usize) -> Result<Rows, ParquetError> {
+        self.rows_from(row_group, 0).await
+    }
+
+    /// The same from a row on.
+    pub(super) async fn rows_from(
+        &self,
+        row_group: usize,
+        first: usize,
+    ) -> Result<Rows, ParquetError> {
         let group = self.footer().row_group(row_group);
         let builder = self.builder().with_row_groups(vec![row_group]);
+        let builder = builder.with_offset(first);
         let builder = builder.with_batch_size(batch_rows(group));
         let stream = guarded(async { builder.build() }).await?;
         Ok(Rows { stream })
@@ -93,13 +131,14 @@ impl Rows {
     }
 }
 
-fn batch_rows(group: &RowGroupMetaData) -> usize {
+/// The rows of a batch of a row group.
+pub(super) fn batch_rows(group: &RowGroupMetaData) -> usize {
     let row_bytes = group.total_byte_size().max(0) / group.num_rows().max(1);
     usize::try_from(BATCH_BYTES / row_bytes.max(1)).map_or(1, |rows| rows.clamp(1, BATCH_ROWS))
 }
 
 /// The same field with views in place of texts.
-fn with_views(field: &FieldRef) -> FieldRef {
+pub(super) fn with_views(field: &FieldRef) -> FieldRef {
     let data_type = match field.data_type() {
         DataType::Utf8 => DataType::Utf8View,
         DataType::List(element) => DataType::List(with_views(element)),

@@ -50,11 +50,21 @@ pub struct SliceRows {
     pub rows: u64,
     /// Rows without a `created`.
     pub odd_created: u64,
+    /// Whether a record may be there twice, and is not remembered.
+    is_of_slices: bool,
     records: HashSet<u128>,
     ids: HashSet<u64>,
 }
 
 impl SliceRows {
+    /// For rows of several slices, which may have a record in common.
+    pub fn of_slices() -> Self {
+        Self {
+            is_of_slices: true,
+            ..Self::default()
+        }
+    }
+
     /// Rows whose id another row has as well, with other JSON.
     pub fn changed_repeats(&self) -> u64 {
         (self.records.len() as u64).saturating_sub(self.ids.len() as u64)
@@ -155,7 +165,7 @@ fn position(columns: &SchemaDescriptor, name: &str) -> Option<usize> {
 
 /// Compares the schema of a file with that of this program. A file of an older program may lack
 /// the columns that were appended since.
-fn check_schema(columns: &SchemaDescriptor) -> Option<String> {
+pub(super) fn check_schema(columns: &SchemaDescriptor) -> Option<String> {
     let known = schema::activity().arrow();
     let in_file = columns.root_schema().get_fields().len();
     if in_file > known.fields().len() {
@@ -416,6 +426,9 @@ impl<'e> Rows<'e> {
             restorer.restore(row, &mut self.text);
             slice.rows += 1;
             slice.odd_created += u64::from(created_us.is_none());
+            if slice.is_of_slices {
+                continue;
+            }
             slice
                 .ids
                 .insert(short_fingerprint(ids.value(row).as_bytes()));

@@ -4,18 +4,23 @@
 //! Beside `write` the only stage that knows Parquet. It reads what commits name and nothing else, and
 //! trusts no more than that: a file may be anybody's who can write to the lake.
 
+mod columns;
+mod digest;
 mod error;
 mod export;
 mod file;
 mod first;
 mod inspect;
+mod merge;
 mod object;
 mod pages;
 mod restore;
 
+pub use digest::{RowSum, sum_rows};
 pub use error::ReadError;
-pub use export::{ExportFile, export};
+pub use export::{Export, ExportFile};
 pub use file::in_decoder;
 pub use first::first_record;
 pub use inspect::{Expected, SliceRows, inspect};
+pub use merge::MergedRows;
 pub use restore::RecordRestorer;

@@ -1,17 +1,21 @@
 //! A committed file as Parquet's reader wants it: ranges of bytes and a footer.
 
+use std::fs::File;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use tokio::task::spawn_blocking;
 
 use super::pages;
 use crate::store::Store;
@@ -22,11 +26,18 @@ const MAX_ROW_GROUP_BYTES: u64 = 1024 * 1024 * 1024;
 /// What a footer may take, in bytes. A file of 512 MiB has one of some hundred kilobytes.
 const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Reads one object of a store.
+/// Where the bytes are.
+#[derive(Debug, Clone)]
+enum Place {
+    Object(Arc<dyn ObjectStore>, Path),
+    /// A copy of what is on its way to be an object.
+    Copy(Arc<File>),
+}
+
+/// Reads one object of a store, or the copy of one.
 #[derive(Debug, Clone)]
 pub(super) struct ObjectReader {
-    objects: Arc<dyn ObjectStore>,
-    path: Path,
+    place: Place,
     bytes: u64,
 }
 
@@ -34,11 +45,43 @@ impl ObjectReader {
     /// A reader of an object of so many bytes.
     pub(super) fn new(store: &Store, path: &str, bytes: u64) -> Self {
         Self {
-            objects: store.objects(),
-            path: Path::from(path),
+            place: Place::Object(store.objects(), Path::from(path)),
             bytes,
         }
     }
+
+    /// A reader of the copy of one.
+    pub(super) fn of_copy(copy: Arc<File>, bytes: u64) -> Self {
+        Self {
+            place: Place::Copy(copy),
+            bytes,
+        }
+    }
+
+    async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        match &self.place {
+            Place::Object(objects, path) => objects.get_ranges(path, ranges).await.map_err(failed),
+            Place::Copy(copy) => {
+                let (copy, ranges) = (Arc::clone(copy), ranges.to_vec());
+                let read = move || {
+                    let ranges = ranges.into_iter();
+                    ranges.map(|range| read_range(&copy, range)).collect()
+                };
+                let read: io::Result<Vec<Bytes>> = match spawn_blocking(read).await {
+                    Ok(read) => read,
+                    Err(died) => Err(died.into()),
+                };
+                read.map_err(|error| ParquetError::External(Box::new(error)))
+            }
+        }
+    }
+}
+
+fn read_range(file: &File, range: Range<u64>) -> io::Result<Bytes> {
+    let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes.into())
 }
 
 fn failed(error: object_store::Error) -> ParquetError {
@@ -73,11 +116,10 @@ impl ObjectReader {
 impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
         async move {
-            self.check(std::slice::from_ref(&range))?;
-            self.objects
-                .get_range(&self.path, range)
-                .await
-                .map_err(failed)
+            let range = std::slice::from_ref(&range);
+            self.check(range)?;
+            let mut found = self.ranges(range).await?;
+            Ok(found.pop().unwrap_or_default())
         }
         .boxed()
     }
@@ -86,11 +128,7 @@ impl AsyncFileReader for ObjectReader {
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
         async move {
             self.check(&ranges)?;
-            let chunks = self
-                .objects
-                .get_ranges(&self.path, &ranges)
-                .await
-                .map_err(failed)?;
+            let chunks = self.ranges(&ranges).await?;
             match pages::unpacked_bytes(chunks.iter().map(Bytes::as_ref)) {
                 None => Err(refused("its columns are not pages".to_owned())),
                 Some(bytes) if bytes > MAX_ROW_GROUP_BYTES => Err(refused(format!(

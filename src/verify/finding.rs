@@ -4,7 +4,7 @@ use object_store::path::Path;
 use serde::Serialize;
 
 use crate::commit::Damage;
-use crate::layout::OwnObject;
+use crate::layout::{CompactionName, FileName, OwnObject};
 use crate::text::plain::chain;
 
 /// In which way something is not as it should be.
@@ -26,6 +26,8 @@ pub enum FindingKind {
     Contradicts,
     /// A whole file of this program that the commit of its slice does not name.
     Unnamed,
+    /// A file whose rows a compaction has taken. It was removed then, and came back.
+    Taken,
     /// A file of this program whose slice has no commit, and no attempt names it.
     Stray,
     /// Not this program's.
@@ -43,6 +45,7 @@ impl FindingKind {
             Self::Newer => "newer",
             Self::Contradicts => "contradicts",
             Self::Unnamed => "unnamed",
+            Self::Taken => "taken",
             Self::Stray => "stray",
             Self::Foreign => "foreign",
         }
@@ -58,6 +61,18 @@ impl FindingKind {
             (Self::Damaged | Self::Contradicts, Some(OwnObject::Commit { .. })) => {
                 "restore it from a copy of the lake; without one, move it and the files of its slice away and scan the slice again"
             }
+            (Self::Damaged, Some(OwnObject::Compaction { .. })) => {
+                "restore it from a copy of the lake; without one nobody knows which files of its day are live"
+            }
+            (Self::Missing, None) if is_compacted(path) => {
+                "restore it from a copy of the lake: it holds the rows of files that were removed"
+            }
+            (Self::Stray, None) if is_compacted(path) => {
+                "restore _mdca/compactions from a copy of the lake; without one keep it: it may be the only copy of its rows"
+            }
+            (Self::Damaged, Some(OwnObject::CompactionAttempt { .. })) => {
+                "move it away; its day is compacted again"
+            }
             (Self::Damaged, Some(OwnObject::Attempt { .. })) => {
                 "move it away; its slice is scanned again unless it is committed"
             }
@@ -72,7 +87,7 @@ impl FindingKind {
             }
             (Self::Missing | Self::Truncated | Self::Changed | Self::Damaged, _) => LOST,
             (Self::Contradicts, _) => LOST,
-            (Self::Unnamed, _) => "verify --sweep removes it",
+            (Self::Unnamed | Self::Taken, _) => "verify --sweep removes it",
             (Self::Stray, _) => {
                 "restore _mdca from a copy of the lake; without one, move it away and scan its slice"
             }
@@ -80,6 +95,10 @@ impl FindingKind {
             (Self::Foreign, _) => "move it away; nothing here reads or removes it",
         }
     }
+}
+
+fn is_compacted(path: &str) -> bool {
+    FileName::parse(path).is_some_and(|name| CompactionName::of_file(&name).is_some())
 }
 
 /// Something in the lake that is not as it should be.

@@ -7,12 +7,13 @@ use object_store::path::Path;
 use super::asked::Depth;
 use super::lake::Lake;
 use super::{Finding, FindingKind, deep};
-use crate::commit::Commit;
+use crate::commit::{Commit, Compaction, Compactions};
 use crate::error::JobError;
-use crate::layout;
+use crate::layout::{self, FileName};
 use crate::schema;
 use crate::store::{Store, StoreErrorKind};
 use crate::text::plain::chain;
+use crate::write::FileEntry;
 
 /// What a slice was found to be.
 #[derive(Debug, Default)]
@@ -29,10 +30,11 @@ pub(super) struct SliceCheck {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Reads what a commit names.
+/// Reads what a commit names and no compaction has taken.
 pub(super) async fn check(
     store: Store,
     lake: Arc<Lake>,
+    compactions: Arc<Compactions>,
     commit: Commit,
     depth: Depth,
 ) -> Result<SliceCheck, JobError> {
@@ -46,21 +48,90 @@ pub(super) async fn check(
         let finding = Finding::new(&own_path, FindingKind::Contradicts, flaw);
         check.findings.push(finding);
     }
-    let rejects = commit
-        .rejects
-        .iter()
-        .map(|rejects| (&rejects.path, rejects.bytes, &rejects.checksum));
-    let files = commit
-        .files
-        .iter()
-        .map(|file| (&file.path, file.bytes, &file.checksum));
-    for (path, bytes, checksum) in files.chain(rejects) {
-        let path = Path::from(path.as_str());
+    let is_taken = |file: &&FileEntry| compactions.has_taken(&file.path);
+    let (mut taken, files): (Vec<&FileEntry>, Vec<&FileEntry>) =
+        commit.files.iter().partition(is_taken);
+    let why = format!("slice {} is committed with it", commit.slice);
+    for file in files {
+        let is_whole = check.look_at(&store, Object::of(file), &why).await?;
+        if !is_whole && check.look_for_taker(&store, &compactions, file).await? {
+            taken.push(file);
+        }
+    }
+    if let Some(rejects) = &commit.rejects {
+        let rejects = Object {
+            path: &rejects.path,
+            bytes: rejects.bytes,
+            checksum: &rejects.checksum,
+        };
+        check.look_at(&store, rejects, &why).await?;
+    }
+    let whole = check.findings.is_empty();
+    if depth == Depth::Rows && whole {
+        check
+            .findings
+            .extend(deep::check_rows(&store, &lake, &commit, &taken).await?);
+    }
+    Ok(check)
+}
+
+/// Reads what a compaction leaves, as far as no later one has taken it.
+pub(super) async fn check_compaction(
+    store: &Store,
+    compactions: &Compactions,
+    compaction: &Compaction,
+    depth: Depth,
+) -> Result<SliceCheck, JobError> {
+    let mut check = SliceCheck::default();
+    let why = format!("compaction {} put rows there", compaction.compaction);
+    for file in &compaction.outputs {
+        check.named.push(file.path.clone());
+        if compactions.has_taken(&file.path) {
+            continue;
+        }
+        if !check.look_at(store, Object::of(file), &why).await? {
+            check.look_for_taker(store, compactions, file).await?;
+        } else if depth == Depth::Rows {
+            let flaws = deep::check_output(store, compaction, file).await?;
+            check.findings.extend(flaws);
+        }
+    }
+    Ok(check)
+}
+
+/// An object that is named with its size and checksum.
+struct Object<'o> {
+    path: &'o str,
+    bytes: u64,
+    checksum: &'o str,
+}
+
+impl<'o> Object<'o> {
+    fn of(file: &'o FileEntry) -> Self {
+        Self {
+            path: &file.path,
+            bytes: file.bytes,
+            checksum: &file.checksum,
+        }
+    }
+}
+
+impl SliceCheck {
+    /// Reads an object whole; false where it is not there, or not as it should be.
+    async fn look_at(
+        &mut self,
+        store: &Store,
+        object: Object<'_>,
+        why: &str,
+    ) -> Result<bool, JobError> {
+        let Object {
+            path,
+            bytes,
+            checksum,
+        } = object;
+        let path = Path::from(path);
         let (what, detail) = match store.checksum(&path, bytes).await {
-            Ok(None) => (
-                FindingKind::Missing,
-                format!("slice {} is committed with it", commit.slice),
-            ),
+            Ok(None) => (FindingKind::Missing, why.to_owned()),
             Ok(Some((found, None))) => (
                 FindingKind::Truncated,
                 format!("it has {found} bytes, and was committed with {bytes}"),
@@ -70,24 +141,42 @@ pub(super) async fn check(
                 format!("its checksum is {found}, and was {checksum}"),
             ),
             Ok(Some(_)) => {
-                check.files += 1;
-                check.bytes += bytes;
-                continue;
+                self.files += 1;
+                self.bytes += bytes;
+                return Ok(true);
             }
             Err(error) if error.kind() == StoreErrorKind::Unfit => {
                 (FindingKind::Damaged, chain(&error))
             }
             Err(error) => return Err(error.into()),
         };
-        check.findings.push(Finding::new(&path, what, detail));
+        self.findings.push(Finding::new(&path, what, detail));
+        Ok(false)
     }
-    let whole = check.findings.is_empty();
-    if depth == Depth::Rows && whole {
-        check
-            .findings
-            .extend(deep::check_rows(&store, &lake, &commit).await?);
+
+    /// A file that is missing may have been taken meanwhile; of a day of which a compaction cannot be
+    /// read nobody knows. True where that explains it.
+    async fn look_for_taker(
+        &mut self,
+        store: &Store,
+        compactions: &Compactions,
+        file: &FileEntry,
+    ) -> Result<bool, JobError> {
+        let is_it =
+            |finding: &Finding| finding.what == FindingKind::Missing && finding.path == file.path;
+        let day = FileName::parse(&file.path).map(|name| name.key);
+        let (Some(day), true) = (day, self.findings.iter().any(is_it)) else {
+            return Ok(false);
+        };
+        let is_explained = compactions.is_unsure(day) || {
+            let now = Compactions::load_day(store, day).await?;
+            now.is_unsure(day) || now.has_taken(&file.path)
+        };
+        if is_explained {
+            self.findings.retain(|finding| !is_it(finding));
+        }
+        Ok(is_explained)
     }
-    Ok(check)
 }
 
 /// What a commit says that cannot be so.

@@ -14,11 +14,11 @@ use super::asked::{Depth, Sweep};
 use super::finding::{Finding, FindingKind};
 use super::lake::Lake;
 use super::slice::{self, SliceCheck};
-use crate::commit::{self, Attempt, Cleaner, Commit, CommitError, Identity, Unproven, caps};
+use crate::commit::{
+    self, Attempt, Cleaner, Commit, CommitError, Compaction, Compactions, Identity, Unproven, caps,
+};
 use crate::error::{ErrorKind, JobError};
-use crate::layout::FileName;
-use crate::layout::PartitionKey;
-use crate::layout::{self, OwnObject};
+use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 use crate::status::no_lake;
 use crate::store::{Store, StoreErrorKind, Stranger};
 use crate::text::plain::{PlainText, chain};
@@ -27,6 +27,8 @@ use crate::text::units::{bytes, counted};
 
 /// A put that is older was not ended by the run that began it.
 const DEAD_AFTER: TimeDelta = TimeDelta::hours(1);
+/// What is said of a file that no program of this kind gave its name.
+const FOREIGN_FILE: &str = "its name is not that of a file of the lake";
 /// Slices looked at at once; reading and hashing are work for more than one core.
 const SLICES: usize = 4;
 
@@ -84,9 +86,15 @@ pub async fn verify(
     let mut listed = done.read_names(store, depth).await?;
     let mut named = Named::default();
     let commits = std::mem::take(&mut listed.commits);
-    done.read_commits(store, Arc::clone(&lake), commits, depth, &mut named)
+    // After the commits were listed: what was taken meanwhile is then known to be.
+    let compactions = Arc::new(done.read_compactions(store, depth, &mut named).await?);
+    let known = (Arc::clone(&lake), Arc::clone(&compactions));
+    done.read_commits(store, known, commits, depth, &mut named)
         .await?;
     done.read_attempts(store, &listed.attempts, &mut named)
+        .await?;
+    let of_compactions = &listed.compaction_attempts;
+    done.read_compaction_attempts(store, of_compactions, &compactions, &mut named)
         .await?;
     done.read_markers(store, &lake, &listed.unproven).await?;
     let is_writable = done.read_changes(store).await?;
@@ -96,6 +104,21 @@ pub async fn verify(
     };
     done.judge_unfinished(store, &listed, &mut named, sweeper.as_ref())
         .await?;
+    done.judge_uploads(store, &named, &compactions, sweeper.as_ref())
+        .await;
+    if let Some(sweeper) = &sweeper {
+        let paths = listed.compaction_attempts.iter().cloned();
+        let (_, removed) = commit::recover_compactions(sweeper, paths).await;
+        let was_there = |path: &Path| listed.has(path);
+        let removed = removed.into_iter().filter(was_there);
+        done.swept.extend(removed.map(|path| path.to_string()));
+    }
+    done.judge_taken(store, &listed, &compactions, sweeper.as_ref())
+        .await?;
+    for (path, name) in &listed.outputs {
+        done.judge_output(store, path, *name, &compactions, &named, sweeper.as_ref())
+            .await?;
+    }
     let files = listed.files.into_iter().chain(listed.rejects);
     for (path, slice) in files.filter(|(path, _)| !named.objects.contains(path.as_ref())) {
         done.judge_unnamed(store, path, &slice, &named, sweeper.as_ref())
@@ -116,10 +139,13 @@ struct Names {
     /// Slices with a commit.
     commits: BTreeSet<String>,
     attempts: Vec<Path>,
+    compaction_attempts: Vec<Path>,
     /// Slices marked as unproven.
     unproven: Vec<String>,
     /// Files and their slices.
     files: Vec<(Path, String)>,
+    /// Files of compactions.
+    outputs: Vec<(Path, CompactionName)>,
     /// Rejects and their slices.
     rejects: Vec<(Path, String)>,
     /// Objects on their way, and when they were last written.
@@ -134,7 +160,9 @@ impl Names {
     /// Whether an object was there when the lake was listed.
     fn has(&self, object: &Path) -> bool {
         let files = self.files.iter().chain(&self.rejects).chain(&self.staged);
-        let mut all = files.map(|(path, _)| path).chain(&self.attempts);
+        let outputs = self.outputs.iter().map(|(path, _)| path);
+        let attempts = self.attempts.iter().chain(&self.compaction_attempts);
+        let mut all = files.map(|(path, _)| path).chain(outputs).chain(attempts);
         all.any(|path| path == object)
     }
 }
@@ -194,15 +222,18 @@ impl Verification {
                 Some(name) if layout::is_slice_name(&name.slice) => {
                     listed.files.push((path, name.slice));
                 }
+                Some(FileName { attempt, .. }) if !layout::is_attempt_id(&attempt) => {
+                    self.find(&path, FindingKind::Foreign, FOREIGN_FILE);
+                }
+                Some(name) if CompactionName::of_file(&name).is_some() => {
+                    let compaction = CompactionName::of_file(&name);
+                    listed.outputs.extend(compaction.map(|name| (path, name)));
+                }
                 _ if object.size == 0 && is_folder_of_files(&path) => {}
                 _ if layout::is_dropped_by_a_system(path.as_ref()) => {
                     self.ignored.push(path.to_string());
                 }
-                _ => self.find(
-                    &path,
-                    FindingKind::Foreign,
-                    "its name is not that of a file of the lake",
-                ),
+                _ => self.find(&path, FindingKind::Foreign, FOREIGN_FILE),
             }
         }
         for object in store.list(&Path::from(layout::OWN_FOLDER)).await? {
@@ -215,7 +246,10 @@ impl Verification {
                 Some(OwnObject::Commit { slice }) => {
                     listed.commits.insert(slice);
                 }
+                // Read once the commits are listed.
+                Some(OwnObject::Compaction { .. }) => {}
                 Some(OwnObject::Attempt { .. }) => listed.attempts.push(path),
+                Some(OwnObject::CompactionAttempt { .. }) => listed.compaction_attempts.push(path),
                 Some(OwnObject::Unproven { slice }) => listed.unproven.push(slice),
                 Some(OwnObject::Rejects { slice }) => listed.rejects.push((path, slice)),
                 Some(OwnObject::Run { run }) => {
@@ -336,19 +370,21 @@ impl Verification {
     async fn read_commits(
         &mut self,
         store: &Store,
-        lake: Arc<Lake>,
+        (lake, compactions): (Arc<Lake>, Arc<Compactions>),
         slices: BTreeSet<String>,
         depth: Depth,
         named: &mut Named,
     ) -> Result<(), JobError> {
         let commits = commit::load_commits(store, slices).map(|commit| {
             let (store, lake) = (store.clone(), Arc::clone(&lake));
+            let compactions = Arc::clone(&compactions);
             async move {
                 match commit {
                     Ok(commit) => {
                         let slice = commit.slice.clone();
-                        let check = tokio::spawn(slice::check(store, lake, commit, depth)).await;
-                        let check = check
+                        let check = slice::check(store, lake, compactions, commit, depth);
+                        let check = tokio::spawn(check)
+                            .await
                             .unwrap_or_else(|died| std::panic::resume_unwind(died.into_panic()))?;
                         Ok((slice, Ok(check)))
                     }
@@ -374,6 +410,154 @@ impl Verification {
                     named.unreadable.insert(slice);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Reads the compactions, and what each of them leaves.
+    async fn read_compactions(
+        &mut self,
+        store: &Store,
+        depth: Depth,
+        named: &mut Named,
+    ) -> Result<Compactions, JobError> {
+        let mut compactions = Compactions::load(store).await?;
+        for error in compactions.take_damaged() {
+            match error {
+                CommitError::Damaged { path, damage } => {
+                    self.findings.push(Finding::of_damage(&path, &damage));
+                }
+                error => return Err(error.into()),
+            }
+        }
+        for compaction in compactions.iter() {
+            let check = slice::check_compaction(store, &compactions, compaction, depth).await?;
+            self.files += check.files;
+            self.bytes += check.bytes;
+            self.findings.extend(check.findings);
+            named.objects.extend(check.named);
+        }
+        Ok(compactions)
+    }
+
+    /// Reads the attempts at compactions. Those at one that nobody has made wait: what they name is
+    /// theirs. The others are brought to an end by the next run.
+    async fn read_compaction_attempts(
+        &mut self,
+        store: &Store,
+        attempts: &[Path],
+        compactions: &Compactions,
+        named: &mut Named,
+    ) -> Result<(), JobError> {
+        for path in attempts {
+            match commit::load_compaction_attempt(store, path).await {
+                Ok(Some(attempt)) => {
+                    let outputs = attempt.outputs.iter().map(|output| output.path.clone());
+                    if compactions.get(attempt.name()).is_some() {
+                        named.of_lost.extend(outputs);
+                        self.unfinished.insert(attempt.compaction);
+                    } else {
+                        self.attempts += 1;
+                        named.objects.extend(outputs);
+                    }
+                }
+                Ok(None) => {}
+                Err(CommitError::Damaged { path, damage }) => {
+                    self.findings.push(Finding::of_damage(&path, &damage));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Files whose rows a compaction has taken, and that are there. While its attempt is recorded it is
+    /// at work on them, or the next run will be.
+    async fn judge_taken(
+        &mut self,
+        store: &Store,
+        listed: &Names,
+        compactions: &Compactions,
+        sweeper: Option<&Cleaner>,
+    ) -> Result<(), JobError> {
+        let there: BTreeSet<&str> = listed
+            .files
+            .iter()
+            .map(|(path, _)| path.as_ref())
+            .chain(listed.outputs.iter().map(|(path, _)| path.as_ref()))
+            .collect();
+        for compaction in compactions.iter() {
+            let own = layout::attempt(&compaction.compaction, &compaction.attempt);
+            if listed.compaction_attempts.contains(&own) {
+                continue;
+            }
+            let inputs = compaction.inputs.iter().map(|input| input.path.as_str());
+            for input in inputs.filter(|input| there.contains(input)) {
+                let path = Path::from(input);
+                // What was there a moment ago may have been removed as it should be.
+                if store.size(&path).await?.is_none() {
+                    continue;
+                }
+                match sweeper {
+                    Some(sweeper) if sweeper.remove_taken(compaction, &path).await => {
+                        self.swept.push(path.to_string());
+                    }
+                    _ => self.find(
+                        &path,
+                        FindingKind::Taken,
+                        format!("compaction {} has its rows", compaction.compaction),
+                    ),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A file of a compaction, which nothing read so far names.
+    async fn judge_output(
+        &mut self,
+        store: &Store,
+        path: &Path,
+        name: CompactionName,
+        compactions: &Compactions,
+        named: &Named,
+        sweeper: Option<&Cleaner>,
+    ) -> Result<(), JobError> {
+        let is_known = named.objects.contains(path.as_ref())
+            || named.of_lost.contains(path.as_ref())
+            || compactions.is_unsure(name.day);
+        // What was there a moment ago may have been removed, or may be named by now.
+        if is_known || store.size(path).await?.is_none() {
+            return Ok(());
+        }
+        let attempts = layout::attempts_at(&name.to_string());
+        for attempt in store.list(&attempts).await? {
+            match commit::load_compaction_attempt(store, &attempt.location).await {
+                Ok(Some(attempt)) if attempt.outputs.iter().all(|of| of.path != path.as_ref()) => {}
+                Ok(None) => {}
+                Ok(Some(_)) | Err(CommitError::Damaged { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match Compaction::load(store, name).await {
+            Ok(Some(made)) if made.outputs.iter().any(|of| of.path == path.as_ref()) => {}
+            Ok(Some(_)) => match sweeper {
+                Some(sweeper) if sweeper.remove(path).await => self.swept.push(path.to_string()),
+                Some(_) => {}
+                None => self.find(
+                    path,
+                    FindingKind::Unnamed,
+                    format!("compaction {name} was made without it"),
+                ),
+            },
+            Ok(None) => self.find(
+                path,
+                FindingKind::Stray,
+                format!("there is no compaction {name}, and no attempt names it"),
+            ),
+            // Said of it already, or next time.
+            Err(CommitError::Damaged { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -465,7 +649,6 @@ impl Verification {
             }
             self.unfinished.insert(slice);
         }
-        self.judge_uploads(store, named, sweeper).await;
         Ok(())
     }
 
@@ -477,21 +660,31 @@ impl Verification {
         self.swept.extend(all.map(|path| path.to_string()));
     }
 
-    /// Unfinished uploads into object storage, of slices that are committed. Those of an object that
-    /// the commit names are left: some stores lose the object with them.
-    async fn judge_uploads(&mut self, store: &Store, named: &Named, sweeper: Option<&Cleaner>) {
+    /// Unfinished uploads into object storage, of slices that are committed and of compactions that are
+    /// made. Those of an object that one of them names are left: some stores lose the object.
+    async fn judge_uploads(
+        &mut self,
+        store: &Store,
+        named: &Named,
+        compactions: &Compactions,
+        sweeper: Option<&Cleaner>,
+    ) {
         for upload in store.uploads().unfinished().await {
-            let Some(slice) = layout::slice_of_object(&upload.path) else {
+            let file = FileName::parse(upload.path.as_ref());
+            let compaction = file.as_ref().and_then(CompactionName::of_file);
+            let of = match compaction {
+                Some(name) => compactions.get(name).map(|made| made.compaction.clone()),
+                None => layout::slice_of_object(&upload.path)
+                    .filter(|slice| named.committed.contains(slice)),
+            };
+            let Some(of) = of.filter(|_| !named.objects.contains(upload.path.as_ref())) else {
                 continue;
             };
-            if !named.committed.contains(&slice) || named.objects.contains(upload.path.as_ref()) {
-                continue;
-            }
             if sweeper.is_some() && store.uploads().abort(&upload).await {
                 self.swept
                     .push(format!("an unfinished upload of {}", upload.path));
             } else {
-                self.unfinished.insert(slice);
+                self.unfinished.insert(of);
             }
         }
     }

@@ -57,11 +57,13 @@ const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Row groups of one attempt that may be encoded at once. Each is of another file.
 const MAX_ENCODING: usize = 2;
 
-/// Writes the rows of one attempt at one slice.
+/// Writes the rows of one attempt at one slice, or at a compaction.
 pub struct SliceWriter {
     store: Store,
     schema: SchemaRef,
     slice: String,
+    /// What stands in the names of the files where those of a slice have the slice.
+    names: String,
     attempt: String,
     options: WriteOptions,
     provenance: Provenance,
@@ -98,6 +100,7 @@ impl SliceWriter {
             store,
             schema,
             slice: slice.to_owned(),
+            names: slice.to_owned(),
             attempt: attempt.to_owned(),
             options,
             provenance,
@@ -117,6 +120,12 @@ impl SliceWriter {
     /// next rows.
     pub fn set_buffer_bytes(&mut self, bytes: usize) {
         self.options.buffer_bytes = bytes;
+    }
+
+    /// The same for a compaction, whose files are not named after it.
+    #[must_use]
+    pub fn with_names(self, names: String) -> Self {
+        Self { names, ..self }
     }
 
     /// Takes rows of one part. Returns once those that have to wait fit into the buffer.
@@ -294,7 +303,7 @@ impl SliceWriter {
             self.finish_file(oldest).await?;
         }
         let layout = self.layout()?;
-        let path = layout::file_path(key, &self.slice, &self.attempt, self.begun_files);
+        let path = layout::file_path(key, &self.names, &self.attempt, self.begun_files);
         let encoder = Encoder::new(layout).map_err(|source| WriteError::Layout { source })?;
         let upload = self
             .store

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
 use fastrand::Rng;
 use mdca_lake::layout::PartitionKey;
-use mdca_lake::read::{self, Expected, ExportFile, ReadError, SliceRows};
+use mdca_lake::read::{self, Expected, Export, ExportFile, ReadError, SliceRows};
 use mdca_lake::schema;
 use mdca_lake::store::Store;
 use mdca_lake::write::FileEntry;
@@ -90,7 +90,10 @@ async fn export(store: &Store, entry: &FileEntry) -> Result<u64, ReadError> {
         bytes: entry.bytes,
         timestamp_ms: (entry.timestamp_min_ms, entry.timestamp_max_ms),
     };
-    read::export(store, vec![file], None, &mut Sink(256 * 1024 * 1024)).await
+    let mut export = Export::new(None);
+    let mut out = Sink(256 * 1024 * 1024);
+    export.write(store, vec![file], &mut out).await?;
+    Ok(export.records())
 }
 
 /// Reads a file as `export` and as `verify --deep` do; what `export` said.

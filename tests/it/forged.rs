@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mdca_lake::error::{ErrorKind, JobError};
+use mdca_lake::job::export;
 use mdca_lake::job::process::Machine;
-use mdca_lake::read::{self, ExportFile};
 use mdca_lake::status;
 use mdca_lake::store::Store;
 use mdca_lake::text::report::Report;
@@ -359,19 +359,12 @@ fn expect_untouched(before: &BTreeMap<PathBuf, Vec<u8>>, lake: &Path, what: &str
 
 async fn export(lake: &Path) -> u8 {
     let store = Store::open(lake.to_str().unwrap()).unwrap();
-    let (files, left_out) = match status::committed_files(&store).await {
-        Ok(found) => found,
+    let exported = match export::export(&store, None, &mut Vec::new()).await {
+        Ok(exported) => exported,
         Err(error) => return error.kind().exit_code(),
     };
-    let files = files.into_iter().map(|file| ExportFile {
-        path: file.path,
-        bytes: file.bytes,
-        timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
-    });
-    read::export(&store, files.collect(), None, &mut Vec::new())
-        .await
-        .unwrap();
-    let kinds = left_out
+    let kinds = exported
+        .left_out
         .into_iter()
         .map(|error| JobError::from(error).kind());
     ErrorKind::worst(kinds).map_or(0, ErrorKind::exit_code)

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("status", "commit error job store text window write"),
     (
         "verify",
-        "commit error layout read scan schema status store text window",
+        "commit error layout read scan schema status store text window write",
     ),
     (
         "job",

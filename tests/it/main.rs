@@ -10,6 +10,8 @@ mod canary; // marked secrets, in everything that is said and kept
 mod check; // whether a scan can run, question by question
 mod cli; // the program as a user meets it: bad input, exit codes
 mod clocks; // a wall clock that is wrong
+mod compact; // small files of past days become large ones
+mod compact_processes; // the same by real processes
 mod conversions; // conversions that die, are interrupted or run at once
 mod convert; // saved files become a lake
 mod crash; // kill -9 at random moments of a real process, and before every call on its disk

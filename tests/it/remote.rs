@@ -255,6 +255,66 @@ fn killed_at_any_moment_the_next_run_completes_the_lake() {
     }
 }
 
+/// Killed at any moment, and at last left to end: the rows are the same, in a file a day.
+#[test]
+fn a_lake_in_object_storage_is_compacted_whatever_dies_meanwhile() {
+    const KILLS: usize = 6;
+    for server in up(&Server::ALL) {
+        let tale = Tale::begin(server, 1_200);
+        expect_code(&tale.scan().output().unwrap(), 0);
+        let before = tale.command("export").output().unwrap().stdout;
+        let mut killed = 0;
+        for _ in 0..KILLS {
+            let mut command = tale.command("compact");
+            let mut child = command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let time = Duration::from_millis(fastrand::u64(20..1_500));
+            let ended = ends_within(&mut child, time);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            killed += u32::from(!ended);
+            let after = tale.command("export").output().unwrap();
+            expect_code(&after, 0);
+            expect_same_lines(&before, &after.stdout);
+        }
+        expect_code(&tale.command("compact").output().unwrap(), 0);
+        let after = tale.command("export").output().unwrap().stdout;
+        expect_same_lines(&before, &after);
+        let verified = tale.command("verify").output().unwrap();
+        expect_code(&verified, 0);
+        let status = tale.command("status").output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        for (day, of_day) in status["days"].as_object().unwrap() {
+            assert_eq!(of_day["files"], 1, "{day}");
+        }
+        println!("killed {killed} of {KILLS}");
+        // What died within the last hour may still be asleep: without it everybody sees each row once.
+        if verified_waits(&verified) == 0 {
+            tale.check();
+        }
+    }
+}
+
+fn expect_same_lines(one: &[u8], other: &[u8]) {
+    let sorted = |text: &[u8]| {
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert!(sorted(one) == sorted(other), "other records");
+}
+
+/// Attempts that wait to be judged.
+fn verified_waits(output: &Output) -> u64 {
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let unfinished = found["unfinished"].as_array().map_or(0, Vec::len);
+    found["attempts"].as_u64().unwrap() + unfinished as u64
+}
+
 #[test]
 fn of_four_processes_at_once_each_slice_is_committed_by_one() {
     for server in up(&Server::ALL) {

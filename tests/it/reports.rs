@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use mdca_sim::SimOptions;
 use serde_json::{Value, json};
 
-use crate::support::process::{Ended, Place};
+use crate::support::process::{Ended, Lake, Place};
 use crate::support::readers;
 use crate::support::scenario::files_below;
 
@@ -76,6 +76,14 @@ fn scans(said: &mut Said) {
         &place.run(&mut lake.scan()),
     );
     said.take_kept("scan-report", lake.path());
+    let copy = place.fresh("copy");
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(lake.path())
+        .arg(&copy)
+        .status();
+    assert!(copied.unwrap().success());
+    compactions(said, &place, &place.lake_at(copy));
     let status = |lake: &mut Command| place.run(lake.args(["--report", "json"]));
     said.take("status", "a lake", 0, &status(&mut lake.command("status")));
     let mut behind = lake.command("status");
@@ -91,6 +99,24 @@ fn scans(said: &mut Said) {
     fs::write(commit, "{").unwrap();
     let status = status(&mut lake.command("status"));
     said.take("status", "a commit that is damaged", 6, &status);
+}
+
+fn compactions(said: &mut Said, place: &Place, lake: &Lake<'_>) {
+    let compact = |more: &[&str]| {
+        let mut compact = lake.command("compact");
+        place.run(compact.args(["--report", "json"]).args(more))
+    };
+    said.take("compact-report", "a plan", 0, &compact(&["--dry-run"]));
+    let file = files_below(&lake.path().join("activities")).remove(0);
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, "").unwrap();
+    let ended = compact(&["--max-file-bytes", "1GiB"]);
+    let code = ended.code().unwrap();
+    assert!(matches!(code, 0 | 5), "{ended}");
+    said.take("compact-report", "a file that is cut", code, &ended);
+    fs::write(&file, bytes).unwrap();
+    said.take("compact-report", "a compaction", 0, &compact(&[]));
+    said.take("compact-report", "nothing left", 0, &compact(&[]));
 }
 
 /// Reports of scans of a service that is down, has holes or gets a signal in between.

@@ -1,6 +1,7 @@
 //! The commands: each opens what it needs, runs, and leaves what is to be printed.
 
 use std::io;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use mdca_lake::check::{self, Check, Checked};
@@ -8,16 +9,17 @@ use mdca_lake::cli::{
     Cli, Command, ExportArgs, OutputArgs, ProgressMode, ReportFormat, StatusArgs, VerifyArgs,
 };
 use mdca_lake::clock::{Clock, SystemClock};
-use mdca_lake::config::{self, ConvertConfig, Environment, ScanConfig};
+use mdca_lake::config::{self, CompactConfig, ConvertConfig, Environment, ScanConfig};
 use mdca_lake::convert::find_inputs;
 use mdca_lake::error::JobError;
+use mdca_lake::job::compact::CompactWorld;
+use mdca_lake::job::compact::report::CompactReport;
 use mdca_lake::job::convert::ConvertWorld;
 use mdca_lake::job::convert::report::ConvertReport;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
 use mdca_lake::job::{self, Asking, Ids, Planned, World};
-use mdca_lake::read::{self, ExportFile};
 use mdca_lake::scan::{ActivityClient, Budget, ClientOptions, ScanCounters, ScanError};
 use mdca_lake::schema::{self, SchemaFormat};
 use mdca_lake::sign_in::SignIn;
@@ -100,6 +102,11 @@ pub(crate) async fn run(
         }
         Command::Status(args) => status(args, &output).await,
         Command::Verify(args) => verify(args, &output).await,
+        Command::Compact(args) => {
+            let config = CompactConfig::resolve(args)?;
+            let report = compact(config, output.progress, interrupted).await?;
+            Ok(Finished::reported(&report, output.report))
+        }
         Command::Export(args) => export(args).await,
         Command::Schema(args) => Ok(Finished::done(schema(args.format)?)),
     }
@@ -201,6 +208,33 @@ async fn convert(
     Ok(job::convert::run(&config.job, world, inputs).await)
 }
 
+/// Compacts the past days of a lake until all are done, or a signal comes.
+async fn compact(
+    config: CompactConfig,
+    progress: ProgressMode,
+    interrupted: watch::Receiver<bool>,
+) -> Result<CompactReport, JobError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let store = Store::open(&config.lake)?;
+    if config.dry_run {
+        return Ok(job::compact::plan(&config.job, &store, clock.now_ms()).await);
+    }
+    let site = Site::look(&config.lake)?;
+    let scratch = site
+        .folder()
+        .map_or_else(std::env::temp_dir, FilePath::to_owned);
+    let world = CompactWorld {
+        clock,
+        store,
+        interrupted,
+        ids: Ids::new(fastrand::Rng::new()),
+        machine: Machine::this(),
+        progress: watched(progress),
+        scratch,
+    };
+    Ok(job::compact::run(&config.job, world).await)
+}
+
 /// Asks whether a scan could run. Each request is sent once: a check says what is, and does not wait.
 async fn check(config: ScanConfig) -> Result<Check, JobError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -282,21 +316,14 @@ async fn verify(args: VerifyArgs, output: &OutputArgs) -> Result<Finished, JobEr
     Ok(Finished::reported(&found, output.report))
 }
 
-/// Writes the records of all committed files to stdout. Of commits that cannot be read it says so, and
-/// goes on.
+/// Writes the records of all live files to stdout. Of commits and compactions that cannot be read it
+/// says so, and goes on.
 async fn export(args: ExportArgs) -> Result<Finished, JobError> {
     let window = config::read_window(&args.window, now_ms())?;
     let store = Store::open(&args.lake.lake)?;
-    let (files, left_out) = status::committed_files(&store).await?;
-    let files = files.into_iter().map(|file| ExportFile {
-        path: file.path,
-        bytes: file.bytes,
-        timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
-    });
-    match read::export(&store, files.collect(), window, &mut io::stdout()).await {
-        Err(error) if !error.is_broken_pipe() => Err(error.into()),
-        _ => Ok(Finished::without_output(complain_of_all(left_out))),
-    }
+    let exported = job::export::export(&store, window, &mut io::stdout()).await?;
+    let exit_code = complain_of_all(exported.left_out);
+    Ok(Finished::without_output(exit_code))
 }
 
 fn schema(format: SchemaFormat) -> Result<String, JobError> {

@@ -75,7 +75,9 @@ fn listen(
     metrics: Option<MetricsFile>,
 ) -> Result<watch::Receiver<bool>, JobError> {
     let (patience, error) = match command {
-        Command::Scan(_) | Command::Convert(_) => (STOP_WITHIN, JobError::Interrupted),
+        Command::Scan(_) | Command::Convert(_) | Command::Compact(_) => {
+            (STOP_WITHIN, JobError::Interrupted)
+        }
         #[cfg(feature = "demo")]
         Command::Demo(_) => (STOP_WITHIN, JobError::Interrupted),
         _ => (Duration::ZERO, JobError::ReadingInterrupted),

@@ -333,7 +333,7 @@ async fn recover(
     let may_be_made = |slice: &str| {
         layout::is_converted(slice) && !committed.contains(slice) && !adopted.contains(slice)
     };
-    let orphans = commit::find_orphans(store, may_be_made).await?;
+    let orphans = commit::find_orphans(store, None, may_be_made).await?;
     Ok(Slices {
         met: Mutex::default(),
         adopted,

@@ -463,7 +463,7 @@ pub(crate) struct BadDisk<'a> {
 }
 
 impl BadDisk<'_> {
-    fn put_below(&self, command: &mut Command, lake: &Path) {
+    pub(crate) fn put_below(&self, command: &mut Command, lake: &Path) {
         let Self {
             calls,
             at,

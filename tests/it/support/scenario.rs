@@ -9,8 +9,10 @@ use chrono::TimeDelta;
 use clap::Parser;
 use mdca_lake::cli::{Cli, Command};
 use mdca_lake::clock::Clock;
-use mdca_lake::config::{Environment, ScanConfig};
+use mdca_lake::config::{CompactConfig, Environment, ScanConfig};
 use mdca_lake::credentials::SignInEnvironment;
+use mdca_lake::job::compact::CompactWorld;
+use mdca_lake::job::compact::report::CompactReport;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
@@ -173,7 +175,7 @@ impl Scenario {
             bucket: self
                 .part_bytes
                 .map(|part_bytes| (Bucket::new(CreateOnly::Honoured), part_bytes)),
-            _folder: folder,
+            folder,
             from_ms: self.from_ms,
             until_ms: self.until_ms,
             flags: self.flags,
@@ -198,7 +200,7 @@ pub(crate) struct Story {
     pub(crate) clock: TestClock,
     lake: PathBuf,
     bucket: Option<(Arc<Bucket>, usize)>,
-    _folder: TempDir,
+    folder: TempDir,
     from_ms: i64,
     until_ms: i64,
     flags: Vec<String>,
@@ -339,6 +341,46 @@ impl Story {
             Ok(planned) => job::run(planned, world).await,
             Err(report) => *report,
         }
+    }
+
+    /// Compacts the days that have ended, with more flags.
+    pub(crate) async fn compact(&self, more: &[&str]) -> CompactReport {
+        self.compact_on(self.store(), fastrand::u64(..), more).await
+    }
+
+    /// The same on a store that may stand before the lake's own; the seed makes the ids.
+    pub(crate) async fn compact_on(&self, store: Store, seed: u64, more: &[&str]) -> CompactReport {
+        let mut command = vec!["mdca-lake", "compact", "--before", "0s", "--lake"];
+        command.push(self.lake.to_str().unwrap());
+        command.extend(more);
+        let Command::Compact(args) = Cli::parse_from(command).command else {
+            unreachable!()
+        };
+        let config = CompactConfig::resolve(args).unwrap();
+        if config.dry_run {
+            return job::compact::plan(&config.job, &store, self.now_ms()).await;
+        }
+        let (_interrupt, interrupted) = watch::channel(false);
+        let world = CompactWorld {
+            clock: Arc::new(self.clock.clone()),
+            store,
+            interrupted,
+            ids: Ids::new(fastrand::Rng::with_seed(seed)),
+            machine: Machine::untold(),
+            progress: Progress::never(),
+            scratch: self.folder.path().to_owned(),
+        };
+        job::compact::run(&config.job, world).await
+    }
+
+    /// The records of the lake as `export` gives them.
+    pub(crate) async fn export(&self) -> String {
+        let mut out = Vec::new();
+        let exported = job::export::export(&self.store(), None, &mut out)
+            .await
+            .unwrap();
+        assert!(exported.left_out.is_empty(), "{:?}", exported.left_out);
+        String::from_utf8(out).unwrap()
     }
 
     /// What the service holds of the window, by `created`.

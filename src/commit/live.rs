@@ -1,0 +1,170 @@
+//! Which files hold the rows of a lake: what commits and compactions name as their own, and no
+//! compaction has taken.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::damage::Damage;
+use super::{CommitError, Compaction, committed_slices, load_commits};
+use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
+use crate::store::Store;
+use crate::write::FileEntry;
+
+/// Compactions that are fetched at once.
+const READS: usize = 64;
+
+/// The compactions of a lake, as far as they can be read.
+#[derive(Debug, Default)]
+pub struct Compactions {
+    /// By day and number; of a day without damage all of them.
+    known: BTreeMap<CompactionName, Compaction>,
+    /// Paths that a compaction has taken.
+    taken: HashSet<String>,
+    /// Days of which a compaction is missing or cannot be read: nobody knows which files are live.
+    unsure: BTreeSet<PartitionKey>,
+    /// What cannot be read, or is missing.
+    damaged: Vec<CommitError>,
+}
+
+impl Compactions {
+    /// Reads the compactions of a lake. To be read after the commits: what was taken meanwhile is then
+    /// known to be.
+    ///
+    /// # Errors
+    /// The store. Damage is no error, and costs its day.
+    pub async fn load(store: &Store) -> Result<Self, CommitError> {
+        Self::load_of(store, |_| true).await
+    }
+
+    /// The same of one day.
+    pub async fn load_day(store: &Store, day: PartitionKey) -> Result<Self, CommitError> {
+        Self::load_of(store, |of| of == day).await
+    }
+
+    async fn load_of(
+        store: &Store,
+        which: impl Fn(PartitionKey) -> bool,
+    ) -> Result<Self, CommitError> {
+        let mut last: BTreeMap<PartitionKey, u32> = BTreeMap::new();
+        for object in store.list(&layout::compactions()).await? {
+            if let Some(OwnObject::Compaction { name }) = OwnObject::at(object.location.as_ref())
+                && which(name.day)
+            {
+                let number = last.entry(name.day).or_default();
+                *number = name.number.max(*number);
+            }
+        }
+        let days = last.into_iter();
+        let names = days
+            .flat_map(|(day, last)| (0..=last).map(move |number| CompactionName { day, number }));
+        // A number that the listing lacks is asked for by its key.
+        let load = |name| async move {
+            match Compaction::load(store, name).await {
+                Err(CommitError::Store(error)) => Err(CommitError::Store(error)),
+                read => Ok((name, read)),
+            }
+        };
+        let mut reads = stream::iter(names).map(load).buffered(READS);
+        let mut compactions = Self::default();
+        while let Some((name, read)) = reads.try_next().await? {
+            compactions.take(name, read);
+        }
+        Ok(compactions)
+    }
+
+    fn take(&mut self, name: CompactionName, read: Result<Option<Compaction>, CommitError>) {
+        let missing = || CommitError::Damaged {
+            path: layout::compaction(name),
+            damage: Damage::Gap,
+        };
+        match read.and_then(|found| found.ok_or_else(missing)) {
+            Ok(compaction) => {
+                let inputs = compaction.inputs.iter().map(|input| input.path.clone());
+                self.taken.extend(inputs);
+                self.known.insert(name, compaction);
+            }
+            Err(error) => {
+                self.unsure.insert(name.day);
+                self.damaged.push(error);
+            }
+        }
+    }
+
+    /// Takes what cannot be read out.
+    pub fn take_damaged(&mut self) -> Vec<CommitError> {
+        std::mem::take(&mut self.damaged)
+    }
+
+    /// The compactions that can be read.
+    pub fn iter(&self) -> impl Iterator<Item = &Compaction> {
+        self.known.values()
+    }
+
+    /// The compaction of a name.
+    pub fn get(&self, name: CompactionName) -> Option<&Compaction> {
+        self.known.get(&name)
+    }
+
+    /// Whether a compaction has taken the rows of a file, so that it is live no more.
+    pub fn has_taken(&self, path: &str) -> bool {
+        self.taken.contains(path)
+    }
+
+    /// Whether nobody knows which files of a day are live.
+    pub fn is_unsure(&self, day: PartitionKey) -> bool {
+        self.unsure.contains(&day)
+    }
+
+    /// The number of the next compaction of a day.
+    pub fn next_number(&self, day: PartitionKey) -> u32 {
+        let of_day = CompactionName { day, number: 0 }..=CompactionName {
+            day,
+            number: u32::MAX,
+        };
+        let last = self.known.range(of_day).next_back();
+        last.map_or(0, |(name, _)| name.number + 1)
+    }
+
+    /// The live files of a lake whose commits name these files. Those of a day of which nobody knows
+    /// which are live are none of them.
+    pub fn live(&self, committed: impl IntoIterator<Item = FileEntry>) -> Vec<FileEntry> {
+        let left = self
+            .known
+            .values()
+            .flat_map(|of| of.outputs.iter().cloned());
+        let is_live = |file: &FileEntry| {
+            let is_known = FileName::parse(&file.path).is_none_or(|name| !self.is_unsure(name.key));
+            is_known && !self.has_taken(&file.path)
+        };
+        committed.into_iter().chain(left).filter(is_live).collect()
+    }
+}
+
+/// The live files of a lake, and the commits and compactions that cannot be read, so that theirs are
+/// missing here.
+///
+/// # Errors
+/// The store.
+pub async fn live_files(store: &Store) -> Result<(Vec<FileEntry>, Vec<CommitError>), CommitError> {
+    let (files, _, left_out) = read_live(store).await?;
+    Ok((files, left_out))
+}
+
+/// The same with the compactions, from one reading.
+pub async fn read_live(
+    store: &Store,
+) -> Result<(Vec<FileEntry>, Compactions, Vec<CommitError>), CommitError> {
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
+    let mut commits = load_commits(store, committed_slices(store).await?);
+    while let Some(commit) = commits.next().await {
+        match commit {
+            Ok(commit) => files.extend(commit.files),
+            Err(error @ CommitError::Damaged { .. }) => left_out.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    let mut compactions = Compactions::load(store).await?;
+    left_out.extend(compactions.take_damaged());
+    Ok((compactions.live(files), compactions, left_out))
+}

@@ -1,0 +1,145 @@
+//! Step 6 of a compaction: the files that it has taken are removed, each only while the rows are safe.
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use object_store::path::Path;
+
+use super::{Cleaner, CommitError, Compaction, Compactions};
+use crate::layout::{self, FileName};
+use crate::store::Store;
+use crate::write::FileEntry;
+
+/// Files that are looked at, or removed, at once.
+const AT_ONCE: usize = 16;
+
+impl Cleaner {
+    /// Brings a compaction to its end that is there: makes it durable, removes what it has taken, then
+    /// what the attempt that made it has recorded. What cannot be removed is counted, and stays for the
+    /// next run. Returns what was asked to be removed, and is gone.
+    pub(super) async fn finish_compaction(&self, compaction: &Compaction) -> Vec<Path> {
+        let mut removed = Vec::new();
+        if self.gave_up() {
+            self.leave(1, None);
+            return removed;
+        }
+        let store = self.store();
+        let path = layout::compaction(compaction.name());
+        if let Err(error) = store.uploads().persist(&path).await {
+            self.leave(1, Some(&error));
+            return removed;
+        }
+        let inputs = compaction.inputs.iter();
+        let inputs: Vec<Path> = inputs
+            .map(|input| Path::from(input.path.as_str()))
+            .collect();
+        let mut is_clear = true;
+        for some in inputs.chunks(AT_ONCE) {
+            let removals: Vec<_> = some
+                .iter()
+                .map(|input| self.remove_taken(compaction, input))
+                .collect();
+            for (input, is_gone) in some.iter().zip(join_all(removals).await) {
+                is_clear &= is_gone;
+                removed.extend(is_gone.then(|| input.clone()));
+            }
+        }
+        if let Err(error) = store.uploads().sweep(&compaction.compaction).await {
+            self.leave(1, Some(&error));
+            is_clear = false;
+        }
+        let own = layout::attempt(&compaction.compaction, &compaction.attempt);
+        if is_clear && self.remove(&own).await {
+            removed.push(own);
+        }
+        store.uploads().tidy(&compaction.compaction).await;
+        removed
+    }
+
+    /// Removes a file that a compaction has taken, if all of its rows are where the compaction put them;
+    /// true where it is gone.
+    pub async fn remove_taken(&self, compaction: &Compaction, input: &Path) -> bool {
+        match has_outputs(self.store(), compaction).await {
+            Ok(true) => self.remove(input).await,
+            Ok(false) => {
+                self.leave(1, None);
+                false
+            }
+            Err(CommitError::Store(error)) => {
+                self.leave(1, Some(&error));
+                false
+            }
+            Err(_) => {
+                self.leave(1, None);
+                false
+            }
+        }
+    }
+
+    /// Removes the files of an attempt that has lost, none of which is a compaction's; false where one
+    /// stays.
+    pub(super) async fn remove_outputs(&self, lost: &Compaction, removed: &mut Vec<Path>) -> bool {
+        let mut is_clear = true;
+        for output in &lost.outputs {
+            let path = Path::from(output.path.as_str());
+            if self.remove(&path).await {
+                removed.push(path);
+            } else {
+                is_clear = false;
+            }
+        }
+        is_clear
+    }
+}
+
+/// Whether every output of a compaction is there with its size, or a later compaction has taken it whose
+/// outputs are.
+async fn has_outputs(store: &Store, compaction: &Compaction) -> Result<bool, CommitError> {
+    let mut later = None;
+    for output in &compaction.outputs {
+        if is_there(store, output).await? {
+            continue;
+        }
+        if later.is_none() {
+            later = Some(Compactions::load_day(store, compaction.name().day).await?);
+        }
+        let is_kept = match &later {
+            Some(later) => is_kept(store, later, output).await?,
+            None => false,
+        };
+        if !is_kept {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the rows of an output that is not there are in the outputs of a later compaction. Numbers
+/// only grow, so this ends.
+fn is_kept<'f>(
+    store: &'f Store,
+    compactions: &'f Compactions,
+    output: &'f FileEntry,
+) -> BoxFuture<'f, Result<bool, CommitError>> {
+    async move {
+        let is_input = |of: &&Compaction| of.inputs.iter().any(|input| input.path == output.path);
+        let is_unsure =
+            FileName::parse(&output.path).is_none_or(|name| compactions.is_unsure(name.key));
+        let Some(taker) = compactions.iter().find(is_input).filter(|_| !is_unsure) else {
+            return Ok(false);
+        };
+        for output in &taker.outputs {
+            let is_safe =
+                is_there(store, output).await? || is_kept(store, compactions, output).await?;
+            if !is_safe {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+    .boxed()
+}
+
+async fn is_there(store: &Store, output: &FileEntry) -> Result<bool, CommitError> {
+    let size = store.size(&Path::from(output.path.as_str())).await?;
+    Ok(size == Some(output.bytes))
+}

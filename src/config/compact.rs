@@ -1,0 +1,48 @@
+//! What the flags of `compact` mean.
+
+use super::{check_file_bytes, memory_bytes};
+use crate::cli::CompactArgs;
+use crate::error::UsageError;
+use crate::job::compact::CompactOptions;
+use crate::write::WriteOptions;
+
+/// What `compact` is to do.
+pub struct CompactConfig {
+    /// The lake's location.
+    pub lake: String,
+    /// The job.
+    pub job: CompactOptions,
+    /// Whether only the plan is asked for.
+    pub dry_run: bool,
+}
+
+impl CompactConfig {
+    /// Resolves the flags of `compact`.
+    pub fn resolve(args: CompactArgs) -> Result<Self, UsageError> {
+        let CompactArgs {
+            lake,
+            before,
+            memory_limit,
+            compression,
+            max_file_bytes,
+            single_writer,
+            dry_run,
+        } = args;
+        check_file_bytes(max_file_bytes)?;
+        let memory_bytes = memory_bytes(memory_limit)?;
+        Ok(Self {
+            lake: lake.lake,
+            job: CompactOptions {
+                before_ms: i64::try_from(before.as_millis()).unwrap_or(i64::MAX),
+                single_writer,
+                merge_bytes: memory_bytes / 2,
+                write: WriteOptions {
+                    compression,
+                    max_file_bytes: max_file_bytes.as_u64(),
+                    buffer_bytes: usize::try_from(memory_bytes / 4).unwrap_or(usize::MAX),
+                },
+            },
+            dry_run,
+        })
+    }
+}

@@ -1,0 +1,341 @@
+//! The compaction of past days: their many small files become a few large ones.
+//!
+//! [`run`] always returns a report, as a scan does. A day that fails is left as it is and does not stop
+//! the others; a failing store and a signal do. Several runs at once are safe: one of them wins each
+//! compaction. What the protocol is, and what a crash between any two of its steps leaves, says
+//! [`commit`](crate::commit).
+
+mod day;
+mod options;
+mod pick;
+pub mod report;
+mod spool;
+
+pub use self::options::{CompactOptions, CompactWorld};
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use tracing::{Instrument, debug, error, error_span};
+
+use self::day::{Compactor, Day, DayEnd};
+use self::report::{CompactReport, Sizes};
+use crate::commit::{self, Cleaner, Compactions, Identity};
+use crate::error::JobError;
+use crate::job::beat::beside;
+use crate::job::peak_memory_bytes;
+use crate::job::report_parts::Running;
+use crate::layout::{self, FileName, PartitionKey};
+use crate::store::Store;
+use crate::text::report::Report;
+use crate::window::format_time;
+use crate::write::FileEntry;
+
+/// Plans a run, and writes nothing: which days, and how many files and bytes of each.
+pub async fn plan(options: &CompactOptions, store: &Store, now_ms: i64) -> CompactReport {
+    let location = store.location().to_owned();
+    let mut report = CompactReport::begin("(planned)".to_owned(), location, now_ms);
+    match begin_reading(options, store, now_ms, &mut report).await {
+        Ok((_, days)) => {
+            for day in days {
+                let inputs = day.picked(options);
+                let sizes = sizes_of(&inputs, options.write.max_file_bytes);
+                report.planned(day.date(), sizes);
+            }
+        }
+        Err(error) => report.failed(None, &error),
+    }
+    report.finish();
+    if report.head.exit_code == 0 {
+        report.head.planned();
+    }
+    report
+}
+
+/// What is known of a compaction before it is made: as many bytes are left as are taken, at most.
+fn sizes_of(inputs: &[FileEntry], max_file_bytes: u64) -> Sizes {
+    let sum = |of: fn(&FileEntry) -> u64| inputs.iter().map(of).fold(0, u64::saturating_add);
+    let bytes = sum(|file| file.bytes);
+    Sizes {
+        rows: sum(|file| file.rows),
+        files_before: inputs.len() as u64,
+        files_after: bytes.div_ceil(max_file_bytes.max(1)),
+        bytes_before: bytes,
+        bytes_after: bytes,
+    }
+}
+
+/// Compacts the days that gain by it.
+pub async fn run(options: &CompactOptions, mut world: CompactWorld) -> CompactReport {
+    if options.single_writer {
+        world.store = world.store.for_single_writer();
+    }
+    let started_ms = world.clock.now_ms();
+    let stamp = format_time(started_ms / 1_000 * 1_000).replace([':', '-'], "");
+    let run = format!("{stamp}-{}", &world.ids.next()[..8]);
+    let location = world.store.location().to_owned();
+    let mut report = CompactReport::begin(run.clone(), location, started_ms);
+    let pulse = Pulse {
+        world: &world,
+        started: world.clock.elapsed(),
+        last: Mutex::default(),
+    };
+    let span = error_span!("run", id = run);
+    let work = run_days(options, &world, &pulse, &mut report).instrument(span);
+    let tick = |is_minute| pulse.beat(is_minute);
+    if let Err(error) = beside(world.clock.as_ref(), Box::pin(work), tick).await {
+        error!(error = %crate::text::plain::chain(&error), "the run stops");
+        report.failed(None, &error);
+    }
+    world.progress.finish();
+    let has_begun = pulse.last().is_some();
+    report.store_retries = world.store.retries();
+    report.peak_memory_bytes = peak_memory_bytes();
+    report.elapsed_s = pulse.elapsed_s();
+    report.finish();
+    if has_begun {
+        let bytes = Bytes::from(report.to_json());
+        if let Err(error) = crate::job::save(&world.store, &report.head.run, bytes).await {
+            report.failed(None, &error);
+            report.finish();
+        }
+    }
+    report
+}
+
+/// The report of a run that is at work, rewritten every minute.
+struct Pulse<'a> {
+    world: &'a CompactWorld,
+    started: Duration,
+    /// How the run stood when it last said so; none before it has begun.
+    last: Mutex<Option<CompactReport>>,
+}
+
+impl Pulse<'_> {
+    fn last(&self) -> MutexGuard<'_, Option<CompactReport>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn elapsed_s(&self) -> f64 {
+        let elapsed = self.world.clock.elapsed();
+        elapsed.saturating_sub(self.started).as_secs_f64()
+    }
+
+    /// Takes note of how the run stands, and of the day that it is at work on.
+    fn tell(&self, report: &CompactReport, day: Option<String>) {
+        let mut report = report.clone();
+        report.head.running = Some(Running {
+            process: self.world.machine.own().cloned(),
+            in_flight: day.into_iter().collect(),
+            ..Running::default()
+        });
+        *self.last() = Some(report);
+    }
+
+    fn now(&self) -> Option<(Path, Bytes)> {
+        let mut report = self.last().clone()?;
+        report.elapsed_s = self.elapsed_s();
+        Some((layout::run(&report.head.run), Bytes::from(report.to_json())))
+    }
+
+    async fn begin(&self, report: &CompactReport) -> Result<(), JobError> {
+        self.tell(report, None);
+        if let Some((path, bytes)) = self.now() {
+            self.world.store.create(&path, bytes).await?;
+        }
+        Ok(())
+    }
+
+    async fn beat(&self, is_minute: bool) {
+        if is_minute {
+            self.world.progress.minute_of_bytes(self.elapsed_s());
+        }
+        if let Some((path, bytes)) = self.now()
+            && let Err(error) = self.world.store.put(&path, bytes).await
+        {
+            debug!(error = %crate::text::plain::chain(&error), "the running report cannot be rewritten");
+        }
+    }
+}
+
+async fn run_days(
+    options: &CompactOptions,
+    world: &CompactWorld,
+    pulse: &Pulse<'_>,
+    report: &mut CompactReport,
+) -> Result<(), JobError> {
+    let (store, now_ms) = (&world.store, world.clock.now_ms());
+    load_identity(store).await?;
+    commit::check_writable(store).await?;
+    pulse.begin(report).await?;
+    let cleaner = Cleaner::of_run(store.clone(), &report.head.run).await?;
+    let attempts = store.list(&layout::attempts()).await?;
+    let attempts = attempts.into_iter().map(|object| object.location);
+    let (recovered, _) = commit::recover_compactions(&cleaner, attempts).await;
+    report.recovered = recovered;
+    let (identity, days) = begin_reading(options, store, now_ms, report).await?;
+    if !days.is_empty() {
+        if !options.single_writer {
+            Identity::check_create_only(store).await?;
+        }
+        check_removal(store, &report.head.run).await?;
+        commit::announce_compactions(store, &report.head.run, now_ms).await?;
+    }
+    let bytes = days.iter().flat_map(|day| day.picked(options));
+    let bytes = bytes.map(|file| file.bytes).fold(0, u64::saturating_add);
+    world.progress.begin_bytes(bytes);
+    let run = report.head.run.clone();
+    let compactor = Compactor {
+        options,
+        world,
+        cleaner: &cleaner,
+        run: &run,
+        clock: &identity.clock,
+    };
+    let outcome = compact_all(&compactor, days, pulse, report).await;
+    report.not_cleared = cleaner.not_cleared();
+    outcome
+}
+
+/// Compacts one day after the other, each until nothing more is gained.
+async fn compact_all(
+    compactor: &Compactor<'_>,
+    days: Vec<Day>,
+    pulse: &Pulse<'_>,
+    report: &mut CompactReport,
+) -> Result<(), JobError> {
+    for mut day in days {
+        let date = day.date();
+        pulse.tell(report, Some(date.clone()));
+        let mut was_made = false;
+        loop {
+            match compactor.compact(&mut day).await {
+                Ok(DayEnd::Made {
+                    name,
+                    inputs,
+                    outputs,
+                    checksum,
+                }) => {
+                    was_made = true;
+                    let sizes = sizes_after(&inputs, &outputs);
+                    report.made(name.to_string(), &checksum, sizes);
+                    compactor.world.progress.bytes_done(sizes.bytes_before);
+                    compactor.world.progress.rows(report.sizes.rows);
+                }
+                Ok(DayEnd::Done) => break,
+                Ok(DayEnd::Lost) => {
+                    report.days.lost += 1;
+                    break;
+                }
+                Err(error @ JobError::Interrupted) => return Err(error),
+                Err(error) => {
+                    error!(day = date, error = %crate::text::plain::chain(&error), "day failed");
+                    report.failed(Some(date.clone()), &error);
+                    if error.stops_the_run() {
+                        return Ok(());
+                    }
+                    break;
+                }
+            }
+        }
+        report.days.compacted += u64::from(was_made);
+    }
+    Ok(())
+}
+
+fn sizes_after(inputs: &[FileEntry], outputs: &[FileEntry]) -> Sizes {
+    let bytes = |files: &[FileEntry]| {
+        files
+            .iter()
+            .map(|file| file.bytes)
+            .fold(0, u64::saturating_add)
+    };
+    Sizes {
+        rows: outputs
+            .iter()
+            .map(|file| file.rows)
+            .fold(0, u64::saturating_add),
+        files_before: inputs.len() as u64,
+        files_after: outputs.len() as u64,
+        bytes_before: bytes(inputs),
+        bytes_after: bytes(outputs),
+    }
+}
+
+async fn load_identity(store: &Store) -> Result<Identity, JobError> {
+    let location = || store.location().to_owned();
+    let identity = Identity::load_if_lake(store).await?;
+    identity.ok_or_else(|| JobError::NoLake {
+        location: location(),
+    })
+}
+
+/// Reads the lake: what it is, and the days that gain by a compaction. What cannot be read is a failure
+/// of this run, and costs only its own days.
+async fn begin_reading(
+    options: &CompactOptions,
+    store: &Store,
+    now_ms: i64,
+    report: &mut CompactReport,
+) -> Result<(Identity, Vec<Day>), JobError> {
+    let identity = load_identity(store).await?;
+    let (files, compactions, left_out) = commit::read_live(store).await?;
+    for error in left_out {
+        report.failed(None, &error.into());
+    }
+    let mut days = days_of(files, &compactions);
+    days.retain(|day| is_past(day.key, options, now_ms) && !day.picked(options).is_empty());
+    report.days.planned = days.len() as u64;
+    if days.is_empty() {
+        let note = "nothing to do: no past day has small files that are worth merging";
+        report.notes.push(note.to_owned());
+    }
+    Ok((identity, days))
+}
+
+fn is_past(day: PartitionKey, options: &CompactOptions, now_ms: i64) -> bool {
+    let end_ms = day.range_us().end / 1_000;
+    end_ms <= now_ms.saturating_sub(options.before_ms)
+}
+
+/// The live files by day.
+fn days_of(files: Vec<FileEntry>, compactions: &Compactions) -> Vec<Day> {
+    let mut days: BTreeMap<PartitionKey, Vec<FileEntry>> = BTreeMap::new();
+    for file in files {
+        if let Some(name) = FileName::parse(&file.path) {
+            days.entry(name.key).or_default().push(file);
+        }
+    }
+    let days = days.into_iter().map(|(key, files)| Day {
+        key,
+        number: compactions.next_number(key),
+        files,
+    });
+    days.collect()
+}
+
+/// Makes sure that an object can be removed here: else the rows of a day would be there twice for good.
+async fn check_removal(store: &Store, run: &str) -> Result<(), JobError> {
+    let path = layout::removal_probe(run);
+    let refused = |source| JobError::CannotRemove {
+        location: store.location().to_owned(),
+        source,
+    };
+    // Whether it can be removed is asked first: else it would stay.
+    store
+        .delete(&path)
+        .await
+        .map_err(|error| refused(Some(error)))?;
+    store.create(&path, Bytes::from_static(b"compact")).await?;
+    store
+        .delete(&path)
+        .await
+        .map_err(|error| refused(Some(error)))?;
+    match store.size(&path).await? {
+        None => Ok(()),
+        Some(_) => Err(refused(None)),
+    }
+}

@@ -1,0 +1,59 @@
+//! The original records of a lake, from its live files.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use crate::commit::{self, CommitError, Identity};
+use crate::error::JobError;
+use crate::read::{Export, ExportFile};
+use crate::store::Store;
+use crate::window::TimeWindow;
+
+/// What an export came to.
+#[derive(Debug)]
+pub struct Exported {
+    /// Records written.
+    pub records: u64,
+    /// Commits and compactions that cannot be read, so that their records are missing.
+    pub left_out: Vec<CommitError>,
+}
+
+/// Writes the records of a lake whose `timestamp` lies in the window, one a line, by time. Where a
+/// compaction takes a file meanwhile, it goes on with the one that holds its rows now.
+///
+/// # Errors
+/// No lake is there, a live file cannot be read, or the output takes no more. A reader of it that has
+/// gone away is no error.
+pub async fn export(
+    store: &Store,
+    window: Option<TimeWindow>,
+    out: &mut impl Write,
+) -> Result<Exported, JobError> {
+    if Identity::load_if_lake(store).await?.is_none() {
+        let location = store.location().to_owned();
+        return Err(JobError::NoLake { location });
+    }
+    let mut export = Export::new(window);
+    let mut gone = BTreeSet::new();
+    loop {
+        let (files, left_out) = commit::live_files(store).await?;
+        let files = files.into_iter().map(|file| ExportFile {
+            path: file.path,
+            bytes: file.bytes,
+            timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
+        });
+        match export.write(store, files.collect(), out).await {
+            // One that is live and gone a second time is lost.
+            Err(error)
+                if export.can_go_on()
+                    && error
+                        .gone()
+                        .is_some_and(|path| gone.insert(path.to_owned())) => {}
+            Err(error) if !error.is_broken_pipe() => return Err(error.into()),
+            _ => {
+                let records = export.records();
+                return Ok(Exported { records, left_out });
+            }
+        }
+    }
+}
