@@ -3,7 +3,7 @@
 //! [`run`] always returns a report, as a scan does. A day that fails is left as it is and does not stop
 //! the others; a failing store and a signal do. Several runs at once are safe: one of them wins each
 //! compaction. What the protocol is, and what a crash between any two of its steps leaves, says
-//! [`commit`](crate::commit).
+//! [`commit`].
 
 mod day;
 mod options;
