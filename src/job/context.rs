@@ -9,6 +9,7 @@ use crate::job::process::Machine;
 use crate::job::progress::Progress;
 use crate::scan::{ActivityClient, ScanCounters};
 use crate::store::Store;
+use crate::window::format_time;
 
 /// The handful of things that touch reality.
 pub struct World {
@@ -20,6 +21,22 @@ pub struct World {
     pub client: Arc<ActivityClient>,
     /// What the client counts.
     pub counters: Arc<ScanCounters>,
+    /// Becomes true when the run is to stop.
+    pub interrupted: watch::Receiver<bool>,
+    /// Ids of the run and of its attempts.
+    pub ids: Ids,
+    /// This machine's processes.
+    pub machine: Machine,
+    /// What a person watches.
+    pub progress: Progress,
+}
+
+/// The same for a run that asks no service.
+pub struct StoreWorld {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The lake.
+    pub store: Store,
     /// Becomes true when the run is to stop.
     pub interrupted: watch::Receiver<bool>,
     /// Ids of the run and of its attempts.
@@ -43,6 +60,12 @@ impl Ids {
     /// Sixteen hexadecimal digits; no `-` in them.
     pub(crate) fn next(&self) -> String {
         format!("{:016x}", self.random().u64(..))
+    }
+
+    /// The id of a run that starts now, in milliseconds since the epoch.
+    pub(crate) fn run_at(&self, now_ms: i64) -> String {
+        let stamp = format_time(now_ms / 1_000 * 1_000).replace([':', '-'], "");
+        format!("{stamp}-{}", &self.next()[..8])
     }
 
     /// A number below another one, which is not 0.

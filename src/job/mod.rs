@@ -23,6 +23,7 @@ pub mod plan;
 mod planned;
 pub mod process;
 pub mod progress;
+mod pulse;
 pub mod report;
 mod report_parts;
 pub(crate) mod runs;
@@ -38,7 +39,7 @@ mod tests;
 mod turns;
 mod view;
 
-pub use self::context::{Ids, World};
+pub use self::context::{Ids, StoreWorld, World};
 pub use self::first_request::Asking;
 pub use self::planned::Planned;
 pub use self::setup::{JobOptions, LakeWish, OnReject};
@@ -77,8 +78,7 @@ pub async fn run(planned: Planned, mut world: World) -> RunReport {
         world.store = world.store.for_single_writer();
     }
     let started = world.clock.elapsed();
-    let stamp = format_time(planned.now_ms / 1_000 * 1_000).replace([':', '-'], "");
-    let run = format!("{stamp}-{}", &world.ids.next()[..8]);
+    let run = world.ids.run_at(planned.now_ms);
     let location = world.store.location().to_owned();
     let mut report = RunReport::begin(run.clone(), location, planned.now_ms);
     let world = Arc::new(world);

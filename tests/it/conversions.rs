@@ -12,11 +12,11 @@ use clap::Parser;
 use mdca_lake::cli::{self, Cli};
 use mdca_lake::config::ConvertConfig;
 use mdca_lake::convert::find_inputs;
-use mdca_lake::job::Ids;
+use mdca_lake::job::convert;
 use mdca_lake::job::convert::report::ConvertReport;
-use mdca_lake::job::convert::{self, ConvertWorld};
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
+use mdca_lake::job::{Ids, StoreWorld};
 use mdca_lake::store::Store;
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
@@ -110,7 +110,7 @@ impl Study {
         let inputs = find_inputs(&config.inputs, Some(&lake)).await.unwrap();
         // The sender is kept: nobody interrupts.
         let (_interrupt, interrupted) = watch::channel(false);
-        let world = ConvertWorld {
+        let world = StoreWorld {
             clock: Arc::new(self.clock.clone()),
             store,
             interrupted,

@@ -12,14 +12,12 @@ use mdca_lake::clock::{Clock, SystemClock};
 use mdca_lake::config::{self, CompactConfig, ConvertConfig, Environment, ScanConfig};
 use mdca_lake::convert::find_inputs;
 use mdca_lake::error::JobError;
-use mdca_lake::job::compact::CompactWorld;
 use mdca_lake::job::compact::report::CompactReport;
-use mdca_lake::job::convert::ConvertWorld;
 use mdca_lake::job::convert::report::ConvertReport;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
-use mdca_lake::job::{self, Asking, Ids, Planned, World};
+use mdca_lake::job::{self, Asking, Ids, Planned, StoreWorld, World};
 use mdca_lake::scan::{ActivityClient, Budget, ClientOptions, ScanCounters, ScanError};
 use mdca_lake::schema::{self, SchemaFormat};
 use mdca_lake::sign_in::SignIn;
@@ -197,7 +195,7 @@ async fn convert(
     if config.dry_run || planned.head.exit_code != 0 {
         return Ok(planned);
     }
-    let world = ConvertWorld {
+    let world = StoreWorld {
         clock,
         store: site.make()?,
         interrupted,
@@ -223,16 +221,15 @@ async fn compact(
     let scratch = site
         .folder()
         .map_or_else(std::env::temp_dir, FilePath::to_owned);
-    let world = CompactWorld {
+    let world = StoreWorld {
         clock,
         store,
         interrupted,
         ids: Ids::new(fastrand::Rng::new()),
         machine: Machine::this(),
         progress: watched(progress),
-        scratch,
     };
-    Ok(job::compact::run(&config.job, world).await)
+    Ok(job::compact::run(&config.job, world, &scratch).await)
 }
 
 /// Asks whether a scan could run. Each request is sent once: a check says what is, and does not wait.

@@ -1,16 +1,18 @@
 //! One compaction of a day: from its live files to the merged ones, or to nothing.
 
 use std::collections::BTreeSet;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use object_store::path::Path;
 use tracing::info;
 
-use super::options::{CompactOptions, CompactWorld};
+use super::options::CompactOptions;
 use super::pick::pick;
 use super::spool::{self, Spool};
 use crate::commit::{self, Cleaner, Compaction, CompactionOutcome, PreparedCompaction};
 use crate::error::{ErrorKind, JobError};
+use crate::job::context::StoreWorld;
 use crate::layout::{CompactionName, PartitionKey};
 use crate::read::{MergedRows, RowSum, sum_rows};
 use crate::schema;
@@ -70,7 +72,8 @@ pub(super) enum DayEnd {
 /// Compacts days, one after the other.
 pub(super) struct Compactor<'c> {
     pub(super) options: &'c CompactOptions,
-    pub(super) world: &'c CompactWorld,
+    pub(super) world: &'c StoreWorld,
+    pub(super) scratch: &'c FilePath,
     pub(super) cleaner: &'c Cleaner,
     pub(super) run: &'c str,
     /// The lake's clock.
@@ -135,7 +138,7 @@ impl Compactor<'_> {
         let store = &self.world.store;
         let merge_bytes = self.options.merge_bytes;
         let mut rows = MergedRows::open(store, inputs, merge_bytes).await?;
-        let spool = Spool::new(store.clone(), self.world.scratch.clone());
+        let spool = Spool::new(store.clone(), self.scratch.to_owned());
         let mut writer = self.writer(&spool, day.name(), attempt);
         if let Err(error) = self.write(day.key, &mut rows, &mut writer).await {
             writer.abort().await;

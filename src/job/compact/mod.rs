@@ -11,27 +11,24 @@ mod pick;
 pub mod report;
 mod spool;
 
-pub use self::options::{CompactOptions, CompactWorld};
+pub use self::options::CompactOptions;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::Path as FilePath;
 
 use bytes::Bytes;
-use object_store::path::Path;
-use tracing::{Instrument, debug, error, error_span};
+use tracing::{Instrument, error, error_span};
 
 use self::day::{Compactor, Day, DayEnd};
 use self::report::{CompactReport, Sizes};
 use crate::commit::{self, Cleaner, Compactions, Identity};
 use crate::error::JobError;
-use crate::job::beat::beside;
+use crate::job::context::StoreWorld;
 use crate::job::peak_memory_bytes;
-use crate::job::report_parts::Running;
+use crate::job::pulse::Pulse;
 use crate::layout::{self, FileName, PartitionKey};
 use crate::store::Store;
 use crate::text::report::Report;
-use crate::window::format_time;
 use crate::write::FileEntry;
 
 /// Plans a run, and writes nothing: which days, and how many files and bytes of each.
@@ -68,35 +65,33 @@ fn sizes_of(inputs: &[FileEntry], max_file_bytes: u64) -> Sizes {
     }
 }
 
-/// Compacts the days that gain by it.
-pub async fn run(options: &CompactOptions, mut world: CompactWorld) -> CompactReport {
+/// Compacts the days that gain by it. What is written is copied into the folder `scratch`, without a name,
+/// to be read back.
+pub async fn run(
+    options: &CompactOptions,
+    mut world: StoreWorld,
+    scratch: &FilePath,
+) -> CompactReport {
     if options.single_writer {
         world.store = world.store.for_single_writer();
     }
     let started_ms = world.clock.now_ms();
-    let stamp = format_time(started_ms / 1_000 * 1_000).replace([':', '-'], "");
-    let run = format!("{stamp}-{}", &world.ids.next()[..8]);
+    let run = world.ids.run_at(started_ms);
     let location = world.store.location().to_owned();
     let mut report = CompactReport::begin(run.clone(), location, started_ms);
-    let pulse = Pulse {
-        world: &world,
-        started: world.clock.elapsed(),
-        last: Mutex::default(),
-    };
+    let pulse = Pulse::new(&world);
     let span = error_span!("run", id = run);
-    let work = run_days(options, &world, &pulse, &mut report).instrument(span);
-    let tick = |is_minute| pulse.beat(is_minute);
-    if let Err(error) = beside(world.clock.as_ref(), Box::pin(work), tick).await {
+    let work = run_days(options, &world, scratch, &pulse, &mut report).instrument(span);
+    if let Err(error) = pulse.beside(Box::pin(work)).await {
         error!(error = %crate::text::plain::chain(&error), "the run stops");
         report.failed(None, &error);
     }
     world.progress.finish();
-    let has_begun = pulse.last().is_some();
     report.store_retries = world.store.retries();
     report.peak_memory_bytes = peak_memory_bytes();
     report.elapsed_s = pulse.elapsed_s();
     report.finish();
-    if has_begun {
+    if pulse.has_begun() {
         let bytes = Bytes::from(report.to_json());
         if let Err(error) = crate::job::save(&world.store, &report.head.run, bytes).await {
             report.failed(None, &error);
@@ -106,65 +101,11 @@ pub async fn run(options: &CompactOptions, mut world: CompactWorld) -> CompactRe
     report
 }
 
-/// The report of a run that is at work, rewritten every minute.
-struct Pulse<'a> {
-    world: &'a CompactWorld,
-    started: Duration,
-    /// How the run stood when it last said so; none before it has begun.
-    last: Mutex<Option<CompactReport>>,
-}
-
-impl Pulse<'_> {
-    fn last(&self) -> MutexGuard<'_, Option<CompactReport>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn elapsed_s(&self) -> f64 {
-        let elapsed = self.world.clock.elapsed();
-        elapsed.saturating_sub(self.started).as_secs_f64()
-    }
-
-    /// Takes note of how the run stands, and of the day that it is at work on.
-    fn tell(&self, report: &CompactReport, day: Option<String>) {
-        let mut report = report.clone();
-        report.head.running = Some(Running {
-            process: self.world.machine.own().cloned(),
-            in_flight: day.into_iter().collect(),
-            ..Running::default()
-        });
-        *self.last() = Some(report);
-    }
-
-    fn now(&self) -> Option<(Path, Bytes)> {
-        let mut report = self.last().clone()?;
-        report.elapsed_s = self.elapsed_s();
-        Some((layout::run(&report.head.run), Bytes::from(report.to_json())))
-    }
-
-    async fn begin(&self, report: &CompactReport) -> Result<(), JobError> {
-        self.tell(report, None);
-        if let Some((path, bytes)) = self.now() {
-            self.world.store.create(&path, bytes).await?;
-        }
-        Ok(())
-    }
-
-    async fn beat(&self, is_minute: bool) {
-        if is_minute {
-            self.world.progress.minute_of_bytes(self.elapsed_s());
-        }
-        if let Some((path, bytes)) = self.now()
-            && let Err(error) = self.world.store.put(&path, bytes).await
-        {
-            debug!(error = %crate::text::plain::chain(&error), "the running report cannot be rewritten");
-        }
-    }
-}
-
 async fn run_days(
     options: &CompactOptions,
-    world: &CompactWorld,
-    pulse: &Pulse<'_>,
+    world: &StoreWorld,
+    scratch: &FilePath,
+    pulse: &Pulse<'_, CompactReport>,
     report: &mut CompactReport,
 ) -> Result<(), JobError> {
     let (store, now_ms) = (&world.store, world.clock.now_ms());
@@ -191,6 +132,7 @@ async fn run_days(
     let compactor = Compactor {
         options,
         world,
+        scratch,
         cleaner: &cleaner,
         run: &run,
         clock: &identity.clock,
@@ -204,12 +146,12 @@ async fn run_days(
 async fn compact_all(
     compactor: &Compactor<'_>,
     days: Vec<Day>,
-    pulse: &Pulse<'_>,
+    pulse: &Pulse<'_, CompactReport>,
     report: &mut CompactReport,
 ) -> Result<(), JobError> {
     for mut day in days {
         let date = day.date();
-        pulse.tell(report, Some(date.clone()));
+        pulse.tell(report, [date.clone()]);
         let mut was_made = false;
         loop {
             match compactor.compact(&mut day).await {

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::error::{ErrorKind, JobError};
+use crate::job::pulse::GrowingReport;
 use crate::job::report_parts::{RunHead, in_brackets};
 use crate::store::Checksum;
 use crate::text::plain::{PlainText, chain};
@@ -247,6 +248,16 @@ fn write_sizes(o: &mut PlainText, what: &str, sizes: &Sizes) -> std::fmt::Result
         bytes(bytes_after),
         counted(rows, "row", "rows")
     )
+}
+
+impl GrowingReport for CompactReport {
+    fn head(&mut self) -> &mut RunHead {
+        &mut self.head
+    }
+
+    fn spent(&mut self, elapsed_s: f64) {
+        self.elapsed_s = elapsed_s;
+    }
 }
 
 impl Report for CompactReport {

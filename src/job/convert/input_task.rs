@@ -7,13 +7,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 
-use super::options::{ConvertOptions, ConvertWorld};
+use super::options::ConvertOptions;
 use super::records::{Rows, RowsError, Source, Tally, Workshop, send_rows, unwound};
 use crate::commit::{Cleaner, CommitError, Outcome, SliceCounts};
 use crate::convert::{Input, InputFault, InputHash, Readable};
 use crate::decode::Ingest;
 use crate::decode::oddities::Oddities;
 use crate::error::JobError;
+use crate::job::context::StoreWorld;
 use crate::job::setup::OnReject;
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
@@ -26,7 +27,7 @@ const TELLING_REJECTS: u64 = 20;
 /// What every input of a run needs.
 #[derive(Clone)]
 pub(super) struct InputTask {
-    pub(super) world: Arc<ConvertWorld>,
+    pub(super) world: Arc<StoreWorld>,
     pub(super) options: Arc<ConvertOptions>,
     pub(super) run: String,
     pub(super) ingest: Arc<Ingest>,

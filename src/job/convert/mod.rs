@@ -10,7 +10,7 @@ mod options;
 mod records;
 pub mod report;
 
-pub use self::options::{ConvertOptions, ConvertWorld};
+pub use self::options::ConvertOptions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -20,9 +20,9 @@ use serde_json::Map;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet, spawn_blocking};
-use tracing::{Instrument, debug, error, error_span, info};
+use tracing::{Instrument, error, error_span, info};
 
-use self::input_task::{InputDone, InputEnd, InputTask, Slices, lock};
+use self::input_task::{InputDone, InputEnd, InputTask, Slices};
 use self::records::Workshop;
 use self::report::ConvertReport;
 use crate::clock::Clock;
@@ -30,16 +30,15 @@ use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome};
 use crate::convert::{Input, InputFault, TextLimits, check_beginning};
 use crate::decode::Ingest;
 use crate::error::{ErrorKind, JobError, UsageError};
-use crate::job::beat::beside;
+use crate::job::context::StoreWorld;
 use crate::job::peak_memory_bytes;
-use crate::job::report::Running;
+use crate::job::pulse::{GrowingReport, Pulse};
 use crate::job::slice_memory::SliceMemory;
 use crate::layout;
 use crate::scan::ClockField;
 use crate::schema;
 use crate::store::Store;
 use crate::text::report::Report;
-use crate::window::format_time;
 
 /// The length of a slice that the identity of every lake has. Slices of converted files have none.
 const SLICE_MINUTES: i64 = 60;
@@ -134,38 +133,30 @@ async fn check_beginnings(inputs: &[Input], limits: TextLimits, report: &mut Con
 /// Converts and commits every input that has no commit.
 pub async fn run(
     options: &ConvertOptions,
-    mut world: ConvertWorld,
+    mut world: StoreWorld,
     inputs: Vec<Input>,
 ) -> ConvertReport {
     if options.single_writer {
         world.store = world.store.for_single_writer();
     }
     let started_ms = world.clock.now_ms();
-    let started = world.clock.elapsed();
-    let stamp = format_time(started_ms / 1_000 * 1_000).replace([':', '-'], "");
-    let run = format!("{stamp}-{}", &world.ids.next()[..8]);
+    let run = world.ids.run_at(started_ms);
     let location = world.store.location().to_owned();
     let mut report = ConvertReport::begin(run.clone(), location, started_ms);
     let world = Arc::new(world);
-    let pulse = Pulse {
-        world: &world,
-        started,
-        last: Mutex::default(),
-    };
+    let pulse = Pulse::new(&world);
     let span = error_span!("run", id = run);
     let work = run_inputs(options, &world, &pulse, inputs, &mut report).instrument(span);
-    let tick = |is_minute| pulse.beat(is_minute);
-    if let Err(error) = beside(world.clock.as_ref(), Box::pin(work), tick).await {
+    if let Err(error) = pulse.beside(Box::pin(work)).await {
         error!(error = %crate::text::plain::chain(&error), "the run stops");
         report.failed(None, &error);
     }
     world.progress.finish();
-    let has_begun = lock(&pulse.last).is_some();
     report.result.store_retries = world.store.retries();
     report.result.peak_memory_bytes = peak_memory_bytes();
     report.spent(pulse.elapsed_s());
     report.finish();
-    if has_begun {
+    if pulse.has_begun() {
         let bytes = Bytes::from(report.to_json());
         if let Err(error) = crate::job::save(&world.store, &report.head.run, bytes).await {
             report.failed(None, &error);
@@ -175,61 +166,10 @@ pub async fn run(
     report
 }
 
-/// The report of a run that is at work, rewritten every minute.
-struct Pulse<'a> {
-    world: &'a ConvertWorld,
-    started: std::time::Duration,
-    /// How the run stood when it last said so; none before it has begun.
-    last: Mutex<Option<ConvertReport>>,
-}
-
-impl Pulse<'_> {
-    fn elapsed_s(&self) -> f64 {
-        let elapsed = self.world.clock.elapsed();
-        elapsed.saturating_sub(self.started).as_secs_f64()
-    }
-
-    /// Takes note of how the run stands, and of the inputs that it is at work on.
-    fn tell<'i>(&self, report: &ConvertReport, in_flight: impl Iterator<Item = &'i String>) {
-        let mut report = report.clone();
-        report.head.running = Some(Running {
-            process: self.world.machine.own().cloned(),
-            in_flight: in_flight.cloned().collect(),
-            ..Running::default()
-        });
-        *lock(&self.last) = Some(report);
-    }
-
-    fn now(&self) -> Option<(object_store::path::Path, Bytes)> {
-        let mut report = lock(&self.last).clone()?;
-        report.spent(self.elapsed_s());
-        Some((layout::run(&report.head.run), Bytes::from(report.to_json())))
-    }
-
-    async fn begin(&self, report: &ConvertReport) -> Result<(), JobError> {
-        self.tell(report, [].iter());
-        if let Some((path, bytes)) = self.now() {
-            self.world.store.create(&path, bytes).await?;
-        }
-        Ok(())
-    }
-
-    async fn beat(&self, is_minute: bool) {
-        if is_minute {
-            self.world.progress.minute_of_bytes(self.elapsed_s());
-        }
-        if let Some((path, bytes)) = self.now()
-            && let Err(error) = self.world.store.put(&path, bytes).await
-        {
-            debug!(error = %crate::text::plain::chain(&error), "the running report cannot be rewritten");
-        }
-    }
-}
-
 async fn run_inputs(
     options: &ConvertOptions,
-    world: &Arc<ConvertWorld>,
-    pulse: &Pulse<'_>,
+    world: &Arc<StoreWorld>,
+    pulse: &Pulse<'_, ConvertReport>,
     inputs: Vec<Input>,
     report: &mut ConvertReport,
 ) -> Result<(), JobError> {
@@ -314,7 +254,7 @@ fn check_source(identity: &Identity) -> Result<(), JobError> {
 
 /// Brings to an end what earlier runs began, and finds out which slices may have lost their commit.
 async fn recover(
-    world: &ConvertWorld,
+    world: &StoreWorld,
     cleaner: &Cleaner,
     report: &mut ConvertReport,
 ) -> Result<Slices, JobError> {
@@ -346,7 +286,7 @@ async fn recover(
 async fn convert_all(
     task: &InputTask,
     inputs: Vec<Input>,
-    pulse: &Pulse<'_>,
+    pulse: &Pulse<'_, ConvertReport>,
     report: &mut ConvertReport,
 ) -> Result<(), JobError> {
     let world = &task.world;
@@ -371,7 +311,7 @@ async fn convert_all(
                     let work = async move { task.convert(input, turn).await };
                     let handle = tasks.spawn(work.instrument(span));
                     flying.insert(handle.id(), name);
-                    pulse.tell(report, flying.values());
+                    pulse.tell(report, flying.values().cloned());
                 }
                 continue;
             }
@@ -384,7 +324,7 @@ async fn convert_all(
         let name = flying.remove(&id).expect("every task has its input");
         let result = result.unwrap_or_else(|died| Err(InputFault::Died(died).of(&name).into()));
         stop |= take_note(report, &name, result);
-        pulse.tell(report, flying.values());
+        pulse.tell(report, flying.values().cloned());
         world.progress.rows(report.result.counts.rows);
     }
     if *world.interrupted.borrow() {

@@ -1,17 +1,8 @@
-//! What a run of `convert` is to do, and where.
+//! What a run of `convert` is to do.
 
-use std::sync::Arc;
-
-use tokio::sync::watch;
-
-use crate::clock::Clock;
 use crate::convert::{Shard, TextLimits};
-use crate::job::context::Ids;
 use crate::job::memory::MemoryShares;
-use crate::job::process::Machine;
-use crate::job::progress::Progress;
 use crate::job::setup::OnReject;
-use crate::store::Store;
 use crate::write::WriteOptions;
 
 /// What a run of `convert` is to do. Plain values.
@@ -35,20 +26,4 @@ pub struct ConvertOptions {
     pub memory: MemoryShares,
     /// How files are written.
     pub write: WriteOptions,
-}
-
-/// The handful of things that touch reality.
-pub struct ConvertWorld {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// The lake.
-    pub store: Store,
-    /// Becomes true when the run is to stop.
-    pub interrupted: watch::Receiver<bool>,
-    /// Ids of the run and of its attempts.
-    pub ids: Ids,
-    /// This machine's processes.
-    pub machine: Machine,
-    /// What a person watches.
-    pub progress: Progress,
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::decode::oddities::Oddities;
 use crate::error::{ErrorKind, JobError};
+use crate::job::pulse::GrowingReport;
 use crate::job::report_parts::{RunHead, RunResult};
 use crate::text::plain::{PlainText, chain};
 use crate::text::report::Report;
@@ -115,12 +116,6 @@ impl ConvertReport {
         });
     }
 
-    /// Takes note of how long the run took so far.
-    pub(crate) fn spent(&mut self, elapsed_s: f64) {
-        self.result.took(elapsed_s);
-        self.result.met(&self.oddities);
-    }
-
     /// Ends the report: the exit code, and what it says of the run.
     pub(crate) fn finish(&mut self) {
         self.result.commits.sort();
@@ -208,6 +203,17 @@ impl ConvertReport {
             )?;
         }
         Ok(())
+    }
+}
+
+impl GrowingReport for ConvertReport {
+    fn head(&mut self) -> &mut RunHead {
+        &mut self.head
+    }
+
+    fn spent(&mut self, elapsed_s: f64) {
+        self.result.took(elapsed_s);
+        self.result.met(&self.oddities);
     }
 }
 

@@ -11,12 +11,11 @@ use mdca_lake::cli::{Cli, Command};
 use mdca_lake::clock::Clock;
 use mdca_lake::config::{CompactConfig, Environment, ScanConfig};
 use mdca_lake::credentials::SignInEnvironment;
-use mdca_lake::job::compact::CompactWorld;
 use mdca_lake::job::compact::report::CompactReport;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::report::RunReport;
-use mdca_lake::job::{self, Asking, Ids, Planned, World};
+use mdca_lake::job::{self, Asking, Ids, Planned, StoreWorld, World};
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::sign_in::SignIn;
 use mdca_lake::store::Store;
@@ -361,16 +360,15 @@ impl Story {
             return job::compact::plan(&config.job, &store, self.now_ms()).await;
         }
         let (_interrupt, interrupted) = watch::channel(false);
-        let world = CompactWorld {
+        let world = StoreWorld {
             clock: Arc::new(self.clock.clone()),
             store,
             interrupted,
             ids: Ids::new(fastrand::Rng::with_seed(seed)),
             machine: Machine::untold(),
             progress: Progress::never(),
-            scratch: self.folder.path().to_owned(),
         };
-        job::compact::run(&config.job, world).await
+        job::compact::run(&config.job, world, self.folder.path()).await
     }
 
     /// The records of the lake as `export` gives them.
