@@ -1,5 +1,5 @@
 //! What commands say as JSON has a JSON Schema, which lies beside the schema of activities. It is
-//! derived from the structs that say it; `tests/it/reports.rs` holds real outputs against it.
+//! derived from the structs that say it; `tests/it/commands/reports.rs` holds real outputs against it.
 
 use std::fs;
 use std::path::Path;

@@ -16,7 +16,7 @@ use crate::support::scenario::{DAY_MS, Scenario, Story, at};
 const UPDATE: &str = "UPDATE_DOCS";
 
 /// Where the table of engines stands in the README.
-const BEGIN: &str = "<!-- engines: written by tests/it/queries.rs -->\n";
+const BEGIN: &str = "<!-- engines: written by tests/it/commands/queries.rs -->\n";
 const END: &str = "<!-- end of engines -->\n";
 
 fn root() -> &'static Path {
