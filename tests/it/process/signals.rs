@@ -263,7 +263,10 @@ fn a_disk_that_hangs_does_not_outlast_a_signal() {
 fn a_hangup_ends_a_run_that_does_not_ignore_it() {
     let place = throttling();
     let lake = place.lake();
-    let mut run = place.start(&mut one_by_one(&lake));
+    // The tests themselves may have been started so.
+    let mut heeding = Command::new("env");
+    heeding.arg("--default-signal=HUP");
+    let mut run = place.start(lake.scan_through(heeding).args(["--parallel", "1"]));
     assert!(run.until("commit", |_| lake.commits() > 0));
     run.signal("HUP");
     let ended = run.wait_within(DUE);
