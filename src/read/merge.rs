@@ -1,4 +1,4 @@
-//! The rows of several files by `timestamp`, in memory that does not grow with the files.
+//! The rows of several files by `timestamp`, without holding the files.
 //!
 //! Row groups are sorted, and merged: each is opened when the merge reaches its earliest time. Where the
 //! open ones would take more memory than they may, the one that is needed last is closed, and opened
