@@ -8,6 +8,7 @@ use crate::partition::PartitionError;
 use crate::read::ReadError;
 use crate::scan::ScanError;
 use crate::store::{StoreError, StoreErrorKind};
+use crate::table::TableError;
 use crate::window::{Slice, format_time};
 use crate::write::WriteError;
 
@@ -141,6 +142,9 @@ pub enum JobError {
     /// The lake's own objects.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// The Delta table.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// Committed files.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -345,7 +349,7 @@ impl JobError {
                 ErrorKind::Data
             }
             Self::Commit(error) if error.is_newer() => ErrorKind::Usage,
-            Self::Commit(_) | Self::Store(_) => ErrorKind::Storage,
+            Self::Commit(_) | Self::Store(_) | Self::Table(_) => ErrorKind::Storage,
             Self::Write(_)
             | Self::Partition(_)
             | Self::Rows(_)
@@ -389,6 +393,7 @@ impl JobError {
                 },
             ) => Some(error),
             Self::Write(WriteError::Store { source, .. }) => Some(source),
+            Self::Table(error) => error.store(),
             _ => None,
         }
     }
@@ -430,6 +435,7 @@ impl JobError {
                 "use the newest version of this program; the slice is scanned again until it is 20 days old, then its text is kept"
             }),
             Self::Commit(error) => error.advice(),
+            Self::Table(error) => error.advice(),
             Self::Input(error) => error.fault.advice(),
             Self::Read(ReadError::Memory { .. }) => Some("raise --memory-limit"),
             Self::Read(ReadError::Schema { .. }) => {

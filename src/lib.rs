@@ -27,6 +27,7 @@
 //! | [`partition`] | rows → parts by day | |
 //! | [`write`](mod@write) | parts → sealed Parquet files that nobody sees | parquet |
 //! | [`commit`] | sealed files → visible and recorded, once; recovery; which files are live | |
+//! | [`table`] | the live files as a Delta table | parquet, for its checkpoints |
 //! | [`store`] | invisible uploads, create-only objects | object storage, disk |
 //! | [`read`] | committed files → the original records, or their rows by time | parquet |
 //! | [`check`] | whether a scan can run, question by question | |
@@ -63,6 +64,7 @@ pub mod write;
 
 pub mod commit;
 pub mod store;
+pub mod table;
 
 pub mod check;
 pub mod read;

@@ -21,6 +21,7 @@ use crate::job::process::Machine;
 use crate::job::report::ReportWindow;
 use crate::job::runs::{self, EXPLAINING_RUNS, FailureView, READS, Reports, RunView};
 use crate::store::Store;
+use crate::table;
 use crate::text::plain::{PlainText, chain};
 use crate::text::report::Report;
 use crate::text::units::{bytes, counted, number};
@@ -122,6 +123,16 @@ impl From<CommitError> for LeftOut {
     }
 }
 
+/// How the Delta table of a lake stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct TableStatus {
+    /// Its last version.
+    pub version: u64,
+    /// Whether it takes in every commit and compaction.
+    pub is_current: bool,
+}
+
 /// What a lake holds.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -154,6 +165,9 @@ pub struct LakeStatus {
     pub behind: Vec<String>,
     /// What was asked for so late that nobody knows what there was: neither covered nor a gap.
     pub unproven: Vec<UnprovenStatus>,
+    /// The lake as a Delta table; none before the first run that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableStatus>,
     /// Rows in all.
     pub rows: u64,
     /// Bytes in all.
@@ -234,6 +248,10 @@ pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         behind: Vec::new(),
         gaps,
         unproven: unproven.joined(),
+        table: table::standing(store).await?.map(|of| TableStatus {
+            version: of.version,
+            is_current: of.is_current,
+        }),
         rows: total(&days, |day| day.rows),
         bytes: total(&days, |day| day.bytes),
         left_out,
@@ -573,6 +591,19 @@ impl Report for LakeStatus {
             counted(self.rows, "row", "rows"),
             bytes(self.bytes),
         )?;
+        match &self.table {
+            Some(TableStatus {
+                version,
+                is_current: true,
+            }) => {
+                writeln!(o, "table       version {version}")?;
+            }
+            Some(TableStatus { version, .. }) => writeln!(
+                o,
+                "table       version {version}, behind the commits: the next run brings it up to date"
+            )?,
+            None => writeln!(o, "table       none: the next run makes it")?,
+        }
         for window in &self.coverage {
             writeln!(o, "covers      {} to {}", window.from, window.until)?;
         }

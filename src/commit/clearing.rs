@@ -2,8 +2,11 @@
 //! it. What cannot be removed is warned of once and counted; it never fails a committed slice.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::path::Path;
 use tracing::warn;
@@ -22,10 +25,18 @@ const CLOCK_SET_BACK: TimeDelta = TimeDelta::days(1);
 /// for every attempt of years.
 const MAX_REFUSALS: u64 = 16;
 
+/// What shows others which files are live, and follows the commits and compactions.
+#[async_trait]
+pub trait Projection: Debug + Send + Sync {
+    /// Brings it up to date.
+    async fn refresh(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
 /// Clears up after the attempts at committed slices.
 #[derive(Debug)]
 pub struct Cleaner {
     store: Store,
+    projection: Option<Arc<dyn Projection>>,
     now: Option<DateTime<Utc>>,
     not_cleared: AtomicU64,
     refusals: AtomicU64,
@@ -36,6 +47,7 @@ impl Cleaner {
     pub fn new(store: Store, now: Option<DateTime<Utc>>) -> Self {
         Self {
             store,
+            projection: None,
             now,
             not_cleared: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
@@ -46,6 +58,33 @@ impl Cleaner {
     pub async fn of_run(store: Store, run: &str) -> Result<Self, StoreError> {
         let report = store.look(&layout::run(run)).await?;
         Ok(Self::new(store, report.map(|report| report.last_modified)))
+    }
+
+    /// The same, where something else shows which files are live: nothing that it may show is removed
+    /// before it is up to date.
+    #[must_use]
+    pub fn with_projection(self, projection: Arc<dyn Projection>) -> Self {
+        Self {
+            projection: Some(projection),
+            ..self
+        }
+    }
+
+    /// Brings what shows the live files up to date; false where that fails.
+    pub(super) async fn refresh(&self) -> bool {
+        let Some(projection) = &self.projection else {
+            return true;
+        };
+        let Err(error) = projection.refresh().await else {
+            return true;
+        };
+        warn!(
+            lake = %self.store.location(),
+            error = %crate::text::plain::chain(error.as_ref()),
+            "what compactions have taken stays until the table is up to date"
+        );
+        self.leave(1, None);
+        false
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -10,8 +10,8 @@
 //!    sees their rows twice until step 6 has ended.
 //! 4. The compaction is created, only if none is there; an error or "exists" is read back. A loser puts
 //!    its attempt object again, so that its outputs stay findable, and removes them.
-//! 5. Whatever else shows which files are live is brought up to date before anything is removed: nothing
-//!    does so far.
+//! 5. What else shows which files are live ([`Projection`](super::Projection)) is brought up to date before
+//!    anything is removed; where that fails the next run goes on here.
 //! 6. The inputs are removed ([`Cleaner::finish_compaction`]), then the own attempt object.
 //!
 //! An attempt that somebody left is judged by its own compaction: it names the attempt → 5 and 6; it

@@ -42,6 +42,17 @@ impl Compactions {
         Self::load_of(store, |of| of == day).await
     }
 
+    /// The same of some days; of none without asking.
+    pub async fn load_days(
+        store: &Store,
+        days: &BTreeSet<PartitionKey>,
+    ) -> Result<Self, CommitError> {
+        if days.is_empty() {
+            return Ok(Self::default());
+        }
+        Self::load_of(store, |of| days.contains(&of)).await
+    }
+
     async fn load_of(
         store: &Store,
         which: impl Fn(PartitionKey) -> bool,

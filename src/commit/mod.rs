@@ -50,7 +50,7 @@ mod taken;
 mod unproven;
 
 pub use changes::{Change, ChangeKind, Changes, announce_compactions, check_writable};
-pub use clearing::Cleaner;
+pub use clearing::{Cleaner, Projection};
 pub use committed::{KnownSlices, committed_slices, load_commits};
 pub use compacting::{CompactionOutcome, PreparedCompaction, compact, recover_compactions};
 pub use compaction::{CompactedInput, Compaction, load_compaction_attempt};

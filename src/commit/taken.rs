@@ -1,4 +1,5 @@
-//! Step 6 of a compaction: the files that it has taken are removed, each only while the rows are safe.
+//! Steps 5 and 6 of a compaction: what shows the live files is brought up to date, then the files that it
+//! has taken are removed, each only while the rows are safe.
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -28,6 +29,9 @@ impl Cleaner {
             self.leave(1, Some(&error));
             return removed;
         }
+        if !self.refresh().await {
+            return removed;
+        }
         let inputs = compaction.inputs.iter();
         let inputs: Vec<Path> = inputs
             .map(|input| Path::from(input.path.as_str()))
@@ -55,9 +59,14 @@ impl Cleaner {
         removed
     }
 
+    /// Removes a file that a compaction has taken and that came back, after step 5; true where it is gone.
+    pub async fn remove_returned(&self, compaction: &Compaction, input: &Path) -> bool {
+        self.refresh().await && self.remove_taken(compaction, input).await
+    }
+
     /// Removes a file that a compaction has taken, if all of its rows are where the compaction put them;
     /// true where it is gone.
-    pub async fn remove_taken(&self, compaction: &Compaction, input: &Path) -> bool {
+    async fn remove_taken(&self, compaction: &Compaction, input: &Path) -> bool {
         match has_outputs(self.store(), compaction).await {
             Ok(true) => self.remove(input).await,
             Ok(false) => {

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::error::{ErrorKind, JobError};
 use crate::job::process::Machine;
 use crate::job::progress::Progress;
+use crate::job::report_parts::RunHead;
 use crate::scan::{ActivityClient, ScanCounters};
 use crate::store::Store;
+use crate::table::Table;
 use crate::window::format_time;
 
 /// The handful of things that touch reality.
@@ -45,6 +48,20 @@ pub struct StoreWorld {
     pub machine: Machine,
     /// What a person watches.
     pub progress: Progress,
+}
+
+/// Brings the table up to date at the end of a run, whatever came of it, unless the run has to end now.
+pub(crate) async fn refresh_table(
+    table: &Table,
+    outcome: &Result<(), JobError>,
+    head: &mut RunHead,
+) -> Result<(), JobError> {
+    let ends_now =
+        |error: &JobError| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Storage);
+    if !outcome.as_ref().is_err_and(ends_now) {
+        head.table_version = Some(table.refresh().await?);
+    }
+    Ok(())
 }
 
 /// Makes ids: of a run, of an attempt. Seeded in tests.

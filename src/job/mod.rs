@@ -52,6 +52,7 @@ use bytes::Bytes;
 use tracing::{Instrument, error, error_span};
 
 use self::beat::Beat;
+use self::context::refresh_table;
 use self::flight::scan_all;
 use self::memory::PageTurns;
 use self::plan::{Plan, watermark};
@@ -62,10 +63,11 @@ use self::slice_memory::SliceMemory;
 use self::slice_task::SliceTask;
 use self::standing::Standing;
 use self::turns::{Turn, Turns};
-use crate::commit::{self, Cleaner, Identity, KnownSlices};
+use crate::commit::{self, Cleaner, Identity, KnownSlices, Projection};
 use crate::error::JobError;
 use crate::layout;
 use crate::store::Store;
+use crate::table::Table;
 use crate::text::report::Report;
 use crate::window::{Slice, format_time};
 
@@ -148,9 +150,15 @@ async fn run_slices(
         .result
         .notes
         .extend(remarks_on_begun(world, &plan, now_ms).await?);
-    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.head.run).await?);
+    let run = report.head.run.clone();
+    let cleaner = Cleaner::of_run(store.clone(), &run).await?;
+    let table = Arc::new(Table::new(store.clone(), Arc::clone(&world.clock), run));
+    let cleaner = Arc::new(cleaner.with_projection(Arc::clone(&table) as Arc<dyn Projection>));
     let outcome = scan_in_turn(&options, world, &setup, &cleaner, &plan, beat, report).await;
     report.result.not_cleared = cleaner.not_cleared();
+    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await {
+        report.failed(None, &error);
+    }
 
     let known = KnownSlices::list(store).await?;
     let covered = |slice: &str| slice.parse().is_ok_and(|slice| plan.covers(&slice));

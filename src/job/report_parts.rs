@@ -82,6 +82,9 @@ pub struct RunHead {
     pub lake: String,
     /// When the run started.
     pub started: String,
+    /// The version of the Delta table that takes in what the run made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_version: Option<u64>,
     /// How it stands, while it is at work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<Running>,
@@ -99,6 +102,7 @@ impl RunHead {
             exit_code: ErrorKind::Interrupted.exit_code(),
             lake,
             started: format_time(started_ms),
+            table_version: None,
             running: None,
         }
     }
@@ -123,7 +127,11 @@ impl RunHead {
     pub(crate) fn write(&self, o: &mut PlainText) -> std::fmt::Result {
         let Self { run, status, .. } = self;
         writeln!(o, "run {run} {status} (exit code {})", self.exit_code)?;
-        writeln!(o, "lake        {}", self.lake)
+        writeln!(o, "lake        {}", self.lake)?;
+        match self.table_version {
+            Some(version) => writeln!(o, "table       version {version}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -4,15 +4,18 @@
 //! activities/event_date=2026-11-19/<slice>-<attempt>-0.parquet    FileName, PartitionKey
 //! activities/event_date=2026-11-19/z-000000-<attempt>-0.parquet   CompactionName
 //! _mdca/…                                                         OwnObject, and a function for each
+//! _delta_log/00000000000000000000.json                            LogObject
 //! ```
 
 mod compaction_name;
 mod file_name;
+mod log_object;
 mod own;
 mod partition_key;
 
 pub use compaction_name::{CompactionName, ParseCompactionError};
 pub use file_name::{FILES_FOLDER, FileName, file_path};
+pub use log_object::{LOG_FOLDER, LogObject};
 pub use own::{
     OWN_FOLDER, OwnObject, all_rejects, attempt, attempts, attempts_at, change, changes, commit,
     commits, compaction, compactions, converted, identity, is_attempt_id, is_converted,

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::str::FromStr;
 
-use super::{ActivitySchema, Column, Kind};
+use serde_json::{Value, json};
+
+use super::{ActivitySchema, Column, EVENT_DATE, Kind};
 
 /// The forms in which the schema can be printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,13 +24,15 @@ pub enum SchemaFormat {
     Trino,
     /// A table for Athena.
     Athena,
+    /// The columns of a Delta table, as its log has them.
+    Delta,
     /// A Markdown table.
     Markdown,
 }
 
 impl SchemaFormat {
     /// Every format, with its name.
-    pub const ALL: [(&str, Self); 8] = [
+    pub const ALL: [(&str, Self); 9] = [
         ("table", Self::Table),
         ("arrow", Self::Arrow),
         ("parquet", Self::Parquet),
@@ -36,6 +40,7 @@ impl SchemaFormat {
         ("spark", Self::Spark),
         ("trino", Self::Trino),
         ("athena", Self::Athena),
+        ("delta", Self::Delta),
         ("markdown", Self::Markdown),
     ];
 }
@@ -140,6 +145,16 @@ impl ActivitySchema {
         )
     }
 
+    /// The columns of a Delta table as its log has them: one line of JSON.
+    pub fn to_delta(&self) -> String {
+        let field = |name: &str, kind: Value, nullable: bool, doc: &str| json!({"name": name, "type": kind, "nullable": nullable, "metadata": {"comment": doc}});
+        let own = self.columns.iter();
+        let own = own.map(|of| field(&of.name, delta_type(of), of.nullable, &of.doc));
+        let day = field(EVENT_DATE, json!("date"), true, "UTC day of `timestamp`.");
+        let fields: Vec<Value> = own.chain([day]).collect();
+        json!({"type": "struct", "fields": fields}).to_string()
+    }
+
     /// The columns of the files as a table declares them, a line each.
     fn declared(&self, spell: impl Fn(&Column) -> String) -> String {
         let columns: Vec<String> = self
@@ -167,6 +182,26 @@ impl ActivitySchema {
                 .map(move |item| row(format!("{}[].{}", column.name, item.name), item));
             std::iter::once(row(column.name.clone(), column)).chain(items)
         })
+    }
+}
+
+fn delta_type(column: &Column) -> Value {
+    let list = |of: Value| json!({"type": "array", "elementType": of, "containsNull": true});
+    match column.kind {
+        Kind::String | Kind::Json => json!("string"),
+        Kind::Int64 => json!("long"),
+        Kind::Bool => json!("boolean"),
+        Kind::Double => json!("double"),
+        Kind::Time => json!("timestamp"),
+        Kind::StringList => list(json!("string")),
+        Kind::ObjectList => {
+            let member = |of: &Column| {
+                json!({"name": of.name, "type": delta_type(of), "nullable": of.nullable,
+                    "metadata": {"comment": of.doc}})
+            };
+            let members: Vec<Value> = column.items.iter().map(member).collect();
+            list(json!({"type": "struct", "fields": members}))
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub enum FindingKind {
     Taken,
     /// A file of this program whose slice has no commit, and no attempt names it.
     Stray,
+    /// The Delta table is not what commits and compactions say.
+    Table,
     /// Not this program's.
     Foreign,
 }
@@ -47,6 +49,7 @@ impl FindingKind {
             Self::Unnamed => "unnamed",
             Self::Taken => "taken",
             Self::Stray => "stray",
+            Self::Table => "table",
             Self::Foreign => "foreign",
         }
     }
@@ -92,6 +95,7 @@ impl FindingKind {
                 "restore _mdca from a copy of the lake; without one, move it away and scan its slice"
             }
             (Self::Newer, _) => "use the newer program; nothing is to be moved or removed",
+            (Self::Table, _) => "delete the folder _delta_log; the next run makes it anew",
             (Self::Foreign, _) => "move it away; nothing here reads or removes it",
         }
     }

@@ -21,6 +21,7 @@ use crate::error::{ErrorKind, JobError};
 use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 use crate::status::no_lake;
 use crate::store::{Store, StoreErrorKind, Stranger};
+use crate::table::{self, OnlyCurrent, TableError};
 use crate::text::plain::{PlainText, chain};
 use crate::text::report::Report;
 use crate::text::units::{bytes, counted};
@@ -99,7 +100,10 @@ pub async fn verify(
     done.read_markers(store, &lake, &listed.unproven).await?;
     let is_writable = done.read_changes(store).await?;
     let sweeper = match sweep {
-        Sweep::Unnamed if is_writable => Some(Cleaner::new(store.clone(), listed.newest)),
+        Sweep::Unnamed if is_writable => {
+            let table = Arc::new(OnlyCurrent(store.clone()));
+            Some(Cleaner::new(store.clone(), listed.newest).with_projection(table))
+        }
         _ => None,
     };
     done.judge_unfinished(store, &listed, &mut named, sweeper.as_ref())
@@ -126,6 +130,7 @@ pub async fn verify(
     }
     done.judge_puts(&listed.puts, listed.newest, sweeper.as_ref())
         .await;
+    done.judge_table(store).await?;
     done.name_strangers(store).await?;
     done.not_cleared = sweeper.map_or(0, |sweeper| sweeper.not_cleared());
     done.findings.sort();
@@ -471,6 +476,29 @@ impl Verification {
         Ok(())
     }
 
+    /// Compares the Delta table with what is live.
+    async fn judge_table(&mut self, store: &Store) -> Result<(), JobError> {
+        let differences = match table::compare(store).await {
+            Ok(differences) => differences.unwrap_or_default(),
+            Err(TableError::Unreadable { path, is }) => {
+                self.find(&path, FindingKind::Table, is);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for path in differences.not_live {
+            let detail = "the table has it, and no commit or compaction does".to_owned();
+            let finding = Finding::named(path, FindingKind::Table, detail);
+            self.findings.push(finding);
+        }
+        for path in differences.lacking {
+            let detail = "it is live, and the table lacks it".to_owned();
+            self.findings
+                .push(Finding::named(path, FindingKind::Table, detail));
+        }
+        Ok(())
+    }
+
     /// Files whose rows a compaction has taken, and that are there. While its attempt is recorded it is
     /// at work on them, or the next run will be.
     async fn judge_taken(
@@ -499,7 +527,7 @@ impl Verification {
                     continue;
                 }
                 match sweeper {
-                    Some(sweeper) if sweeper.remove_taken(compaction, &path).await => {
+                    Some(sweeper) if sweeper.remove_returned(compaction, &path).await => {
                         self.swept.push(path.to_string());
                     }
                     _ => self.find(

@@ -333,6 +333,7 @@ fn schema(format: SchemaFormat) -> Result<String, JobError> {
         SchemaFormat::Spark => activity.to_spark(),
         SchemaFormat::Trino => activity.to_trino(),
         SchemaFormat::Athena => activity.to_athena(),
+        SchemaFormat::Delta => activity.to_delta() + "\n",
         SchemaFormat::Markdown => activity.to_markdown(),
     })
 }

@@ -15,19 +15,21 @@ pub use self::options::CompactOptions;
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tracing::{Instrument, error, error_span};
 
 use self::day::{Compactor, Day, DayEnd};
 use self::report::{CompactReport, Sizes};
-use crate::commit::{self, Cleaner, Compactions, Identity};
+use crate::commit::{self, Cleaner, Compactions, Identity, Projection};
 use crate::error::JobError;
-use crate::job::context::StoreWorld;
+use crate::job::context::{StoreWorld, refresh_table};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::Pulse;
 use crate::layout::{self, FileName, PartitionKey};
 use crate::store::Store;
+use crate::table::Table;
 use crate::text::report::Report;
 use crate::write::FileEntry;
 
@@ -112,7 +114,12 @@ async fn run_days(
     load_identity(store).await?;
     commit::check_writable(store).await?;
     pulse.begin(report).await?;
+    let run = report.head.run.clone();
+    let table = Arc::new(Table::new(store.clone(), Arc::clone(&world.clock), run));
     let cleaner = Cleaner::of_run(store.clone(), &report.head.run).await?;
+    let cleaner = cleaner.with_projection(Arc::clone(&table) as Arc<dyn Projection>);
+    // Before anything is taken out of it: else who reads it would meet files that are gone.
+    report.head.table_version = Some(table.refresh().await?);
     let attempts = store.list(&layout::attempts()).await?;
     let attempts = attempts.into_iter().map(|object| object.location);
     let (recovered, _) = commit::recover_compactions(&cleaner, attempts).await;
@@ -139,6 +146,9 @@ async fn run_days(
     };
     let outcome = compact_all(&compactor, days, pulse, report).await;
     report.not_cleared = cleaner.not_cleared();
+    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await {
+        report.failed(None, &error);
+    }
     outcome
 }
 

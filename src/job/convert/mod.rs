@@ -26,11 +26,11 @@ use self::input_task::{InputDone, InputEnd, InputTask, Slices};
 use self::records::Workshop;
 use self::report::ConvertReport;
 use crate::clock::Clock;
-use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome};
+use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome, Projection};
 use crate::convert::{Input, InputFault, TextLimits, check_beginning};
 use crate::decode::Ingest;
 use crate::error::{ErrorKind, JobError, UsageError};
-use crate::job::context::StoreWorld;
+use crate::job::context::{StoreWorld, refresh_table};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::{GrowingReport, Pulse};
 use crate::job::slice_memory::SliceMemory;
@@ -38,6 +38,7 @@ use crate::layout;
 use crate::scan::ClockField;
 use crate::schema;
 use crate::store::Store;
+use crate::table::Table;
 use crate::text::report::Report;
 
 /// The length of a slice that the identity of every lake has. Slices of converted files have none.
@@ -188,7 +189,10 @@ async fn run_inputs(
     if !options.single_writer {
         Identity::check_create_only(store).await?;
     }
-    let cleaner = Arc::new(Cleaner::of_run(store.clone(), &report.head.run).await?);
+    let run = report.head.run.clone();
+    let cleaner = Cleaner::of_run(store.clone(), &run).await?;
+    let table = Arc::new(Table::new(store.clone(), Arc::clone(&world.clock), run));
+    let cleaner = Arc::new(cleaner.with_projection(Arc::clone(&table) as Arc<dyn Projection>));
     let slices = recover(world, &cleaner, report).await?;
     if options.shard.is_none() && !plan.inputs.is_empty() {
         let begin = world.ids.below(plan.inputs.len());
@@ -215,6 +219,9 @@ async fn run_inputs(
     };
     let outcome = convert_all(&task, plan.inputs, pulse, report).await;
     report.result.not_cleared = cleaner.not_cleared();
+    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await {
+        report.failed(None, &error);
+    }
     outcome
 }
 

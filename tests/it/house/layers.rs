@@ -14,19 +14,20 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     ("credentials", "cli error sign_in"),
     ("check", "clock error job layout scan store text window"),
-    ("status", "commit error job store text window write"),
+    ("status", "commit error job store table text window write"),
     (
         "verify",
-        "commit error layout read scan schema status store text window write",
+        "commit error layout read scan schema status store table text window write",
     ),
     (
         "job",
-        "classify clock commit convert decode error layout partition read scan schema store text window write",
+        "classify clock commit convert decode error layout partition read scan schema store table text window write",
     ),
     (
         "error",
-        "clock commit convert decode partition read scan store window write",
+        "clock commit convert decode partition read scan store table window write",
     ),
+    ("table", "clock commit layout schema store text write"),
     ("read", "schema store text window write"),
     (
         "classify",

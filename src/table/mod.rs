@@ -1,0 +1,353 @@
+//! The lake as a Delta table: `_delta_log/`, which engines open by name, and which says exactly which
+//! files are live.
+//!
+//! It is a projection of commits and compactions, and never asked by this program for anything else:
+//! lost or damaged, it is made anew. An update first reads the table, then what was committed since, and
+//! writes exactly the next versions, each only if none is there; on a conflict it reads both again.
+//! Every version says how many commits and compactions it takes in, and a sum over their names ([`seen`]),
+//! so that a table which is up to date costs a listing, and one that is behind only what is new.
+//!
+//! The log is written here, and not by a library: `delta_kernel` with Arrow brings a second TLS stack and
+//! every codec of Parquet, and without it needs an engine of our own that is larger than this. What is
+//! here is checked by readers of other people's making.
+
+mod action;
+mod checkpoint;
+mod error;
+mod facts;
+mod live;
+mod seen;
+mod snapshot;
+mod update;
+mod upkeep;
+
+pub use error::TableError;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use self::action::{Action, to_lines};
+use self::facts::Facts;
+use self::live::{Live, list};
+use self::seen::Seen;
+use self::snapshot::{Log, Snapshot, seen_at};
+use self::update::Update;
+use crate::clock::Clock;
+use crate::commit::Projection;
+use crate::layout::LogObject;
+use crate::schema;
+use crate::store::{Creation, Store};
+
+/// How often an update is tried that others were faster with, and a version put and read back.
+const TRIES: u32 = 5;
+/// The pause between two of these tries.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The table of a lake.
+pub struct Table {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    /// The run that writes it.
+    run: String,
+    /// What was read of it last.
+    known: Mutex<Option<Snapshot>>,
+}
+
+/// How the table stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its last version.
+    pub version: u64,
+    /// Whether it takes in every commit and compaction.
+    pub is_current: bool,
+}
+
+impl Table {
+    /// The table of a store's lake; written by a run.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, run: String) -> Self {
+        Self {
+            store,
+            clock,
+            run,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Brings the table up to date, and makes it where there is none. Returns its version.
+    ///
+    /// # Errors
+    /// The store; a file in it that is nobody's; others that are faster each time. What is committed is
+    /// not affected.
+    pub async fn refresh(&self) -> Result<u64, TableError> {
+        let mut known = self.known.lock().await;
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                self.clock.sleep(PAUSE).await;
+            }
+            if let Some(version) = self.try_refresh(&mut known).await? {
+                return Ok(version);
+            }
+        }
+        Err(TableError::Contended { tries: TRIES })
+    }
+
+    /// The same; `None` where another was faster, or the log has to be read again.
+    async fn try_refresh(&self, known: &mut Option<Snapshot>) -> Result<Option<u64>, TableError> {
+        let store = &self.store;
+        let log = Log::list(store).await?;
+        let tip = log.tip();
+        let before = match tip {
+            Some(tip) => seen_at(store, tip).await?,
+            None => None,
+        };
+        let there = list(store).await?;
+        let own = schema::activity().columns.len();
+        if let (Some(tip), Some((seen, columns))) = (tip, before)
+            && columns >= own
+        {
+            if seen == Seen::of(there.iter().map(|object| &object.location)) {
+                return Ok(self.keep_up(&log, known).await?.then_some(tip));
+            }
+            if let Some(new) = seen.missing(there)
+                && let Some(live) = Live::of_new(store, &new).await?
+            {
+                return self.add(&live, seen, &log, known).await;
+            }
+        }
+        if !log.is_empty() && !self.read(&log, known).await? {
+            return Ok(None);
+        }
+        let snapshot = known.as_ref().filter(|_| tip.is_some());
+        let facts = self.facts(snapshot);
+        let update = Update::of_all(&Live::read(store).await?, snapshot, &facts)?;
+        self.write(update, &facts, tip, known).await
+    }
+
+    /// Writes what is new since the last version. What the table has matters only to compactions.
+    async fn add(
+        &self,
+        live: &Live,
+        before: Seen,
+        log: &Log,
+        known: &mut Option<Snapshot>,
+    ) -> Result<Option<u64>, TableError> {
+        let compacts = live.compactions_seen != Seen::default();
+        if compacts && !self.read(log, known).await? {
+            return Ok(None);
+        }
+        let facts = self.facts(None);
+        let none = BTreeMap::new();
+        let files = known.as_ref().filter(|_| compacts);
+        let files = files.map_or(&none, |known| &known.files);
+        let update = Update::of_new(live, before, files, &facts);
+        self.write(update, &facts, log.tip(), known).await
+    }
+
+    fn facts(&self, before: Option<&Snapshot>) -> Facts {
+        let now_ms = self.clock.now_ms();
+        Facts::new(&self.run, now_ms, before)
+    }
+
+    /// Reads the table; false where its log could not be read, and was removed.
+    async fn read(&self, log: &Log, known: &mut Option<Snapshot>) -> Result<bool, TableError> {
+        let error = match self.snapshot(log, known.take()).await {
+            Ok(snapshot) => {
+                *known = Some(snapshot);
+                return Ok(true);
+            }
+            Err(error @ TableError::Unreadable { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        warn!(
+            lake = %self.store.location(),
+            error = %crate::text::plain::chain(&error),
+            "the table is made anew from the commits"
+        );
+        upkeep::remove_all(&self.store, log).await?;
+        Ok(false)
+    }
+
+    async fn snapshot(&self, log: &Log, known: Option<Snapshot>) -> Result<Snapshot, TableError> {
+        if let Some(mut snapshot) = known
+            && snapshot.is_of(&self.store, log).await?
+        {
+            snapshot.catch_up(&self.store, log).await?;
+            return Ok(snapshot);
+        }
+        Snapshot::read(&self.store, log).await
+    }
+
+    /// Writes an update as the next versions; `None` where another was faster.
+    async fn write(
+        &self,
+        update: Update,
+        facts: &Facts,
+        tip: Option<u64>,
+        known: &mut Option<Snapshot>,
+    ) -> Result<Option<u64>, TableError> {
+        let mut next = tip.map_or(0, |tip| tip + 1);
+        let mut is_known = known
+            .as_ref()
+            .is_some_and(|known| Some(known.version) == tip);
+        if tip.is_none() {
+            *known = Some(Snapshot::default());
+            is_known = true;
+        }
+        for actions in update.versions(facts) {
+            if !self.create(next, &actions).await? {
+                return Ok(None);
+            }
+            if let Some(known) = known.as_mut().filter(|_| is_known) {
+                known.apply(next, actions);
+            }
+            next += 1;
+        }
+        let version = next - 1;
+        info!(version, "the table is up to date");
+        let log = Log::list(&self.store).await?;
+        Ok(self.keep_up(&log, known).await?.then_some(version))
+    }
+
+    /// Creates one version; false where another is there. On a disk it is durable then.
+    async fn create(&self, version: u64, actions: &[Action]) -> Result<bool, TableError> {
+        let path = LogObject::Version(version).path();
+        let bytes = bytes::Bytes::from(to_lines(actions));
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                self.clock.sleep(PAUSE).await;
+            }
+            let created = self.store.create(&path, bytes.clone()).await;
+            let is_ours = match created {
+                Ok(Creation::Created) => Some(true),
+                // An answer that was lost may come back as either.
+                Ok(Creation::Existed) | Err(_) => match snapshot::read(&self.store, &path).await {
+                    Ok(there) => Some(there == bytes),
+                    Err(TableError::Unreadable { .. }) => None,
+                    Err(error) => return Err(error),
+                },
+            };
+            match is_ours {
+                Some(true) => {
+                    self.store.uploads().persist(&path).await?;
+                    return Ok(true);
+                }
+                Some(false) => return Ok(false),
+                None => {}
+            }
+            if let Err(error) = created
+                && attempt + 1 == TRIES
+            {
+                return Err(error.into());
+            }
+        }
+        Err(TableError::Unknown {
+            version,
+            tries: TRIES,
+        })
+    }
+
+    /// Writes a checkpoint where one is due, and removes what is too old; false where the log could not
+    /// be read.
+    async fn keep_up(&self, log: &Log, known: &mut Option<Snapshot>) -> Result<bool, TableError> {
+        if !upkeep::is_due(log) {
+            return Ok(true);
+        }
+        if !self.read(log, known).await? {
+            return Ok(false);
+        }
+        if let Some(snapshot) = known {
+            upkeep::write_checkpoint(&self.store, snapshot, self.clock.now_ms()).await?;
+            upkeep::remove_old(&self.store).await;
+        }
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl Projection for Table {
+    async fn refresh(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.refresh().await?;
+        Ok(())
+    }
+}
+
+/// The table, for who only looks: what it may show is up to date, or there is none.
+#[derive(Debug)]
+pub struct OnlyCurrent(pub Store);
+
+#[async_trait]
+impl Projection for OnlyCurrent {
+    async fn refresh(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        match standing(&self.0).await? {
+            Some(Standing {
+                is_current: false, ..
+            }) => Err(TableError::Behind.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("lake", &self.store.location())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the table of a lake stands; `None` where there is none.
+///
+/// # Errors
+/// The store.
+pub async fn standing(store: &Store) -> Result<Option<Standing>, TableError> {
+    let Some(version) = Log::list(store).await?.tip() else {
+        return Ok(None);
+    };
+    let seen = seen_at(store, version).await?;
+    let there = list(store).await?;
+    let there = Seen::of(there.iter().map(|object| &object.location));
+    Ok(Some(Standing {
+        version,
+        is_current: seen.is_some_and(|(seen, _)| seen == there),
+    }))
+}
+
+/// What in a table is not as the commits and compactions say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Files that it has, and that are not live.
+    pub not_live: Vec<String>,
+    /// Live files that it lacks, though it takes in every commit and compaction.
+    pub lacking: Vec<String>,
+}
+
+/// Compares the table of a lake with its live files; `None` where there is none.
+///
+/// # Errors
+/// The store; a log that cannot be read.
+pub async fn compare(store: &Store) -> Result<Option<Differences>, TableError> {
+    let log = Log::list(store).await?;
+    if log.is_empty() {
+        return Ok(None);
+    }
+    let snapshot = Snapshot::read(store, &log).await?;
+    let live = Live::read(store).await?;
+    let read = live.commits_seen + live.compactions_seen;
+    let seen = seen_at(store, snapshot.version).await?;
+    let is_current = seen.is_some_and(|(seen, _)| seen == read);
+    let is_wrong = |path: &&String| {
+        let is_behind = !is_current && live.compactions.has_taken(path);
+        !live.files.contains_key(*path) && !live.may_have(path) && !is_behind
+    };
+    let lacks = |path: &&String| is_current && !snapshot.files.contains_key(*path);
+    Ok(Some(Differences {
+        not_live: snapshot.files.keys().filter(is_wrong).cloned().collect(),
+        lacking: live.files.keys().filter(lacks).cloned().collect(),
+    }))
+}

@@ -1,0 +1,148 @@
+//! What the next versions of the table say: live files that it lacks, and those that it has and that a
+//! compaction has taken.
+
+use std::collections::BTreeMap;
+
+use super::TableError;
+use super::action::{Action, Add, Remove};
+use super::facts::{self, Facts};
+use super::live::{Live, compaction_of};
+use super::seen::Seen;
+use super::snapshot::Snapshot;
+use crate::layout::{CompactionName, FileName};
+
+/// What is to become of the table.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    /// Whether there is none so far, or it lacks columns.
+    is_new: bool,
+    widens: bool,
+    /// Files of slices.
+    scanned: Vec<Add>,
+    /// Files of compactions, and what these have taken.
+    compacted: Vec<Add>,
+    removed: Vec<Remove>,
+    /// What it takes in before, with the files of slices, and with all.
+    before: Seen,
+    with_slices: Seen,
+    after: Seen,
+}
+
+impl Update {
+    /// Of a table that takes in what was seen before, and has these files as far as they matter.
+    pub(super) fn of_new(
+        live: &Live,
+        before: Seen,
+        known: &BTreeMap<String, Add>,
+        facts: &Facts,
+    ) -> Self {
+        let with_slices = before + live.commits_seen;
+        let update = Self {
+            before,
+            with_slices,
+            after: with_slices + live.compactions_seen,
+            ..Self::default()
+        };
+        update.with_files(live, known, facts)
+    }
+
+    /// Compares all that is live with the table.
+    ///
+    /// # Errors
+    /// The table has what nobody put there.
+    pub(super) fn of_all(
+        live: &Live,
+        snapshot: Option<&Snapshot>,
+        facts: &Facts,
+    ) -> Result<Self, TableError> {
+        let none = BTreeMap::new();
+        let known = snapshot.map_or(&none, |snapshot| &snapshot.files);
+        let is_lost = |path: &&String| {
+            !live.files.contains_key(*path)
+                && !live.compactions.has_taken(path)
+                && !live.may_have(path)
+        };
+        if let Some(path) = known.keys().find(is_lost) {
+            return Err(not_named(path));
+        }
+        let update = Self {
+            is_new: snapshot.is_none(),
+            widens: snapshot.map_or(Ok(false), facts::widens)?,
+            after: live.commits_seen + live.compactions_seen,
+            ..Self::default()
+        };
+        Ok(update.with_files(live, known, facts))
+    }
+
+    fn with_files(mut self, live: &Live, known: &BTreeMap<String, Add>, facts: &Facts) -> Self {
+        let files = live.files.values();
+        for file in files.filter(|file| !known.contains_key(&file.path)) {
+            match compaction_of(file) {
+                // The rows of a compaction are no news where those that it has taken were there.
+                Some(name) => {
+                    let is_news = self.is_new || !has_inputs(live, name, known);
+                    self.compacted.push(facts.add(file, is_news));
+                }
+                None => self.scanned.push(facts.add(file, true)),
+            }
+        }
+        let made = live.compactions.iter();
+        let taken = made.flat_map(|made| made.inputs.iter().map(|input| &input.path));
+        let removed = taken.filter_map(|path| known.get(path));
+        self.removed = removed.map(|add| facts.remove(add)).collect();
+        self
+    }
+
+    /// The versions that it is written in: what the table is, the files of slices, those of compactions.
+    pub(super) fn versions(self, facts: &Facts) -> Vec<Vec<Action>> {
+        let Self {
+            scanned,
+            compacted,
+            removed,
+            after,
+            ..
+        } = self;
+        if self.is_new {
+            let files = scanned.into_iter().chain(compacted).map(Action::from);
+            let actions = facts.table().into_iter().chain(files);
+            return vec![facts.version("CREATE TABLE", after, actions)];
+        }
+        let mut versions = Vec::new();
+        if self.widens {
+            versions.push(facts.version("ADD COLUMNS", self.before, [facts.metadata()]));
+        }
+        let compacts = !compacted.is_empty() || !removed.is_empty();
+        if !scanned.is_empty() || !compacts {
+            let seen = if compacts { self.with_slices } else { after };
+            let files = scanned.into_iter().map(Action::from);
+            versions.push(facts.version("WRITE", seen, files));
+        }
+        if compacts {
+            let removed = removed.into_iter().map(Action::from);
+            let files = removed.chain(compacted.into_iter().map(Action::from));
+            versions.push(facts.version("OPTIMIZE", after, files));
+        }
+        versions
+    }
+}
+
+/// Whether the table has all that a compaction has taken.
+fn has_inputs(live: &Live, name: CompactionName, known: &BTreeMap<String, Add>) -> bool {
+    let made = live.compactions.get(name);
+    made.is_some_and(|made| {
+        made.inputs
+            .iter()
+            .all(|input| known.contains_key(&input.path))
+    })
+}
+
+/// The error of a file of the table that is neither live nor was taken.
+fn not_named(path: &str) -> TableError {
+    let is_ours = FileName::parse(path).is_some();
+    let path = path.to_owned();
+    if is_ours {
+        TableError::CommitMissing { path }
+    } else {
+        TableError::Foreign { path }
+    }
+}
