@@ -349,6 +349,7 @@ impl JobError {
                 ErrorKind::Data
             }
             Self::Commit(error) if error.is_newer() => ErrorKind::Usage,
+            Self::Table(TableError::CommitMissing { .. }) => ErrorKind::Data,
             Self::Commit(_) | Self::Store(_) | Self::Table(_) => ErrorKind::Storage,
             Self::Write(_)
             | Self::Partition(_)

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
-use object_store::path::Path;
 
 use super::TableError;
 use super::seen::Seen;
@@ -33,67 +32,96 @@ pub(super) struct Live {
     /// By path.
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) compactions: Compactions,
-    /// Slices whose commit is there, and cannot be read.
-    unreadable: BTreeSet<String>,
+    commits: Commits,
     /// The commits that were read, and the compactions.
     pub(super) commits_seen: Seen,
     pub(super) compactions_seen: Seen,
 }
 
 impl Live {
-    /// Reads all of a lake.
-    pub(super) async fn read(store: &Store) -> Result<Self, TableError> {
-        let slices = commit::committed_slices(store).await?;
-        let commits = Commits::load(store, slices).await?;
+    /// Reads all of a lake, whose commits and compactions these are.
+    pub(super) async fn read(store: &Store, there: &[ObjectMeta]) -> Result<Self, TableError> {
+        let (slices, _) = named(there);
+        let mut commits = Commits::load(store, slices).await?;
         let compactions = Compactions::load(store).await?;
-        let names = compactions.iter().map(|of| layout::compaction(of.name()));
+        let is_read = |object: &&ObjectMeta| match OwnObject::at(object.location.as_ref()) {
+            Some(OwnObject::Commit { slice }) => commits.read.contains(&slice),
+            Some(OwnObject::Compaction { name }) => compactions.get(name).is_some(),
+            _ => false,
+        };
+        let (of_commits, of_compactions): (Vec<_>, Vec<_>) = there
+            .iter()
+            .filter(is_read)
+            .partition(|object| is_commit(object));
+        let (commits_seen, compactions_seen) = (Seen::of(of_commits), Seen::of(of_compactions));
         Ok(Self {
-            compactions_seen: Seen::of(&names.collect::<Vec<_>>()),
-            files: by_path(compactions.live(commits.files)),
+            files: by_path(compactions.live(std::mem::take(&mut commits.files))),
             compactions,
-            unreadable: commits.unreadable,
-            commits_seen: Seen::of(&commits.read),
+            commits,
+            commits_seen,
+            compactions_seen,
         })
     }
 
     /// Reads what new commits and compactions made live; `None` where one of them cannot be read, and
     /// where nobody knows which files of their days are live.
-    pub(super) async fn of_new(store: &Store, new: &[Path]) -> Result<Option<Self>, TableError> {
-        let (mut slices, mut made) = (BTreeSet::new(), BTreeSet::new());
-        for path in new {
-            match OwnObject::at(path.as_ref()) {
-                Some(OwnObject::Commit { slice }) => drop(slices.insert(slice)),
-                Some(OwnObject::Compaction { name }) => drop(made.insert(name)),
-                _ => {}
-            }
-        }
+    pub(super) async fn of_new(
+        store: &Store,
+        new: &[ObjectMeta],
+    ) -> Result<Option<Self>, TableError> {
+        let (slices, made) = named(new);
         let asked = slices.len();
-        let commits = Commits::load(store, slices).await?;
+        let mut commits = Commits::load(store, slices).await?;
         let mut days: BTreeSet<_> = commits.files.iter().filter_map(day_of).collect();
         days.extend(made.iter().map(|name| name.day));
         let mut compactions = Compactions::load_days(store, &days).await?;
         if commits.read.len() < asked || !compactions.take_damaged().is_empty() {
             return Ok(None);
         }
-        let mut files = compactions.live(commits.files);
+        let mut files = compactions.live(std::mem::take(&mut commits.files));
         // What earlier compactions left is part of the table already.
         files.retain(|file| compaction_of(file).is_none_or(|name| made.contains(&name)));
-        let names: Vec<Path> = made.into_iter().map(layout::compaction).collect();
+        let (of_commits, of_compactions): (Vec<_>, Vec<_>) =
+            new.iter().partition(|object| is_commit(object));
         Ok(Some(Self {
             files: by_path(files),
             compactions,
-            unreadable: BTreeSet::new(),
-            commits_seen: Seen::of(&commits.read),
-            compactions_seen: Seen::of(&names),
+            commits,
+            commits_seen: Seen::of(of_commits),
+            compactions_seen: Seen::of(of_compactions),
         }))
     }
 
     /// Whether a file may be live, although nothing that can be read says so.
     pub(super) fn may_have(&self, path: &str) -> bool {
         FileName::parse(path).is_some_and(|name| {
-            self.compactions.is_unsure(name.key) || self.unreadable.contains(&name.slice)
+            self.compactions.is_unsure(name.key) || self.commits.unreadable.contains(&name.slice)
         })
     }
+
+    /// Whether a file is of a slice that is committed without it: its commit was lost, and made again.
+    pub(super) fn has_replaced(&self, path: &str) -> bool {
+        let name = FileName::parse(path);
+        name.is_some_and(|name| self.commits.read.contains(&name.slice))
+            && !self.files.contains_key(path)
+    }
+}
+
+fn is_commit(object: &ObjectMeta) -> bool {
+    layout::slice_of_commit(&object.location).is_some()
+}
+
+/// The slices of commits, and the compactions, that are among these objects.
+fn named(objects: &[ObjectMeta]) -> (BTreeSet<String>, BTreeSet<CompactionName>) {
+    let (mut slices, mut made) = (BTreeSet::new(), BTreeSet::new());
+    for object in objects {
+        match OwnObject::at(object.location.as_ref()) {
+            Some(OwnObject::Commit { slice }) => drop(slices.insert(slice)),
+            Some(OwnObject::Compaction { name }) => drop(made.insert(name)),
+            _ => {}
+        }
+    }
+    (slices, made)
 }
 
 /// The compaction that left a file; `None` where a slice did.
@@ -113,8 +141,10 @@ fn by_path(files: Vec<FileEntry>) -> BTreeMap<String, FileEntry> {
 /// Commits, as far as they can be read.
 #[derive(Default)]
 struct Commits {
-    read: Vec<Path>,
+    /// Their slices.
+    read: BTreeSet<String>,
     files: Vec<FileEntry>,
+    /// Slices whose commit is there, and cannot be read.
     unreadable: BTreeSet<String>,
 }
 
@@ -125,7 +155,7 @@ impl Commits {
         loop {
             match commits.try_next().await {
                 Ok(Some(commit)) => {
-                    loaded.read.push(layout::commit(&commit.slice));
+                    loaded.read.insert(commit.slice);
                     loaded.files.extend(commit.files);
                 }
                 Ok(None) => return Ok(loaded),

@@ -4,7 +4,7 @@
 //! It is a projection of commits and compactions, and never asked by this program for anything else:
 //! lost or damaged, it is made anew. An update first reads the table, then what was committed since, and
 //! writes exactly the next versions, each only if none is there; on a conflict it reads both again.
-//! Every version says how many commits and compactions it takes in, and a sum over their names ([`seen`]),
+//! Every version says how many commits and compactions it takes in, and a sum over them ([`seen`]),
 //! so that a table which is up to date costs a listing, and one that is behind only what is new.
 //!
 //! The log is written here, and not by a library: `delta_kernel` with Arrow brings a second TLS stack and
@@ -111,10 +111,10 @@ impl Table {
         if let (Some(tip), Some((seen, columns))) = (tip, before)
             && columns >= own
         {
-            if seen == Seen::of(there.iter().map(|object| &object.location)) {
+            if seen == Seen::of(&there) {
                 return Ok(self.keep_up(&log, known).await?.then_some(tip));
             }
-            if let Some(new) = seen.missing(there)
+            if let Some(new) = seen.missing(&there)
                 && let Some(live) = Live::of_new(store, &new).await?
             {
                 return self.add(&live, seen, &log, known).await;
@@ -125,7 +125,7 @@ impl Table {
         }
         let snapshot = known.as_ref().filter(|_| tip.is_some());
         let facts = self.facts(snapshot);
-        let update = Update::of_all(&Live::read(store).await?, snapshot, &facts)?;
+        let update = Update::of_all(&Live::read(store, &there).await?, snapshot, &facts)?;
         self.write(update, &facts, tip, known).await
     }
 
@@ -311,7 +311,7 @@ pub async fn standing(store: &Store) -> Result<Option<Standing>, TableError> {
     };
     let seen = seen_at(store, version).await?;
     let there = list(store).await?;
-    let there = Seen::of(there.iter().map(|object| &object.location));
+    let there = Seen::of(&there);
     Ok(Some(Standing {
         version,
         is_current: seen.is_some_and(|(seen, _)| seen == there),
@@ -337,7 +337,7 @@ pub async fn compare(store: &Store) -> Result<Option<Differences>, TableError> {
         return Ok(None);
     }
     let snapshot = Snapshot::read(store, &log).await?;
-    let live = Live::read(store).await?;
+    let live = Live::read(store, &list(store).await?).await?;
     let read = live.commits_seen + live.compactions_seen;
     let seen = seen_at(store, snapshot.version).await?;
     let is_current = seen.is_some_and(|(seen, _)| seen == read);

@@ -1,46 +1,55 @@
 //! Which commits and compactions a version of the table takes in: kept in it as numbers of this
-//! program's own, so that a table which is up to date costs no reading.
+//! program's own, so that a table which is up to date costs no reading. One that was written anew is
+//! another one.
 
 use std::ops::Add;
 
 use object_store::ObjectMeta;
-use object_store::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::action::{Action, Txn};
 
 /// How many commits and compactions there are.
 const OBJECTS: &str = "mdca-lake";
-/// A sum over their names.
-const NAMES: &str = "mdca-lake/names";
+/// A sum over their names, sizes and times.
+const SUM: &str = "mdca-lake/sum";
 /// How many columns the table has.
 const COLUMNS: &str = "mdca-lake/columns";
 
-/// A set of commits and compactions, as far as a number and a sum over their names tell it from others.
+/// A set of commits and compactions, as far as their number and a sum over them tell it from others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     objects: u64,
-    names: u64,
+    sum: u64,
 }
 
 impl Seen {
     /// Of these objects.
-    pub(super) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
-        paths.into_iter().fold(Self::default(), |seen, path| {
-            seen + Self {
+    pub(super) fn of<'a>(objects: impl IntoIterator<Item = &'a ObjectMeta>) -> Self {
+        let one = |object: &ObjectMeta| {
+            let ObjectMeta {
+                location,
+                last_modified,
+                size,
+                ..
+            } = object;
+            let time_us = last_modified.timestamp_micros();
+            Self {
                 objects: 1,
-                names: xxh3_64(path.as_ref().as_bytes()) >> 1,
+                sum: xxh3_64(format!("{location} {size} {time_us}").as_bytes()) >> 1,
             }
-        })
+        };
+        let objects = objects.into_iter().map(one);
+        objects.fold(Self::default(), |all, one| all + one)
     }
 
     /// Which of these objects are not in it: those that are newest, where that is certain.
-    pub(super) fn missing(self, mut there: Vec<ObjectMeta>) -> Option<Vec<Path>> {
+    pub(super) fn missing(self, there: &[ObjectMeta]) -> Option<Vec<ObjectMeta>> {
         let new = (there.len() as u64).checked_sub(self.objects)?;
+        let mut there = there.to_vec();
         there.sort_by_key(|object| object.last_modified);
-        let old = there.len() - usize::try_from(new).ok()?;
-        let paths: Vec<Path> = there.into_iter().map(|object| object.location).collect();
-        (Self::of(&paths[..old]) == self).then(|| paths[old..].to_vec())
+        let new = there.split_off(there.len() - usize::try_from(new).ok()?);
+        (Self::of(&there) == self).then_some(new)
     }
 
     /// As a version says it, of a table with so many columns.
@@ -54,7 +63,7 @@ impl Seen {
         };
         [
             txn(OBJECTS, self.objects),
-            txn(NAMES, self.names),
+            txn(SUM, self.sum),
             txn(COLUMNS, columns as u64),
         ]
     }
@@ -68,7 +77,7 @@ impl Seen {
         };
         let seen = Self {
             objects: number(OBJECTS)?,
-            names: number(NAMES)?,
+            sum: number(SUM)?,
         };
         Some((seen, usize::try_from(number(COLUMNS)?).ok()?))
     }
@@ -81,7 +90,7 @@ impl Add for Seen {
         Self {
             objects: self.objects.saturating_add(other.objects),
             // A version is a positive number of 64 bits.
-            names: self.names.wrapping_add(other.names) & (u64::MAX >> 1),
+            sum: self.sum.wrapping_add(other.sum) & (u64::MAX >> 1),
         }
     }
 }

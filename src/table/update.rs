@@ -1,7 +1,7 @@
 //! What the next versions of the table say: live files that it lacks, and those that it has and that a
 //! compaction has taken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::TableError;
 use super::action::{Action, Add, Remove};
@@ -60,6 +60,7 @@ impl Update {
         let is_lost = |path: &&String| {
             !live.files.contains_key(*path)
                 && !live.compactions.has_taken(path)
+                && !live.has_replaced(path)
                 && !live.may_have(path)
         };
         if let Some(path) = known.keys().find(is_lost) {
@@ -88,7 +89,9 @@ impl Update {
         }
         let made = live.compactions.iter();
         let taken = made.flat_map(|made| made.inputs.iter().map(|input| &input.path));
-        let removed = taken.filter_map(|path| known.get(path));
+        let replaced = known.keys().filter(|path| live.has_replaced(path));
+        let gone: BTreeSet<&String> = taken.chain(replaced).collect();
+        let removed = gone.into_iter().filter_map(|path| known.get(path));
         self.removed = removed.map(|add| facts.remove(add)).collect();
         self
     }

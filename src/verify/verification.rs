@@ -484,6 +484,10 @@ impl Verification {
                 self.find(&path, FindingKind::Table, is);
                 return Ok(());
             }
+            // What lies in the place of commits is named as a stranger.
+            Err(error) if error.store().is_some_and(|of| of.kind() == StoreErrorKind::Unfit) => {
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
         for path in differences.not_live {

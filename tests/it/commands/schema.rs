@@ -22,6 +22,7 @@ fn the_golden_copies_are_what_the_schema_says() {
         ("spark.sql", activity.to_spark()),
         ("trino.sql", activity.to_trino()),
         ("athena.sql", activity.to_athena()),
+        ("delta.json", activity.to_delta() + "\n"),
         ("md", activity.to_markdown()),
     ];
     for (ending, text) in derived {

@@ -21,6 +21,7 @@ use crate::support::process::{often, random};
 use crate::support::readers;
 use crate::support::scenario::{Scenario, Story, assert_same, at, files_below};
 use crate::support::sealed;
+use crate::support::table;
 
 const SLICE: &str = "20261118T0000Z-20261118T0100Z";
 const DAY: &str = "activities/event_date=2026-11-18";
@@ -230,6 +231,7 @@ async fn expect_recovered(story: &Story, what: &str) {
     let mut visible = story.visible_ids().await;
     visible.dedup();
     assert_same(&visible, &story.expected_ids());
+    table::expect_files_there(&story.store(), what).await;
     let found = story.verify(Sweep::Never).await.findings;
     assert_eq!(found, [], "{what}");
 
@@ -248,6 +250,7 @@ async fn expect_recovered(story: &Story, what: &str) {
         println!("{what}");
     }
     assert_same(&story.visible_ids().await, &story.expected_ids());
+    table::expect_live(&story.store(), what).await;
     story.expect_clean().await;
 }
 

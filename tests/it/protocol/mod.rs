@@ -8,4 +8,5 @@ mod losing; // another run commits a slice in the middle of a run
 mod power; // power cuts: what was not made durable is gone
 mod simulation; // service, store and several runs at once, by seed
 mod store; // what every store keeps to, be it memory, a disk or a server
+mod table; // the Delta table, whatever becomes of its log
 mod turns; // runs that leave each other their work

@@ -12,3 +12,4 @@ pub(crate) mod scenario;
 pub(crate) mod script;
 pub(crate) mod sealed;
 pub(crate) mod servers;
+pub(crate) mod table;

@@ -1,0 +1,473 @@
+//! The lake as a Delta table: exactly the live files, whatever becomes of its log.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use mdca_lake::clock::SystemClock;
+use mdca_lake::job::process::Machine;
+use mdca_lake::job::report::RunReport;
+use mdca_lake::status::{self, TableStatus};
+use mdca_lake::table::{self, Differences, Table, TableError};
+use mdca_lake::text::report::Report;
+use mdca_lake::verify::{FindingKind, Sweep};
+use mdca_lake::window::Slice;
+use serde_json::{Value, json};
+
+use crate::support::bucket::SMALL_PARTS;
+use crate::support::faulty::{Call, Fate, Gate};
+use crate::support::readers;
+use crate::support::scenario::{Scenario, Story, files_below};
+use crate::support::sealed;
+use crate::support::table::{
+    expect_files_there, expect_live, files, files_by_engine, refused_writes, rows_by_engine,
+    versions,
+};
+
+/// The window of the first scan; the second takes the rest of six hours.
+const FIRST: [&str; 4] = ["--from", "2026-11-18", "--until", "2026-11-18T03:00:00Z"];
+
+async fn begun(parts: Option<usize>) -> Story {
+    let story = Scenario::hours(6)
+        .activities(120)
+        .with_parts(parts)
+        .now("2026-11-20")
+        .flags(&["--requests-per-minute", "0", "--parallel", "1"])
+        .start()
+        .await;
+    expect_code(&story.scan(&FIRST).await, 0);
+    story
+}
+
+fn expect_code(report: &RunReport, code: u8) {
+    assert_eq!(report.head.exit_code, code, "{}", report.to_text());
+}
+
+fn log(story: &Story) -> Vec<PathBuf> {
+    files_below(&story.lake().join("_delta_log"))
+}
+
+async fn standing(story: &Story) -> TableStatus {
+    let status = status::read(&story.store(), story.now_ms(), &Machine::untold()).await;
+    status.unwrap().table.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_engines_see_exactly_the_live_rows() {
+    let story = begun(None).await;
+    expect_code(&story.scan(&[]).await, 0);
+    let rows = readers::rows(story.lake());
+    // A stranger lies in a folder of the lake: everyone who reads by a pattern sees its rows twice.
+    let file = files_below(&story.lake().join("activities")).remove(0);
+    fs::copy(&file, file.with_file_name("stranger.parquet")).unwrap();
+    assert!(readers::rows(story.lake()).len() > rows.len());
+    for compacted in [false, true] {
+        if compacted {
+            assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+        }
+        for (engine, found) in rows_by_engine(story.lake()) {
+            assert_eq!(found, rows, "{engine}, compacted: {compacted}");
+        }
+        expect_live(&story.store(), "").await;
+    }
+    assert_eq!(
+        refused_writes(story.lake()),
+        ["append", "overwrite", "delete", "optimize"]
+    );
+    expect_live(&story.store(), "after what others tried to write").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_is_a_version_of_its_own_and_a_steady_table_is_not_read() {
+    for parts in [None, Some(SMALL_PARTS)] {
+        let story = begun(parts).await;
+        assert_eq!(versions(&story.store()).await.len(), 1);
+        let report = story.scan(&[]).await;
+        assert_eq!(report.head.table_version, Some(1), "{}", report.to_text());
+        let gate = Gate::new(|_| Fate::Pass);
+        let again = story.scan_on(story.guarded(&gate), 1, &[]).await;
+        assert_eq!(again.head.table_version, Some(1));
+        let reads = |call: &&Call| call.verb == "get";
+        let calls = gate.calls();
+        let of = |folder: &str| -> Vec<String> {
+            let calls = calls
+                .iter()
+                .filter(reads)
+                .filter(|call| call.path.starts_with(folder));
+            calls.map(ToString::to_string).collect()
+        };
+        assert_eq!(of("_mdca/commits").len(), 0, "{:?}", of("_mdca/commits"));
+        assert_eq!(of("_delta_log").len(), 1, "{:?}", of("_delta_log"));
+        let report = story.compact(&[]).await;
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+        let versions = versions(&story.store()).await;
+        let news = |actions: &Vec<Value>| -> Vec<bool> {
+            let adds = actions.iter().filter_map(|action| action.get("add"));
+            adds.map(|add| add["dataChange"].as_bool().unwrap())
+                .collect()
+        };
+        assert!(versions[..2].iter().flat_map(news).all(|is_news| is_news));
+        assert!(!versions[2..].iter().flat_map(news).any(|is_news| is_news));
+        assert_eq!(versions.len() as u64, 2 + report.days.compacted);
+        expect_live(&story.store(), "").await;
+        assert!(standing(&story).await.is_current);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_say_how_many_rows_and_when_and_never_who() {
+    let story = begun(None).await;
+    for action in versions(&story.store()).await.into_iter().flatten() {
+        let Some(add) = action.get("add") else {
+            continue;
+        };
+        let stats: Value = serde_json::from_str(add["stats"].as_str().unwrap()).unwrap();
+        for bounds in ["minValues", "maxValues"] {
+            let columns: Vec<&String> = stats[bounds].as_object().unwrap().keys().collect();
+            assert_eq!(columns, ["created", "timestamp"]);
+        }
+        let day = add["partitionValues"]["event_date"].as_str().unwrap();
+        for bounds in ["minValues", "maxValues"] {
+            assert!(
+                stats[bounds]["timestamp"]
+                    .as_str()
+                    .unwrap()
+                    .starts_with(day)
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_dies_or_fails_at_any_call_on_the_log_leaves_it_to_the_next() {
+    for parts in [None, Some(SMALL_PARTS)] {
+        let story = begun(parts).await;
+        let gate = Gate::new(|_| Fate::Pass);
+        expect_code(&story.scan_on(story.guarded(&gate), 1, &[]).await, 0);
+        let calls = gate.calls();
+        let is_of_log = |call: &&Call| call.path.contains("_delta_log");
+        let names: BTreeSet<String> = calls
+            .iter()
+            .filter(is_of_log)
+            .map(|call| format!("{} {}", call.verb, call.path))
+            .collect();
+        assert!(!names.is_empty());
+        for name in names {
+            for fate in [
+                Fate::Die,
+                Fate::DieAfter,
+                Fate::DieLate,
+                Fate::Refuse,
+                Fate::LoseAnswer,
+                Fate::Conflict,
+                Fate::CutBody,
+                Fate::Deny,
+            ] {
+                let story = begun(parts).await;
+                let what = format!("{fate:?} at {name}");
+                let at = name.clone();
+                let gate = Gate::new(move |call| {
+                    let is_it = format!("{} {}", call.verb, call.path) == at;
+                    if is_it { fate } else { Fate::Pass }
+                });
+                let run = story.scan_on(story.guarded(&gate), 1, &[]);
+                if let Some(report) = gate.live(run).await {
+                    let code = report.head.exit_code;
+                    assert!(matches!(code, 0 | 6), "{what}: {}", report.to_text());
+                    // Whatever became of the table, the slices are committed.
+                    assert_eq!(report.slices.committed, 3, "{what}");
+                }
+                expect_files_there(&story.store(), &what).await;
+                assert_eq!(story.verify(Sweep::Never).await.findings, [], "{what}");
+                gate.land().await;
+                expect_code(&story.scan(&[]).await, 0);
+                expect_live(&story.store(), &what).await;
+                story.expect_clean().await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_at_once_write_every_version_once() {
+    for parts in [None, Some(SMALL_PARTS)] {
+        let story = begun(parts).await;
+        for begins_anew in [false, true] {
+            if begins_anew {
+                for object in story.store().list(&"_delta_log".into()).await.unwrap() {
+                    story.store().delete(&object.location).await.unwrap();
+                }
+            } else {
+                let denied = Gate::new(|call| {
+                    let is_log = call.path.contains("_delta_log") && call.verb != "list";
+                    if is_log { Fate::Deny } else { Fate::Pass }
+                });
+                let report = story.scan_on(story.guarded(&denied), 1, &[]).await;
+                expect_code(&report, 6);
+                assert!(!standing(&story).await.is_current);
+            }
+            let tables = (0..6).map(|run| {
+                let store = story.store();
+                async move {
+                    let clock = Arc::new(SystemClock::new());
+                    Table::new(store, clock, format!("run {run}"))
+                        .refresh()
+                        .await
+                }
+            });
+            for refreshed in join_all(tables).await {
+                assert_eq!(refreshed.unwrap(), u64::from(!begins_anew));
+            }
+            expect_live(&story.store(), "").await;
+            assert!(standing(&story).await.is_current);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_lost_or_damaged_is_made_anew() {
+    type Harm = fn(&[PathBuf]);
+    let harms: [(&str, Harm); 6] = [
+        ("all of it is gone", |log| {
+            log.iter().for_each(|path| fs::remove_file(path).unwrap());
+        }),
+        ("its first version is gone", |log| {
+            fs::remove_file(&log[0]).unwrap()
+        }),
+        ("its last version is gone", |log| {
+            fs::remove_file(log.last().unwrap()).unwrap();
+        }),
+        ("a version is cut short", |log| {
+            let bytes = fs::read(&log[0]).unwrap();
+            fs::write(&log[0], &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("the last version is cut short", |log| {
+            let last = log.last().unwrap();
+            let bytes = fs::read(last).unwrap();
+            fs::write(last, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("the last version is empty", |log| {
+            fs::write(log.last().unwrap(), "").unwrap()
+        }),
+    ];
+    for (what, harm) in harms {
+        let story = begun(None).await;
+        expect_code(&story.scan(&[]).await, 0);
+        assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+        harm(&log(&story));
+        let rows = readers::rows(story.lake());
+        expect_code(&story.scan(&[]).await, 0);
+        // A version that is damaged in the middle is met by who has to read it.
+        let found = story.verify(Sweep::Never).await.findings;
+        for finding in &found {
+            assert_eq!(finding.what, FindingKind::Table, "{what}: {found:?}");
+        }
+        if !found.is_empty() {
+            log(&story)
+                .iter()
+                .for_each(|path| fs::remove_file(path).unwrap());
+            expect_code(&story.scan(&[]).await, 0);
+        }
+        expect_live(&story.store(), what).await;
+        assert_eq!(readers::rows(story.lake()), rows, "{what}");
+        story.expect_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_program_wrote_stops_the_update_and_nothing_else() {
+    let story = begun(None).await;
+    let foreign = json!({"add": {
+        "path": "activities/event_date=2026-11-18/part-0.parquet",
+        "partitionValues": {"event_date": "2026-11-18"}, "size": 1, "modificationTime": 0,
+        "dataChange": true,
+    }});
+    let version = story.lake().join("_delta_log/00000000000000000001.json");
+    fs::write(&version, foreign.to_string()).unwrap();
+    let report = story.scan(&[]).await;
+    expect_code(&report, 6);
+    assert_eq!(report.slices.committed, 3);
+    let failure = &report.failures.iter().next().unwrap();
+    assert!(failure.error.contains("part-0.parquet"), "{failure:?}");
+    let found = story.verify(Sweep::Never).await.findings;
+    assert!(
+        found
+            .iter()
+            .any(|found| found.path.ends_with("part-0.parquet")),
+        "{found:?}"
+    );
+    let compacted = story.compact(&[]).await;
+    assert_eq!(compacted.head.exit_code, 6, "{}", compacted.to_text());
+    assert_eq!(
+        compacted.days.compacted, 0,
+        "a table that is behind would lose files"
+    );
+    for path in log(&story) {
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    expect_live(&story.store(), "").await;
+    story.expect_clean().await;
+}
+
+/// Where step 5 fails nothing is removed, and the next run goes on there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_table_still_names_is_not_removed() {
+    for parts in [None, Some(SMALL_PARTS)] {
+        let story = begun(parts).await;
+        let gate = Gate::new(|call| {
+            let is_next = call.path.ends_with("00000000000000000001.json");
+            if is_next && call.verb != "get" {
+                Fate::Deny
+            } else {
+                Fate::Pass
+            }
+        });
+        let run = story.compact_on(story.guarded(&gate), 1, &[]);
+        let report = gate.live(run).await.unwrap();
+        assert_eq!(report.head.exit_code, 6, "{}", report.to_text());
+        expect_files_there(&story.store(), "").await;
+        assert_eq!(
+            story.verify(Sweep::Unnamed).await.swept,
+            Vec::<String>::new()
+        );
+        expect_files_there(&story.store(), "after a sweep").await;
+        assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+        expect_live(&story.store(), "").await;
+        story.expect_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_gets_the_columns_that_it_lacks() {
+    let story = begun(None).await;
+    let path = log(&story).remove(0);
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| older(line.parse().unwrap()))
+        .collect();
+    fs::write(&path, lines.join("\n")).unwrap();
+    expect_code(&story.scan(&[]).await, 0);
+    let versions = versions(&story.store()).await;
+    let widened: Vec<bool> = versions
+        .iter()
+        .map(|actions| {
+            actions
+                .iter()
+                .any(|action| action.get("metaData").is_some())
+        })
+        .collect();
+    assert_eq!(widened, [true, true, false]);
+    let rows = readers::rows(story.lake());
+    for (engine, found) in rows_by_engine(story.lake()) {
+        assert_eq!(found, rows, "{engine}");
+    }
+    story.expect_clean().await;
+}
+
+/// An action of a table without the last column of the files.
+fn older(mut action: Value) -> String {
+    if action["txn"]["appId"] == "mdca-lake/columns" {
+        let columns = action["txn"]["version"].as_i64().unwrap();
+        action["txn"]["version"] = json!(columns - 1);
+    }
+    if let Some(schema) = action["metaData"]
+        .get("schemaString")
+        .and_then(Value::as_str)
+    {
+        let mut schema: Value = serde_json::from_str(schema).unwrap();
+        let fields = schema["fields"].as_array_mut().unwrap();
+        fields.remove(fields.len() - 2);
+        action["metaData"]["schemaString"] = json!(schema.to_string());
+    }
+    // Indexing has made members that were not there.
+    action
+        .as_object_mut()
+        .unwrap()
+        .retain(|_, member| !member.is_null());
+    action.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_is_written_and_read() {
+    let story = begun(None).await;
+    let clock = Arc::new(SystemClock::new());
+    let table_of_run = Table::new(story.store(), clock, "run".to_owned());
+    let mut expected: BTreeSet<String> = files(&story.store()).await.into_keys().collect();
+    let first = expected.len();
+    for hour in 0..120 {
+        expected.insert(commit(&story, hour));
+        table_of_run.refresh().await.unwrap();
+    }
+    let names = |story: &Story| -> Vec<String> {
+        let names = log(story).into_iter();
+        names
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect()
+    };
+    let checkpoints: Vec<String> = names(&story)
+        .into_iter()
+        .filter(|name| name.contains("checkpoint"))
+        .collect();
+    assert_eq!(
+        checkpoints,
+        [
+            "00000000000000000050.checkpoint.parquet",
+            "00000000000000000100.checkpoint.parquet",
+            "_last_checkpoint"
+        ]
+    );
+    let expected: Vec<String> = expected.into_iter().collect();
+    assert_eq!(files_by_engine(story.lake()), expected);
+    // The versions before it are needed no more, and neither is the name of the last one.
+    for path in log(&story) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if *name < *"00000000000000000100" || name == "_last_checkpoint" {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    assert_eq!(files_by_engine(story.lake()), expected);
+    let differences = table::compare(&story.store()).await.unwrap();
+    assert_eq!(differences, Some(Differences::default()));
+    // Where it is damaged, and the versions before it are gone, the log is made anew when the next one
+    // is due.
+    let checkpoint = story.lake().join("_delta_log").join(&checkpoints[1]);
+    fs::write(checkpoint, "PAR1").unwrap();
+    let compared = table::compare(&story.store()).await;
+    assert!(
+        matches!(compared, Err(TableError::Unreadable { .. })),
+        "{compared:?}"
+    );
+    let table_of_run = Table::new(
+        story.store(),
+        Arc::new(SystemClock::new()),
+        "other".to_owned(),
+    );
+    let mut expected = expected;
+    for hour in 120.. {
+        expected.push(commit(&story, hour));
+        if table_of_run.refresh().await.unwrap() == 0 {
+            break;
+        }
+    }
+    expected.sort();
+    assert_eq!(expected.len(), 150 + first);
+    assert_eq!(files_by_engine(story.lake()), expected);
+}
+
+/// Commits a slice with one file, which nobody reads.
+fn commit(story: &Story, hour: i64) -> String {
+    let slice = Slice::minutes_before((hour + 1) * 3_600_000, 60).to_string();
+    let path = format!("activities/event_date=1970-01-01/{slice}-0123456789abcdef-0.parquet");
+    let mut commit = sealed::commit(&slice);
+    commit["files"] = json!([{
+        "path": path, "rows": 1, "bytes": 1, "checksum": "sha256:0", "timestamp_min_ms": 0,
+        "timestamp_max_ms": 0, "created_min_ms": 0, "created_max_ms": 0,
+    }]);
+    let object = story.lake().join(format!("_mdca/commits/{slice}.json"));
+    sealed::write(&object, &commit);
+    path
+}
