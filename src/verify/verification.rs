@@ -485,7 +485,11 @@ impl Verification {
                 return Ok(());
             }
             // What lies in the place of commits is named as a stranger.
-            Err(error) if error.store().is_some_and(|of| of.kind() == StoreErrorKind::Unfit) => {
+            Err(error)
+                if error
+                    .store()
+                    .is_some_and(|of| of.kind() == StoreErrorKind::Unfit) =>
+            {
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
