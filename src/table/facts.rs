@@ -152,14 +152,14 @@ fn time(time_ms: i64) -> String {
 
 fn uuid(of: u128) -> String {
     let hex = format!("{of:032x}");
-    let [a, b, c, d, e] = [
+    format!(
+        "{}-{}-4{}-8{}-{}",
         &hex[..8],
         &hex[8..12],
         &hex[13..16],
         &hex[17..20],
-        &hex[20..],
-    ];
-    format!("{a}-{b}-4{c}-8{d}-{e}")
+        &hex[20..]
+    )
 }
 
 /// Whether this program has columns that a table lacks.

@@ -209,10 +209,10 @@ async fn runs_at_once_write_every_version_once() {
                 assert!(!standing(&story).await.is_current);
             }
             let tables = (0..6).map(|run| {
-                let store = story.store();
+                let home = story.store();
                 async move {
                     let clock = Arc::new(SystemClock::new());
-                    Table::new(store, clock, format!("run {run}"))
+                    Table::new(home, clock, format!("run {run}"))
                         .refresh()
                         .await
                 }
@@ -231,10 +231,12 @@ async fn a_log_that_is_lost_or_damaged_is_made_anew() {
     type Harm = fn(&[PathBuf]);
     let harms: [(&str, Harm); 6] = [
         ("all of it is gone", |log| {
-            log.iter().for_each(|path| fs::remove_file(path).unwrap());
+            for path in log {
+                fs::remove_file(path).unwrap();
+            }
         }),
         ("its first version is gone", |log| {
-            fs::remove_file(&log[0]).unwrap()
+            fs::remove_file(&log[0]).unwrap();
         }),
         ("its last version is gone", |log| {
             fs::remove_file(log.last().unwrap()).unwrap();
@@ -249,7 +251,7 @@ async fn a_log_that_is_lost_or_damaged_is_made_anew() {
             fs::write(last, &bytes[..bytes.len() / 2]).unwrap();
         }),
         ("the last version is empty", |log| {
-            fs::write(log.last().unwrap(), "").unwrap()
+            fs::write(log.last().unwrap(), "").unwrap();
         }),
     ];
     for (what, harm) in harms {
@@ -265,9 +267,9 @@ async fn a_log_that_is_lost_or_damaged_is_made_anew() {
             assert_eq!(finding.what, FindingKind::Table, "{what}: {found:?}");
         }
         if !found.is_empty() {
-            log(&story)
-                .iter()
-                .for_each(|path| fs::remove_file(path).unwrap());
+            for path in log(&story) {
+                fs::remove_file(path).unwrap();
+            }
             expect_code(&story.scan(&[]).await, 0);
         }
         expect_live(&story.store(), what).await;
