@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::connect::Engine;
 use crate::convert::Shard;
 use crate::job::{IfRunning, OnReject};
 use crate::scan::ClockField;
@@ -50,6 +51,8 @@ pub enum Command {
     Compact(CompactArgs),
     /// Write the original records as NDJSON to stdout, by `timestamp`
     Export(ExportArgs),
+    /// Print what opens exactly the live rows of a lake in an engine, by its Delta table
+    Connect(ConnectArgs),
     /// Print the schema
     Schema(SchemaArgs),
 }
@@ -437,6 +440,15 @@ pub struct ExportArgs {
     pub lake: LakeArgs,
     #[command(flatten)]
     pub window: WindowArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    /// Engine that is to read the lake
+    #[arg(long, env = "MDCA_ENGINE", value_enum, default_value_t = Engine::Duckdb)]
+    pub engine: Engine,
 }
 
 #[derive(Debug, Args)]

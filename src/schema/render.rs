@@ -101,6 +101,13 @@ impl ActivitySchema {
         let mut out = String::from(
             "CREATE OR REPLACE VIEW activities AS\nSELECT * FROM read_parquet('<lake>/activities/**/*.parquet',\n  hive_partitioning = true, hive_types = {'event_date': DATE}, union_by_name = true);\n",
         );
+        out.push_str(&self.duckdb_comments());
+        out
+    }
+
+    /// The meaning of each column of the view `activities`, for `DuckDB`.
+    pub fn duckdb_comments(&self) -> String {
+        let mut out = String::new();
         for Column { name, doc, .. } in &self.columns {
             let doc = doc.replace('\'', "''");
             line!(out, "COMMENT ON COLUMN activities.\"{name}\" IS '{doc}';");

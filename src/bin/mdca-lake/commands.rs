@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use mdca_lake::check::{self, Check, Checked};
 use mdca_lake::cli::{
-    Cli, Command, ExportArgs, OutputArgs, ProgressMode, ReportFormat, StatusArgs, VerifyArgs,
+    Cli, Command, ConnectArgs, ExportArgs, OutputArgs, ProgressMode, ReportFormat, StatusArgs,
+    VerifyArgs,
 };
 use mdca_lake::clock::{Clock, SystemClock};
 use mdca_lake::config::{self, CompactConfig, ConvertConfig, Environment, ScanConfig};
@@ -106,6 +107,7 @@ pub(crate) async fn run(
             Ok(Finished::reported(&report, output.report))
         }
         Command::Export(args) => export(args).await,
+        Command::Connect(args) => connect(args).await,
         Command::Schema(args) => Ok(Finished::done(schema(args.format)?)),
     }
 }
@@ -321,6 +323,24 @@ async fn export(args: ExportArgs) -> Result<Finished, JobError> {
     let exported = job::export::export(&store, window, &mut io::stdout()).await?;
     let exit_code = complain_of_all(exported.left_out);
     Ok(Finished::without_output(exit_code))
+}
+
+async fn connect(args: ConnectArgs) -> Result<Finished, JobError> {
+    let site = Site::look(&args.lake.lake)?;
+    let store = Store::open(&args.lake.lake)?;
+    // Engines run elsewhere: a path from here means nothing there.
+    let whole = site.folder().map(std::path::absolute).transpose();
+    let whole = whole.map_err(|source| JobError::System {
+        doing: "tell the folder that this process is in",
+        source,
+    })?;
+    let url = whole.map_or_else(
+        || store.location().to_owned(),
+        |path| path.display().to_string(),
+    );
+    Ok(Finished::done(
+        mdca_lake::connect::script(&store, &url, args.engine).await?,
+    ))
 }
 
 fn schema(format: SchemaFormat) -> Result<String, JobError> {

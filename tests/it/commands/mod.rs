@@ -3,6 +3,7 @@
 mod canary; // marked secrets, in everything that is said and kept
 mod check; // whether a scan can run, question by question
 mod cli; // the program as a user meets it: bad input, exit codes
+mod connect; // what opens a lake's table in engines
 mod convert; // saved files become a lake
 mod damage; // what verify finds
 mod deploy; // what is given to schedulers

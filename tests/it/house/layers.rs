@@ -7,7 +7,8 @@ use std::path::Path;
 /// The rooms of `src`, and what each may use. An import that is not here is either a mistake or a
 /// decision: then it is written down here.
 const ROOMS: &[(&str, &str)] = &[
-    ("cli", "convert job scan schema write"),
+    ("cli", "connect convert job scan schema write"),
+    ("connect", "commit error schema store table"),
     (
         "config",
         "cli convert credentials error job scan sign_in window write",

@@ -1,0 +1,176 @@
+//! What opens exactly the live files of a lake in an engine: the lake's Delta table, by name.
+
+use std::fmt::Write;
+
+use clap::ValueEnum;
+
+use crate::commit::Identity;
+use crate::error::{JobError, UsageError};
+use crate::schema::{self, Column};
+use crate::store::Store;
+use crate::table;
+
+/// An engine that reads Delta tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// SQL for `DuckDB` with its Delta extension.
+    Duckdb,
+    /// SQL for Spark with Delta.
+    Spark,
+    /// Python for Polars.
+    Polars,
+    /// SQL for Trino's Delta Lake connector.
+    Trino,
+    /// What to do in Fabric.
+    Fabric,
+    /// Python for `DataFusion`.
+    Datafusion,
+}
+
+/// Where an engine finds a lake.
+struct Place<'a> {
+    url: &'a str,
+    /// None on a disk.
+    scheme: Option<&'a str>,
+}
+
+impl Place<'_> {
+    fn is_azure(&self) -> bool {
+        matches!(self.scheme, Some("az" | "abfs" | "abfss"))
+    }
+
+    /// As Hadoop's file systems spell it.
+    fn for_hadoop(&self) -> String {
+        match self.url.strip_prefix("s3://") {
+            Some(bucket) => format!("s3a://{bucket}"),
+            None => self.url.to_owned(),
+        }
+    }
+}
+
+/// Writes what opens the lake at `url` (a whole path, or a URL of object storage) as `activities`.
+///
+/// # Errors
+/// No lake or no table is there; the engine does not reach such a place.
+pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, JobError> {
+    let location = || store.location().to_owned();
+    if Identity::load_if_lake(store).await?.is_none() {
+        return Err(JobError::NoLake {
+            location: location(),
+        });
+    }
+    let Some(standing) = table::standing(store).await? else {
+        let error = UsageError::new(format!(
+            "cannot connect to {}: it has no table yet",
+            location()
+        ));
+        return Err(error
+            .advise("run scan, convert or compact once: each makes it")
+            .into());
+    };
+    let place = Place {
+        url,
+        scheme: url.split_once("://").map(|(scheme, _)| scheme),
+    };
+    let behind = (!standing.is_current)
+        .then_some("The table is behind the commits: the next run brings it up to date.");
+    let mut out = String::new();
+    let comment = match engine {
+        Engine::Polars | Engine::Datafusion => "#",
+        _ => "--",
+    };
+    for line in notes(engine, &place).iter().copied().chain(behind) {
+        writeln!(out, "{comment} {line}").expect("a String takes any text");
+    }
+    out.push_str(&match engine {
+        Engine::Duckdb => duckdb(&place),
+        Engine::Spark => format!(
+            "CREATE TABLE IF NOT EXISTS activities USING DELTA LOCATION {};\n",
+            sql(&place.for_hadoop())
+        ),
+        Engine::Trino => format!(
+            "CALL delta.system.register_table(schema_name => 'default', table_name => 'activities', table_location => {});\n",
+            sql(url)
+        ),
+        Engine::Fabric if place.scheme.is_none() => {
+            let error = UsageError::new(format!(
+                "cannot connect Fabric to {}: it reaches object storage alone",
+                location()
+            ));
+            return Err(error.into());
+        }
+        Engine::Fabric => format!("-- {url}\nSELECT count(*) FROM activities;\n"),
+        Engine::Polars => format!(
+            "import polars\n\nactivities = polars.scan_delta({})\n{}",
+            python(url),
+            columns()
+        ),
+        Engine::Datafusion => format!(
+            "from datafusion import SessionContext\nfrom deltalake import DeltaTable\n\ncontext = SessionContext()\ncontext.register_table(\"activities\", DeltaTable({}))\n{}",
+            python(url),
+            columns()
+        ),
+    });
+    Ok(out)
+}
+
+/// What an engine needs, line by line.
+fn notes(engine: Engine, place: &Place<'_>) -> &'static [&'static str] {
+    match engine {
+        Engine::Duckdb if place.scheme.is_none() => &[],
+        Engine::Duckdb if place.is_azure() => {
+            &["Put the storage account in the place of <account>."]
+        }
+        Engine::Duckdb => &[
+            "Another endpoint than that of AWS: add ENDPOINT 'host:port', URL_STYLE 'path' to the secret.",
+        ],
+        Engine::Spark => &[
+            "Spark needs Delta: --packages io.delta:delta-spark_2.13:4.0.0",
+            "--conf spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension",
+            "--conf spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog",
+            "Read only: no VACUUM, no OPTIMIZE.",
+        ],
+        Engine::Trino => &[
+            "A catalog named delta: connector.name=delta_lake, delta.register-table-procedure.enabled=true",
+            "Read only: no vacuum, no optimize.",
+        ],
+        Engine::Fabric => &[
+            "In a lakehouse: New shortcut, below Tables, to the place below; name it activities.",
+            "Read only: no VACUUM, no OPTIMIZE.",
+        ],
+        Engine::Polars => &["pip install polars deltalake"],
+        Engine::Datafusion => &["pip install datafusion deltalake"],
+    }
+}
+
+fn duckdb(place: &Place<'_>) -> String {
+    let mut out = String::from("INSTALL delta;\nLOAD delta;\n");
+    if place.is_azure() {
+        out.push_str("INSTALL azure;\nLOAD azure;\nCREATE OR REPLACE SECRET mdca_lake (TYPE azure, PROVIDER credential_chain, ACCOUNT_NAME '<account>');\n");
+    } else if place.scheme.is_some() {
+        out.push_str("INSTALL httpfs;\nLOAD httpfs;\nINSTALL aws;\nLOAD aws;\nCREATE OR REPLACE SECRET mdca_lake (TYPE s3, PROVIDER credential_chain);\n");
+    }
+    let url = sql(place.url);
+    out.push_str("CREATE OR REPLACE VIEW activities AS SELECT * FROM delta_scan(");
+    out.push_str(&url);
+    out.push_str(");\n");
+    out.push_str(&schema::activity().duckdb_comments());
+    out
+}
+
+/// What each column means, as comments.
+fn columns() -> String {
+    let line = |Column { name, doc, .. }: &Column| format!("# {name}: {doc}\n");
+    let lines: String = schema::activity().columns.iter().map(line).collect();
+    format!("\n# The columns:\n{lines}")
+}
+
+/// A text in SQL.
+fn sql(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A text in Python; JSON's text is one.
+fn python(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,96 @@
+//! What `connect` prints opens exactly the live rows.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use mdca_lake::schema;
+use serde_json::Value;
+
+use crate::support::process::PROGRAM;
+use crate::support::readers;
+use crate::support::scenario::{Scenario, Story, files_below};
+
+fn connect(lake: &Path, engine: &str) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(["connect", "--engine", engine, "--lake"]);
+    command.arg(lake).output().unwrap()
+}
+
+/// What an engine makes of what is printed.
+fn opened(lake: &Path, engine: &str) -> Value {
+    let printed = connect(lake, engine);
+    assert_eq!(printed.status.code(), Some(0), "{printed:?}");
+    let room = tempfile::tempdir().unwrap();
+    let script = room.path().join("script");
+    fs::write(&script, printed.stdout).unwrap();
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/connect.py");
+    let output = Command::new(readers::python())
+        .arg(reader)
+        .arg(engine)
+        .arg(&script)
+        .env("HOME", room.path())
+        .output()
+        .expect("run ./tests/run once: it makes the Python environment");
+    assert!(output.status.success(), "{engine}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+async fn scanned() -> Story {
+    let (story, report) = Scenario::hours(3).activities(90).run().await;
+    assert_eq!(report.head.exit_code, 0);
+    // Everyone who reads by a pattern sees this one.
+    let file = files_below(&story.lake().join("activities")).remove(0);
+    fs::copy(&file, file.with_file_name("stranger.parquet")).unwrap();
+    story
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_opens_the_live_rows_and_says_what_columns_mean() {
+    let story = scanned().await;
+    let rows = story.expected_ids().len();
+    let columns = &schema::activity().columns;
+    let timestamp = columns.iter().find(|of| of.name == "timestamp").unwrap();
+    for engine in ["duckdb", "polars", "datafusion"] {
+        let opened = opened(story.lake(), engine);
+        assert_eq!(opened["rows"], rows, "{engine}");
+        let comment = opened["comment"].as_str().unwrap();
+        assert!(comment.contains(&timestamp.doc), "{engine}: {comment}");
+    }
+    let lake = story.lake().to_str().unwrap();
+    for (engine, opens) in [
+        ("spark", format!("USING DELTA LOCATION '{lake}'")),
+        ("trino", format!("table_location => '{lake}'")),
+    ] {
+        let opened = opened(story.lake(), engine);
+        let statements = opened["statements"].as_array().unwrap();
+        assert_eq!(statements.len(), 1, "{engine}: {statements:?}");
+        let printed = connect(story.lake(), engine);
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        assert!(printed.contains(&opens), "{engine}: {printed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_opened_is_refused_and_what_is_behind_is_said() {
+    let story = scanned().await;
+    let refused = |engine: &str, says: &str| {
+        let output = connect(story.lake(), engine);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(says), "{said}");
+    };
+    refused("fabric", "it reaches object storage alone");
+    refused("excel", "possible values: duckdb, spark, polars");
+    // A commit that the table does not know.
+    let commits = story.lake().join("_mdca/commits");
+    let commit = files_below(&commits).remove(0);
+    fs::rename(&commit, story.lake().join("commit")).unwrap();
+    let printed = String::from_utf8(connect(story.lake(), "duckdb").stdout).unwrap();
+    assert!(printed.starts_with("-- The table is behind"), "{printed}");
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    refused("duckdb", "it has no table yet");
+    fs::remove_file(story.lake().join("_mdca/lake.json")).unwrap();
+    let output = connect(story.lake(), "duckdb");
+    assert_ne!(output.status.code(), Some(0));
+}
