@@ -82,7 +82,7 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
     for line in notes(engine, &place).iter().copied().chain(behind) {
         writeln!(out, "{comment} {line}").expect("a String takes any text");
     }
-    out.push_str(&match engine {
+    let opens = match engine {
         Engine::Duckdb => duckdb(&place),
         Engine::Spark => format!(
             "CREATE TABLE IF NOT EXISTS activities USING DELTA LOCATION {};\n",
@@ -110,8 +110,8 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
             python(url),
             columns()
         ),
-    });
-    Ok(out)
+    };
+    Ok(out + &opens)
 }
 
 /// What an engine needs, line by line.
