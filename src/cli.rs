@@ -1,10 +1,12 @@
 //! The command line: syntax only. What it means is [`crate::config`]'s business.
 
+use std::error::Error;
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use bytesize::ByteSize;
-use clap::builder::{BoolishValueParser, Resettable};
+use clap::builder::{BoolishValueParser, PossibleValuesParser, Resettable, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::connect::Engine;
@@ -301,7 +303,7 @@ pub struct ScanWindowArgs {
     #[arg(long, env = "MDCA_UNTIL", value_name = "TIME")]
     pub until: Option<String>,
     /// Clock of the lake: created (when the service saved a record) or date (when it happened)
-    #[arg(long, env = "MDCA_BY", value_name = "CLOCK")]
+    #[arg(long, env = "MDCA_BY", value_name = "CLOCK", value_parser = one_of::<ClockField>(["created", "date"]))]
     pub by: Option<ClockField>,
     /// Length of a slice, in whole minutes [new lakes: 1h]
     #[arg(long, env = "MDCA_SLICE", value_name = "DURATION")]
@@ -453,8 +455,8 @@ pub struct ConnectArgs {
 
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// Format: table, arrow, parquet, duckdb, spark or markdown
-    #[arg(long, env = "MDCA_FORMAT", default_value = "table")]
+    /// Format
+    #[arg(long, env = "MDCA_FORMAT", default_value = "table", value_parser = one_of::<SchemaFormat>(SchemaFormat::ALL.map(|(name, _)| name)))]
     pub format: SchemaFormat,
 }
 
@@ -470,6 +472,14 @@ pub struct DemoArgs {
     pub activities: u64,
 }
 
+/// Takes one of these names, which `--help` lists.
+fn one_of<T>(names: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Into<Box<dyn Error + Send + Sync>>> + Clone + Send + Sync + 'static,
+{
+    names.into().try_map(|name| name.parse())
+}
+
 /// The command line, with only those variables for which `counts` is true.
 pub fn command_with(counts: &dyn Fn(&OsStr) -> bool) -> clap::Command {
     fn only(command: clap::Command, counts: &dyn Fn(&OsStr) -> bool) -> clap::Command {
@@ -481,4 +491,55 @@ pub fn command_with(counts: &dyn Fn(&OsStr) -> bool) -> clap::Command {
             .mut_subcommands(|command| only(command, counts))
     }
     only(Cli::command(), counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flags that take one of a few names.
+    const CHOICES: [&str; 8] = [
+        "by",
+        "engine",
+        "format",
+        "if-running",
+        "log-format",
+        "on-reject",
+        "progress",
+        "report",
+    ];
+
+    #[test]
+    fn help_lists_the_values_of_every_choice_and_every_default() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut met = std::collections::BTreeSet::new();
+        for command in cli.get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            let args = command.get_arguments().cloned();
+            for arg in args.filter(|arg| arg.get_action().takes_values()) {
+                let Some(flag) = arg.get_long() else { continue };
+                let values = arg.get_possible_values();
+                if CHOICES.contains(&flag) {
+                    assert!(values.len() > 1, "--{flag}");
+                    met.insert(flag.to_owned());
+                }
+                for value in values.iter().filter(|_| CHOICES.contains(&flag)) {
+                    assert!(
+                        help.contains(value.get_name()),
+                        "--{flag}: {}",
+                        value.get_name()
+                    );
+                }
+                for default in arg.get_default_values() {
+                    let default = default.to_str().unwrap();
+                    assert!(
+                        help.contains(&format!("[default: {default}]")),
+                        "--{flag} {default}"
+                    );
+                }
+            }
+        }
+        assert_eq!(met.into_iter().collect::<Vec<_>>(), CHOICES);
+    }
 }
