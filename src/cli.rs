@@ -434,6 +434,8 @@ pub struct CompactArgs {
     /// Print the days with their files and bytes before and after; write nothing
     #[arg(long, env = "MDCA_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
 }
 
 #[derive(Debug, Args)]

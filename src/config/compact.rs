@@ -27,6 +27,7 @@ impl CompactConfig {
             max_file_bytes,
             single_writer,
             dry_run,
+            metrics: _,
         } = args;
         check_file_bytes(max_file_bytes)?;
         let memory_bytes = memory_bytes(memory_limit)?;

@@ -104,7 +104,7 @@ pub(crate) async fn run(
         Command::Compact(args) => {
             let config = CompactConfig::resolve(args)?;
             let report = compact(config, output.progress, interrupted).await?;
-            Ok(Finished::reported(&report, output.report))
+            Ok(Finished::run(&report, output.report))
         }
         Command::Export(args) => export(args).await,
         Command::Connect(args) => connect(args).await,

@@ -39,6 +39,10 @@ impl MetricsFile {
                 let path = &args.metrics.metrics_file;
                 ("convert", path, &args.lake.lake, !args.dry_run)
             }
+            Command::Compact(args) => {
+                let path = &args.metrics.metrics_file;
+                ("compact", path, &args.lake.lake, !args.dry_run)
+            }
             _ => return Ok(None),
         };
         let Some(path) = path else { return Ok(None) };

@@ -86,12 +86,18 @@ impl Metrics {
             ("run_written_bytes", "/bytes_out", 1.0),
             ("run_uncleared_objects", "/not_cleared", 1.0),
             ("run_peak_memory_bytes", "/peak_memory_bytes", 1.0),
+            ("run_compacted_files", "/files_before", 1.0),
+            ("run_compacted_bytes", "/bytes_before", 1.0),
+            ("run_merged_files", "/files_after", 1.0),
+            ("run_merged_bytes", "/bytes_after", 1.0),
+            ("table_version", "/table_version", 1.0),
         ] {
             let expected = number(pointer).map(|value| value / unit);
             assert_eq!(self.0.get(name).copied(), expected, "{name}: {report}");
         }
         for (name, pointer) in [
             ("run_slices", "/slices"),
+            ("run_days", "/days"),
             ("run_answers", "/answers"),
             ("run_retries", "/retries"),
             ("run_store_retries", "/store_retries"),
@@ -112,9 +118,10 @@ impl Metrics {
             ("run_odd_values", "odd_values"),
             ("run_unknown_fields", "unknown_fields"),
         ] {
-            let counts = report[list].as_array().into_iter().flatten();
-            let sum: f64 = counts.map(|each| each["count"].as_f64().unwrap()).sum();
-            assert_eq!(self.0.get(name).copied(), Some(sum), "{name}");
+            let counts = report[list].as_array().map(|list| list.iter());
+            let count = |each: &Value| each["count"].as_f64().unwrap();
+            let sum = counts.map(|counts| counts.map(count).sum::<f64>());
+            assert_eq!(self.0.get(name).copied(), sum, "{name}");
         }
         for (name, member) in [
             ("run_start_timestamp_seconds", "started"),
@@ -280,13 +287,33 @@ fn a_conversion_leaves_metrics() {
 }
 
 #[test]
+fn a_compaction_leaves_metrics_and_its_plan_none() {
+    let (place, file) = place();
+    let lake = place.lake();
+    assert_eq!(place.run(&mut lake.scan()).code(), Some(0));
+    for (flag, writes) in [("--dry-run", false), ("--single-writer", true)] {
+        let mut compact = lake.command("compact");
+        compact.args(["--before", "0s", "--report", "json", flag]);
+        let ended = place.run(compact.arg("--metrics-file").arg(&file));
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        assert_eq!(file.exists(), writes);
+        if writes {
+            let metrics = Metrics::read(&file, "compact", lake.path());
+            metrics.expect_of(&ended.report());
+            assert!(metrics.get("run_days{compacted}") > 0.0);
+            assert!(metrics.get("table_version") > 0.0);
+        }
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
     let (place, file) = place();
     let folder = file.parent().unwrap();
     fs::write(folder.join("a-file"), "").unwrap();
     let missing = folder.join("missing/mdca-lake.prom");
     for path in [&missing, &folder.join("a-file/x.prom"), &folder.to_owned()] {
-        for command in ["scan", "check", "convert"] {
+        for command in ["scan", "check", "convert", "compact"] {
             let lake = place.lake();
             let mut command = match command {
                 "scan" => lake.scan(),
@@ -295,6 +322,7 @@ fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
                     convert.arg("nothing.json");
                     convert
                 }
+                "compact" => lake.command("compact"),
                 command => {
                     let mut check = lake.command(command);
                     check.args(["--api-url", &place.sim.url()]);
