@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
@@ -29,11 +29,8 @@ const OUT_ROWS: usize = 1_024;
 const OUT_BYTES: u64 = 8 * 1024 * 1024;
 /// What of a column is unpacked at once: a page, and a dictionary.
 const COLUMN_BYTES: u64 = 2 * 1024 * 1024;
-/// A row group that takes at most so much is read whole when it is opened, so that what reads it is gone
-/// before its rows are handed on.
-const WHOLE_BYTES: u64 = 4 * 1024 * 1024;
-/// What each column takes beside its bytes while a row group is read: most of it is zstd's decoder.
-const DECODER_BYTES: u64 = 160 * 1024;
+/// What an open row group takes beside its bytes.
+const OPEN_BYTES: u64 = 256 * 1024;
 /// So often row groups may be opened again, for each of them: more often there is no end to it.
 const MAX_REOPENED: u64 = 64;
 
@@ -69,38 +66,9 @@ struct Source {
     file: CommittedFile,
 }
 
-impl Source {
-    /// Begins to read a row group from a row on; a small one is read whole.
-    async fn open(
-        &self,
-        row_group: usize,
-        first: usize,
-        columns: &Columns,
-    ) -> Result<Open, ParquetError> {
-        let mut rows = self.file.rows_from(row_group, first).await?;
-        if !is_small(self.file.footer().row_group(row_group)) {
-            return Ok(Open {
-                rows: Some(rows),
-                batch: RecordBatch::new_empty(Arc::clone(columns.schema())),
-                at: 0,
-            });
-        }
-        let mut batches = Vec::new();
-        while let Some(batch) = rows.next().await? {
-            batches.push(columns.complete(&batch)?);
-        }
-        Ok(Open {
-            rows: None,
-            batch: concat_batches(columns.schema(), &batches)?,
-            at: 0,
-        })
-    }
-}
-
 /// A row group that is being read.
 struct Open {
-    /// What comes after the batch; none where it is all.
-    rows: Option<Rows>,
+    rows: Rows,
     batch: RecordBatch,
     /// The next row of the batch.
     at: usize,
@@ -252,11 +220,7 @@ impl MergedRows {
                 return Ok(true);
             };
             let failed = |error| group.file.failed(error);
-            let next = match &mut open.rows {
-                Some(rows) => rows.next().await.map_err(failed)?,
-                None => None,
-            };
-            if let Some(batch) = next {
+            if let Some(batch) = open.rows.next().await.map_err(failed)? {
                 let batch = self.columns.complete(&batch);
                 open.batch = batch.map_err(|error| group.file.failed(error))?;
                 open.at = 0;
@@ -292,9 +256,13 @@ impl MergedRows {
             });
         }
         let group = &mut self.groups[position];
-        let file = Arc::clone(&group.file);
-        let open = file.open(group.place, group.done, &self.columns).await;
-        group.open = Some(open.map_err(|error| file.failed(error))?);
+        let rows = group.file.file.rows_from(group.place, group.done).await;
+        let rows = rows.map_err(|error| group.file.failed(error))?;
+        group.open = Some(Open {
+            rows,
+            batch: RecordBatch::new_empty(Arc::clone(self.columns.schema())),
+            at: 0,
+        });
         self.open_bytes += cost_bytes;
         Ok(())
     }
@@ -323,16 +291,9 @@ fn row_bytes(group: &RowGroupMetaData) -> u64 {
     bytes.unsigned_abs()
 }
 
-fn is_small(group: &RowGroupMetaData) -> bool {
-    group.total_byte_size().max(0).unsigned_abs() <= WHOLE_BYTES
-}
-
-/// What a row group takes while it is open. A small one its rows; twice, because a dictionary is smaller
-/// than what it stands for. Of another one its packed bytes, what is unpacked of each column, and a batch.
+/// What a row group takes while it is read: its packed bytes, what is unpacked of each column, and a
+/// batch.
 fn cost_bytes(group: &RowGroupMetaData) -> u64 {
-    if is_small(group) {
-        return 2 * group.total_byte_size().max(0).unsigned_abs();
-    }
     let packed = group.compressed_size().max(0).unsigned_abs();
     let unpacked = |bytes: i64| bytes.max(0).unsigned_abs().min(COLUMN_BYTES);
     let columns = group.columns().iter();
@@ -340,8 +301,7 @@ fn cost_bytes(group: &RowGroupMetaData) -> u64 {
         .map(|column| unpacked(column.uncompressed_size()))
         .sum();
     let batch = batch_rows(group) as u64 * row_bytes(group);
-    let decoders = DECODER_BYTES * group.num_columns() as u64;
-    [packed, unpacked, batch, decoders]
+    [packed, unpacked, batch, OPEN_BYTES]
         .into_iter()
         .fold(0, u64::saturating_add)
 }
