@@ -12,11 +12,13 @@ use super::checkpoint;
 use super::seen::Seen;
 use crate::layout::LogObject;
 use crate::store::{Store, StoreErrorKind};
+use crate::text::plain::chain;
 
 /// Versions that are fetched at once.
 const READS: usize = 32;
-/// The most bytes with which an object of the log is read: some 400 for each file of the table.
-const MOST_BYTES: u64 = 512 * 1024 * 1024;
+/// The most bytes with which an object of the log is read: some 400 for each of the files that one
+/// version takes in at most.
+const MOST_BYTES: u64 = 128 * 1024 * 1024;
 
 /// The names in the log.
 #[derive(Debug, Default)]
@@ -228,7 +230,7 @@ pub(super) async fn read(store: &Store, path: &Path) -> Result<bytes::Bytes, Tab
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(unreadable("is missing".to_owned())),
         Err(error) if error.kind() == StoreErrorKind::Unfit => {
-            Err(unreadable(format!("cannot be used: {error}")))
+            Err(unreadable(format!("cannot be used: {}", chain(&error))))
         }
         Err(error) => Err(error.into()),
     }

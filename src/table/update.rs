@@ -11,6 +11,10 @@ use super::seen::Seen;
 use super::snapshot::Snapshot;
 use crate::layout::{CompactionName, FileName};
 
+/// Files that one version takes in at most, so that it can be read whole. A new table of more shows the
+/// first of them for a moment.
+const MOST_FILES: usize = 200_000;
+
 /// What is to become of the table.
 #[derive(Debug, Default)]
 pub(super) struct Update {
@@ -106,9 +110,24 @@ impl Update {
             ..
         } = self;
         if self.is_new {
-            let files = scanned.into_iter().chain(compacted).map(Action::from);
-            let actions = facts.table().into_iter().chain(files);
-            return vec![facts.version("CREATE TABLE", after, actions)];
+            let files: Vec<Add> = scanned.into_iter().chain(compacted).collect();
+            let table = facts.table();
+            let mut parts = files.chunks(MOST_FILES).map(<[Add]>::to_vec);
+            let first = parts.next().unwrap_or_default();
+            let mut rest: Vec<Vec<Add>> = parts.collect();
+            let last = rest.pop();
+            let first = table.into_iter().chain(first.into_iter().map(Action::from));
+            let Some(last) = last else {
+                return vec![facts.version("CREATE TABLE", after, first)];
+            };
+            // Nobody knows which commits the first ones lack.
+            let mut versions = vec![facts.version("CREATE TABLE", Seen::default(), first)];
+            let part = |files: Vec<Add>, seen| {
+                facts.version("WRITE", seen, files.into_iter().map(Action::from))
+            };
+            versions.extend(rest.into_iter().map(|files| part(files, Seen::default())));
+            versions.push(part(last, after));
+            return versions;
         }
         let mut versions = Vec::new();
         if self.widens {

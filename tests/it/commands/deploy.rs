@@ -251,9 +251,54 @@ fn the_kubernetes_cron_job_scans_without_a_secret_and_never_twice_at_once() {
 }
 
 #[test]
+fn the_kubernetes_cron_job_that_compacts_is_the_scans_with_room_to_read_back() {
+    let (Some(scan), Some(compact)) = (
+        python(YAML, "deploy/kubernetes/scan-cronjob.yaml"),
+        python(YAML, "deploy/kubernetes/compact-cronjob.yaml"),
+    ) else {
+        return;
+    };
+    let pod = |job: &Value| job["spec"]["jobTemplate"]["spec"]["template"]["spec"].clone();
+    let (scan, compact) = (pod(&scan[1]), pod(&compact[0]));
+    assert_eq!(compact["serviceAccountName"], scan["serviceAccountName"]);
+    assert_eq!(compact["securityContext"], scan["securityContext"]);
+    let (scan, container) = (&scan["containers"][0], &compact["containers"][0]);
+    assert_eq!(container["securityContext"], scan["securityContext"]);
+    assert_eq!(container["image"], scan["image"]);
+    assert_eq!(container["volumeMounts"][0]["mountPath"], "/tmp");
+    assert_eq!(
+        container["volumeMounts"][0]["name"],
+        compact["volumes"][0]["name"]
+    );
+    let args = container["args"].as_array().unwrap().iter();
+    let mut command = Command::new(PROGRAM);
+    command.args(args.map(|arg| arg.as_str().unwrap()));
+    expect_compacts(&mut command);
+}
+
+/// The flags are taken, and there is no lake yet.
+fn expect_compacts(command: &mut Command) {
+    let nowhere = tempfile::tempdir().unwrap().path().join("lake");
+    let output = command.arg("--lake").arg(nowhere).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("nothing is there"), "{said}");
+}
+
+#[test]
 fn the_units_of_systemd_are_valid_and_confined() {
     let room = tempfile::tempdir().unwrap();
-    for name in ["mdca-lake.service", "mdca-lake.timer"] {
+    let compacts = text("deploy/systemd/mdca-lake-compact.service");
+    let line = compacts
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let mut compact = Command::new(PROGRAM);
+    expect_compacts(compact.args(line.unwrap().split(' ').skip(1)));
+    for name in [
+        "mdca-lake.service",
+        "mdca-lake.timer",
+        "mdca-lake-compact.service",
+        "mdca-lake-compact.timer",
+    ] {
         let unit = text(&format!("deploy/systemd/{name}"));
         fs::write(
             room.path().join(name),
@@ -293,6 +338,8 @@ fn the_units_of_systemd_are_valid_and_confined() {
         "--man=no",
         "./mdca-lake.service",
         "./mdca-lake.timer",
+        "./mdca-lake-compact.service",
+        "./mdca-lake-compact.timer",
     ];
     let Ok(verified) = analyze(&units) else {
         return gap("no systemd-analyze: the units are not verified");
@@ -304,19 +351,16 @@ fn the_units_of_systemd_are_valid_and_confined() {
         .filter(|line| line.contains("mdca-lake"))
         .collect();
     assert!(of_ours.is_empty(), "{said}");
-    let security = analyze(&[
-        "security",
-        "--offline=yes",
-        "--threshold=25",
-        "./mdca-lake.service",
-    ]);
-    let security = security.unwrap();
-    let said = String::from_utf8_lossy(&security.stdout).into_owned();
-    assert!(
-        security.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&security.stderr)
-    );
+    for unit in ["./mdca-lake.service", "./mdca-lake-compact.service"] {
+        let security = analyze(&["security", "--offline=yes", "--threshold=25", unit]);
+        let security = security.unwrap();
+        let said = String::from_utf8_lossy(&security.stdout).into_owned();
+        assert!(
+            security.status.success(),
+            "{said}{}",
+            String::from_utf8_lossy(&security.stderr)
+        );
+    }
 }
 
 #[test]

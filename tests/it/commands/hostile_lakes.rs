@@ -108,6 +108,24 @@ const ROWS: &[Row] = &[
         "it has 3221225472 bytes, more than the 16777216 that such an object can have",
     ),
     (
+        "a version of the table of 3 GiB",
+        |v| sparse(&v.first("_delta_log"), 3 * GIB),
+        [0, 0, 5, 5, 0],
+        "it has 3221225472 bytes, more than the 134217728 that such an object can have",
+    ),
+    (
+        "a version of the table that is all brackets",
+        |v| fs::write(v.first("_delta_log"), "[".repeat(1 << 20)).unwrap(),
+        [0, 0, 5, 5, 0],
+        "is not a version",
+    ),
+    (
+        "a pipe for a version of the table",
+        |v| pipe(&v.first("_delta_log")),
+        [0, 0, 5, 5, 0],
+        "it is a named pipe, not a file",
+    ),
+    (
         "a file of 40 GiB",
         |v| sparse(&v.first("activities"), 40 * GIB),
         [0, 0, 5, 5, 5],
