@@ -119,59 +119,27 @@ pub(super) struct Remove {
     pub(super) size: Option<i64>,
 }
 
-impl From<CommitInfo> for Action {
-    fn from(info: CommitInfo) -> Self {
-        Self {
-            commit_info: Some(info),
-            ..Self::default()
+macro_rules! action_of {
+    ($($member:ident: $kind:ty),+) => {$(
+        impl From<$kind> for Action {
+            fn from(member: $kind) -> Self {
+                Self {
+                    $member: Some(member),
+                    ..Self::default()
+                }
+            }
         }
-    }
+    )+};
 }
 
-impl From<Protocol> for Action {
-    fn from(protocol: Protocol) -> Self {
-        Self {
-            protocol: Some(protocol),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Metadata> for Action {
-    fn from(metadata: Metadata) -> Self {
-        Self {
-            meta_data: Some(metadata),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Txn> for Action {
-    fn from(txn: Txn) -> Self {
-        Self {
-            txn: Some(txn),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Add> for Action {
-    fn from(add: Add) -> Self {
-        Self {
-            add: Some(add),
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Remove> for Action {
-    fn from(remove: Remove) -> Self {
-        Self {
-            remove: Some(remove),
-            ..Self::default()
-        }
-    }
-}
+action_of!(
+    commit_info: CommitInfo,
+    protocol: Protocol,
+    meta_data: Metadata,
+    txn: Txn,
+    add: Add,
+    remove: Remove
+);
 
 /// Writes actions, one a line.
 pub(super) fn to_lines<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Vec<u8> {
