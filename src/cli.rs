@@ -415,7 +415,7 @@ pub struct CompactArgs {
         default_value = "24h"
     )]
     pub before: humantime::Duration,
-    /// Memory for the rows that are merged [half of the container's, at most 256MiB]
+    /// Memory for the rows that are merged and written [half of the container's, at most 256MiB]
     #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
     pub memory_limit: Option<ByteSize>,
     /// Compression of the files, zstd:1 to zstd:22

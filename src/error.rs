@@ -364,7 +364,7 @@ impl JobError {
             Self::Read(ReadError::Output(_)) | Self::Output(_) | Self::Metrics { .. } => {
                 ErrorKind::Internal
             }
-            Self::Read(ReadError::Memory { .. }) => ErrorKind::Usage,
+            Self::Read(ReadError::Scratch(_)) => ErrorKind::Storage,
             Self::Read(_) => ErrorKind::Data,
             Self::Interrupted | Self::ReadingInterrupted => ErrorKind::Interrupted,
             Self::Usage(_)
@@ -438,7 +438,9 @@ impl JobError {
             Self::Commit(error) => error.advice(),
             Self::Table(error) => error.advice(),
             Self::Input(error) => error.fault.advice(),
-            Self::Read(ReadError::Memory { .. }) => Some("raise --memory-limit"),
+            Self::Read(ReadError::Scratch(_)) => Some(
+                "free space in the lake's folder; for object storage, where temporary files go (TMPDIR)",
+            ),
             Self::Read(ReadError::Schema { .. }) => {
                 Some("use the program that wrote the file, or a newer one")
             }

@@ -4,10 +4,10 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{RowConverter, Rows, SortField};
 use parquet::errors::ParquetError;
 
 use super::ReadError;
@@ -41,14 +41,27 @@ impl Digester {
         })
     }
 
-    /// Adds the rows of a batch.
-    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
-        for row in &self.converter.convert_columns(batch.columns())? {
+    /// Adds the rows of a batch, and gives each as bytes.
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<Rows, ArrowError> {
+        let rows = self.converter.convert_columns(batch.columns())?;
+        for row in &rows {
             let fingerprint = fingerprint_of_bytes(row.as_ref());
             self.sum.digest = self.sum.digest.wrapping_add(fingerprint);
             self.sum.rows += 1;
         }
-        Ok(())
+        Ok(rows)
+    }
+
+    /// The columns of rows that were added.
+    pub(super) fn columns<'r>(
+        &self,
+        rows: impl Iterator<Item = &'r [u8]>,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
+        let parser = self.converter.parser();
+        // The parser lends what it parses.
+        let parser = &parser;
+        self.converter
+            .convert_rows(rows.map(|row| parser.parse(row)))
     }
 
     /// What was added.

@@ -30,16 +30,9 @@ pub enum ReadError {
         /// What is different.
         flaw: String,
     },
-    /// Rows of one time are in more row groups than fit into memory.
-    #[error(
-        "cannot merge rows: {row_groups} row groups have rows of the same times, and do not fit into {memory_bytes} bytes together"
-    )]
-    Memory {
-        /// Row groups.
-        row_groups: usize,
-        /// What they may take.
-        memory_bytes: u64,
-    },
+    /// Rows that wait to be merged cannot be kept on the disk.
+    #[error("cannot keep rows in a temporary file")]
+    Scratch(#[source] std::io::Error),
     /// A record is larger than any that this program could have written.
     #[error("cannot read {path}: a record has {bytes} bytes, more than {MAX_RECORD_BYTES}")]
     Record {

@@ -86,18 +86,8 @@ impl CommittedFile {
 
     /// Begins to read a row group.
     pub(super) async fn rows(&self, row_group: usize) -> Result<Rows, ParquetError> {
-        self.rows_from(row_group, 0).await
-    }
-
-    /// The same from a row on.
-    pub(super) async fn rows_from(
-        &self,
-        row_group: usize,
-        first: usize,
-    ) -> Result<Rows, ParquetError> {
         let group = self.footer().row_group(row_group);
         let builder = self.builder().with_row_groups(vec![row_group]);
-        let builder = builder.with_offset(first);
         let builder = builder.with_batch_size(batch_rows(group));
         let stream = guarded(async { builder.build() }).await?;
         Ok(Rows { stream })
@@ -132,7 +122,7 @@ impl Rows {
 }
 
 /// The rows of a batch of a row group.
-pub(super) fn batch_rows(group: &RowGroupMetaData) -> usize {
+fn batch_rows(group: &RowGroupMetaData) -> usize {
     let row_bytes = group.total_byte_size().max(0) / group.num_rows().max(1);
     usize::try_from(BATCH_BYTES / row_bytes.max(1)).map_or(1, |rows| rows.clamp(1, BATCH_ROWS))
 }

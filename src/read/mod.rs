@@ -4,6 +4,7 @@
 //! Beside `write` the only stage that knows Parquet. It reads what commits name and nothing else, and
 //! trusts no more than that: a file may be anybody's who can write to the lake.
 
+mod blocks;
 mod columns;
 mod digest;
 mod error;
@@ -15,6 +16,7 @@ mod merge;
 mod object;
 mod pages;
 mod restore;
+mod scratch;
 
 pub use digest::{RowSum, sum_rows};
 pub use error::ReadError;

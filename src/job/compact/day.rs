@@ -137,7 +137,7 @@ impl Compactor<'_> {
         self.check_files(day, inputs).await?;
         let store = &self.world.store;
         let merge_bytes = self.options.merge_bytes;
-        let mut rows = MergedRows::open(store, inputs, merge_bytes).await?;
+        let mut rows = MergedRows::open(store, inputs, merge_bytes, self.scratch).await?;
         let spool = Spool::new(store.clone(), self.scratch.to_owned());
         let mut writer = self.writer(&spool, day.name(), attempt);
         if let Err(error) = self.write(day.key, &mut rows, &mut writer).await {

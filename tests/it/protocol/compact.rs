@@ -5,14 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use futures::future::join_all;
 use mdca_lake::commit;
 use mdca_lake::job::compact::report::CompactReport;
 use mdca_lake::job::process::Machine;
+use mdca_lake::read::{MergedRows, ReadError, RowSum};
 use mdca_lake::status;
 use mdca_lake::store::Store;
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{FindingKind, Sweep};
+use mdca_lake::write::FileEntry;
 use serde_json::{Value, json};
 
 use crate::support::bucket::{LARGE_PARTS, SMALL_PARTS};
@@ -81,6 +85,41 @@ async fn expect_compacted(story: &Story, before: &str) {
 
 fn expect_code(report: &CompactReport, code: u8) {
     assert_eq!(report.head.exit_code, code, "{}", report.to_text());
+}
+
+/// All rows of files, merged in so much memory.
+async fn merged(
+    store: &Store,
+    files: &[FileEntry],
+    memory_bytes: u64,
+    scratch: &Path,
+) -> Result<(RecordBatch, RowSum), ReadError> {
+    let mut rows = MergedRows::open(store, files, memory_bytes, scratch).await?;
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next().await? {
+        batches.push(batch);
+    }
+    let all = concat_batches(&batches[0].schema(), &batches).unwrap();
+    Ok((all, rows.sum()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_wait_on_the_disk_are_merged_as_those_in_memory() {
+    let story = scanned(None).await;
+    let lake = story.store();
+    let (files, _) = commit::live_files(&lake).await.unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let of = |memory_bytes, folder| merged(&lake, &files, memory_bytes, folder);
+    let in_memory = of(1 << 30, scratch.path()).await.unwrap();
+    let on_disk = of(0, scratch.path()).await.unwrap();
+    assert!(in_memory == on_disk, "other rows");
+    assert_eq!(in_memory.0.num_rows() as u64, in_memory.1.rows);
+    assert!(files_below(scratch.path()).is_empty());
+
+    let nowhere = scratch.path().join("nowhere");
+    of(1 << 30, &nowhere).await.unwrap();
+    let failed = of(0, &nowhere).await.unwrap_err();
+    assert!(matches!(failed, ReadError::Scratch(_)), "{failed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
