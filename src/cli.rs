@@ -207,7 +207,7 @@ pub struct SourceArgs {
     /// The tenant has moved: change the lake's host to that of --api-url
     ///
     /// Refused if the host's records belong to another tenant than the lake's.
-    #[arg(long, env = "MDCA_CHANGE_HOST")]
+    #[arg(long, env = "MDCA_CHANGE_HOST", value_parser = BoolishValueParser::new())]
     pub change_host: bool,
     /// Maximum records per page
     #[arg(long, env = "MDCA_PAGE_LIMIT", value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..=100_000))]

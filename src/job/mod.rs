@@ -27,6 +27,7 @@ mod pulse;
 pub mod report;
 mod report_parts;
 pub(crate) mod runs;
+mod screen;
 mod setup;
 mod slice_attempt;
 mod slice_memory;

@@ -5,16 +5,19 @@ use std::io::{IsTerminal, stderr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tracing::info;
 
 use crate::clock::Clock;
+use crate::job::screen::Screen;
 use crate::job::view::View;
 use crate::text::units::{bytes as size, counted, number};
 
 /// The target of the lines in the log, which are shown at every level.
 pub const PROGRESS: &str = "mdca_lake::job::progress";
 
+/// The view is drawn no more often than this, whatever happens.
+const FRAMES_PER_S: u8 = 20;
 /// How often the view of a scan is drawn anew, if nothing else happens.
 const DRAWN_EVERY: Duration = Duration::from_millis(500);
 
@@ -50,7 +53,9 @@ impl Progress {
     /// A view where stderr is a terminal, else lines.
     pub fn auto() -> Self {
         if stderr().is_terminal() {
-            let bar = ProgressBar::no_length();
+            let screen = Box::new(Screen::stderr());
+            let target = ProgressDrawTarget::term_like_with_hz(screen, FRAMES_PER_S);
+            let bar = ProgressBar::with_draw_target(None, target);
             *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
             return Self { bar, line: None };
         }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use clap::{ArgAction, CommandFactory};
+use mdca_lake::cli::Cli;
 use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 use tempfile::TempDir;
 
@@ -379,6 +381,23 @@ async fn a_switch_is_on_or_off_by_the_usual_words() {
             "{word}: {}",
             text(&output)
         );
+    }
+    // Of every switch.
+    let every = Cli::command();
+    for command in every.get_subcommands() {
+        for arg in command.get_arguments() {
+            let switch = matches!(arg.get_action(), ArgAction::SetTrue);
+            let Some(variable) = arg.get_env().filter(|_| switch) else {
+                continue;
+            };
+            let output = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
+                .arg(command.get_name())
+                .env(variable, "on")
+                .output()
+                .unwrap();
+            let said = text(&output);
+            assert!(!said.contains("invalid value"), "{variable:?}: {said}");
+        }
     }
     let unknown = Command::new(env!("CARGO_BIN_EXE_mdca-lake"))
         .args(["verify", "--lake", &user.lake()])

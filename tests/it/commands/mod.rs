@@ -11,6 +11,7 @@ mod docs; // what the documents tell people to run
 mod footers; // Parquet that somebody else made, or changed
 mod format; // what files are like, whoever reads them
 mod hostile_lakes; // a lake in which somebody else has put things
+mod installed; // what is installed beside the program
 mod metrics; // what is left for a monitor
 mod queries; // what people ask a lake, and six engines answer
 mod reports; // what commands say as JSON

@@ -64,6 +64,67 @@ impl Seen {
         rows.filter(|row| !row.is_empty()).collect()
     }
 
+    /// The rows that are left on the screen in the end, by what a terminal makes of its text.
+    fn screen(&self) -> Vec<String> {
+        let mut rows = vec![Vec::new()];
+        let (mut row, mut column) = (0, 0);
+        let mut chars = self.terminal.chars();
+        while let Some(char) = chars.next() {
+            match char {
+                '\r' => column = 0,
+                '\n' => row += 1,
+                '\u{1b}' => {
+                    let steps: String = chars.by_ref().skip(1).collect();
+                    let end = steps.find(|char: char| char.is_ascii_alphabetic()).unwrap();
+                    let many = steps[..end].parse().unwrap_or(1);
+                    match &steps[end..=end] {
+                        "A" => row -= many,
+                        "B" => row += many,
+                        "K" if &steps[..end] == "2" => rows[row].clear(),
+                        "K" => rows[row].truncate(column),
+                        // Colours.
+                        "m" => {}
+                        other => panic!("the test's terminal does not know {other}: {steps}"),
+                    }
+                    chars = self.terminal[self.terminal.len() - steps.len() + end + 1..].chars();
+                }
+                char => {
+                    // A row that is full goes on below with the next character, not before.
+                    if column == self.columns {
+                        (row, column) = (row + 1, 0);
+                    }
+                    rows.resize(rows.len().max(row + 1), Vec::new());
+                    let length = rows[row].len().max(column + 1);
+                    rows[row].resize(length, ' ');
+                    rows[row][column] = char;
+                    column += 1;
+                }
+            }
+            rows.resize(rows.len().max(row + 1), Vec::new());
+            // At the edge every move starts from the last column.
+            if matches!(char, '\u{1b}') {
+                column = column.min(self.columns - 1);
+            }
+        }
+        let rows = rows.iter().map(|row| row.iter().collect::<String>());
+        rows.map(|row| row.trim_end().to_owned()).collect()
+    }
+
+    /// Nothing of the view is left.
+    fn expect_cleared(&self) {
+        for row in self.screen() {
+            for words in [
+                " slices, ",
+                "records (",
+                " requests, ",
+                "\u{2588}",
+                "\u{2591}",
+            ] {
+                assert!(!row.contains(words), "{row}: {:?}", self.terminal);
+            }
+        }
+    }
+
     fn has(&self, words: &[&str]) -> bool {
         self.lines()
             .iter()
@@ -79,6 +140,7 @@ impl Seen {
                 "{row}"
             );
         }
+        self.expect_cleared();
         let report: Value = serde_json::from_str(&self.stdout).unwrap();
         assert_eq!(report["exit_code"], self.code);
     }
@@ -122,15 +184,19 @@ fn the_view_says_slices_records_requests_and_what_is_waited_for() {
 #[test]
 fn the_view_gives_way_to_a_failure_and_to_ctrl_c() {
     let place = place(vec![]);
-    let seen = scan(
-        &place.lake(),
-        [80, 24],
-        "waits",
-        &["--requests-per-minute", "2"],
-    );
-    assert_eq!(seen.code, 130, "{:?}", seen.lines());
-    seen.expect_tidy();
-    assert!(seen.has(&["for the request budget"]), "{:?}", seen.lines());
+    for size in [[80, 24], [200, 50]] {
+        let seen = scan(
+            &place.lake(),
+            size,
+            "waits",
+            &["--requests-per-minute", "2"],
+        );
+        assert_eq!(seen.code, 130, "{:?}", seen.lines());
+        seen.expect_tidy();
+        // The terminal said so itself, in the middle of the view.
+        assert!(seen.terminal.contains("^C"), "{:?}", seen.terminal);
+        assert!(seen.has(&["for the request budget"]), "{:?}", seen.lines());
+    }
     place
         .sim
         .add_fault(Fault::new(At::Every, What::gateway(503)).always());
