@@ -8,6 +8,7 @@ mod convert; // saved files become a lake
 mod damage; // what verify finds
 mod deploy; // what is given to schedulers
 mod docs; // what the documents tell people to run
+mod exit_codes; // every exit code that is documented, by every command
 mod footers; // Parquet that somebody else made, or changed
 mod format; // what files are like, whoever reads them
 mod hostile_lakes; // a lake in which somebody else has put things
