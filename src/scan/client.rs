@@ -26,7 +26,7 @@ use super::request::ScanOptions;
 use super::tries::{End, Failure, Patience, SAFE_LIMIT, Step, Tries, Wait};
 use super::url::ApiUrl;
 use crate::clock::Clock;
-use crate::https::{client_builder, has_cause, is_distrust, retry_after};
+use crate::https::{ClientError, client_builder, distrust, has_cause, retry_after, trusting};
 use crate::sign_in::{Authorize, Refusal};
 use crate::text::damage::Damage;
 use crate::window::{Slice, TimeWindow};
@@ -421,11 +421,12 @@ impl ActivityClient {
 
     /// What it means that no answer came.
     fn unsent(&self, error: reqwest::Error) -> Failure {
-        let (is_distrust, is_limit) = (is_distrust(&error), has_cause(&error, is_limit));
-        let (host, source) = (self.options.api_url.host(), RequestError::transport(error));
-        if is_distrust {
+        let host = self.options.api_url.host();
+        if let Some(source) = distrust(&error) {
             return Failure::Final(ScanError::Certificate { host, source });
         }
+        let is_limit = has_cause(&error, is_limit);
+        let source = RequestError::transport(error);
         if is_limit {
             return Failure::Final(ScanError::NoFileHandle { host, source });
         }
@@ -535,17 +536,19 @@ impl ActivityClient {
 
 /// A client for the service; one that does not decompress shows how an answer travelled.
 fn http_client(options: &ClientOptions, decompresses: bool) -> Result<Client, ScanError> {
-    let mut http = client_builder()
+    let http = client_builder()
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.read_timeout)
         .gzip(decompresses);
-    if options.api_url.is_plain() {
+    let client = if options.api_url.is_plain() {
         // A proxy would be given the token readable; plain requests stay in this machine, and need
         // none of its certificates, which take a while to load.
-        http = http.no_proxy().tls_certs_only([]);
-    }
-    http.build()
-        .map_err(|source| ScanError::Client(RequestError::transport(source)))
+        let http = http.no_proxy().tls_certs_only([]).build();
+        http.map_err(ClientError::Setup)
+    } else {
+        trusting(http, Vec::new())
+    };
+    client.map_err(ScanError::NoClient)
 }
 
 /// Whether an error says that this process, or the system, has no file handle left.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::https::{CHECK_PROXY, ClientError, Distrust, is_of_proxy};
 use crate::sign_in::SignInError;
 use crate::text::units::counted;
 use crate::window::{Slice, format_time};
@@ -129,7 +130,7 @@ pub enum ScanError {
         host: String,
         /// Why not.
         #[source]
-        source: RequestError,
+        source: Distrust,
     },
     /// The system gives this process no further file handle.
     #[error("cannot connect to {host}")]
@@ -141,6 +142,9 @@ pub enum ScanError {
         source: RequestError,
     },
     /// The HTTP client could not be set up.
+    #[error("cannot set up the connection to the service")]
+    NoClient(#[source] ClientError),
+    /// No answer came to a request that is sent once.
     #[error("cannot set up the connection to the service")]
     Client(#[source] RequestError),
 }
@@ -198,15 +202,18 @@ impl ScanError {
             Self::Refused { .. } => Some(
                 "check the proxy or gateway before the service: a rerun sends the same request",
             ),
-            Self::Certificate { .. } => Some(
-                "install the certificate's issuer as trusted on this machine, or use a network whose proxy does not open TLS",
-            ),
+            Self::Certificate { source, .. } => Some(source.advice()),
+            Self::NoClient(error) => Some(error.advice()),
             Self::NoFileHandle { .. } => Some("raise the limit on open files (ulimit -n)"),
             Self::FilterIgnored { .. } => Some("run again once the service honours its filters"),
             Self::Redirected { .. } => Some("correct --api-url"),
             Self::PageTooLarge { .. } => Some("raise --max-page-bytes or lower --page-limit"),
             Self::TooManyPages { .. } => None,
             Self::TooManyRecords { .. } => Some("raise --memory-limit"),
+            Self::Exhausted {
+                last: RequestError::Transport { source, .. },
+                ..
+            } if is_of_proxy(source) => Some(CHECK_PROXY),
             Self::Exhausted { .. }
             | Self::Stuck { .. }
             | Self::TooManyBadRanges { .. }
@@ -311,6 +318,8 @@ impl RequestError {
     pub(super) fn transport(source: reqwest::Error) -> Self {
         let what = if source.is_timeout() {
             "the service took too long"
+        } else if is_of_proxy(&source) {
+            "the proxy of HTTPS_PROXY gave no connection to the service"
         } else if source.is_connect() {
             "no connection to the service"
         } else {

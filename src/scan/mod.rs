@@ -42,6 +42,7 @@ mod tests;
 mod tries;
 mod url;
 
+pub use crate::https::{ClientError, Distrust, NoAuthorities};
 pub use ask::Asked;
 pub use budget::Budget;
 pub use client::{ActivityClient, ClientOptions};

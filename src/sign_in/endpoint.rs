@@ -14,7 +14,7 @@ use super::refusal::TokenRefusal;
 use super::secrets::Secrets;
 use super::way::{TokenRequest, Way};
 use crate::clock::Clock;
-use crate::https::{client_builder, is_distrust, retry_after};
+use crate::https::{CHECK_PROXY, client_builder, distrust, is_of_proxy, retry_after, trusting};
 
 /// The first pause between two tries; each further one doubles.
 const MIN_DELAY: Duration = Duration::from_secs(1);
@@ -74,9 +74,9 @@ impl Endpoint {
                 .no_proxy()
                 .connect_timeout(patience.connect_timeout.min(NEAR_CONNECT_TIMEOUT));
         }
-        let http = http.build().map_err(|source| SignInError::Client {
+        let http = trusting(http, Vec::new()).map_err(|source| SignInError::Client {
             host: way.host(),
-            source: TokenRequestError::transport(source),
+            source,
         })?;
         Ok(Self {
             http,
@@ -130,6 +130,8 @@ impl Endpoint {
     }
 
     fn exhausted(&self, attempts: u32, began: Duration, last: TokenRequestError) -> SignInError {
+        let is_of_proxy =
+            matches!(&last, TokenRequestError::Transport { source, .. } if is_of_proxy(source));
         SignInError::Exhausted {
             who: self.way.who(),
             host: self.way.host(),
@@ -138,6 +140,8 @@ impl Endpoint {
             last,
             advice: if self.is_managed_identity() {
                 "run on a machine or service of Azure that has a managed identity, or sign in as an application (--entra-tenant, --client-id)"
+            } else if is_of_proxy {
+                CHECK_PROXY
             } else {
                 "check --authority and the way to it, or run again later: a rerun resumes, and nothing is lost"
             },
@@ -174,15 +178,11 @@ impl Endpoint {
 
     /// What it means that no answer came.
     fn unsent(&self, error: reqwest::Error) -> Failure {
-        let is_distrust = is_distrust(&error);
-        let error = TokenRequestError::transport(error);
-        if is_distrust {
-            return Failure::Final(SignInError::Certificate {
-                host: self.way.host(),
-                source: error,
-            });
+        if let Some(source) = distrust(&error) {
+            let host = self.way.host();
+            return Failure::Final(SignInError::Certificate { host, source });
         }
-        Failure::Passing(error, None)
+        Failure::Passing(TokenRequestError::transport(error), None)
     }
 
     /// What an answer other than 2xx means.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::https::{ClientError, Distrust, is_of_proxy};
 use crate::text::units::counted;
 
 /// What the service said to credentials.
@@ -64,7 +65,7 @@ pub enum SignInError {
         host: String,
         /// Why not.
         #[source]
-        source: TokenRequestError,
+        source: Distrust,
     },
     /// What proves who asks cannot be used any more.
     #[error("cannot sign in: {place}: {why}")]
@@ -81,7 +82,7 @@ pub enum SignInError {
         host: String,
         /// Why not.
         #[source]
-        source: TokenRequestError,
+        source: ClientError,
     },
 }
 
@@ -102,11 +103,9 @@ impl SignInError {
         match self {
             Self::Refused { advice, .. } | Self::Exhausted { advice, .. } => advice,
             Self::Redirected { .. } => "correct --authority",
-            Self::Certificate { .. } => {
-                "install the certificate's issuer as trusted on this machine, or use a network whose proxy does not open TLS"
-            }
+            Self::Certificate { source, .. } => source.advice(),
             Self::Proof { .. } => "correct the file that is named, and run again",
-            Self::Client { .. } => "run again later: a rerun resumes, and nothing is lost",
+            Self::Client { source, .. } => source.advice(),
         }
     }
 }
@@ -144,6 +143,8 @@ impl TokenRequestError {
     pub(super) fn transport(source: reqwest::Error) -> Self {
         let what = if source.is_timeout() {
             "the authority took too long"
+        } else if is_of_proxy(&source) {
+            "the proxy of HTTPS_PROXY gave no connection to the authority"
         } else if source.is_connect() {
             "no connection to the authority"
         } else {

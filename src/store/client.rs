@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use object_store::ClientOptions;
 use object_store::client::ClientConfigKey;
-use reqwest::{Certificate, Client, NoProxy, Proxy};
+use reqwest::{Client, NoProxy, Proxy};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
-use crate::https::client_builder;
+use crate::https::{client_builder, trusting};
 
 /// A connection that does not come about in this time will not, where no setting says otherwise.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -35,8 +37,7 @@ pub(super) fn client(
         // Compressed, an answer would not be as long as the object.
         .no_gzip()
         .https_only(!is_set(ClientConfigKey::AllowHttp))
-        .connect_timeout(duration(ClientConfigKey::ConnectTimeout)?.unwrap_or(CONNECT_WITHIN))
-        .tls_danger_accept_invalid_certs(is_set(ClientConfigKey::AllowInvalidCertificates));
+        .connect_timeout(duration(ClientConfigKey::ConnectTimeout)?.unwrap_or(CONNECT_WITHIN));
     if let Some(timeout) = read_timeout {
         builder = builder.read_timeout(timeout);
     }
@@ -46,20 +47,23 @@ pub(super) fn client(
     if let Some(timeout) = duration(ClientConfigKey::PoolIdleTimeout)? {
         builder = builder.pool_idle_timeout(timeout);
     }
-    if is_set(ClientConfigKey::Http1Only) {
-        builder = builder.http1_only();
-    }
+    let mut more = Vec::new();
     if let Some(url) = text(ClientConfigKey::ProxyUrl) {
         let excludes = text(ClientConfigKey::ProxyExcludes);
         let proxy = Proxy::all(url).map_err(broken)?;
         builder =
             builder.proxy(proxy.no_proxy(excludes.and_then(|hosts| NoProxy::from_string(&hosts))));
         if let Some(pem) = text(ClientConfigKey::ProxyCaCertificate) {
-            let certificate = Certificate::from_pem(pem.as_bytes()).map_err(broken)?;
-            builder = builder.tls_certs_merge([certificate]);
+            more = CertificateDer::pem_slice_iter(pem.as_bytes())
+                .collect::<Result<_, _>>()
+                .map_err(broken)?;
         }
     }
-    builder.build().map_err(broken)
+    if is_set(ClientConfigKey::AllowInvalidCertificates) {
+        let anybody = builder.tls_danger_accept_invalid_certs(true);
+        return anybody.build().map_err(broken);
+    }
+    trusting(builder, more).map_err(broken)
 }
 
 /// Whether a setting is switched on, in `object_store`'s words.

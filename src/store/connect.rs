@@ -15,12 +15,13 @@ use object_store::prefix::PrefixStore;
 
 use super::StoreErrorKind;
 use super::client::is_true;
-use super::error::BadSettings;
+use super::error::{BadSettings, find};
 use super::location::{Provider, RemoteLocation};
 use super::remote::RemoteUploads;
 use super::transport::{Bounds, Connector, retry};
 use super::unfinished::{S3Unfinished, Unfinished};
 use super::{Store, StoreError};
+use crate::https::NoAuthorities;
 use crate::text::plain::chain;
 use crate::text::redact::redact;
 
@@ -221,7 +222,9 @@ fn reason(error: object_store::Error) -> Unmade {
     let is_missing = ["Missing", "must be specified", "redential"]
         .iter()
         .any(|word| reason.contains(word));
-    let kind = if is_missing {
+    let kind = if find::<NoAuthorities>(&error).is_some() {
+        StoreErrorKind::Untrusted
+    } else if is_missing {
         StoreErrorKind::Credentials
     } else {
         StoreErrorKind::Settings

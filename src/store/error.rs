@@ -6,6 +6,7 @@ use std::io;
 use super::error_document::{GaveUp, NoCredentials, Refusal};
 use super::error_kind::StoreErrorKind;
 use super::location::{BadLocation, ParseLocationError, Provider};
+use crate::https::{Distrust, INSTALL_AUTHORITIES};
 use crate::text::plain::chain;
 use crate::text::redact::redact;
 
@@ -97,6 +98,9 @@ impl StoreError {
         }
         if let Some(none) = find::<NoCredentials>(&source) {
             return Self::new(action, object, none.clone());
+        }
+        if let Some(distrust) = find::<Distrust>(&source) {
+            return Self::new(action, object, distrust.clone());
         }
         match source {
             object_store::Error::Generic {
@@ -194,6 +198,9 @@ impl StoreError {
             (StoreErrorKind::CreateOnly, _) => {
                 "use another store, or --single-writer if only one run at a time ever writes"
             }
+            (StoreErrorKind::Untrusted, _) => {
+                find::<Distrust>(self.source.as_ref()).map_or(INSTALL_AUTHORITIES, Distrust::advice)
+            }
             (StoreErrorKind::Silent, _) => {
                 "check the network and the store's endpoint (AWS_ENDPOINT, AZURE_STORAGE_ENDPOINT), and run again; committed slices are kept"
             }
@@ -230,6 +237,9 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
     }
     if error.is::<GaveUp>() {
         return Some(StoreErrorKind::Silent);
+    }
+    if error.is::<Distrust>() {
+        return Some(StoreErrorKind::Untrusted);
     }
     if error.is::<NoCredentials>() {
         return Some(StoreErrorKind::Credentials);
@@ -279,7 +289,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
 }
 
 /// The first cause of a type, the error itself included.
-fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+pub(super) fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref::<T>() {

@@ -31,6 +31,8 @@ pub enum StoreErrorKind {
     Unfit,
     /// The store does not know how to create only.
     CreateOnly,
+    /// The certificate of the store is not trusted, or no certificate is.
+    Untrusted,
     /// The store does not answer.
     Silent,
     /// Anything else.

@@ -22,6 +22,7 @@ use super::client::client;
 use super::error_document::{NoCredentials, Refusal};
 use super::location::Provider;
 use super::sent::SentSecrets;
+use crate::https::{distrust, is_of_proxy};
 use crate::text::plain::chain;
 use crate::text::redact::redact;
 
@@ -375,7 +376,10 @@ impl HttpService for Transport {
         let response = match self.send(request).await {
             Ok(response) => response,
             Err(error) => {
-                self.failed(None, began, &redact(&chain(&error), &[]));
+                if let Some(distrust) = distrust(&error) {
+                    return Err(Self::refuse(distrust));
+                }
+                self.failed(None, began, &words(&error));
                 return Err(self.to_be_sent_again(error));
             }
         };
@@ -397,6 +401,15 @@ impl HttpService for Transport {
         }
         self.look_into(response, &sent).await
     }
+}
+
+/// Why a request got no answer, without secrets.
+fn words(error: &HttpError) -> String {
+    let words = redact(&chain(error), &[]);
+    if is_of_proxy(error) {
+        return format!("the proxy of HTTPS_PROXY gave no connection: {words}");
+    }
+    words
 }
 
 /// Whether a request lists objects, in the words of S3 and Google, and of Azure.

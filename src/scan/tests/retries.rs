@@ -131,7 +131,7 @@ async fn delays_double_up_to_a_minute_and_attempts_are_bounded() {
             ..
         } => {
             assert_eq!((*attempts, *page), (10, 0));
-            assert_eq!(*elapsed, slept.iter().sum());
+            assert_eq!(*elapsed, slept.iter().sum::<Duration>());
             assert_eq!(last.to_string(), "HTTP 503: busy");
         }
         other => panic!("{other:?}"),

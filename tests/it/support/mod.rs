@@ -13,3 +13,4 @@ pub(crate) mod script;
 pub(crate) mod sealed;
 pub(crate) mod servers;
 pub(crate) mod table;
+pub(crate) mod tls_proxy;
