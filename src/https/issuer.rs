@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(issuer(&host, &[]).as_deref(), Some("CN=between"));
         let name = issuer(&host, &[host.clone(), between.clone()]);
         assert_eq!(name.as_deref(), Some("CN=Contoso Röot, O=Contoso"));
-        let of_itself = issuer(&between, &[between.clone()]);
+        let of_itself = issuer(&between, std::slice::from_ref(&between));
         assert_eq!(of_itself.as_deref(), Some("CN=Contoso Röot, O=Contoso"));
     }
 

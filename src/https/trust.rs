@@ -124,7 +124,7 @@ fn read() -> Result<RootCertStore, NoAuthorities> {
     Ok(authorities)
 }
 
-/// Checks certificates as WebPKI does, and keeps who issued one that is refused.
+/// Checks certificates as `WebPKI` does, and keeps who issued one that is refused.
 #[derive(Debug)]
 struct Verifier {
     inner: Arc<WebPkiServerVerifier>,

@@ -423,6 +423,7 @@ impl ActivityClient {
     fn unsent(&self, error: reqwest::Error) -> Failure {
         let host = self.options.api_url.host();
         if let Some(source) = distrust(&error) {
+            let source = Box::new(source);
             return Failure::Final(ScanError::Certificate { host, source });
         }
         let is_limit = has_cause(&error, is_limit);

@@ -130,7 +130,7 @@ pub enum ScanError {
         host: String,
         /// Why not.
         #[source]
-        source: Distrust,
+        source: Box<Distrust>,
     },
     /// The system gives this process no further file handle.
     #[error("cannot connect to {host}")]
