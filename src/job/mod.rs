@@ -65,10 +65,10 @@ use self::slice_task::SliceTask;
 use self::standing::Standing;
 use self::turns::{Turn, Turns};
 use crate::commit::{self, Cleaner, Identity, KnownSlices, Projection};
-use crate::error::JobError;
-use crate::layout;
+use crate::error::{ErrorKind, JobError};
+use crate::layout::{self, FileName};
 use crate::store::Store;
-use crate::table::Table;
+use crate::table::{Table, TableError};
 use crate::text::report::Report;
 use crate::window::{Slice, format_time};
 
@@ -157,7 +157,9 @@ async fn run_slices(
     let cleaner = Arc::new(cleaner.with_projection(Arc::clone(&table) as Arc<dyn Projection>));
     let outcome = scan_in_turn(&options, world, &setup, &cleaner, &plan, beat, report).await;
     report.result.not_cleared = cleaner.not_cleared();
-    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await {
+    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await
+        && !is_said(&error, report)
+    {
         report.failed(None, &error);
     }
 
@@ -173,6 +175,20 @@ async fn run_slices(
     let due_ms = plan.covered.until_ms;
     report.standing = Some(Standing::of(&known, length, begin_ms, due_ms, times));
     outcome
+}
+
+/// Whether the table is behind because of a commit that is missing, and its slice has failed for that.
+fn is_said(error: &JobError, report: &RunReport) -> bool {
+    let JobError::Table(TableError::CommitMissing { path }) = error else {
+        return false;
+    };
+    let slice = FileName::parse(path).map(|name| name.slice);
+    let mut failures = report.failures.iter();
+    failures.any(|failure| {
+        failure.kind == ErrorKind::Data.as_str()
+            && failure.first_slice <= slice
+            && slice <= failure.last_slice
+    })
 }
 
 /// Brings to an end what earlier runs began: of these slices, those that are left to scan.
