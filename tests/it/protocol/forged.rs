@@ -53,6 +53,8 @@ impl Lake<'_> {
             fs::remove_file(self.0.join(file["path"].as_str().unwrap())).unwrap();
         }
         fs::remove_file(self.commit(slice)).unwrap();
+        // The table would name what is gone; the next run makes it anew.
+        fs::remove_dir_all(self.0.join("_delta_log")).unwrap();
     }
 
     /// An attempt at a slice that names one file, and says of it what fits the bytes that are there.
