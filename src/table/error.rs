@@ -9,10 +9,10 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The store failed.
-    #[error("cannot bring the table up to date")]
+    #[error("cannot read or write the Delta table")]
     Store(#[from] StoreError),
     /// The commits or compactions could not be read.
-    #[error("cannot bring the table up to date")]
+    #[error("cannot compare the Delta table with the commits")]
     Commit(#[from] CommitError),
     /// The table has a file of this program that no commit or compaction names.
     #[error(
