@@ -4,6 +4,7 @@
 use object_store::path::Path;
 
 use super::PartitionKey;
+use crate::window::digits;
 
 /// The folder of all data files.
 pub const FILES_FOLDER: &str = "activities";
@@ -29,19 +30,19 @@ impl FileName {
             .strip_prefix('/')?
             .split_once('/')?;
         let mut from_right = name.strip_suffix(".parquet")?.rsplitn(3, '-');
-        let number = from_right.next()?.parse().ok()?;
-        let attempt = from_right.next()?.to_owned();
-        let slice = from_right.next()?.to_owned();
-        let key = key.parse().ok()?;
+        let number = from_right.next()?;
+        let attempt = from_right.next()?;
+        let slice = from_right.next()?;
         // One name a file: what would be written differently is not ours.
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         let is_ours = !slice.is_empty()
-            && !name.contains('/')
-            && file_path(key, &slice, &attempt, number).as_ref() == path;
+            && slice.bytes().chain(attempt.bytes()).all(is_plain)
+            && (number == "0" || !number.starts_with('0'));
         is_ours.then_some(Self {
-            key,
-            slice,
-            attempt,
-            number,
+            key: key.parse().ok()?,
+            slice: slice.to_owned(),
+            attempt: attempt.to_owned(),
+            number: digits(number)?,
         })
     }
 }

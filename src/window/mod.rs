@@ -5,8 +5,10 @@
 //! slices of one lake never overlap, whichever run scans it. Nothing here reads the clock: "now" is an
 //! argument.
 
+mod digits;
 mod slice;
 
+pub(crate) use digits::digits;
 pub use slice::{Slice, SliceLength, SliceLengthError, SliceNameError};
 
 use std::fmt;

@@ -29,6 +29,9 @@ use super::tree::{DEPTH, Entry, Tree, kind_of};
 use crate::store::Stranger;
 use crate::store::error::DISK;
 
+/// The most bytes that are read along with the opening of an object. Most are a commit, and a lake of
+/// years has tens of thousands: a second task for each costs more than its bytes.
+const MOST_AT_ONCE_BYTES: u64 = 64 * 1024;
 /// Objects removed at once.
 const REMOVALS: usize = 10;
 
@@ -126,8 +129,15 @@ impl ObjectStore for DiskObjects {
                     source: Box::new(error),
                 })?,
             };
+            let payload = if range.end - range.start > MOST_AT_ONCE_BYTES {
+                GetResultPayload::File(file, tree.full(path))
+            } else {
+                let read = read_range(&file, meta.size, &range);
+                let bytes = read.map_err(|error| failed(path, error))?;
+                GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed())
+            };
             Ok(GetResult {
-                payload: GetResultPayload::File(file, tree.full(path)),
+                payload,
                 range,
                 meta,
                 attributes: Attributes::default(),
