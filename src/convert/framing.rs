@@ -272,10 +272,15 @@ impl<R: Read> Framer<R> {
         if end == 0 {
             return Ok(None);
         }
-        let text = self.window[..end].to_vec();
-        let chunk = self.chunk(text, true, self.base);
-        self.drop(end);
-        Ok(Some(chunk))
+        let offset = self.base;
+        // Little is behind the chunk, so that is what is copied.
+        let behind = &self.window[end..];
+        let mut rest = Vec::with_capacity(behind.len().max(self.chunk_bytes) + self.block_bytes);
+        rest.extend_from_slice(behind);
+        self.window.truncate(end);
+        let text = std::mem::replace(&mut self.window, rest);
+        self.base += end as u64;
+        Ok(Some(self.chunk(text, true, offset)))
     }
 
     /// A last line without a newline must not break off in the middle of its record.

@@ -120,6 +120,12 @@ impl OpenFile {
         Ok(())
     }
 
+    /// Whether a row group is being encoded, and is not done.
+    pub(super) fn is_encoding(&self) -> bool {
+        let encoding = self.encoding.as_ref();
+        encoding.is_some_and(|encoding| !encoding.is_finished())
+    }
+
     /// Waits for the row group that is being encoded, if any, and appends it.
     pub(super) async fn end_row_group(&mut self) -> Result<(), WriteError> {
         let Some(encoding) = self.encoding.take() else {

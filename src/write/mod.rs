@@ -6,7 +6,7 @@
 //! ends in [`SliceWriter::abort`], and nothing is left.
 //!
 //! * **Row groups** close at 65,536 rows or 32 MiB of Arrow memory, never because a page or a batch
-//!   ends; earlier only when all parts together hold more than [`WriteOptions::buffer_bytes`], the
+//!   ends; earlier only when all parts together hold three quarters of [`WriteOptions::buffer_bytes`], the
 //!   largest part first. Each is sorted by `timestamp` and says so. While up to two are encoded, further
 //!   rows are taken, as far as the buffer holds both.
 //! * **Files** belong to one part, begin with their first row group (so none is empty) and end at
@@ -19,6 +19,7 @@
 //! This is the only stage that writes Parquet. It does not decide which rows belong together, does
 //! not make anything visible, and reads no clock.
 
+mod column;
 mod error;
 mod file;
 mod options;
@@ -220,7 +221,24 @@ impl SliceWriter {
                 break;
             }
         }
-        Ok(())
+        self.flush_ahead().await
+    }
+
+    /// Has the largest part encoded before the buffer is full, so that rows are taken meanwhile.
+    async fn flush_ahead(&mut self) -> Result<(), WriteError> {
+        if self.buffered_bytes() <= self.options.buffer_bytes / 4 * 3 {
+            return Ok(());
+        }
+        if let Some((key, _)) = self.encoding.front() {
+            if self.files.get(key).is_some_and(OpenFile::is_encoding) {
+                return Ok(());
+            }
+            self.end_oldest_row_group().await?;
+        }
+        match self.largest_part() {
+            Some(largest) => self.flush(largest).await,
+            None => Ok(()),
+        }
     }
 
     fn largest_part(&self) -> Option<PartitionKey> {

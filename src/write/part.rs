@@ -15,8 +15,9 @@ use super::properties::{INDEXED_BYTES, INDEXED_ROWS, ROW_GROUP_BYTES, ROW_GROUP_
 /// hundred buffers is rounded up.
 const SLACK_BYTES: usize = 256 * 1024;
 
-/// A batch with fewer rows than this is small: its hundred arrays weigh more than their values.
+/// A batch with fewer rows and bytes than these is small: its hundred arrays weigh more than their values.
 const SMALL_ROWS: usize = 1024;
+const SMALL_BYTES: usize = 256 * 1024;
 
 /// So many small batches in a row become one. Late activities trickle into old days a few at a
 /// time; unmerged they would hold ten times their size and force row groups out early.
@@ -83,7 +84,7 @@ impl Part {
             .batches
             .iter()
             .rev()
-            .take_while(|batch| batch.num_rows() < SMALL_ROWS)
+            .take_while(|batch| is_small(batch))
             .count();
         if small < SMALL_BATCHES {
             return Ok(());
@@ -104,6 +105,10 @@ fn row_bytes(batch: &RecordBatch) -> Result<usize, ArrowError> {
         .iter()
         .map(|column| column.to_data().get_slice_memory_size())
         .sum()
+}
+
+fn is_small(batch: &RecordBatch) -> bool {
+    batch.num_rows() < SMALL_ROWS && held_bytes(batch) < SMALL_BYTES
 }
 
 /// The memory that a batch keeps alive. Buffers that columns share are counted for each of them:

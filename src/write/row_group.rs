@@ -1,23 +1,22 @@
 //! Rows → the bytes of a row group: sorted by `timestamp`, encoded column by column.
 //!
 //! All of it is work of the CPU, without I/O and without a runtime. Columns are arranged, encoded
-//! and dropped one after the other, so that beside the rows themselves only one column exists
-//! twice and only one leaf has a dictionary, pages and a zstd context at a time.
+//! and dropped two at a time, so that beside the rows themselves only two columns exist twice and
+//! only two leaves have a dictionary, pages and a zstd context.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::interleave;
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::column::writer::ColumnCloseResult;
+use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::writer::SerializedFileWriter;
 
+use super::column::{Column, on_two_cores};
 use super::error::Cause;
 use super::part::Part;
-use super::properties::{BARE_BYTES, Layout, is_sought};
+use super::properties::Layout;
 
 /// The earliest and the latest of some times, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,27 +102,11 @@ impl Encoder {
             .and_then(|created| Span::of(times(&batches, created).flatten()));
         let order = order(&batches, self.layout.timestamp);
 
-        let mut writers = self.writers()?;
+        let columns = self.columns_of(batches)?;
+        let chunks = on_two_cores(columns, |column| column.encode(order.as_deref(), indexed))?;
         let mut row_group = self.file.next_row_group()?;
-        for (field, column) in self.layout.schema.fields().iter().zip(transpose(batches)) {
-            let is_bare = is_bare(&column)?;
-            let column = arrange(column, order.as_deref())?;
-            let mut leaves = Vec::with_capacity(column.len());
-            for array in &column {
-                leaves.push(compute_leaves(field, array)?.into_iter());
-            }
-            let leaf_count = leaves.first().map_or(0, ExactSizeIterator::len);
-            for [usual, bare] in writers.by_ref().take(leaf_count) {
-                let mut writer = if is_bare { bare } else { usual };
-                for leaf in leaves.iter_mut().filter_map(Iterator::next) {
-                    writer.write(&leaf)?;
-                }
-                let mut chunk = writer.close()?;
-                if !indexed {
-                    strip(chunk.close_mut(), is_sought(field))?;
-                }
-                chunk.append_to_row_group(&mut row_group)?;
-            }
+        for chunk in chunks.into_iter().flatten() {
+            chunk.append_to_row_group(&mut row_group)?;
         }
         row_group.close()?;
         self.row_groups += 1;
@@ -135,13 +118,26 @@ impl Encoder {
         })
     }
 
-    /// Two writers for each leaf, the usual one and the bare one. All are made at once, but what is
-    /// large in them (zstd's tables, dictionary, pages) comes with the first value and goes with
-    /// `close`.
-    fn writers(&self) -> Result<impl Iterator<Item = [ArrowColumnWriter; 2]> + use<>, Cause> {
+    /// The columns of a row group, each with two writers for every leaf, the usual one and the bare one.
+    /// All are made at once, but what is large in them (zstd's tables, dictionary, pages) comes with the
+    /// first value and goes with `close`.
+    fn columns_of(&self, batches: Vec<RecordBatch>) -> Result<Vec<Column>, Cause> {
         let usual = self.columns.create_column_writers(self.row_groups)?;
         let bare = self.bare_columns.create_column_writers(self.row_groups)?;
-        Ok(usual.into_iter().zip(bare).map(<[_; 2]>::from))
+        let mut writers = usual.into_iter().zip(bare).map(<[_; 2]>::from);
+        let leaves = self.file.schema_descr();
+        let roots = (0..leaves.num_columns()).map(|leaf| leaves.get_column_root_idx(leaf));
+        let mut leaf_counts = vec![0; self.layout.schema.fields().len()];
+        roots.for_each(|root| leaf_counts[root] += 1);
+        let fields = self.layout.schema.fields().iter();
+        let columns = fields.zip(transpose(batches)).zip(leaf_counts);
+        Ok(columns
+            .map(|((field, arrays), leaves)| Column {
+                field: Arc::clone(field),
+                arrays,
+                writers: writers.by_ref().take(leaves).collect(),
+            })
+            .collect())
     }
 
     /// Ends the file: the bytes of its footer, and what the footer says.
@@ -160,38 +156,6 @@ impl Encoder {
         self.file.flush()?;
         Ok(Bytes::from(std::mem::take(self.file.inner_mut())))
     }
-}
-
-/// Whether a column has so few bytes that it is written as it is.
-fn is_bare(column: &[ArrayRef]) -> Result<bool, Cause> {
-    let mut bytes = 0;
-    for array in column {
-        if array.null_count() < array.len() {
-            bytes += array.to_data().get_slice_memory_size()?;
-        }
-    }
-    Ok(bytes < BARE_BYTES)
-}
-
-/// Takes from a column of a small row group what only a large one gains from. Minimum and maximum
-/// stay where they are sought.
-fn strip(column: &mut ColumnCloseResult, is_sought: bool) -> Result<(), Cause> {
-    column.bloom_filter = None;
-    column.column_index = None;
-    column.offset_index = None;
-    let mut metadata = column
-        .metadata
-        .clone()
-        .into_builder()
-        .clear_page_encoding_stats()
-        .set_definition_level_histogram(None)
-        .set_repetition_level_histogram(None)
-        .set_unencoded_byte_array_data_bytes(None);
-    if !is_sought {
-        metadata = metadata.clear_statistics();
-    }
-    column.metadata = metadata.build()?;
-    Ok(())
 }
 
 /// The times in a column of every batch; none if it is not a column of times.
@@ -242,18 +206,6 @@ fn transpose(batches: Vec<RecordBatch>) -> Vec<Vec<ArrayRef>> {
         }
     }
     columns
-}
-
-/// One column in the given order. What was there before is dropped.
-fn arrange(
-    column: Vec<ArrayRef>,
-    order: Option<&[(usize, usize)]>,
-) -> Result<Vec<ArrayRef>, Cause> {
-    let Some(order) = order else {
-        return Ok(column);
-    };
-    let arrays: Vec<&dyn Array> = column.iter().map(AsRef::as_ref).collect();
-    Ok(vec![interleave(&arrays, order)?])
 }
 
 #[cfg(test)]

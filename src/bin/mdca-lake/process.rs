@@ -24,16 +24,16 @@ pub(crate) fn prepare() {
     fingerprint::seed_with(RandomState::new().build_hasher().finish());
 }
 
-/// Has every block of 128 KiB and more come from the system and go back to it at once, and all
-/// others come from one arena. Left alone, glibc raises that bound to the size of a page of records,
-/// gives each thread an arena of its own, and keeps in each what pages leave behind: the peak is two
-/// to three times as high, and creeps up with the length of the window (`benches/scan.py`).
-/// Other allocators (mimalloc, tcmalloc) convert a fifth faster, and take more than twice as much in a scan
-/// with a limit of 48 MiB.
+/// Has every block of 128 KiB and more come from the system and go back to it at once, and all others
+/// come from two arenas: at a single one threads wait for each other. Left alone, glibc raises that bound
+/// to the size of a page of records, gives each thread an arena of its own, and keeps in each what pages
+/// leave behind: the peak is two to three times as high, and creeps up with the length of the window
+/// (`benches/scan.py`). Other allocators (mimalloc, tcmalloc) convert a fifth faster, and take more than
+/// twice as much in a scan with a limit of 48 MiB.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "no safe function reaches these settings")]
 fn give_memory_back() {
-    for (setting, value) in [(libc::M_MMAP_THRESHOLD, 128 * 1024), (libc::M_ARENA_MAX, 1)] {
+    for (setting, value) in [(libc::M_MMAP_THRESHOLD, 128 * 1024), (libc::M_ARENA_MAX, 2)] {
         // SAFETY: sets a number inside the allocator; nothing runs beside this thread yet.
         let accepted = unsafe { libc::mallopt(setting, value) };
         debug_assert_eq!(accepted, 1, "glibc knows the setting and takes the value");

@@ -301,15 +301,8 @@ pub(super) async fn send_rows(
             (memory.expect("it is never closed"), chunks.recv().await)
         };
         tokio::select! {
+            // Decoders first: they have work while what they have done is classified.
             biased;
-            Some(decoded) = decoding.next() => {
-                let decoded: Decoded = unwound(decoded)?;
-                let next_rows;
-                (sorter, next_rows) = unwound(spawn_blocking(move || sorter.sort(decoded)).await)?;
-                part.holds_for_records(sorter.classifier.held_bytes());
-                // Where nobody takes them the writer has failed, and says why.
-                let _ = rows.send(next_rows);
-            }
             (memory, chunk) = next, if !has_ended => match chunk {
                 Some(chunk) => {
                     let (workshop, ingest) = (Arc::clone(workshop), Arc::clone(&ingest));
@@ -318,6 +311,14 @@ pub(super) async fn send_rows(
                 }
                 None => has_ended = true,
             },
+            Some(decoded) = decoding.next() => {
+                let decoded: Decoded = unwound(decoded)?;
+                let next_rows;
+                (sorter, next_rows) = unwound(spawn_blocking(move || sorter.sort(decoded)).await)?;
+                part.holds_for_records(sorter.classifier.held_bytes());
+                // Where nobody takes them the writer has failed, and says why.
+                let _ = rows.send(next_rows);
+            }
             else => break,
         }
     }
