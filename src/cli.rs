@@ -415,6 +415,14 @@ pub struct CompactArgs {
         default_value = "24h"
     )]
     pub before: humantime::Duration,
+    /// Remove the reports of runs that are older than this, at least 30d
+    #[arg(
+        long,
+        env = "MDCA_KEEP_REPORTS",
+        value_name = "DURATION",
+        default_value = "400d"
+    )]
+    pub keep_reports: humantime::Duration,
     /// Memory for the rows that are merged and written [half of the container's, at most 256MiB]
     #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
     pub memory_limit: Option<ByteSize>,

@@ -269,7 +269,7 @@ _mdca__lake() {
             return 0
             ;;
         mdca__lake__subcmd__compact)
-            opts="-v -h --lake --before --memory-limit --compression --max-file-bytes --single-writer --dry-run --metrics-file --report --progress --log-format --verbose --help"
+            opts="-v -h --lake --before --keep-reports --memory-limit --compression --max-file-bytes --single-writer --dry-run --metrics-file --report --progress --log-format --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -280,6 +280,10 @@ _mdca__lake() {
                     return 0
                     ;;
                 --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keep-reports)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -194,6 +194,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -s v -l verb
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -s h -l help -d 'Print help'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l before -d 'Compact the days (UTC, of the activities) that ended at least this long ago' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l keep-reports -d 'Remove the reports of runs that are older than this, at least 30d' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l memory-limit -d 'Memory for the rows that are merged and written [half of the container\'s, at most 256MiB]' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l compression -d 'Compression of the files, zstd:1 to zstd:22' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l max-file-bytes -d 'Maximum size of a file, approximately; files of half of it or more are left as they are' -r

@@ -1,10 +1,15 @@
 //! What the flags of `compact` mean.
 
+use std::time::Duration;
+
 use super::{check_file_bytes, memory_bytes};
 use crate::cli::CompactArgs;
 use crate::error::UsageError;
 use crate::job::compact::CompactOptions;
 use crate::write::WriteOptions;
+
+/// Reports are kept for so long at least.
+const LEAST_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What `compact` is to do.
 pub struct CompactConfig {
@@ -22,6 +27,7 @@ impl CompactConfig {
         let CompactArgs {
             lake,
             before,
+            keep_reports,
             memory_limit,
             compression,
             max_file_bytes,
@@ -31,10 +37,17 @@ impl CompactConfig {
         } = args;
         check_file_bytes(max_file_bytes)?;
         let memory_bytes = memory_bytes(memory_limit)?;
+        if *keep_reports < LEAST_KEPT {
+            return Err(UsageError::new(format!(
+                "cannot use --keep-reports {keep_reports}: it must be at least {}; `status` explains gaps by reports",
+                humantime::format_duration(LEAST_KEPT)
+            )));
+        }
         Ok(Self {
             lake: lake.lake,
             job: CompactOptions {
                 before_ms: i64::try_from(before.as_millis()).unwrap_or(i64::MAX),
+                keep_reports_ms: i64::try_from(keep_reports.as_millis()).unwrap_or(i64::MAX),
                 single_writer,
                 merge_bytes: memory_bytes / 2,
                 write: WriteOptions {

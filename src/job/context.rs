@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::commit::{Cleaner, Projection};
 use crate::error::{ErrorKind, JobError};
 use crate::job::process::Machine;
 use crate::job::progress::Progress;
 use crate::job::report_parts::RunHead;
+use crate::layout::FileName;
 use crate::scan::{ActivityClient, ScanCounters};
 use crate::store::Store;
-use crate::table::Table;
+use crate::table::{Table, TableError};
 use crate::window::format_time;
 
 /// The handful of things that touch reality.
@@ -50,6 +52,19 @@ pub struct StoreWorld {
     pub progress: Progress,
 }
 
+/// Who clears up after a run, and the table that it brings up to date first.
+pub(crate) async fn keepers(
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    run: &str,
+) -> Result<(Cleaner, Arc<Table>), JobError> {
+    let table = Table::new(store.clone(), Arc::clone(clock), run.to_owned());
+    let table = Arc::new(table);
+    let cleaner = Cleaner::of_run(store.clone(), run).await?;
+    let projection: Arc<dyn Projection> = Arc::<Table>::clone(&table);
+    Ok((cleaner.with_projection(projection), table))
+}
+
 /// Brings the table up to date at the end of a run, whatever came of it, unless the run has to end now.
 pub(crate) async fn refresh_table(
     table: &Table,
@@ -62,6 +77,16 @@ pub(crate) async fn refresh_table(
         head.table_version = Some(table.refresh().await?);
     }
     Ok(())
+}
+
+/// The slice whose missing commit keeps the table behind.
+pub(crate) fn slice_of_missing_commit(error: &JobError) -> Option<String> {
+    match error {
+        JobError::Table(TableError::CommitMissing { path }) => {
+            FileName::parse(path).map(|name| name.slice)
+        }
+        _ => None,
+    }
 }
 
 /// Makes ids: of a run, of an attempt. Seeded in tests.

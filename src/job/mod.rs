@@ -53,7 +53,7 @@ use bytes::Bytes;
 use tracing::{Instrument, error, error_span};
 
 use self::beat::Beat;
-use self::context::refresh_table;
+use self::context::{keepers, refresh_table, slice_of_missing_commit};
 use self::flight::scan_all;
 use self::memory::PageTurns;
 use self::plan::{Plan, watermark};
@@ -63,12 +63,11 @@ use self::setup::Setup;
 use self::slice_memory::SliceMemory;
 use self::slice_task::SliceTask;
 use self::standing::Standing;
-use self::turns::{Turn, Turns};
-use crate::commit::{self, Cleaner, Identity, KnownSlices, Projection};
+use self::turns::{Runs, Turn, Turns};
+use crate::commit::{self, Cleaner, Identity, KnownSlices};
 use crate::error::{ErrorKind, JobError};
-use crate::layout::{self, FileName};
+use crate::layout;
 use crate::store::Store;
-use crate::table::{Table, TableError};
 use crate::text::report::Report;
 use crate::window::{Slice, format_time};
 
@@ -138,6 +137,7 @@ async fn run_slices(
         options,
         setup,
         plan,
+        known,
         now_ms,
         ..
     } = planned;
@@ -147,15 +147,19 @@ async fn run_slices(
         Identity::check_create_only(store).await?;
     }
 
+    let runs = turns::list(store).await?;
     report
         .result
         .notes
-        .extend(remarks_on_begun(world, &plan, now_ms).await?);
-    let run = report.head.run.clone();
-    let cleaner = Cleaner::of_run(store.clone(), &run).await?;
-    let table = Arc::new(Table::new(store.clone(), Arc::clone(&world.clock), run));
-    let cleaner = Arc::new(cleaner.with_projection(Arc::clone(&table) as Arc<dyn Projection>));
-    let outcome = scan_in_turn(&options, world, &setup, &cleaner, &plan, beat, report).await;
+        .extend(remarks_on_begun(world, &plan, &runs, now_ms).await?);
+    let (cleaner, table) = keepers(store, &world.clock, &report.head.run).await?;
+    let cleaner = Arc::new(cleaner);
+    let start = Start {
+        plan: &plan,
+        committed: known.committed,
+        runs,
+    };
+    let outcome = scan_in_turn(&options, world, &setup, &cleaner, start, beat, report).await;
     report.result.not_cleared = cleaner.not_cleared();
     if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await
         && !is_said(&error, report)
@@ -179,13 +183,11 @@ async fn run_slices(
 
 /// Whether the table is behind because of a commit that is missing, and its slice has failed for that.
 fn is_said(error: &JobError, report: &RunReport) -> bool {
-    let JobError::Table(TableError::CommitMissing { path }) = error else {
-        return false;
-    };
-    let slice = FileName::parse(path).map(|name| name.slice);
+    let slice = slice_of_missing_commit(error);
     let mut failures = report.failures.iter();
     failures.any(|failure| {
-        failure.kind == ErrorKind::Data.as_str()
+        slice.is_some()
+            && failure.kind == ErrorKind::Data.as_str()
             && failure.first_slice <= slice
             && slice <= failure.last_slice
     })
@@ -230,13 +232,23 @@ async fn recover(
 async fn remarks_on_begun(
     world: &World,
     plan: &Plan,
+    runs: &Runs,
     now_ms: i64,
 ) -> Result<Vec<String>, JobError> {
-    let mut reports = Reports::list(&world.store, now_ms, &world.machine).await?;
+    let mut reports = Reports::of(runs.clone(), now_ms, &world.machine);
     let runs = reports.take(&world.store, LAST_RUNS).await?;
     let mut begun = runs::begun_in_vain(&runs);
     begun.retain(|name, _| plan.slices.iter().any(|slice| slice.to_string() == *name));
     Ok(runs::remarks(&begun).collect())
+}
+
+/// What a run begins with. A lake of years takes long to list: nothing is listed twice.
+struct Start<'a> {
+    plan: &'a Plan,
+    /// The slices that have a commit.
+    committed: BTreeSet<String>,
+    /// The reports of runs, the own one among them.
+    runs: Runs,
 }
 
 /// Scans what no earlier run is at work on; where such a run ends meanwhile, what it has left too.
@@ -245,20 +257,25 @@ async fn scan_in_turn(
     world: &Arc<World>,
     setup: &Arc<Setup>,
     cleaner: &Arc<Cleaner>,
-    plan: &Plan,
+    start: Start<'_>,
     beat: &Beat<'_>,
     report: &mut RunReport,
 ) -> Result<(), JobError> {
+    let Start {
+        plan,
+        mut committed,
+        runs,
+    } = start;
     let store = &world.store;
+    let mut runs = Some(runs);
     let run = report.head.run.clone();
     let (oldest, history) = (Arc::default(), Arc::default());
     let turns = Turns::new(world, beat, &run, options.if_running);
     let mut slices = plan.slices.clone();
     loop {
-        let Turn { mine, left, to } = turns.look(slices).await?;
+        let Turn { mine, left, to } = turns.look(slices, runs.take()).await?;
         report.slices.left = left.len() as u64;
         let is_last = left.is_empty() || mine.is_empty();
-        let committed = commit::committed_slices(store).await?;
         let covered = |slice: &Slice| plan.covers(slice) && left.binary_search(slice).is_err();
         let mine = recover(cleaner, world, mine, &committed, covered, report).await?;
         if let Some(newest) = plan.slices.last().copied() {
@@ -281,7 +298,9 @@ async fn scan_in_turn(
             return unless_interrupted(world);
         }
         beat.rewrite().await;
-        let known = Setup::not_again(options, &KnownSlices::list(store).await?);
+        let listed = KnownSlices::list(store).await?;
+        let known = Setup::not_again(options, &listed);
+        committed = listed.committed;
         let before = left.len();
         slices = left;
         slices.retain(|slice| !known.contains(&slice.to_string()));

@@ -21,7 +21,7 @@ pub struct Planned {
     pub(crate) plan: Plan,
     /// When it was planned, in milliseconds since the epoch.
     pub(crate) now_ms: i64,
-    known: KnownSlices,
+    pub(crate) known: KnownSlices,
     is_new: bool,
     /// The store as far as there was one.
     store: Option<Store>,

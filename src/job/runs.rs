@@ -11,7 +11,7 @@ use crate::commit::{KnownFailure, caps};
 use crate::error::JobError;
 use crate::job::process::{Fate, Machine};
 use crate::job::report::{RUNNING, ReportWindow, Running};
-use crate::job::turns::{self, DIED_AFTER};
+use crate::job::turns::{self, DIED_AFTER, Runs};
 use crate::store::{Store, StoreErrorKind};
 use crate::window::{Slice, TimeWindow};
 
@@ -90,11 +90,16 @@ impl<'a> Reports<'a> {
         now_ms: i64,
         machine: &'a Machine,
     ) -> Result<Self, JobError> {
-        Ok(Self {
-            unread: turns::list(store).await?.into_values().collect(),
+        Ok(Self::of(turns::list(store).await?, now_ms, machine))
+    }
+
+    /// The same, of reports that were listed.
+    pub(crate) fn of(runs: Runs, now_ms: i64, machine: &'a Machine) -> Self {
+        Self {
+            unread: runs.into_values().collect(),
             now_ms,
             machine,
-        })
+        }
     }
 
     /// Reads so many more, the newest first. What cannot be read is left out: `verify` names it.

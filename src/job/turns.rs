@@ -90,11 +90,16 @@ impl<'a> Turns<'a> {
     }
 
     /// Parts slices into those of this run and those of earlier ones that live. A run of which that
-    /// is not known is watched, for three minutes at most. The own report has just been put.
+    /// is not known is watched, for three minutes at most. `runs` are the lake's reports, where they were
+    /// just listed, the own one among them.
     ///
     /// # Errors
     /// The store, or a signal.
-    pub(crate) async fn look(&self, slices: Vec<Slice>) -> Result<Turn, JobError> {
+    pub(crate) async fn look(
+        &self,
+        slices: Vec<Slice>,
+        mut runs: Option<Runs>,
+    ) -> Result<Turn, JobError> {
         if self.if_running == IfRunning::Go || slices.is_empty() {
             return Ok(Turn {
                 mine: slices,
@@ -104,7 +109,11 @@ impl<'a> Turns<'a> {
         let mut watched = BTreeMap::new();
         loop {
             let (mut at_work, mut unsure) = (Vec::new(), false);
-            for other in self.earlier(&slices).await? {
+            let listed = match runs.take() {
+                Some(listed) => listed,
+                None => list(&self.world.store).await?,
+            };
+            for other in self.earlier(&slices, &listed).await? {
                 match self.lives(&other, &mut watched) {
                     Some(true) => at_work.push(other),
                     Some(false) => {}
@@ -154,8 +163,7 @@ impl<'a> Turns<'a> {
 
     /// The runs that began before this one, whose reports are fresh and say that they are at work on
     /// some of these slices, and have been getting on.
-    async fn earlier(&self, slices: &[Slice]) -> Result<Vec<Other>, JobError> {
-        let listed = list(&self.world.store).await?;
+    async fn earlier(&self, slices: &[Slice], listed: &Runs) -> Result<Vec<Other>, JobError> {
         let Some(own) = listed.get(self.run) else {
             return Ok(Vec::new());
         };
@@ -216,8 +224,11 @@ fn part(slices: Vec<Slice>, at_work: &[Other]) -> Turn {
 }
 
 /// The last report of every run, by the run.
-pub(crate) async fn list(store: &Store) -> Result<BTreeMap<String, ObjectMeta>, JobError> {
-    let mut runs: BTreeMap<String, ObjectMeta> = BTreeMap::new();
+pub(crate) type Runs = BTreeMap<String, ObjectMeta>;
+
+/// Lists the reports of a lake.
+pub(crate) async fn list(store: &Store) -> Result<Runs, JobError> {
+    let mut runs = Runs::new();
     for object in store.list(&layout::runs()).await? {
         if let Some(OwnObject::Run { run }) = OwnObject::at(object.location.as_ref()) {
             let is_last = object.location == layout::last_report(&run);

@@ -6,6 +6,7 @@
 //! [`commit`].
 
 mod day;
+mod old_reports;
 mod options;
 mod pick;
 pub mod report;
@@ -15,21 +16,19 @@ pub use self::options::CompactOptions;
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tracing::{Instrument, error, error_span};
 
 use self::day::{Compactor, Day, DayEnd};
 use self::report::{CompactReport, Sizes};
-use crate::commit::{self, Cleaner, Compactions, Identity, Projection};
+use crate::commit::{self, Compactions, Identity};
 use crate::error::JobError;
-use crate::job::context::{StoreWorld, refresh_table};
+use crate::job::context::{StoreWorld, keepers, refresh_table};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::Pulse;
 use crate::layout::{self, FileName, PartitionKey};
 use crate::store::Store;
-use crate::table::Table;
 use crate::text::report::Report;
 use crate::write::FileEntry;
 
@@ -43,6 +42,10 @@ pub async fn plan(options: &CompactOptions, store: &Store, now_ms: i64) -> Compa
                 let inputs = day.picked(options);
                 let sizes = sizes_of(&inputs, options.write.max_file_bytes);
                 report.planned(day.date(), sizes);
+            }
+            match old_reports::list(store, "", options.kept()).await {
+                Ok(reports) => report.reports_removed = reports.len() as u64,
+                Err(error) => report.failed(None, &error),
             }
         }
         Err(error) => report.failed(None, &error),
@@ -114,10 +117,7 @@ async fn run_days(
     load_identity(store).await?;
     commit::check_writable(store).await?;
     pulse.begin(report).await?;
-    let run = report.head.run.clone();
-    let table = Arc::new(Table::new(store.clone(), Arc::clone(&world.clock), run));
-    let cleaner = Cleaner::of_run(store.clone(), &report.head.run).await?;
-    let cleaner = cleaner.with_projection(Arc::clone(&table) as Arc<dyn Projection>);
+    let (cleaner, table) = keepers(store, &world.clock, &report.head.run).await?;
     // Before anything is taken out of it: else who reads it would meet files that are gone.
     report.head.table_version = Some(table.refresh().await?);
     let attempts = store.list(&layout::attempts()).await?;
@@ -144,12 +144,40 @@ async fn run_days(
         run: &run,
         clock: &identity.clock,
     };
-    let outcome = compact_all(&compactor, days, pulse, report).await;
+    let outcome = match compact_all(&compactor, days, pulse, report).await {
+        Ok(()) => remove_old_reports(&compactor, report).await,
+        ended => ended,
+    };
     report.not_cleared = cleaner.not_cleared();
     if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await {
         report.failed(None, &error);
     }
     outcome
+}
+
+/// Removes the reports of old runs. What cannot be removed stays: it does no harm.
+async fn remove_old_reports(
+    compactor: &Compactor<'_>,
+    report: &mut CompactReport,
+) -> Result<(), JobError> {
+    let store = &compactor.world.store;
+    let old = old_reports::list(store, compactor.run, compactor.options.kept()).await?;
+    let count = old.len() as u64;
+    let mut interrupted = compactor.world.interrupted.clone();
+    let removal = old_reports::remove(store, old);
+    let (removed, ended) = tokio::select! {
+        biased;
+        _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
+        ended = removal => ended,
+    };
+    report.reports_removed = removed;
+    if let Err(error) = ended {
+        let (left, why) = (count - removed, crate::text::plain::chain(&error));
+        report.notes.push(format!(
+            "could not remove {left} of {count} old reports: {why}; the next run tries again"
+        ));
+    }
+    Ok(())
 }
 
 /// Compacts one day after the other, each until nothing more is gained.

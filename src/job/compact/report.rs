@@ -116,6 +116,8 @@ pub struct CompactReport {
     pub sizes: Sizes,
     /// What earlier runs had left of compactions, and was brought to an end.
     pub recovered: u64,
+    /// Reports of old runs that were removed; of a plan those that are to be.
+    pub reports_removed: u64,
     /// Requests to object storage that failed and were sent again, by cause.
     pub store_retries: BTreeMap<String, u64>,
     /// How long the run took, in seconds.
@@ -141,6 +143,7 @@ impl CompactReport {
             plan: Vec::new(),
             sizes: Sizes::default(),
             recovered: 0,
+            reports_removed: 0,
             store_retries: BTreeMap::new(),
             elapsed_s: 0.0,
             peak_memory_bytes: None,
@@ -269,6 +272,12 @@ impl Report for CompactReport {
         self.head.write(o)?;
         self.write_days(o)?;
         self.write_compactions(o)?;
+        if self.reports_removed > 0 {
+            let reports = counted(self.reports_removed, "report", "reports");
+            let is_plan = self.head.status == "planned";
+            let what = if is_plan { "to remove" } else { "removed" };
+            writeln!(o, "reports     {reports} of old runs {what}")?;
+        }
         if !self.store_retries.is_empty() {
             let again = in_brackets("retries", &self.store_retries);
             writeln!(o, "store      {again}")?;

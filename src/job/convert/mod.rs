@@ -26,11 +26,11 @@ use self::input_task::{InputDone, InputEnd, InputTask, Slices};
 use self::records::Workshop;
 use self::report::ConvertReport;
 use crate::clock::Clock;
-use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome, Projection};
+use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome};
 use crate::convert::{Input, InputFault, TextLimits, check_beginning};
 use crate::decode::Ingest;
 use crate::error::{ErrorKind, JobError, UsageError};
-use crate::job::context::{StoreWorld, refresh_table};
+use crate::job::context::{StoreWorld, keepers, refresh_table, slice_of_missing_commit};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::{GrowingReport, Pulse};
 use crate::job::slice_memory::SliceMemory;
@@ -38,7 +38,6 @@ use crate::layout;
 use crate::scan::ClockField;
 use crate::schema;
 use crate::store::Store;
-use crate::table::Table;
 use crate::text::report::Report;
 
 /// The length of a slice that the identity of every lake has. Slices of converted files have none.
@@ -189,10 +188,8 @@ async fn run_inputs(
     if !options.single_writer {
         Identity::check_create_only(store).await?;
     }
-    let run = report.head.run.clone();
-    let cleaner = Cleaner::of_run(store.clone(), &run).await?;
-    let table = Arc::new(Table::new(store.clone(), Arc::clone(&world.clock), run));
-    let cleaner = Arc::new(cleaner.with_projection(Arc::clone(&table) as Arc<dyn Projection>));
+    let (cleaner, table) = keepers(store, &world.clock, &report.head.run).await?;
+    let cleaner = Arc::new(cleaner);
     let slices = recover(world, &cleaner, report).await?;
     if options.shard.is_none() && !plan.inputs.is_empty() {
         let begin = world.ids.below(plan.inputs.len());
@@ -219,10 +216,20 @@ async fn run_inputs(
     };
     let outcome = convert_all(&task, plan.inputs, pulse, report).await;
     report.result.not_cleared = cleaner.not_cleared();
-    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await {
+    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await
+        && !is_said(&error, report)
+    {
         report.failed(None, &error);
     }
     outcome
+}
+
+/// Whether the table is behind because of a commit that is missing, and an input has failed for that.
+fn is_said(error: &JobError, report: &ConvertReport) -> bool {
+    slice_of_missing_commit(error).is_some_and(|slice| {
+        let mut failures = report.failures.iter();
+        failures.any(|failure| failure.error.contains(&slice))
+    })
 }
 
 /// What a new lake is. It has the clock that footers name; no slice of it is told by time.

@@ -663,6 +663,8 @@ fn a_file_whose_commit_was_lost_is_not_converted_over_it() {
     let ran = desk.convert("lake", &["a.json"]);
     assert_eq!((ran.code, ran.tally()), (5, [1, 0, 0, 1]), "{}", ran.text);
     assert!(ran.text.contains("restore"), "{}", ran.text);
+    let failures = ran.report["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 1, "it is said once: {}", ran.text);
     fs::write(&commit, kept).unwrap();
     assert_eq!(desk.convert("lake", &["a.json"]).tally(), [1, 0, 1, 0]);
     assert_same(&desk.ids("lake"), &ids_of(&desk.records));

@@ -1,9 +1,11 @@
 //! The real program compacts: killed at its calls on the disk, on a disk that fills up, in little memory,
 //! and beside itself.
 
+use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use mdca_sim::SimOptions;
 
@@ -186,6 +188,70 @@ fn of_three_processes_at_once_one_compacts_each_day() {
     }
 }
 
+fn reports(lake: &Lake<'_>) -> Vec<PathBuf> {
+    files_below(&lake.path().join("_mdca/runs"))
+}
+
+/// Makes the reports of a lake older, and returns them.
+fn age_reports(lake: &Lake<'_>, days: u64) -> Vec<PathBuf> {
+    let aged = reports(lake);
+    for report in &aged {
+        let file = File::options().write(true).open(report).unwrap();
+        let made = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(made - Duration::from_secs(days * 24 * 60 * 60))
+            .unwrap();
+    }
+    aged
+}
+
+/// Reports that are older than `--keep-reports` go, by the time of the newest one that another run left: while
+/// no run has come since, and however wrong the own clock is, all stay. Where the disk takes no removal that is
+/// said, and the next run makes up for it.
+#[test]
+fn reports_of_long_ago_are_removed_and_no_wrong_clock_removes_others() {
+    let place = Place::small();
+    let lake = scanned(&place);
+    let removed = |command: &mut Command| {
+        let ended = place.run(command);
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        ended.report()["reports_removed"].as_u64().unwrap()
+    };
+    let old = age_reports(&lake, 401);
+    assert_eq!(old.len(), 1);
+    assert_eq!(removed(&mut compact(&lake)), 0, "no run has come since");
+    assert_eq!(removed(compact(&lake).arg("--dry-run")), 1, "one has now");
+    assert_eq!(removed(compact(&lake).args(["--keep-reports", "402d"])), 0);
+    assert!(old[0].exists());
+
+    if shim().is_some() {
+        let log = place.fresh("calls");
+        let stubborn = BadDisk {
+            calls: "unlink",
+            at: 1,
+            onwards: true,
+            what: "fail 1",
+            log: Some(&log),
+            ..BadDisk::default()
+        };
+        let mut command = compact(&lake);
+        stubborn.put_below(&mut command, lake.path());
+        let ended = place.run(&mut command);
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        let notes = ended.report()["notes"].to_string();
+        assert!(
+            notes.contains("could not remove 1 of 1 old reports"),
+            "{notes}"
+        );
+        assert!(old[0].exists());
+    }
+    assert_eq!(removed(&mut compact(&lake)), 1);
+    assert!(!old[0].exists());
+    let left = reports(&lake).len();
+    assert_eq!(removed(&mut compact(&lake)), 0);
+    assert_eq!(reports(&lake).len(), left + 1);
+    lake.expect_exact("its old reports removed");
+}
+
 /// Asked to stop, it stops, and the day is as it was.
 #[test]
 fn flags_that_help_nobody_are_refused_and_a_place_without_a_lake_too() {
@@ -195,6 +261,7 @@ fn flags_that_help_nobody_are_refused_and_a_place_without_a_lake_too() {
         (["--max-file-bytes", "1KiB"], 2, "1 MiB or more"),
         (["--memory-limit", "1MiB"], 2, "32 MiB or more"),
         (["--before", "yesterday"], 2, "--before"),
+        (["--keep-reports", "29d"], 2, "at least 30days"),
     ] {
         let ended = place.run(compact(&lake).args(flags));
         assert_eq!(ended.code(), Some(code), "{ended}");
