@@ -1,10 +1,11 @@
 """Asks six engines the same twelve questions about a lake, and holds the answers against the service's own records.
 
-matrix.py LAKE RECORDS COLUMNS    RECORDS is NDJSON as the service gave it, COLUMNS a JSON list of the schema's
-                                  columns; prints a JSON object: engine -> question -> null, or what is wrong
+matrix.py LAKE COMPACTED RECORDS COLUMNS    COMPACTED is the same lake after `compact`, RECORDS is NDJSON as the
+                                            service gave it, COLUMNS a JSON list of the schema's columns; prints a
+                                            JSON object: engine -> question -> null, or what is wrong
 
-The truth is computed here from the records' text, without the program. The lake is read by glob or as a folder, as
-each engine's users do. One file of it is then written anew without its last column, as an older program would have.
+The truth is computed here from the records' text, without the program. The lakes are read by glob or as folders, as
+each engine's users do. One file is then written anew without its last column, as an older program would have.
 """
 
 import collections
@@ -345,7 +346,7 @@ def wrong(expected, ask):
 
 
 def main():
-    lake, records, columns = sys.argv[1:]
+    lake, compacted, records, columns = sys.argv[1:]
     os.environ["TZ"] = "UTC"
     time.tzset()
     truth = Truth(records, json.loads(columns))
@@ -361,6 +362,9 @@ def main():
             asked = engine(lake).ask(truth)
             asked["two generations"] = lambda engine=engine: engine(older).generations(column)
             table[name] = {question: wrong(answer, asked[question]) for question, answer in truth.answers.items()}
+            for question, ask in engine(compacted).ask(truth).items():
+                after = wrong(truth.answers[question], ask)
+                table[name][question] = table[name][question] or (after and f"compacted: {after}")
     json.dump(table, sys.stdout)
 
 

@@ -162,9 +162,18 @@ fn the_ddl_of_trino_and_athena_is_one_table_to_a_parser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn six_engines_answer_twelve_questions_as_the_records_do() {
+async fn six_engines_answer_twelve_questions_as_the_records_do_before_and_after_compaction() {
     let story = three_days(1_500).await;
     let room = tempfile::tempdir().unwrap();
+    let lake = room.path().join("lake");
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(story.lake())
+        .arg(&lake)
+        .status();
+    assert!(copied.unwrap().success());
+    let report = story.compact(&[]).await;
+    assert_eq!((report.head.exit_code, report.days.compacted), (0, 3));
     let records = room.path().join("records.ndjson");
     let lines: Vec<String> = story
         .truth()
@@ -179,7 +188,10 @@ async fn six_engines_answer_twelve_questions_as_the_records_do() {
         .map(|field| field.name().as_str())
         .collect();
     let columns = serde_json::to_string(&columns).unwrap();
-    let found = asked("matrix.py", &[story.lake(), &records, Path::new(&columns)]);
+    let found = asked(
+        "matrix.py",
+        &[&lake, story.lake(), &records, Path::new(&columns)],
+    );
     let found: BTreeMap<String, BTreeMap<String, Option<String>>> =
         serde_json::from_value(found).unwrap();
     let wrong: Vec<String> = found

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mdca_sim::SimOptions;
 
-use crate::support::process::{BadDisk, Lake, PROGRAM, Place, calls_in, often, random, shim};
+use crate::support::process::{BadDisk, Lake, PROGRAM, Place, calls_in, every, shim};
 use crate::support::scenario::{age_by_an_hour, assert_same, files_below};
 
 const ENOSPC: u32 = 28;
@@ -68,10 +68,8 @@ fn killed_before_a_call_on_the_disk_a_compaction_loses_and_doubles_nothing() {
     }
     let place = Place::small();
     let whole = scanned(&place);
-    let step = 8_usize.div_ceil(often(1));
-    let first = 1 + random().usize(..step);
     let mut killed = 0;
-    for at in (first..).step_by(step) {
+    for at in every(8, 1..) {
         let lake = copy(&place, &whole);
         let log = place.fresh("calls");
         let deadly = BadDisk {

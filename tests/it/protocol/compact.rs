@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::support::bucket::{LARGE_PARTS, SMALL_PARTS};
 use crate::support::faulty::{Call, Fate, Gate, Turns};
-use crate::support::process::{often, random};
+use crate::support::process::{every, random};
 use crate::support::readers;
 use crate::support::scenario::{Scenario, Story, assert_same, at, files_below};
 use crate::support::sealed;
@@ -295,11 +295,9 @@ async fn expect_recovered(story: &Story, what: &str) {
 
 /// The calls at which something happens: every so many on a disk, from a random one on, and fewer in object
 /// storage, where each part of an upload is one. `MDCA_TEST_TIMES` makes it denser.
-fn sample(calls: &[Call], parts: Option<usize>, every: usize) -> Vec<Call> {
-    let step = if parts.is_some() { 4 * every } else { every };
-    let step = step.div_ceil(often(1));
-    let first = random().usize(..step);
-    calls.iter().skip(first).step_by(step).cloned().collect()
+fn sample(calls: &[Call], parts: Option<usize>, step: usize) -> Vec<Call> {
+    let step = if parts.is_some() { 4 * step } else { step };
+    every(step, calls.iter().cloned()).collect()
 }
 
 const HOMES: [Option<usize>; 3] = [None, Some(SMALL_PARTS), Some(LARGE_PARTS)];

@@ -10,7 +10,7 @@ use mdca_sim::{At, Fault, What};
 
 use crate::support::bucket::{LARGE_PARTS, SMALL_PARTS};
 use crate::support::faulty::{Call, Fate, Gate};
-use crate::support::process::{often, random};
+use crate::support::process::{every, random};
 use crate::support::scenario::{Scenario, Story, assert_same};
 
 /// Where the lake is.
@@ -112,7 +112,7 @@ async fn calls_of_a_whole_run(home: Home) -> Vec<Call> {
 async fn dies_anywhere(home: Home) {
     let calls = calls_of_a_whole_run(home).await;
     let (mut tried, mut adopted) = (0, 0);
-    for call in &calls {
+    for call in every(2, calls.iter()) {
         for fate in [Fate::Die, Fate::DieAfter] {
             let story = story(home).await;
             let gate = Gate::new(at(call.index, fate));
@@ -136,8 +136,7 @@ async fn dies_twice(home: Home) {
     let mut random = random();
     let calls = calls_of_a_whole_run(home).await;
     let mut tried = 0;
-    let step = 12_usize.div_ceil(often(1));
-    for first in calls.iter().skip(random.usize(..step)).step_by(step) {
+    for first in every(12, calls.iter()) {
         let first = first.index;
         // Every so many calls of the second run, from a random one on.
         let every = if home == Home::Disk { 8 } else { 40 };
@@ -165,7 +164,7 @@ async fn dies_twice(home: Home) {
 async fn fails_anywhere(home: Home) {
     let calls = calls_of_a_whole_run(home).await;
     let (mut tried, mut survived) = (0, 0);
-    for call in &calls {
+    for call in every(2, calls.iter()) {
         for fate in [
             Fate::Refuse,
             Fate::LoseAnswer,
@@ -203,7 +202,7 @@ async fn fails_anywhere(home: Home) {
 
 async fn fails_for_good(home: Home) {
     let calls = calls_of_a_whole_run(home).await;
-    for call in &calls {
+    for call in every(2, calls.iter()) {
         for fate in [Fate::Refuse, Fate::LoseAnswer] {
             let (story, from) = (story(home).await, call.index);
             let gate = Gate::new(move |call| if call.index >= from { fate } else { Fate::Pass });
@@ -214,7 +213,7 @@ async fn fails_for_good(home: Home) {
         }
     }
     println!(
-        "{home:?}: the store failed for good from {} positions on",
+        "{home:?}: the store failed for good from every other of {} positions on",
         calls.len()
     );
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::bucket::SMALL_PARTS;
 use crate::support::faulty::{Call, Fate, Gate};
+use crate::support::process::every;
 use crate::support::readers;
 use crate::support::scenario::{Scenario, Story, files_below};
 use crate::support::sealed;
@@ -140,6 +141,18 @@ async fn statistics_say_how_many_rows_and_when_and_never_who() {
     }
 }
 
+/// What a call on the log meets.
+const FATES: [Fate; 8] = [
+    Fate::Die,
+    Fate::DieAfter,
+    Fate::DieLate,
+    Fate::Refuse,
+    Fate::LoseAnswer,
+    Fate::Conflict,
+    Fate::CutBody,
+    Fate::Deny,
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_dies_or_fails_at_any_call_on_the_log_leaves_it_to_the_next() {
     for parts in [None, Some(SMALL_PARTS)] {
@@ -155,16 +168,7 @@ async fn a_run_that_dies_or_fails_at_any_call_on_the_log_leaves_it_to_the_next()
             .collect();
         assert!(!names.is_empty());
         for name in names {
-            for fate in [
-                Fate::Die,
-                Fate::DieAfter,
-                Fate::DieLate,
-                Fate::Refuse,
-                Fate::LoseAnswer,
-                Fate::Conflict,
-                Fate::CutBody,
-                Fate::Deny,
-            ] {
+            for fate in every(3, FATES.into_iter()) {
                 let story = begun(parts).await;
                 let what = format!("{fate:?} at {name}");
                 let at = name.clone();

@@ -42,6 +42,13 @@ pub(crate) fn often(times: usize) -> usize {
     times.saturating_mul(factor)
 }
 
+/// Of positions every so many, from a random one on: runs after runs come to all of them, and
+/// `MDCA_TEST_TIMES` to more at once.
+pub(crate) fn every<T>(step: usize, positions: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    let step = step.div_ceil(often(1));
+    positions.skip(random().usize(..step)).step_by(step)
+}
+
 /// A tenant, and room for lakes.
 pub(crate) struct Place {
     pub(crate) sim: Sim,
