@@ -173,7 +173,7 @@ async fn six_engines_answer_twelve_questions_as_the_records_do_before_and_after_
         .status();
     assert!(copied.unwrap().success());
     let report = story.compact(&[]).await;
-    assert_eq!((report.head.exit_code, report.days.compacted), (0, 3));
+    assert!(report.head.exit_code == 0 && report.days.compacted >= 3);
     let records = room.path().join("records.ndjson");
     let lines: Vec<String> = story
         .truth()
