@@ -27,7 +27,7 @@ pub(super) struct Column {
 impl Column {
     fn bytes(&self) -> usize {
         let arrays = self.arrays.iter();
-        arrays.map(|array| array.get_array_memory_size()).sum()
+        arrays.map(Array::get_array_memory_size).sum()
     }
 
     /// Its leaves as they are written, their rows in this order.
