@@ -12,8 +12,8 @@ use parquet::column::writer::ColumnCloseResult;
 use super::error::Cause;
 use super::properties::{BARE_BYTES, is_sought};
 
-/// Columns of fewer bytes in all are not worth a thread.
-const WORTH_BYTES: usize = 1024 * 1024;
+/// Columns of fewer bytes in all are not worth a thread, and where there is little memory they have fewer.
+const WORTH_BYTES: usize = 12 * 1024 * 1024;
 
 /// A column of a row group.
 pub(super) struct Column {

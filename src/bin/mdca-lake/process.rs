@@ -25,7 +25,8 @@ pub(crate) fn prepare() {
 }
 
 /// Has every block of 128 KiB and more come from the system and go back to it at once, and all others
-/// come from two arenas: at a single one threads wait for each other. Left alone, glibc raises that bound
+/// come from one arena, though threads wait for each other there: a second one takes 8 MiB more at a limit
+/// of 32 MiB. Left alone, glibc raises that bound
 /// to the size of a page of records, gives each thread an arena of its own, and keeps in each what pages
 /// leave behind: the peak is two to three times as high, and creeps up with the length of the window
 /// (`benches/scan.py`). Other allocators (mimalloc, tcmalloc) convert a fifth faster, and take more than
@@ -33,7 +34,7 @@ pub(crate) fn prepare() {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "no safe function reaches these settings")]
 fn give_memory_back() {
-    for (setting, value) in [(libc::M_MMAP_THRESHOLD, 128 * 1024), (libc::M_ARENA_MAX, 2)] {
+    for (setting, value) in [(libc::M_MMAP_THRESHOLD, 128 * 1024), (libc::M_ARENA_MAX, 1)] {
         // SAFETY: sets a number inside the allocator; nothing runs beside this thread yet.
         let accepted = unsafe { libc::mallopt(setting, value) };
         debug_assert_eq!(accepted, 1, "glibc knows the setting and takes the value");

@@ -392,9 +392,10 @@ fn memory_does_not_grow_with_the_size_of_a_file() {
             report["peak_memory_bytes"].as_u64().unwrap(),
         )
     };
-    let ((small, before), (large, after)) = (peak(3), peak(12));
+    // Both are more than the limit: what a run holds is full.
+    let ((small, before), (large, after)) = (peak(9), peak(36));
     println!("{small} bytes took {before}, {large} bytes took {after}");
-    assert!(large > 32 << 20);
+    assert!(small > 32 << 20);
     assert!(after < before + before / 4, "{before}, then {after}");
     assert!(after < 96 << 20, "{after}");
 }
