@@ -323,7 +323,7 @@ async fn look_at(store: &Store, file: ExportFile) -> Result<Vec<Waiting>, ReadEr
 async fn begin(group: &Waiting) -> Result<Reading, ReadError> {
     let OpenFile { path, file } = group.file.as_ref();
     let rows = file
-        .rows(group.row_group)
+        .rows_by_time(group.row_group)
         .await
         .map_err(|source| ReadError::File {
             path: path.clone(),

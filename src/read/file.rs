@@ -23,8 +23,10 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
 use super::object::ObjectReader;
+use super::sorted::SortedRows;
 use crate::schema::TIMESTAMP;
 use crate::store::Store;
+use crate::write::RowOrder;
 
 /// Rows of a batch, where they are no wider than activities usually are.
 const BATCH_ROWS: usize = 256;
@@ -90,7 +92,21 @@ impl CommittedFile {
         let builder = self.builder().with_row_groups(vec![row_group]);
         let builder = builder.with_batch_size(batch_rows(group));
         let stream = guarded(async { builder.build() }).await?;
-        Ok(Rows { stream })
+        Ok(Rows::Lying(stream))
+    }
+
+    /// Begins to read a row group by `timestamp`. One that lies in another order is read whole first.
+    pub(super) async fn rows_by_time(&self, row_group: usize) -> Result<Rows, ParquetError> {
+        let mut rows = self.rows(row_group).await?;
+        let group = self.footer().row_group(row_group);
+        if RowOrder::declared_by(group) == Some(RowOrder::Time) {
+            return Ok(rows);
+        }
+        let mut batches = Vec::new();
+        while let Some(batch) = rows.next().await? {
+            batches.push(batch);
+        }
+        Ok(Rows::Sorted(SortedRows::new(batches, batch_rows(group))?))
     }
 
     /// Reads the bloom filter of a column of a row group.
@@ -110,14 +126,20 @@ impl CommittedFile {
 }
 
 /// The rows of a row group, batch by batch.
-pub(super) struct Rows {
-    stream: ParquetRecordBatchStream<ObjectReader>,
+pub(super) enum Rows {
+    /// As they lie.
+    Lying(ParquetRecordBatchStream<ObjectReader>),
+    /// By `timestamp`.
+    Sorted(SortedRows),
 }
 
 impl Rows {
     /// The next batch, its texts as views.
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, ParquetError> {
-        guarded(self.stream.try_next()).await
+        match self {
+            Self::Lying(stream) => guarded(stream.try_next()).await,
+            Self::Sorted(rows) => rows.next(),
+        }
     }
 }
 

@@ -19,11 +19,11 @@ use parquet::schema::types::SchemaDescriptor;
 use super::file::CommittedFile;
 use super::restore::MAX_RECORD_BYTES;
 use super::{ReadError, RecordRestorer};
-use crate::schema::{self, ACTIVITY_ID, CREATED, TIMESTAMP};
+use crate::schema::{self, ACTIVITY_ID, CREATED, TIMESTAMP, USER_NAME};
 use crate::store::Store;
 use crate::text::fingerprint::{fingerprint, short_fingerprint};
 use crate::window::TimeWindow;
-use crate::write::{self, FileEntry, INDEXED_ROWS};
+use crate::write::{self, FileEntry, INDEXED_ROWS, RowOrder};
 
 /// What a file should hold.
 #[derive(Debug, Clone)]
@@ -109,11 +109,13 @@ async fn decode(
         flaws.push(flaw);
         return Ok(());
     }
-    flaws.extend(check_footer(
-        footer.file_metadata().key_value_metadata(),
-        expected,
-    ));
-    let mut rows = Rows::new(expected);
+    let pairs = footer.file_metadata().key_value_metadata();
+    flaws.extend(check_footer(pairs, expected));
+    let order = said_order(pairs).unwrap_or_else(|flaw| {
+        flaws.push(flaw);
+        RowOrder::Time
+    });
+    let mut rows = Rows::new(expected, order);
     for (index, group) in footer.row_groups().iter().enumerate() {
         let mut blooms = Vec::new();
         let indexed = usize::try_from(group.num_rows()).is_ok_and(|rows| rows >= INDEXED_ROWS);
@@ -194,6 +196,20 @@ pub(super) fn check_schema(columns: &SchemaDescriptor) -> Option<String> {
     ))
 }
 
+/// What a footer says of itself.
+fn said<'f>(pairs: Option<&'f Vec<KeyValue>>, key: &str) -> Option<&'f String> {
+    let mut pairs = pairs.into_iter().flatten();
+    pairs.find(|pair| pair.key == key)?.value.as_ref()
+}
+
+/// The order that a footer says its rows have.
+fn said_order(pairs: Option<&Vec<KeyValue>>) -> Result<RowOrder, String> {
+    let said = said(pairs, "mdca.sort").map_or("nothing", String::as_str);
+    let is_said = |order: &RowOrder| order.to_string() == said;
+    let order = RowOrder::ALL.into_iter().find(is_said);
+    order.ok_or_else(|| format!("its footer says {said} as mdca.sort, which is no order of rows"))
+}
+
 /// Compares what the footer says of itself with the commit.
 fn check_footer(pairs: Option<&Vec<KeyValue>>, expected: &Expected) -> Vec<String> {
     let Expected {
@@ -204,13 +220,7 @@ fn check_footer(pairs: Option<&Vec<KeyValue>>, expected: &Expected) -> Vec<Strin
         clock,
         day_us: _,
     } = expected;
-    let said = |key: &str| {
-        pairs
-            .into_iter()
-            .flatten()
-            .find(|pair| pair.key == key)
-            .and_then(|pair| pair.value.clone())
-    };
+    let said = |key: &str| said(pairs, key).cloned();
     let ms = |time_ms: i64| Some(time_ms.to_string());
     let mut wanted = vec![
         (
@@ -221,7 +231,6 @@ fn check_footer(pairs: Option<&Vec<KeyValue>>, expected: &Expected) -> Vec<Strin
         ("mdca.slice", Some(slice.clone())),
         ("mdca.attempt", Some(attempt.clone())),
         ("mdca.rows", Some(entry.rows.to_string())),
-        ("mdca.sort", Some(TIMESTAMP.to_owned())),
         ("mdca.timestamp_min_ms", ms(entry.timestamp_min_ms)),
         ("mdca.timestamp_max_ms", ms(entry.timestamp_max_ms)),
         ("mdca.created_min_ms", entry.created_min_ms.and_then(ms)),
@@ -338,12 +347,17 @@ fn widen(span: &mut Option<(i64, i64)>, time_us: i64) {
     }));
 }
 
+/// Before every user and time.
+const BEFORE_ALL: (Option<String>, i64) = (None, i64::MIN);
+
 /// What every row of a file is looked at for.
 struct Rows<'e> {
     expected: &'e Expected,
     file: Span,
     group: Span,
-    last_us: Option<i64>,
+    order: RowOrder,
+    /// User and time of the row before.
+    last: (Option<String>, i64),
     text: String,
     unsorted: Tally,
     elsewhere: Tally,
@@ -353,12 +367,13 @@ struct Rows<'e> {
 }
 
 impl<'e> Rows<'e> {
-    fn new(expected: &'e Expected) -> Self {
+    fn new(expected: &'e Expected, order: RowOrder) -> Self {
         Self {
             expected,
             file: Span::default(),
             group: Span::default(),
-            last_us: None,
+            order,
+            last: BEFORE_ALL,
             text: String::new(),
             unsorted: Tally::default(),
             elsewhere: Tally::default(),
@@ -370,7 +385,7 @@ impl<'e> Rows<'e> {
 
     fn begin_group(&mut self) {
         self.group = Span::default();
-        self.last_us = None;
+        self.last = BEFORE_ALL;
     }
 
     /// Looks at the rows of a batch; false where it lacks a column.
@@ -388,6 +403,10 @@ impl<'e> Rows<'e> {
         let Some(restorer) = RecordRestorer::new(schema::activity(), batch) else {
             return false;
         };
+        // By time the users play no part.
+        let users = batch.column_by_name(USER_NAME);
+        let users = users.and_then(|column| column.as_string_view_opt());
+        let users = users.filter(|_| self.order == RowOrder::User);
         for row in 0..batch.num_rows() {
             let number = self.file.rows;
             let timestamp_us = timestamps.value(row);
@@ -400,10 +419,16 @@ impl<'e> Rows<'e> {
                     None => span.created_nulls += 1,
                 }
             }
-            if self.last_us.is_some_and(|last_us| last_us > timestamp_us) {
+            let user = users.filter(|users| users.is_valid(row));
+            let key = (user.map(|users| users.value(row)), timestamp_us);
+            let last = &mut self.last;
+            if (last.0.as_deref(), last.1) > key {
                 self.unsorted.count(number);
             }
-            self.last_us = Some(timestamp_us);
+            if last.0.as_deref() != key.0 {
+                last.0 = key.0.map(str::to_owned);
+            }
+            last.1 = timestamp_us;
             if !self.expected.day_us.contains(&timestamp_us) {
                 self.elsewhere.count(number);
             }
@@ -483,15 +508,10 @@ impl<'e> Rows<'e> {
                 ));
             }
         }
-        let declared = group.sorting_columns().is_some_and(|sorting| {
-            sorting.first().is_some_and(|first| {
-                !first.descending
-                    && usize::try_from(first.column_idx).ok() == position(columns, TIMESTAMP)
-            })
-        });
-        if !declared {
+        if RowOrder::declared_by(group) != Some(self.order) {
             flaws.push(format!(
-                "row group {index} does not declare that it is sorted by {TIMESTAMP}"
+                "row group {index} does not declare that it is sorted by {}",
+                self.order
             ));
         }
         flaws
@@ -499,7 +519,8 @@ impl<'e> Rows<'e> {
 
     fn flaws(&self) -> impl Iterator<Item = String> {
         [
-            self.unsorted.said("not sorted by timestamp:"),
+            self.unsorted
+                .said(&format!("not sorted by {}:", self.order)),
             self.elsewhere
                 .said("the timestamp lies outside the folder's day:"),
             self.outside.said("the clock lies outside the slice:"),

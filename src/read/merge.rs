@@ -148,7 +148,7 @@ impl MergedRows {
         source: &Source,
         row_group: usize,
     ) -> Result<(), ReadError> {
-        let rows = source.file.rows(row_group).await;
+        let rows = source.file.rows_by_time(row_group).await;
         let mut rows = rows.map_err(|error| source.failed(error))?;
         let mut block = Block::default();
         while let Some(batch) = rows.next().await.map_err(|error| source.failed(error))? {

@@ -17,6 +17,7 @@ mod object;
 mod pages;
 mod restore;
 mod scratch;
+mod sorted;
 
 pub use digest::{RowSum, sum_rows};
 pub use error::ReadError;

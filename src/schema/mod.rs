@@ -21,6 +21,8 @@ pub const ACTIVITY_ID: &str = "activity_id";
 pub const TIMESTAMP: &str = "timestamp";
 /// Name of the column with the time of saving, the clock `created`.
 pub const CREATED: &str = "created";
+/// Name of the column with who acted.
+pub const USER_NAME: &str = "user_name";
 /// Name of the partition column, the UTC day of [`TIMESTAMP`]: in the paths of files, not in them.
 pub const EVENT_DATE: &str = "event_date";
 /// Name of the column with what the others cannot give back.

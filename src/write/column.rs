@@ -11,6 +11,7 @@ use parquet::column::writer::ColumnCloseResult;
 
 use super::error::Cause;
 use super::properties::{BARE_BYTES, is_sought};
+use super::row_group::Place;
 
 /// Columns of fewer bytes in all are not worth a thread, and where there is little memory they have fewer.
 const WORTH_BYTES: usize = 12 * 1024 * 1024;
@@ -33,7 +34,7 @@ impl Column {
     /// Its leaves as they are written, their rows in this order.
     pub(super) fn encode(
         self,
-        order: Option<&[(usize, usize)]>,
+        order: Option<&[Place]>,
         indexed: bool,
     ) -> Result<Vec<ArrowColumnChunk>, Cause> {
         let Self {
@@ -132,10 +133,7 @@ fn strip(column: &mut ColumnCloseResult, is_sought: bool) -> Result<(), Cause> {
 }
 
 /// One column in the given order. What was there before is dropped.
-fn arrange(
-    column: Vec<ArrayRef>,
-    order: Option<&[(usize, usize)]>,
-) -> Result<Vec<ArrayRef>, Cause> {
+fn arrange(column: Vec<ArrayRef>, order: Option<&[Place]>) -> Result<Vec<ArrayRef>, Cause> {
     let Some(order) = order else {
         return Ok(column);
     };

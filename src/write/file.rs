@@ -9,9 +9,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::error::{Cause, WriteError};
 use super::options::Provenance;
 use super::part::Part;
-use super::row_group::{Encoder, RowGroup, Span};
+use super::row_group::{Encoded, Encoder, Span};
 use crate::layout::PartitionKey;
-use crate::schema::TIMESTAMP;
 use crate::store::{Checksum, StoreError, Upload};
 
 /// What a commit says about a file.
@@ -67,7 +66,7 @@ pub(super) struct OpenFile {
     /// Away while it encodes on another thread.
     encoder: Option<Encoder>,
     /// The row group that is being encoded.
-    encoding: Option<JoinHandle<Result<(Encoder, RowGroup), Cause>>>,
+    encoding: Option<JoinHandle<Result<(Encoder, Encoded), Cause>>>,
     checksum: Checksum,
     bytes: u64,
     rows: u64,
@@ -110,11 +109,11 @@ impl OpenFile {
         self.bytes
     }
 
-    /// Begins to encode the rows of a part as one row group, where it holds up nobody.
-    pub(super) fn begin_row_group(&mut self, part: Part) -> Result<(), WriteError> {
+    /// Begins to encode the rows of a part, where it holds up nobody.
+    pub(super) fn begin_rows(&mut self, part: Part) -> Result<(), WriteError> {
         let mut encoder = self.take_encoder()?;
         self.encoding = Some(spawn_blocking(move || {
-            let group = encoder.row_group(part)?;
+            let group = encoder.rows(part)?;
             Ok((encoder, group))
         }));
         Ok(())
@@ -155,10 +154,11 @@ impl OpenFile {
         let timestamp = self.timestamp.ok_or_else(|| WriteError::Misplaced {
             path: self.path.to_string(),
         })?;
+        let encoder = self.take_encoder()?;
         let mut all = key_values;
         let mut note = |key: &str, value: String| all.push(KeyValue::new(key.to_owned(), value));
         note("mdca.rows", self.rows.to_string());
-        note("mdca.sort", TIMESTAMP.to_owned());
+        note("mdca.sort", encoder.order().to_string());
         note("mdca.timestamp_min_ms", ms(timestamp.min_us).to_string());
         note("mdca.timestamp_max_ms", ms(timestamp.max_us).to_string());
         if let Some(created) = self.created {
@@ -166,7 +166,6 @@ impl OpenFile {
             note("mdca.created_max_ms", ms(created.max_us).to_string());
         }
 
-        let encoder = self.take_encoder()?;
         let encoding = spawn_blocking(move || encoder.finish(all));
         let (bytes, footer) = encoded(&self.path, encoding).await?;
         let counted = footer.file_metadata().num_rows();

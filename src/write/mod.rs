@@ -7,7 +7,8 @@
 //!
 //! * **Row groups** close at 65,536 rows or 32 MiB of Arrow memory, never because a page or a batch
 //!   ends; earlier only when all parts together hold three quarters of [`WriteOptions::buffer_bytes`], the
-//!   largest part first. Each is sorted by `timestamp` and says so. While up to two are encoded, further
+//!   largest part first. Each is sorted by `timestamp` and says so; in a compaction it becomes several,
+//!   sorted by user ([`RowOrder`]). While up to two are encoded, further
 //!   rows are taken, as far as the buffer holds both.
 //! * **Files** belong to one part, begin with their first row group (so none is empty) and end at
 //!   [`WriteOptions::max_file_bytes`]. At most eight are unfinished; the one that was written
@@ -26,11 +27,13 @@ mod options;
 mod part;
 mod properties;
 mod row_group;
+mod row_order;
 
 pub use error::WriteError;
 pub use file::{FileEntry, FinishedFile};
 pub use options::{CompressionLevel, ParseCompressionError, Provenance, WriteOptions};
 pub use properties::{INDEXED_ROWS, message_type};
+pub use row_order::RowOrder;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -65,6 +68,7 @@ pub struct SliceWriter {
     slice: String,
     /// What stands in the names of the files where those of a slice have the slice.
     names: String,
+    order: RowOrder,
     attempt: String,
     options: WriteOptions,
     provenance: Provenance,
@@ -102,6 +106,7 @@ impl SliceWriter {
             schema,
             slice: slice.to_owned(),
             names: slice.to_owned(),
+            order: RowOrder::Time,
             attempt: attempt.to_owned(),
             options,
             provenance,
@@ -123,10 +128,14 @@ impl SliceWriter {
         self.options.buffer_bytes = bytes;
     }
 
-    /// The same for a compaction, whose files are not named after it.
+    /// The same for a compaction: its files are not named after it, and their rows lie by user.
     #[must_use]
-    pub fn with_names(self, names: String) -> Self {
-        Self { names, ..self }
+    pub fn of_compaction(self, names: String) -> Self {
+        Self {
+            names,
+            order: RowOrder::User,
+            ..self
+        }
     }
 
     /// Takes rows of one part. Returns once those that have to wait fit into the buffer.
@@ -283,7 +292,7 @@ impl SliceWriter {
             return Ok(());
         };
         let held_bytes = part.held_bytes();
-        file.begin_row_group(part)?;
+        file.begin_rows(part)?;
         self.encoding.push_back((key, held_bytes));
         self.row_groups += 1;
         file.last_written = self.row_groups;
@@ -362,8 +371,12 @@ impl SliceWriter {
         if let Some(layout) = &self.layout {
             return Ok(Arc::clone(layout));
         }
-        let layout = Layout::new(Arc::clone(&self.schema), self.options.compression)
-            .map_err(|source| WriteError::Layout { source })?;
+        let layout = Layout::new(
+            Arc::clone(&self.schema),
+            self.options.compression,
+            self.order,
+        )
+        .map_err(|source| WriteError::Layout { source })?;
         Ok(Arc::clone(self.layout.insert(Arc::new(layout))))
     }
 }

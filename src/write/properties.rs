@@ -10,7 +10,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{
     BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesPtr, WriterVersion,
 };
@@ -19,7 +18,8 @@ use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
 use super::error::Cause;
 use super::error::WriteError;
 use super::options::CompressionLevel;
-use crate::schema::{CREATED, KIND_KEY, LOOKED_UP_KEY, RAW, TIMESTAMP, UNIQUE_KEY};
+use super::row_order::RowOrder;
+use crate::schema::{CREATED, KIND_KEY, LOOKED_UP_KEY, RAW, TIMESTAMP, UNIQUE_KEY, USER_NAME};
 
 /// Rows at which a row group closes. Scans do not care between 16 K and 200 K rows; a look-up by
 /// id reads one row group beside the bloom filters, so smaller is better for it, and below 16 K
@@ -29,6 +29,10 @@ pub(super) const ROW_GROUP_ROWS: usize = 65_536;
 /// Arrow bytes at which a row group closes before it has [`ROW_GROUP_ROWS`]. An activity takes 1 to
 /// 5 KB, but a single one may take 100 KB: rows alone would let a row group grow to gigabytes.
 pub(super) const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
+
+/// Rows of a row group by user, at most. What would be one by time becomes several, each with a range of
+/// users: who looks for a user reads one of them. None has fewer than [`INDEXED_ROWS`] for that.
+pub(super) const USERS_ROWS: usize = 8_192;
 
 /// Bytes of minimum and maximum that are kept. Long enough for every id and address; user agents
 /// and messages would blow up the footer.
@@ -69,6 +73,10 @@ pub(super) struct Layout {
     pub(super) timestamp: usize,
     /// Position of `created`, where there is one.
     pub(super) created: Option<usize>,
+    /// The order of the rows of a row group.
+    pub(super) order: RowOrder,
+    /// Position of `user_name`, where there is one.
+    pub(super) user: Option<usize>,
 }
 
 /// A schema without the column that files are sorted and split by.
@@ -78,7 +86,11 @@ struct NoTimestamp;
 
 impl Layout {
     /// Derives the layout of files from the schema of the batches.
-    pub(super) fn new(schema: SchemaRef, compression: CompressionLevel) -> Result<Self, Cause> {
+    pub(super) fn new(
+        schema: SchemaRef,
+        compression: CompressionLevel,
+        order: RowOrder,
+    ) -> Result<Self, Cause> {
         let time = |name: &str| {
             schema
                 .column_with_name(name)
@@ -95,13 +107,15 @@ impl Layout {
             .with_coerce_types(true)
             .convert(&schema)?;
         // No copy of Arrow's own schema in the footer: 9 KB a file for what the types say already.
-        let properties = properties(&schema, &columns, compression)?;
+        let properties = properties(&schema, &columns, compression, order)?;
         Ok(Self {
             root: columns.root_schema_ptr(),
             bare: Arc::new(bare(&schema, &properties)),
             properties: Arc::new(properties),
             timestamp,
             created,
+            order,
+            user: schema.column_with_name(USER_NAME).map(|found| found.0),
             schema,
         })
     }
@@ -117,6 +131,7 @@ fn properties(
     schema: &Schema,
     columns: &SchemaDescriptor,
     compression: CompressionLevel,
+    order: RowOrder,
 ) -> Result<WriterProperties, ParquetError> {
     let mut builder = WriterProperties::builder()
         // Version 1.0 and data pages v1: DELTA encodings cannot be read by Spark 3.2, and with zstd
@@ -134,7 +149,7 @@ fn properties(
         // At the end of the file they would all stay in memory until then.
         .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup)
         // Only what holds is declared, and only by real columns of the file.
-        .set_sorting_columns(sorting(columns));
+        .set_sorting_columns(order.sorting(columns.columns().iter().map(|leaf| leaf.path())));
     // `created_by` stays the library's: readers switch their work-arounds by it.
 
     for field in schema.fields() {
@@ -178,23 +193,6 @@ fn bare(schema: &Schema, properties: &WriterProperties) -> WriterProperties {
     builder.build()
 }
 
-/// The order of rows in every row group: by `timestamp`, which is never null, the earliest first.
-fn sorting(columns: &SchemaDescriptor) -> Option<Vec<SortingColumn>> {
-    let timestamp = ColumnPath::from(TIMESTAMP);
-    columns
-        .columns()
-        .iter()
-        .position(|column| *column.path() == timestamp)
-        .and_then(|leaf| i32::try_from(leaf).ok())
-        .map(|column_idx| {
-            vec![SortingColumn {
-                column_idx,
-                descending: false,
-                nulls_first: false,
-            }]
-        })
-}
-
 fn zstd(level: CompressionLevel) -> Result<Compression, ParquetError> {
     ZstdLevel::try_new(i32::from(level.level())).map(Compression::ZSTD)
 }
@@ -204,7 +202,7 @@ fn zstd(level: CompressionLevel) -> Result<Compression, ParquetError> {
 /// # Errors
 /// The schema cannot be laid out as Parquet.
 pub fn message_type(schema: SchemaRef) -> Result<String, WriteError> {
-    let layout = Layout::new(schema, CompressionLevel::DEFAULT)
+    let layout = Layout::new(schema, CompressionLevel::DEFAULT, RowOrder::Time)
         .map_err(|source| WriteError::Layout { source })?;
     let mut text = Vec::new();
     parquet::schema::printer::print_schema(&mut text, &layout.root);
@@ -223,7 +221,7 @@ mod tests {
             Field::new("tags", list, true),
             Field::new(TIMESTAMP, time, false),
         ]);
-        Layout::new(Arc::new(schema), CompressionLevel::DEFAULT)
+        Layout::new(Arc::new(schema), CompressionLevel::DEFAULT, RowOrder::Time)
     }
 
     #[test]
@@ -264,7 +262,7 @@ mod tests {
         let raw = |level: &str| {
             let schema = Schema::empty();
             let columns = ArrowSchemaConverter::new().convert(&schema).unwrap();
-            properties(&schema, &columns, level.parse().unwrap())
+            properties(&schema, &columns, level.parse().unwrap(), RowOrder::Time)
                 .unwrap()
                 .compression(&ColumnPath::from(RAW))
         };

@@ -1,4 +1,4 @@
-//! Rows → the bytes of a row group: sorted by `timestamp`, encoded column by column.
+//! Rows → the bytes of row groups: sorted, encoded column by column.
 //!
 //! All of it is work of the CPU, without I/O and without a runtime. Columns are arranged, encoded
 //! and dropped two at a time, so that beside the rows themselves only two columns exist twice and
@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
@@ -16,7 +16,11 @@ use parquet::file::writer::SerializedFileWriter;
 use super::column::{Column, on_two_cores};
 use super::error::Cause;
 use super::part::Part;
-use super::properties::Layout;
+use super::properties::{Layout, USERS_ROWS};
+use super::row_order::RowOrder;
+
+/// Where a row is: its batch, and its number there.
+pub(super) type Place = (usize, usize);
 
 /// The earliest and the latest of some times, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +54,9 @@ impl Span {
     }
 }
 
-/// An encoded row group.
+/// Encoded rows: a row group, or several.
 #[derive(Debug)]
-pub(super) struct RowGroup {
+pub(super) struct Encoded {
     /// The next bytes of the file.
     pub(super) bytes: Bytes,
     /// Rows in it.
@@ -90,8 +94,13 @@ impl Encoder {
         })
     }
 
-    /// Encodes the rows of a part as the file's next row group.
-    pub(super) fn row_group(&mut self, part: Part) -> Result<RowGroup, Cause> {
+    /// The order of its rows.
+    pub(super) fn order(&self) -> RowOrder {
+        self.layout.order
+    }
+
+    /// Encodes the rows of a part as the file's next row group, by user as several.
+    pub(super) fn rows(&mut self, part: Part) -> Result<Encoded, Cause> {
         let indexed = part.gains_from_indexes();
         let batches = part.into_batches();
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -100,22 +109,43 @@ impl Encoder {
             .layout
             .created
             .and_then(|created| Span::of(times(&batches, created).flatten()));
-        let order = order(&batches, self.layout.timestamp);
+        match self.layout.order {
+            RowOrder::Time => {
+                let order = by_time(&batches, self.layout.timestamp);
+                self.row_group(batches, order.as_deref(), indexed)?;
+            }
+            RowOrder::User => {
+                let rows = by_user(&batches, self.layout.user, self.layout.timestamp);
+                let groups = rows.len().div_ceil(USERS_ROWS).max(1);
+                for order in rows.chunks(rows.len().div_ceil(groups).max(1)) {
+                    self.row_group(batches.clone(), Some(order), indexed)?;
+                }
+            }
+        }
+        Ok(Encoded {
+            bytes: self.drain()?,
+            rows: rows as u64,
+            timestamp,
+            created,
+        })
+    }
 
+    /// Encodes rows, in this order, as the file's next row group.
+    fn row_group(
+        &mut self,
+        batches: Vec<RecordBatch>,
+        order: Option<&[Place]>,
+        indexed: bool,
+    ) -> Result<(), Cause> {
         let columns = self.columns_of(batches)?;
-        let chunks = on_two_cores(columns, |column| column.encode(order.as_deref(), indexed))?;
+        let chunks = on_two_cores(columns, |column| column.encode(order, indexed))?;
         let mut row_group = self.file.next_row_group()?;
         for chunk in chunks.into_iter().flatten() {
             chunk.append_to_row_group(&mut row_group)?;
         }
         row_group.close()?;
         self.row_groups += 1;
-        Ok(RowGroup {
-            bytes: self.drain()?,
-            rows: rows as u64,
-            timestamp,
-            created,
-        })
+        Ok(())
     }
 
     /// The columns of a row group, each with two writers for every leaf, the usual one and the bare one.
@@ -170,29 +200,53 @@ fn times(batches: &[RecordBatch], column: usize) -> impl Iterator<Item = Option<
         .flat_map(IntoIterator::into_iter)
 }
 
-/// The rows in order of `timestamp`, as (batch, row), those of one time in the order of their
-/// arrival; `None` where they have that order already.
-fn order(batches: &[RecordBatch], timestamp: usize) -> Option<Vec<(usize, usize)>> {
-    let times: Vec<&[i64]> = batches
+/// All rows, in the order of their arrival.
+fn places(batches: &[RecordBatch]) -> Vec<Place> {
+    let rows = batches.iter().map(RecordBatch::num_rows).enumerate();
+    rows.flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row)))
+        .collect()
+}
+
+/// The rows in order of `timestamp`, those of one time in the order of their arrival; `None` where they
+/// have that order already.
+fn by_time(batches: &[RecordBatch], timestamp: usize) -> Option<Vec<Place>> {
+    let times = times_of(batches, timestamp);
+    if times.iter().copied().flatten().is_sorted() {
+        return None;
+    }
+    let mut rows = places(batches);
+    rows.sort_by_key(|&(batch, row)| times[batch][row]);
+    Some(rows)
+}
+
+/// The rows in order of `user_name`, those without one first, and `timestamp`, those of one user and time
+/// in the order of their arrival.
+fn by_user(batches: &[RecordBatch], user: Option<usize>, timestamp: usize) -> Vec<Place> {
+    let times = times_of(batches, timestamp);
+    let users: Vec<Option<&StringArray>> = batches
+        .iter()
+        .map(|batch| batch.column(user?).as_string_opt())
+        .collect();
+    let key = |&(batch, row): &Place| {
+        let users = users[batch].filter(|users| users.is_valid(row));
+        (users.map(|users| users.value(row)), times[batch][row])
+    };
+    let mut rows = places(batches);
+    rows.sort_by(|one, other| key(one).cmp(&key(other)));
+    rows
+}
+
+fn times_of(batches: &[RecordBatch], timestamp: usize) -> Vec<&[i64]> {
+    batches
         .iter()
         .map(|batch| {
-            batch
-                .column(timestamp)
+            let times = batch.column(timestamp);
+            times
                 .as_primitive::<TimestampMicrosecondType>()
                 .values()
                 .as_ref()
         })
-        .collect();
-    if times.iter().copied().flatten().is_sorted() {
-        return None;
-    }
-    let mut order: Vec<(usize, usize)> = times
-        .iter()
-        .enumerate()
-        .flat_map(|(batch, times)| (0..times.len()).map(move |row| (batch, row)))
-        .collect();
-    order.sort_by_key(|&(batch, row)| times[batch][row]);
-    Some(order)
+        .collect()
 }
 
 /// Batches of columns → columns of arrays, so that a column's memory can go when it is encoded.
@@ -227,7 +281,29 @@ mod tests {
 
     #[test]
     fn rows_in_order_are_not_arranged() {
-        assert_eq!(order(&batches(&[vec![1, 2], vec![], vec![2, 3]]), 0), None);
+        assert_eq!(
+            by_time(&batches(&[vec![1, 2], vec![], vec![2, 3]]), 0),
+            None
+        );
+    }
+
+    #[test]
+    fn rows_lie_by_user_then_by_time_and_those_without_a_user_first() {
+        let batch = |rows: &[(Option<&str>, i64)]| {
+            let users: StringArray = rows.iter().map(|row| row.0).collect();
+            let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.1));
+            let columns: [(&str, ArrayRef); 2] = [
+                ("user_name", Arc::new(users)),
+                ("timestamp", Arc::new(times)),
+            ];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        let batches = [
+            batch(&[(Some("b"), 1), (Some("a"), 9), (None, 5)]),
+            batch(&[(Some("a"), 2), (Some("b"), 1), (None, 4)]),
+        ];
+        let expected = [(1, 2), (0, 2), (1, 0), (0, 1), (0, 0), (1, 1)];
+        assert_eq!(by_user(&batches, Some(0), 1), expected);
     }
 
     proptest! {
@@ -246,7 +322,7 @@ mod tests {
                 .iter()
                 .enumerate()
                 .flat_map(|(batch, times)| (0..times.len()).map(move |row| (batch, row)));
-            let found = order(&batches(&times), 0).unwrap_or_else(|| arrival.collect());
+            let found = by_time(&batches(&times), 0).unwrap_or_else(|| arrival.collect());
             prop_assert_eq!(found, expected);
         }
     }

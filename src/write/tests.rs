@@ -346,6 +346,39 @@ async fn rows_come_back_as_they_were_in_order_of_time() {
 }
 
 #[tokio::test]
+async fn a_compaction_has_a_row_group_for_each_range_of_users() {
+    let lake = TempDir::new().unwrap();
+    let rows = shuffled(20_000, 0, 20_000);
+    let writer = writer(&lake).of_compaction("20241004-0".to_owned());
+    let entries = write_and_publish(writer, &rows).await;
+    let groups = row_groups(&lake, &entries[0]);
+    let sizes: Vec<usize> = groups.iter().map(RecordBatch::num_rows).collect();
+    assert_eq!(sizes, [6_667, 6_667, 6_666]);
+    let mut found = Vec::new();
+    for group in &groups {
+        let its_rows = rows_of(group);
+        // Every column, not only id and time.
+        assert_eq!(group.columns(), batch(&its_rows).columns());
+        found.extend(its_rows);
+    }
+    let mut expected = rows;
+    expected.sort_by_key(|&(number, time)| (number % 7, time));
+    assert_eq!(found, expected);
+    let footer = footer(&lake, &entries[0]);
+    let sorting = |column_idx, nulls_first| SortingColumn {
+        column_idx,
+        descending: false,
+        nulls_first,
+    };
+    let declared = vec![sorting(4, true), sorting(1, false)];
+    for group in footer.row_groups() {
+        assert!(group.column(4).bloom_filter_offset().is_some());
+        assert_eq!(group.sorting_columns(), Some(&declared));
+        assert_eq!(RowOrder::declared_by(group), Some(RowOrder::User));
+    }
+}
+
+#[tokio::test]
 async fn rows_that_arrive_in_order_come_back_as_they_were() {
     let lake = TempDir::new().unwrap();
     let rows: Vec<Row> = (0..3_000).map(|row| (row, i64::from(row / 10))).collect();

@@ -194,7 +194,7 @@ impl Compactor<'_> {
         let (columns, options) = (schema::activity().arrow(), self.options.write);
         let owner = name.to_string();
         SliceWriter::new(spool.store(), columns, &owner, attempt, options, provenance)
-            .with_names(name.in_file_names())
+            .of_compaction(name.in_file_names())
     }
 
     async fn write(

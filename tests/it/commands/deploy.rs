@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::process::{PROGRAM, gap};
+use crate::support::process::{PROGRAM, Place, gap};
 use crate::support::readers;
 
 /// A Python with a reader of YAML; `None`, loudly, where there is none.
@@ -159,46 +159,80 @@ fn expect_plan(command: &mut Command) {
     );
 }
 
+/// The steps of the Containerfile: those of the build, and those of the image.
+fn image_steps() -> (Vec<[String; 2]>, Vec<[String; 2]>) {
+    let joined = text("deploy/Containerfile").replace("\\\n", " ");
+    let lines = joined.lines();
+    let lines = lines.filter(|line| !line.starts_with('#') && !line.is_empty());
+    let mut build: Vec<[String; 2]> = lines
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(step, what)| [step.to_owned(), what.to_owned()])
+        .collect();
+    let last = build.iter().rposition(|[step, _]| step == "FROM").unwrap();
+    let image = build.split_off(last);
+    (build, image)
+}
+
 #[test]
 fn the_image_holds_the_program_alone_and_no_rights() {
-    let file = text("deploy/Containerfile");
-    let joined = file.replace("\\\n", " ");
-    let steps = joined
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty());
-    let steps: Vec<(&str, &str)> = steps.map(|line| line.split_once(' ').unwrap()).collect();
-    let known = [
-        "FROM",
-        "ARG",
-        "WORKDIR",
-        "COPY",
-        "RUN",
-        "USER",
-        "ENTRYPOINT",
-    ];
-    assert!(
-        steps.iter().all(|(step, _)| known.contains(step)),
-        "{steps:?}"
-    );
-    let last = steps.iter().rposition(|(step, _)| *step == "FROM").unwrap();
-    let (build, image) = steps.split_at(last);
-    let cargo = build.iter().find(|(step, _)| *step == "RUN").unwrap().1;
+    let (build, image) = image_steps();
+    let known = ["FROM", "ARG", "WORKDIR", "COPY", "RUN"];
+    let is_known = |[step, _]: &[String; 2]| known.contains(&step.as_str());
+    assert!(build.iter().all(is_known), "{build:?}");
+    let [_, cargo] = build.iter().find(|[step, _]| step == "RUN").unwrap();
     for flag in ["--locked", "--no-default-features", "--release"] {
         assert!(cargo.contains(flag), "{cargo}");
     }
-    assert!(image[0].1.contains("distroless") && image[0].1.ends_with(":nonroot"));
     // Nothing is run in the image, which has no shell.
-    let own: Vec<&str> = image.iter().map(|(step, _)| *step).collect();
+    let own: Vec<&str> = image.iter().map(|[step, _]| step.as_str()).collect();
     assert_eq!(own, ["FROM", "COPY", "USER", "ENTRYPOINT"]);
-    assert_eq!(image[2].1, "65532:65532");
-    let entry: Vec<String> = serde_json::from_str(image[3].1).unwrap();
-    assert!(image[1].1.ends_with(&entry[0]), "{image:?}");
+    let [base, copy, user, entry] = [0, 1, 2, 3].map(|step| image[step][1].as_str());
+    assert!(base.contains("distroless") && base.ends_with(":nonroot"));
+    assert_eq!(user, "65532:65532");
+    let entry: Vec<String> = serde_json::from_str(entry).unwrap();
+    assert!(copy.ends_with(&entry[0]), "{image:?}");
     // The compiler is one that the sources take.
     let wanted = text("Cargo.toml");
     let (_, wanted) = wanted.split_once("rust-version = \"").unwrap();
     let wanted = wanted.split('"').next().unwrap();
-    assert!(build[0].1.contains(&format!("rust:{wanted}-")), "{build:?}");
+    assert!(
+        build[0][1].contains(&format!("rust:{wanted}-")),
+        "{build:?}"
+    );
     assert!(text(".dockerignore").lines().any(|line| line == "target"));
+}
+
+/// What a builder makes of the steps, made by hand: the program at its place, the C library and the
+/// certificates, and nothing else; a root that cannot be written to, and a user without rights.
+#[test]
+fn the_program_scans_where_there_is_no_more_than_the_image_has() {
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.arg("--mount");
+        command
+    };
+    if !unshare()
+        .arg("true")
+        .status()
+        .is_ok_and(|ended| ended.success())
+    {
+        gap("no right to mount: the program is not run as the image runs it");
+        return;
+    }
+    let (_, image) = image_steps();
+    let [user, entry] = [2, 3].map(|step| image[step][1].as_str());
+    let [entry]: [String; 1] = serde_json::from_str(entry).unwrap();
+    let place = Place::small();
+    let lake = place.lake();
+    let as_image = || {
+        let mut command = unshare();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/as-image");
+        command.arg(script).arg(place.room()).args([user, &entry]);
+        command
+    };
+    let ended = place.run(&mut lake.scan_through(as_image()));
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    lake.expect_exact("as the image");
 }
 
 #[test]

@@ -275,7 +275,9 @@ async fn an_authority_that_stays_away_ends_the_run_at_once_and_a_rerun_resumes()
     }
     // One slice at a time: where two share the simulated clock, the wait of one may end the token of the
     // other's request on its way.
-    let report = story.scan(&["--max-attempts", "3", "--parallel", "1"]).await;
+    let report = story
+        .scan(&["--max-attempts", "3", "--parallel", "1"])
+        .await;
     assert_eq!(report.head.exit_code, 4, "{}", report.to_text());
     let text = report.to_text();
     assert!(text.contains("gave up after 3 attempts"), "{text}");

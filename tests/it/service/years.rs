@@ -7,8 +7,9 @@
 //! takes a while; run alone (`cargo test --test it years:: -- --nocapture`) its table says what the
 //! process took at most, the simulated tenant included.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mdca_lake::job::report::RunReport;
@@ -16,6 +17,7 @@ use mdca_lake::text::report::Report;
 use mdca_lake::window::format_time;
 use mdca_sim::{At, Fault, What};
 
+use crate::support::faulty::{Fate, Gate};
 use crate::support::scenario::{DAY_MS, HOUR_MS, Scenario, Story, assert_same, at};
 
 /// Requests that the first ranges of a run cost, until they are as long as the time is quiet: two at
@@ -274,4 +276,55 @@ async fn a_busy_day_by_the_hour_with_an_outage() {
     let times = busy(1);
     let outage_hours = if times.days > 10 { 5 * 24 } else { 6 };
     times.every_hour(outage_hours).await;
+}
+
+/// A store gives names by the thousand. In ten years the commits are 88 pages, the files of days that were
+/// compacted 4, and the reports that are kept, 400 days of one an hour, 10.
+#[tokio::test]
+async fn before_its_first_request_a_run_asks_the_store_for_pages_of_names_and_little_else() {
+    let times = quiet(90);
+    let from_ms = at("2026-01-01");
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&has_asked);
+    let listen = At::asked(move |_| {
+        asks.store(true, Ordering::Relaxed);
+        false
+    });
+    let story = times
+        .scenario(from_ms + times.days * DAY_MS + MINUTE * MINUTE_MS)
+        .fault(Fault::new(listen, What::Close).always())
+        .start()
+        .await;
+    let report = story.go_on(&["--from", &format_time(from_ms)]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    let hour = Duration::from_millis(HOUR_MS.unsigned_abs());
+    story.time_passes(hour).await;
+
+    has_asked.store(false, Ordering::Relaxed);
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let (seen, is_later) = (Arc::clone(&calls), Arc::clone(&has_asked));
+    let gate = Gate::new(move |call| {
+        if !is_later.load(Ordering::Relaxed) {
+            seen.lock().unwrap().push((call.verb, call.path.clone()));
+        }
+        Fate::Pass
+    });
+    let report = story.go_on_with(story.guarded(&gate)).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    assert_eq!(report.slices.committed, 1, "{}", report.to_text());
+
+    let calls = calls.lock().unwrap().clone();
+    let mut listed: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, folder) in calls.iter().filter(|(verb, _)| *verb == "list") {
+        *listed.entry(folder).or_default() += 1;
+    }
+    for folder in ["_mdca/commits", "_mdca/runs", "activities"] {
+        assert_eq!(listed[folder], 1, "{folder}: {calls:?}");
+    }
+    let in_ten_years = calls.len() + 87 + 9 + 3;
+    println!(
+        "{} calls, in ten years {in_ten_years}: {calls:?}",
+        calls.len()
+    );
+    assert!(in_ten_years <= 120, "{in_ten_years}: {calls:?}");
 }

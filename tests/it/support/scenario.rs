@@ -250,6 +250,11 @@ impl Story {
         self.scan_with(self.store(), fastrand::u64(..), more).await
     }
 
+    /// The same on a store that may stand before the lake's own.
+    pub(crate) async fn go_on_with(&self, store: Store) -> RunReport {
+        self.scan_with(store, fastrand::u64(..), &[]).await
+    }
+
     /// Runs `scan` on a store that may stand before the lake's own; the seed makes the ids.
     pub(crate) async fn scan_on(&self, store: Store, seed: u64, more: &[&str]) -> RunReport {
         let (from, until) = (format_time(self.from_ms), format_time(self.until_ms));
