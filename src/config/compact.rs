@@ -49,11 +49,11 @@ impl CompactConfig {
                 before_ms: i64::try_from(before.as_millis()).unwrap_or(i64::MAX),
                 keep_reports_ms: i64::try_from(keep_reports.as_millis()).unwrap_or(i64::MAX),
                 single_writer,
-                merge_bytes: memory_bytes / 2,
+                merge_bytes: memory_bytes / 4,
                 write: WriteOptions {
                     compression,
                     max_file_bytes: max_file_bytes.as_u64(),
-                    buffer_bytes: usize::try_from(memory_bytes / 4).unwrap_or(usize::MAX),
+                    buffer_bytes: usize::try_from(memory_bytes / 2).unwrap_or(usize::MAX),
                 },
             },
             dry_run,

@@ -47,7 +47,7 @@ use crate::store::Store;
 
 use file::{OpenFile, origin};
 use part::Part;
-use properties::Layout;
+use properties::{Layout, part_bytes};
 use row_group::Encoder;
 
 /// Files of one attempt that may be unfinished. Each holds the footer of its row groups; a slice rarely
@@ -211,9 +211,11 @@ impl SliceWriter {
             place: key.to_string(),
             source: source.into(),
         };
+        let most_bytes = part_bytes(self.order);
         let mut rest = batch;
         while rest.num_rows() > 0 {
-            let part = self.parts.entry(key).or_default();
+            let part = self.parts.entry(key);
+            let part = part.or_insert_with(|| Part::new(most_bytes));
             let fitting = part.room_for(&rest).map_err(failed)?;
             part.push(rest.slice(0, fitting)).map_err(failed)?;
             rest = rest.slice(fitting, rest.num_rows() - fitting);

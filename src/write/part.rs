@@ -8,7 +8,7 @@ use arrow::array::{Array, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::error::ArrowError;
 
-use super::properties::{INDEXED_BYTES, INDEXED_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
+use super::properties::{INDEXED_BYTES, INDEXED_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, USERS_ROWS};
 
 /// Memory that a batch may hold beyond twice its bytes before its rows are copied. Twice, because
 /// buffers that grew by doubling are no reason to copy a page; the rest because each of some
@@ -24,8 +24,10 @@ const SMALL_BYTES: usize = 256 * 1024;
 const SMALL_BATCHES: usize = 16;
 
 /// Rows of one part in the order of their arrival.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Part {
+    /// Bytes at which it is full.
+    most_bytes: usize,
     batches: Vec<RecordBatch>,
     rows: usize,
     bytes: usize,
@@ -33,10 +35,21 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// How many rows from the start of a batch (with at least one) fit into the row group.
+    /// One that is full at so many bytes, or at [`ROW_GROUP_ROWS`].
+    pub(super) fn new(most_bytes: usize) -> Self {
+        Self {
+            most_bytes,
+            batches: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            held_bytes: 0,
+        }
+    }
+
+    /// How many rows from the start of a batch (with at least one) fit in.
     pub(super) fn room_for(&self, batch: &RecordBatch) -> Result<usize, ArrowError> {
         let rows = batch.num_rows();
-        let room_bytes = ROW_GROUP_BYTES.saturating_sub(self.bytes);
+        let room_bytes = self.most_bytes.saturating_sub(self.bytes);
         let bytes_per_row = row_bytes(batch)?.div_ceil(rows.max(1)).max(1);
         Ok(rows
             .min(ROW_GROUP_ROWS.saturating_sub(self.rows))
@@ -59,14 +72,20 @@ impl Part {
         self.merge_small()
     }
 
-    /// Says whether the row group is full.
+    /// Says whether it is full.
     pub(super) fn is_full(&self) -> bool {
-        self.rows >= ROW_GROUP_ROWS || self.bytes >= ROW_GROUP_BYTES
+        self.rows >= ROW_GROUP_ROWS || self.bytes >= self.most_bytes
     }
 
     /// Says whether bloom filters and a page index are worth their bytes.
     pub(super) fn gains_from_indexes(&self) -> bool {
         self.rows >= INDEXED_ROWS || self.bytes >= INDEXED_BYTES
+    }
+
+    /// How many row groups it makes where each has a range of users.
+    pub(super) fn ranges_of_users(&self) -> usize {
+        let by_rows = self.rows.div_ceil(USERS_ROWS);
+        by_rows.max(self.bytes.div_ceil(ROW_GROUP_BYTES)).max(1)
     }
 
     /// The memory that the rows hold, in bytes.
@@ -141,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_row_group_takes_rows_up_to_its_limit_exactly() {
-        let mut part = Part::default();
+        let mut part = Part::new(ROW_GROUP_BYTES);
         let batch = batch(0, ROW_GROUP_ROWS - 1, 8);
         part.push(batch.clone()).unwrap();
         assert!(!part.is_full());
@@ -153,14 +172,14 @@ mod tests {
     #[test]
     fn a_row_group_closes_by_bytes_where_rows_are_wide() {
         let batch = batch(0, 40, 1024 * 1024);
-        let part = Part::default();
+        let part = Part::new(ROW_GROUP_BYTES);
         assert!((31..=33).contains(&part.room_for(&batch).unwrap()));
     }
 
     #[test]
     fn one_huge_row_always_fits() {
         let huge = batch(0, 1, ROW_GROUP_BYTES + 1);
-        let mut part = Part::default();
+        let mut part = Part::new(ROW_GROUP_BYTES);
         assert_eq!(part.room_for(&huge).unwrap(), 1);
         part.push(huge).unwrap();
         assert!(part.is_full());
@@ -169,7 +188,7 @@ mod tests {
     #[test]
     fn a_slice_of_a_page_does_not_keep_the_page_alive() {
         let page = batch(0, 5_000, 1_000);
-        let mut part = Part::default();
+        let mut part = Part::new(ROW_GROUP_BYTES);
         part.push(page.slice(4_990, 10)).unwrap();
         assert!(part.held_bytes() < 50_000, "{}", part.held_bytes());
         assert_eq!(part.into_batches()[0], page.slice(4_990, 10));
@@ -178,7 +197,7 @@ mod tests {
     #[test]
     fn a_whole_page_is_not_copied() {
         let page = batch(0, 5_000, 1_000);
-        let mut part = Part::default();
+        let mut part = Part::new(ROW_GROUP_BYTES);
         part.push(page.clone()).unwrap();
         assert_eq!(part.held_bytes(), page.get_array_memory_size());
         assert!(Arc::ptr_eq(
@@ -189,7 +208,7 @@ mod tests {
 
     #[test]
     fn small_batches_are_merged_in_their_order() {
-        let mut part = Part::default();
+        let mut part = Part::new(ROW_GROUP_BYTES);
         for first in 0..100 {
             part.push(batch(first, 1, 8)).unwrap();
         }

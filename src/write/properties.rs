@@ -34,6 +34,11 @@ pub(super) const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
 /// users: who looks for a user reads one of them. None has fewer than [`INDEXED_ROWS`] for that.
 pub(super) const USERS_ROWS: usize = 8_192;
 
+/// Arrow bytes of which row groups by user are made at once: a day of some ten thousand activities. More
+/// of them would find a user quicker on busier days, and all of them are in memory when they are merged or
+/// exported.
+const USERS_BYTES: usize = 4 * ROW_GROUP_BYTES;
+
 /// Bytes of minimum and maximum that are kept. Long enough for every id and address; user agents
 /// and messages would blow up the footer.
 const STATISTICS_BYTES: usize = 64;
@@ -121,6 +126,14 @@ impl Layout {
     }
 }
 
+/// Arrow bytes of rows that are written at once, in an order.
+pub(super) fn part_bytes(order: RowOrder) -> usize {
+    match order {
+        RowOrder::Time => ROW_GROUP_BYTES,
+        RowOrder::User => USERS_BYTES,
+    }
+}
+
 /// Whether single values or times are sought in a column.
 pub(super) fn is_sought(field: &Field) -> bool {
     [TIMESTAMP, CREATED].contains(&field.name().as_str())
@@ -133,6 +146,7 @@ fn properties(
     compression: CompressionLevel,
     order: RowOrder,
 ) -> Result<WriterProperties, ParquetError> {
+    let leaves: Vec<&ColumnPath> = columns.columns().iter().map(|leaf| leaf.path()).collect();
     let mut builder = WriterProperties::builder()
         // Version 1.0 and data pages v1: DELTA encodings cannot be read by Spark 3.2, and with zstd
         // they save little. The version keeps the writer from falling back to them.
@@ -149,7 +163,7 @@ fn properties(
         // At the end of the file they would all stay in memory until then.
         .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup)
         // Only what holds is declared, and only by real columns of the file.
-        .set_sorting_columns(order.sorting(columns.columns().iter().map(|leaf| leaf.path())));
+        .set_sorting_columns(order.sorting(&leaves));
     // `created_by` stays the library's: readers switch their work-arounds by it.
 
     for field in schema.fields() {

@@ -16,7 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 use super::column::{Column, on_two_cores};
 use super::error::Cause;
 use super::part::Part;
-use super::properties::{Layout, USERS_ROWS};
+use super::properties::Layout;
 use super::row_order::RowOrder;
 
 /// Where a row is: its batch, and its number there.
@@ -101,7 +101,7 @@ impl Encoder {
 
     /// Encodes the rows of a part as the file's next row group, by user as several.
     pub(super) fn rows(&mut self, part: Part) -> Result<Encoded, Cause> {
-        let indexed = part.gains_from_indexes();
+        let (indexed, groups) = (part.gains_from_indexes(), part.ranges_of_users());
         let batches = part.into_batches();
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let timestamp = Span::of(times(&batches, self.layout.timestamp).flatten());
@@ -116,7 +116,6 @@ impl Encoder {
             }
             RowOrder::User => {
                 let rows = by_user(&batches, self.layout.user, self.layout.timestamp);
-                let groups = rows.len().div_ceil(USERS_ROWS).max(1);
                 for order in rows.chunks(rows.len().div_ceil(groups).max(1)) {
                     self.row_group(batches.clone(), Some(order), indexed)?;
                 }

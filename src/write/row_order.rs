@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use parquet::file::metadata::{RowGroupMetaData, SortingColumn};
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData, SortingColumn};
 use parquet::schema::types::ColumnPath;
 
 use crate::schema::{TIMESTAMP, USER_NAME};
@@ -32,20 +32,17 @@ impl RowOrder {
 
     /// The order that a footer says of a row group; `None` where it says another one, or none.
     pub fn declared_by(group: &RowGroupMetaData) -> Option<Self> {
-        let columns = || group.columns().iter().map(|column| column.column_path());
+        let columns = group.columns().iter();
+        let leaves: Vec<&ColumnPath> = columns.map(ColumnChunkMetaData::column_path).collect();
         let said = group.sorting_columns()?;
-        Self::ALL
-            .into_iter()
-            .find(|order| order.sorting(columns()).is_some_and(|own| own == *said))
+        let is_said = |order: &Self| order.sorting(&leaves).is_some_and(|own| own == *said);
+        Self::ALL.into_iter().find(is_said)
     }
 
     /// What a footer says of it, by the leaves of a file; `None` where the file lacks a column.
-    pub(super) fn sorting<'c>(
-        self,
-        leaves: impl Iterator<Item = &'c ColumnPath> + Clone,
-    ) -> Option<Vec<SortingColumn>> {
-        let position = |name: &&'static str| {
-            let leaf = leaves.clone().position(|leaf| leaf.string() == **name)?;
+    pub(super) fn sorting(self, leaves: &[&ColumnPath]) -> Option<Vec<SortingColumn>> {
+        let position = |name: &&str| {
+            let leaf = leaves.iter().position(|leaf| leaf.string() == *name)?;
             Some(SortingColumn {
                 column_idx: i32::try_from(leaf).ok()?,
                 descending: false,

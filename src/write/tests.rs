@@ -826,7 +826,7 @@ async fn rows_are_taken_while_others_are_encoded_as_far_as_the_buffer_holds_both
     let full = shuffled(20_000, 0, 65_536);
     let more = shuffled(20_000, 70_000, 10);
     let held = {
-        let mut part = Part::default();
+        let mut part = Part::new(properties::ROW_GROUP_BYTES);
         part.push(batch(&full)).unwrap();
         part.held_bytes()
     };

@@ -383,23 +383,33 @@ async fn verify_names_everything_that_differs_from_its_commit() {
 
 /// The file that a commit names first, its commit, and the entry's place in it.
 fn biggest_file(lake: &Path) -> (PathBuf, PathBuf, usize) {
+    biggest_of(lake, COMMITS, "files")
+}
+
+/// The same of the files that the objects of a folder name in a list.
+fn biggest_of(lake: &Path, folder: &str, list: &str) -> (PathBuf, PathBuf, usize) {
     let mut all = Vec::new();
-    for commit in files_below(&lake.join(COMMITS)) {
-        let files = sealed::read(&commit)["files"].as_array().unwrap().clone();
+    for object in files_below(&lake.join(folder)) {
+        let files = sealed::read(&object)[list].as_array().unwrap().clone();
         for (index, file) in files.iter().enumerate() {
             let path = lake.join(file["path"].as_str().unwrap());
-            all.push((file["rows"].as_u64().unwrap(), path, commit.clone(), index));
+            all.push((file["rows"].as_u64().unwrap(), path, object.clone(), index));
         }
     }
-    let (_, path, commit, index) = all.into_iter().max().unwrap();
-    (path, commit, index)
+    let (_, path, object, index) = all.into_iter().max().unwrap();
+    (path, object, index)
 }
 
 /// Makes a commit say the size and the checksum that its file has now.
 fn cover_up(file: &Path, commit: PathBuf, index: usize) {
+    cover_up_in(file, commit, "files", index);
+}
+
+/// The same of any object with a list of files.
+fn cover_up_in(file: &Path, object: PathBuf, list: &str, index: usize) {
     let bytes = fs::read(file).unwrap();
-    Victim::reseal(commit, |commit| {
-        let entry = &mut commit["files"][index];
+    Victim::reseal(object, |object| {
+        let entry = &mut object[list][index];
         entry["bytes"] = bytes.len().into();
         entry["checksum"] = sealed::checksum(&bytes).into();
     });
@@ -503,6 +513,48 @@ async fn only_a_deep_look_finds_what_fits_its_checksum() {
                 .iter()
                 .any(|finding| finding.path == named && finding.detail.contains(message)),
             "{harm} {named}: {}",
+            deep.to_text()
+        );
+    }
+}
+
+/// A merged file has another order than those that it was made of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deep_look_holds_a_merged_file_to_the_order_that_it_declares() {
+    let (story, report) = Scenario::hours(8).activities(400).run().await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    let report = story.compact(&[]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    let folder = tempfile::tempdir().unwrap();
+    let by_user = "sorted by user_name,timestamp";
+    let harms = [
+        ("rewritten", None),
+        ("unsorted", Some(format!("not {by_user}:"))),
+        (
+            "unsealed_order",
+            Some(format!("does not declare that it is {by_user}")),
+        ),
+    ];
+    for (harm, message) in harms {
+        let lake = folder.path().join(harm);
+        copy(story.lake(), &lake);
+        let (file, compaction, index) = biggest_of(&lake, "_mdca/compactions", "outputs");
+        readers::rewrite(&file, harm);
+        cover_up_in(&file, compaction, "outputs", index);
+        let deep = look(&lake, Depth::Rows, Sweep::Never).await;
+        let found = |message: &String| {
+            let mut findings = deep.findings.iter();
+            findings.any(|finding| finding.detail.contains(message))
+        };
+        assert_eq!(
+            deep.findings.is_empty(),
+            message.is_none(),
+            "{harm}: {}",
+            deep.to_text()
+        );
+        assert!(
+            message.as_ref().is_none_or(found),
+            "{harm}: {}",
             deep.to_text()
         );
     }

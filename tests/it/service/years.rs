@@ -286,13 +286,13 @@ async fn before_its_first_request_a_run_asks_the_store_for_pages_of_names_and_li
     let from_ms = at("2026-01-01");
     let has_asked = Arc::new(AtomicBool::new(false));
     let asks = Arc::clone(&has_asked);
-    let listen = At::asked(move |_| {
+    let waits = At::asked(move |_| {
         asks.store(true, Ordering::Relaxed);
         false
     });
     let story = times
         .scenario(from_ms + times.days * DAY_MS + MINUTE * MINUTE_MS)
-        .fault(Fault::new(listen, What::Close).always())
+        .fault(Fault::new(waits, What::Close).always())
         .start()
         .await;
     let report = story.go_on(&["--from", &format_time(from_ms)]).await;
