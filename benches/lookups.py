@@ -9,7 +9,7 @@ The lake is made by the program itself: hourly slices scanned from a simulated t
 own. Every question is asked of all files by a pattern, each time over a new connection, so that footers are
 read anew; the files themselves are in the system's cache after the first time. A figure is the median.
 
-The compacted files are then written twice more by DuckDB, day by day, once in their order and once by
+The compacted files are then written twice more by DuckDB, day by day, once by `timestamp` and once by
 `user_name, timestamp`: the last two columns differ by nothing but the order of the rows.
 
 Needs duckdb in the Python that runs it.
@@ -29,7 +29,7 @@ import time
 import duckdb
 import scan as scans
 
-TIMES = 5
+TIMES = 3
 
 
 class Lake:
