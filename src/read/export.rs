@@ -2,8 +2,9 @@
 //!
 //! Files are sorted inside their row groups only, and those of different slices overlap. So row
 //! groups are merged: each is opened when the merge reaches its earliest time, which the footer
-//! says, and closed when it is used up. Memory holds a short batch of each row group that is open, and
-//! the records of one time.
+//! says, and closed when it is used up. Memory holds a short batch of each row group that is open, all of
+//! one that lies by user (of a merged file some are open at once, 128 MiB together), and the records of one
+//! time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -1,8 +1,9 @@
 //! The rows of several files by `timestamp`, without holding the files.
 //!
-//! Row groups are sorted, and merged. Each is unpacked when the merge reaches its earliest time, and wholly:
-//! a decoder that waits takes more than the rows (a hundred kilobytes for each of its hundred columns). Its
-//! rows wait as bytes, and where they take more than they may, those that are needed last wait on the disk.
+//! Row groups are sorted, those that lie by user once they are read, and merged. Each is unpacked when the
+//! merge reaches its earliest time, and wholly: a decoder that waits takes more than the rows (a hundred
+//! kilobytes for each of its hundred columns). Its rows wait as bytes, and where they take more than they
+//! may, those that are needed last wait on the disk.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
