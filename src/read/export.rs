@@ -185,9 +185,16 @@ impl Text {
         self.records += 1;
     }
 
-    /// No more records of the last time follow.
+    /// No more records of the last time follow. They are put in an order of their own, that of their
+    /// text: the same rows are the same export, in whatever files they lie.
     fn end(&mut self) {
         if self.time_us.is_some() {
+            if self.records > 1 {
+                let mut lines: Vec<&str> = self.held[self.whole..].split_inclusive('\n').collect();
+                lines.sort_unstable();
+                let sorted = lines.concat();
+                self.held.replace_range(self.whole.., &sorted);
+            }
             self.whole_us = self.time_us;
             self.whole = self.held.len();
             self.whole_records += std::mem::take(&mut self.records);
