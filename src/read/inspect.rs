@@ -207,7 +207,10 @@ fn said_order(pairs: Option<&Vec<KeyValue>>) -> Result<RowOrder, String> {
     let said = said(pairs, "mdca.sort").map_or("nothing", String::as_str);
     let is_said = |order: &RowOrder| order.to_string() == said;
     let order = RowOrder::ALL.into_iter().find(is_said);
-    order.ok_or_else(|| format!("its footer says {said} as mdca.sort, which is no order of rows"))
+    order.ok_or_else(|| {
+        let known = RowOrder::ALL.map(|order| order.to_string()).join(" and ");
+        format!("its footer says {said} as mdca.sort, and this version knows {known}")
+    })
 }
 
 /// Compares what the footer says of itself with the commit.

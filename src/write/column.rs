@@ -11,10 +11,12 @@ use parquet::column::writer::ColumnCloseResult;
 
 use super::error::Cause;
 use super::properties::{BARE_BYTES, is_sought};
-use super::row_group::Place;
 
 /// Columns of fewer bytes in all are not worth a thread, and where there is little memory they have fewer.
 const WORTH_BYTES: usize = 12 * 1024 * 1024;
+
+/// Where a row is: its batch, and its number there.
+pub(super) type Place = (usize, usize);
 
 /// A column of a row group.
 pub(super) struct Column {

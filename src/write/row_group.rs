@@ -13,15 +13,11 @@ use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::writer::SerializedFileWriter;
 
-use super::column::{Column, on_two_cores};
+use super::column::{Column, Place, on_two_cores};
 use super::error::Cause;
 use super::part::Part;
 use super::properties::Layout;
 use super::row_order::RowOrder;
-
-/// Where a row is: its batch, and its number there.
-pub(super) type Place = (usize, usize);
-
 /// The earliest and the latest of some times, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
