@@ -185,8 +185,8 @@ impl Text {
         self.records += 1;
     }
 
-    /// No more records of the last time follow. They are put in an order of their own, that of their
-    /// text: the same rows are the same export, in whatever files they lie.
+    /// No more records of the last time follow. They are put in the order of their text: the same rows are
+    /// the same export, in whatever files they lie (but for a time that is torn).
     fn end(&mut self) {
         if self.time_us.is_some() {
             if self.records > 1 {

@@ -18,6 +18,7 @@ use super::error::Cause;
 use super::part::Part;
 use super::properties::Layout;
 use super::row_order::RowOrder;
+
 /// The earliest and the latest of some times, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
