@@ -11,6 +11,7 @@
 
 use std::io::{self, Read};
 
+use super::buffers::TextBuffers;
 use super::fault::InputFault;
 use crate::text::outline::{Broken, element_end, skip_space, string_end, value_end};
 
@@ -48,6 +49,8 @@ pub struct Framer<R> {
     state: State,
     /// Arrays that began since the last chunk.
     arrays: u64,
+    /// Where the memory of chunks comes from.
+    buffers: TextBuffers,
     most_record_bytes: usize,
     chunk_bytes: usize,
     block_bytes: usize,
@@ -89,8 +92,9 @@ enum Member {
 }
 
 impl<R: Read> Framer<R> {
-    /// Cuts this text. A record of more bytes than `most_record_bytes` is an error.
-    pub fn new(source: R, most_record_bytes: usize) -> Self {
+    /// Cuts this text. A record of more bytes than `most_record_bytes` is an error. The text of a chunk
+    /// may be given back to `buffers`.
+    pub fn new(source: R, most_record_bytes: usize, buffers: TextBuffers) -> Self {
         Self {
             source,
             window: Vec::new(),
@@ -98,6 +102,7 @@ impl<R: Read> Framer<R> {
             has_ended: false,
             state: State::Begin,
             arrays: 0,
+            buffers,
             most_record_bytes,
             chunk_bytes: CHUNK_BYTES,
             block_bytes: BLOCK_BYTES,
@@ -230,7 +235,7 @@ impl<R: Read> Framer<R> {
         };
         let chunk = records.map(|(start, end)| {
             let records = &self.window[start..end];
-            let mut text = Vec::with_capacity(records.len() + 2);
+            let mut text = self.buffers.take(records.len() + 2);
             text.push(b'[');
             text.extend_from_slice(records);
             text.push(b']');
@@ -275,7 +280,8 @@ impl<R: Read> Framer<R> {
         let offset = self.base;
         // Little is behind the chunk, so that is what is copied.
         let behind = &self.window[end..];
-        let mut rest = Vec::with_capacity(behind.len().max(self.chunk_bytes) + self.block_bytes);
+        let room = behind.len().max(self.chunk_bytes) + self.block_bytes;
+        let mut rest = self.buffers.take(room);
         rest.extend_from_slice(behind);
         self.window.truncate(end);
         let text = std::mem::replace(&mut self.window, rest);
@@ -519,7 +525,7 @@ mod tests {
 
     /// All chunks of a text that is read in small steps into small chunks.
     fn chunks(text: &[u8], step: usize) -> Result<Vec<Chunk>, InputFault> {
-        let mut framer = Framer::new(Dripping(text, step), 1_000);
+        let mut framer = Framer::new(Dripping(text, step), 1_000, TextBuffers::default());
         framer.chunk_bytes = 40;
         framer.block_bytes = step.max(2);
         let mut chunks = Vec::new();

@@ -8,6 +8,7 @@
 //!
 //! Neither the lake nor the decoder's work is known here.
 
+mod buffers;
 mod fault;
 mod find;
 mod framing;
@@ -16,6 +17,7 @@ mod shard;
 mod text;
 mod unpack;
 
+pub use buffers::TextBuffers;
 pub use fault::{InputError, InputFault};
 pub use find::{STDIN, find_inputs};
 pub use framing::{Chunk, Framer};

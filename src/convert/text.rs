@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::buffers::TextBuffers;
 use super::fault::InputFault;
 use super::framing::{Chunk, Framer};
 use super::input::{InputHash, Readable, fault_of};
@@ -37,12 +38,14 @@ struct Counted {
 }
 
 impl InputText {
-    /// Begins to read an input that has this hash. Blocks, as all of it.
+    /// Begins to read an input that has this hash; the text of its chunks may be given back to `buffers`.
+    /// Blocks, as all of it.
     pub fn begin(
         input: &Readable,
         runtime: &Handle,
         expected: InputHash,
         limits: TextLimits,
+        buffers: TextBuffers,
     ) -> Result<Self, InputFault> {
         let bytes = Arc::<Mutex<Counted>>::default();
         let source = CountedReader {
@@ -53,7 +56,7 @@ impl InputText {
             .map_err(|source| InputFault::Unreadable { at: 0, source })
             .map_err(|fault| own_fault(&bytes, fault))?;
         Ok(Self {
-            chunks: Framer::new(text, limits.record_bytes),
+            chunks: Framer::new(text, limits.record_bytes, buffers),
             bytes,
             expected,
         })
@@ -87,7 +90,7 @@ pub fn check_beginning(
     runtime: &Handle,
     limits: TextLimits,
 ) -> Result<(), InputFault> {
-    let mut text = InputText::begin(input, runtime, 0, limits)?;
+    let mut text = InputText::begin(input, runtime, 0, limits, TextBuffers::default())?;
     let first = text.chunks.next_chunk();
     first.map_err(|fault| own_fault(&text.bytes, fault))?;
     Ok(())

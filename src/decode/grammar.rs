@@ -1,6 +1,6 @@
 //! JSON's grammar: where a valid value ends. Nothing is made of it, and nesting costs no stack.
 
-use super::look::{chunk, space, string_stop};
+use crate::text::look::{chunk, space, string_stop};
 
 /// What is there is not JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,6 @@ mod columns;
 mod facts;
 mod grammar;
 mod leaf;
-mod look;
 mod number;
 pub mod oddities;
 mod plain;

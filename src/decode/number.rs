@@ -1,6 +1,6 @@
 //! Number tokens of JSON: what they say exactly, and the whole number nearest below.
 
-use super::look::chunk;
+use crate::text::look::chunk;
 
 /// The whole number that a token of JSON's number grammar says exactly, as plain decimal digits:
 /// writing the result back gives the same token.

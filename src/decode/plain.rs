@@ -3,11 +3,11 @@
 
 use super::grammar::{self, Open};
 use super::leaf::is_usable_time;
-use super::look::{space, string_stop};
 use super::number::{plain_decimal, plain_integer};
 use super::slots::{Slots, text_slot};
 use super::tree::{Expects, Node, NodeId, ROOT};
 use crate::schema::Kind;
+use crate::text::look::{space, string_stop};
 
 /// Where the walk is in an object that the schema knows.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::error::ArrowError;
 
 use super::bits::Bits;
-use super::look::chunk;
+use crate::text::look::chunk;
 
 /// Up to here a text is short.
 const SHORT: usize = 32;

@@ -6,8 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use wide::u8x32;
 
 use super::Record;
-use super::look::chunk;
 use crate::schema::{ACTIVITY_ID, ActivitySchema, CREATED, Column, Kind, Source, TIMESTAMP};
+use crate::text::look::chunk;
 
 /// Position of a node in the tree.
 pub(super) type NodeId = u16;

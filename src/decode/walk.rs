@@ -14,7 +14,6 @@ use super::columns::Columns;
 use super::facts::PieceFacts;
 use super::grammar::{self, NotJson, Open};
 use super::leaf::{self, Fit};
-use super::look::space;
 use super::plain::{Place, Stop, plain_text};
 use super::reject::{Flaw, RejectReason};
 use super::room::Room;
@@ -23,6 +22,7 @@ use super::text;
 use super::tree::{Expects, ListId, Node, NodeId, RECORDS, ROOT, Tree};
 use super::unmapped::{Step, Unmapped};
 use crate::schema::Kind;
+use crate::text::look::space;
 use crate::text::outline::{Broken, Elements};
 
 /// Keys of one object that the schema does not know are compared one by one up to here, and

@@ -8,11 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
+use super::look::string_stop;
+
 /// Seeds that keep apart what has the same bytes: `[]` and `{}`, a list's item and an object's member.
 const SCALAR: u64 = 1;
 const MEMBER: u64 = 2;
 const LIST: u64 = 3;
 const OBJECT: u64 = 4;
+
+/// Containers of a usual record that are open at once, at most.
+const USUAL_DEPTH: usize = 8;
 
 /// What makes this process's fingerprints its own. They live in memory only.
 static SEED: AtomicU64 = AtomicU64::new(0);
@@ -41,8 +46,8 @@ pub fn short_fingerprint(bytes: &[u8]) -> u64 {
 struct Open<'j> {
     kind: u64,
     sum: u128,
-    /// In an object, the token of the key whose value comes next, and where it began.
-    key: Option<(Cow<'j, str>, usize)>,
+    /// In an object, the token of the key whose value comes next.
+    key: Option<Cow<'j, str>>,
 }
 
 /// Sixteen bytes that are the same for the same JSON, and for other JSON with a chance of 2⁻¹²⁸.
@@ -55,7 +60,7 @@ pub fn fingerprint(json: &str) -> u128 {
 fn fingerprint_with(json: &str, seed: u64) -> u128 {
     let hash = |bytes: &[u8], kind: u64| xxh3_128_with_seed(bytes, seed.wrapping_add(kind));
     let bytes = json.as_bytes();
-    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut open: Vec<Open<'_>> = Vec::with_capacity(USUAL_DEPTH);
     let mut scratch = Vec::new();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -84,8 +89,7 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
                     Some(container) => {
                         let key = container.key.take();
                         scratch.clear();
-                        scratch
-                            .extend_from_slice(key.as_ref().map_or(b"", |(key, _)| key.as_bytes()));
+                        scratch.extend_from_slice(key.as_ref().map_or(b"", |key| key.as_bytes()));
                         scratch.extend_from_slice(&value.to_le_bytes());
                         container.add(hash, &scratch, closed.kind);
                     }
@@ -93,26 +97,25 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
                 continue;
             }
             b'"' => {
-                let (end, has_escapes) = string_end(bytes, at);
-                at = end;
-                let token = &json[start..at];
-                let token = if has_escapes {
-                    same_token(token)
-                } else {
-                    Cow::Borrowed(token)
-                };
-                match open.last_mut() {
-                    Some(object) if object.kind == OBJECT && object.key.is_none() => {
-                        object.key = Some((token, start));
+                let object = open.last_mut();
+                let mut object = object.filter(|open| open.kind == OBJECT && open.key.is_none());
+                if let Some(object) = &mut object {
+                    at = plain_members(bytes, at, |member| object.add(hash, member, MEMBER));
+                    if at > start {
                         continue;
                     }
-                    _ => token,
                 }
+                let (end, is_usual) = string_end(bytes, start);
+                at = end;
+                let token = same_token(&json[start..at], is_usual);
+                if let Some(object) = object {
+                    object.key = Some(token);
+                    continue;
+                }
+                token
             }
             _ => {
-                let rest = &bytes[at..];
-                let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-                at += rest.iter().position(ends).unwrap_or(rest.len());
+                at = scalar_end(bytes, at);
                 Cow::Borrowed(&json[start..at])
             }
         };
@@ -121,13 +124,7 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
         };
         match container.key.take() {
             None => container.add(hash, token.as_bytes(), SCALAR),
-            // As almost always: `"key":value` stands there just as it is hashed.
-            Some((Cow::Borrowed(key), begin))
-                if matches!(token, Cow::Borrowed(_)) && begin + key.len() + 1 == start =>
-            {
-                container.add(hash, &bytes[begin..at], MEMBER);
-            }
-            Some((key, _)) => {
+            Some(key) => {
                 scratch.clear();
                 scratch.extend_from_slice(key.as_bytes());
                 scratch.push(b':');
@@ -137,6 +134,34 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
         }
     }
     0
+}
+
+/// Gives members from `at` on to `add` that stand there just as they are hashed, as almost all do: key
+/// and scalar without white space, strings spelled as usual. Says where it stops.
+#[inline]
+fn plain_members(bytes: &[u8], mut at: usize, mut add: impl FnMut(&[u8])) -> usize {
+    while bytes.get(at) == Some(&b'"') {
+        let (key_end, is_usual) = string_end(bytes, at);
+        if !is_usual || bytes.get(key_end) != Some(&b':') {
+            break;
+        }
+        let value = key_end + 1;
+        let (end, is_usual) = match bytes.get(value) {
+            None | Some(b'{' | b'[' | b' ' | b'\n' | b'\r' | b'\t') => break,
+            Some(b'"') => string_end(bytes, value),
+            Some(_) => (scalar_end(bytes, value), true),
+        };
+        if !is_usual {
+            break;
+        }
+        add(&bytes[at..end]);
+        at = end;
+        if bytes.get(at) != Some(&b',') {
+            break;
+        }
+        at += 1;
+    }
+    at
 }
 
 impl Open<'_> {
@@ -156,31 +181,43 @@ impl Open<'_> {
 }
 
 /// The one token of all that stand for the same text; that of what is not text (a lone surrogate) stays
-/// as it is.
-fn same_token(token: &str) -> Cow<'_, str> {
+/// as it is. One that is spelled as usual is it.
+fn same_token(token: &str, is_usual: bool) -> Cow<'_, str> {
+    if is_usual {
+        return Cow::Borrowed(token);
+    }
     match serde_json::from_str::<String>(token) {
         Ok(text) => Cow::Owned(serde_json::Value::from(text).to_string()),
         Err(_) => Cow::Borrowed(token),
     }
 }
 
-/// The position behind the closing quote of the string that opens at `start`, and whether there are
-/// escapes in it.
+/// The position behind the closing quote of the string that opens at `start`, and whether it is spelled
+/// as usual: what has to be escaped has its short escape, and nothing else is.
+#[inline]
 fn string_end(bytes: &[u8], start: usize) -> (usize, bool) {
-    let mut at = start + 1;
-    let mut has_escapes = false;
-    while let Some(found) = bytes
-        .get(at..)
-        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
-    {
-        at += found;
-        if bytes[at] == b'"' {
-            return (at + 1, has_escapes);
+    let mut at = string_stop(bytes, start + 1);
+    let mut is_usual = true;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return (at + 1, is_usual),
+            b'\\' => {
+                is_usual &= !matches!(bytes.get(at + 1), Some(b'u' | b'/'));
+                at += 2;
+            }
+            _ => at += 1,
         }
-        has_escapes = true;
-        at += 2;
+        at = string_stop(bytes, at);
     }
-    (bytes.len(), has_escapes)
+    (bytes.len(), is_usual)
+}
+
+/// The position behind the number or the word that begins at `at`.
+#[inline]
+fn scalar_end(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+    at + rest.iter().position(ends).unwrap_or(rest.len())
 }
 
 #[cfg(test)]

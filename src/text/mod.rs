@@ -2,6 +2,7 @@
 
 pub mod damage;
 pub mod fingerprint;
+pub mod look;
 pub mod outline;
 pub mod plain;
 pub mod redact;

@@ -14,7 +14,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::classify::{Classifier, Fingerprints, RecordText};
 use crate::commit::SliceCounts;
-use crate::convert::{Chunk, InputFault, InputHash, InputText, Readable, TextLimits};
+use crate::convert::{Chunk, InputFault, InputHash, InputText, Readable, TextBuffers, TextLimits};
 use crate::decode::oddities::Oddities;
 use crate::decode::{Ingest, PageDecoder, Piece, Position};
 use crate::error::JobError;
@@ -34,6 +34,7 @@ pub(super) struct Workshop {
     max_batch_bytes: usize,
     /// So many chunks are between their text and the files' writer, over all inputs.
     chunks: Arc<Semaphore>,
+    texts: TextBuffers,
     limits: TextLimits,
     max_records: u64,
 }
@@ -107,6 +108,7 @@ impl Workshop {
             decoders: Mutex::default(),
             max_batch_bytes,
             chunks: Arc::new(Semaphore::new(chunks)),
+            texts: TextBuffers::default(),
             limits,
             max_records,
         }
@@ -165,10 +167,10 @@ impl Workshop {
         read: impl Fn(u64) + Send + 'static,
     ) -> (mpsc::Receiver<Chunk>, JoinHandle<Result<(), InputFault>>) {
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
-        let limits = self.limits;
+        let (limits, texts) = (self.limits, self.texts.clone());
         let runtime = Handle::current();
         let reading = spawn_blocking(move || {
-            let mut text = InputText::begin(&input, &runtime, hash, limits)?;
+            let mut text = InputText::begin(&input, &runtime, hash, limits, texts)?;
             while let Some(chunk) = text.next_chunk()? {
                 read(text.bytes_read());
                 if sender.blocking_send(chunk).is_err() {
@@ -188,6 +190,7 @@ struct Sorter {
     classifier: Classifier,
     tally: Tally,
     slice: Arc<str>,
+    texts: TextBuffers,
     max_records: u64,
 }
 
@@ -217,6 +220,7 @@ impl Sorter {
             rows.parts.extend(partition::split(&classified.rows)?);
             rows.rejects.push_str(&classified.rejects);
         }
+        self.texts.give_back(text.text.into_bytes());
         if counts.records - counts.repeats > self.max_records {
             let most = self.max_records;
             return Err(InputFault::TooManyRecords { most }.into());
@@ -288,6 +292,7 @@ pub(super) async fn send_rows(
         classifier: Classifier::new(ClockField::Created),
         tally: Tally::default(),
         slice,
+        texts: workshop.texts.clone(),
         max_records: workshop.max_records,
     };
     let mut decoding: FuturesOrdered<JoinHandle<_>> = FuturesOrdered::new();

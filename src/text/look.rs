@@ -8,7 +8,7 @@ const WIDTH: usize = 32;
 /// The position from `at` of the first byte that a string cannot hold as it is: a quote, a backslash
 /// or a control character; the length of the text if there is none.
 #[inline]
-pub(super) fn string_stop(text: &[u8], mut at: usize) -> usize {
+pub fn string_stop(text: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = chunk::<WIDTH>(text, at) {
         let bytes = u8x32::new(*chunk);
         let stops = bytes.simd_eq(u8x32::splat(b'"'))
@@ -27,13 +27,13 @@ pub(super) fn string_stop(text: &[u8], mut at: usize) -> usize {
 
 /// So many bytes from `at`, if there are as many.
 #[inline]
-pub(super) fn chunk<const N: usize>(text: &[u8], at: usize) -> Option<&[u8; N]> {
+pub fn chunk<const N: usize>(text: &[u8], at: usize) -> Option<&[u8; N]> {
     text.get(at..)?.first_chunk()
 }
 
 /// The position from `at` of the first byte that is not white space.
 #[inline]
-pub(super) fn space(text: &[u8], at: usize) -> usize {
+pub fn space(text: &[u8], at: usize) -> usize {
     match text.get(at) {
         Some(byte) if *byte <= b' ' => behind_space(text, at),
         _ => at,

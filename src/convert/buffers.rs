@@ -1,0 +1,50 @@
+//! Memory for the text of chunks that is used again. Fresh memory costs more than reading into it: the
+//! system hands it out page by page, each one zeroed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A larger buffer had a large record in it, and is not kept.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// The buffers that nobody needs at the moment. As many are there as chunks once were at the same time.
+#[derive(Debug, Clone, Default)]
+pub struct TextBuffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl TextBuffers {
+    /// An empty buffer with room for so many bytes.
+    pub(super) fn take(&self, bytes: usize) -> Vec<u8> {
+        let mut buffer = self.idle().pop().unwrap_or_default();
+        buffer.reserve(bytes);
+        buffer
+    }
+
+    /// Takes back the buffer of a text that was read.
+    pub fn give_back(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= MOST_BYTES {
+            buffer.clear();
+            self.idle().push(buffer);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_empty_unless_it_grew_large() {
+        let buffers = TextBuffers::default();
+        let mut buffer = buffers.take(100);
+        buffer.push(b'x');
+        let place = buffer.as_ptr();
+        buffers.give_back(buffer);
+        let again = buffers.take(50);
+        assert_eq!((again.as_ptr(), again.len()), (place, 0));
+        buffers.give_back(Vec::with_capacity(MOST_BYTES + 1));
+        assert!(buffers.idle().is_empty());
+    }
+}
