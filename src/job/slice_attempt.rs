@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use tracing::info;
 
 use crate::classify::RejectsWriter;
@@ -12,6 +11,7 @@ use crate::commit::{self, Cleaner, Commit, CommitError, Outcome, Prepared, Slice
 use crate::error::{ErrorKind, JobError};
 use crate::job::slice_memory::SlicePart;
 use crate::layout::PartitionKey;
+use crate::partition::Rows;
 use crate::schema;
 use crate::store::{Store, StoreError, Upload};
 use crate::write::{FileEntry, FinishedFile, Provenance, SliceWriter, WriteOptions};
@@ -67,7 +67,7 @@ impl SliceAttempt {
     /// Takes rows that follow each other, parted, and the lines of their rejects.
     pub(crate) async fn take(
         &mut self,
-        parts: Vec<(PartitionKey, RecordBatch)>,
+        parts: Vec<(PartitionKey, Rows)>,
         rejects: String,
     ) -> Result<(), JobError> {
         for (key, part) in parts {

@@ -2,13 +2,17 @@
 //!
 //! In comes a batch as decoded, out go parts, ordered by key. Every row is in exactly one part and
 //! keeps its order there; nothing is added and nothing is left out. Each row is routed by itself,
-//! never a batch by its first row. A part that is not the whole batch owns its memory, so that a
-//! few late rows do not keep a whole page alive. Pure: no files and no paths but the key's segment.
+//! never a batch by its first row. The part with most rows of a batch lies in it; any other owns its
+//! memory, so that a few late rows do not keep a whole page alive. Pure: no files and no paths but the
+//! key's segment.
+
+mod rows;
+
+pub use rows::Rows;
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch, UInt64Array};
-use arrow::compute::take_record_batch;
+use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 
@@ -48,7 +52,7 @@ pub enum PartitionError {
 }
 
 /// Splits a batch into parts, ordered by key. A batch without rows has none.
-pub fn split(batch: &RecordBatch) -> Result<Vec<(PartitionKey, RecordBatch)>, PartitionError> {
+pub fn split(batch: &RecordBatch) -> Result<Vec<(PartitionKey, Rows)>, PartitionError> {
     let timestamps = timestamps(batch)?;
     let Some(&first) = timestamps.values().first() else {
         return Ok(Vec::new());
@@ -56,14 +60,14 @@ pub fn split(batch: &RecordBatch) -> Result<Vec<(PartitionKey, RecordBatch)>, Pa
     let mut key = key_of(first, 0)?;
     let mut day = key.range_us();
     if timestamps.values().iter().all(|time| day.contains(time)) {
-        return Ok(vec![(key, batch.clone())]);
+        return Ok(vec![(key, batch.clone().into())]);
     }
 
-    let mut rows_of: BTreeMap<PartitionKey, Vec<u64>> = BTreeMap::new();
-    for (row, &time) in (0_u64..).zip(timestamps.values()) {
+    let mut rows_of: BTreeMap<PartitionKey, Vec<usize>> = BTreeMap::new();
+    for (row, &time) in timestamps.values().iter().enumerate() {
         // Neighbours mostly share their day.
         if !day.contains(&time) {
-            key = key_of(time, row)?;
+            key = key_of(time, row as u64)?;
             day = key.range_us();
         }
         rows_of.entry(key).or_default().push(row);
@@ -71,9 +75,15 @@ pub fn split(batch: &RecordBatch) -> Result<Vec<(PartitionKey, RecordBatch)>, Pa
     rows_of
         .into_iter()
         .map(|(key, rows)| {
-            take_record_batch(batch, &UInt64Array::from(rows))
-                .map(|part| (key, part))
-                .map_err(|source| PartitionError::Copy { key, source })
+            let is_most = rows.len() > batch.num_rows() / 2;
+            let rows = Rows::picked(batch.clone(), rows);
+            if is_most {
+                return Ok((key, rows));
+            }
+            match rows.copy() {
+                Ok(part) => Ok((key, part.into())),
+                Err(source) => Err(PartitionError::Copy { key, source }),
+            }
         })
         .collect()
 }

@@ -27,7 +27,8 @@ fn batch(times: impl Into<TimestampMicrosecondArray>) -> RecordBatch {
     .unwrap()
 }
 
-fn rows(part: &RecordBatch) -> Vec<i64> {
+fn rows(part: &Rows) -> Vec<i64> {
+    let part = part.clone().into_batch().unwrap();
     part.column(1).as_primitive::<Int64Type>().values().to_vec()
 }
 
@@ -37,8 +38,9 @@ fn a_batch_of_one_day_is_passed_on_as_it_is() {
     let parts = split(&batch).unwrap();
     assert_eq!(parts.len(), 1);
     assert_eq!(parts[0].0.to_string(), "event_date=1970-01-02");
-    assert_eq!(parts[0].1, batch);
-    assert!(Arc::ptr_eq(parts[0].1.column(0), batch.column(0)));
+    let part = parts[0].1.clone().into_batch().unwrap();
+    assert_eq!(part, batch);
+    assert!(Arc::ptr_eq(part.column(0), batch.column(0)));
 }
 
 #[test]
@@ -63,6 +65,31 @@ fn each_row_goes_to_its_own_day() {
             ("event_date=1970-01-04".to_owned(), vec![0, 3]),
         ]
     );
+}
+
+#[test]
+fn most_rows_lie_where_they_are_and_the_others_are_copied() {
+    let batch = batch(vec![5, DAY_US + 1, 3, 2]);
+    let parts = split(&batch).unwrap();
+    let lie_in_it = |part: &Rows| Arc::ptr_eq(part.batch().column(0), batch.column(0));
+    let found: Vec<(bool, Vec<i64>)> = parts
+        .iter()
+        .map(|(_, part)| (lie_in_it(part), rows(part)))
+        .collect();
+    assert_eq!(found, [(true, vec![0, 2, 3]), (false, vec![1])]);
+}
+
+#[test]
+fn rows_are_divided_where_asked() {
+    let all = batch(vec![1, 2, 3, 4, 5]);
+    for part in [all.clone().into(), Rows::picked(all, vec![0, 2, 3, 4])] {
+        let expected = rows(&part);
+        for at in 0..=part.len() {
+            let (first, others) = part.clone().split_at(at);
+            assert_eq!(first.len(), at);
+            assert_eq!([rows(&first), rows(&others)].concat(), expected);
+        }
+    }
 }
 
 #[test]

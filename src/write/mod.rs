@@ -38,11 +38,11 @@ pub use row_order::RowOrder;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use crate::layout::{self, PartitionKey};
+use crate::partition::Rows;
 use crate::store::Store;
 
 use file::{OpenFile, origin};
@@ -143,9 +143,13 @@ impl SliceWriter {
     /// # Errors
     /// The attempt is over: what is left to do is [`SliceWriter::abort`]. The same goes for a call
     /// that was dropped before it returned.
-    pub async fn write(&mut self, key: PartitionKey, batch: RecordBatch) -> Result<(), WriteError> {
+    pub async fn write(
+        &mut self,
+        key: PartitionKey,
+        rows: impl Into<Rows>,
+    ) -> Result<(), WriteError> {
         self.begin_call()?;
-        self.take_rows(key, batch).await?;
+        self.take_rows(key, rows.into()).await?;
         self.unfinished = false;
         Ok(())
     }
@@ -202,23 +206,25 @@ impl SliceWriter {
         Ok(())
     }
 
-    async fn take_rows(&mut self, key: PartitionKey, batch: RecordBatch) -> Result<(), WriteError> {
-        if !Arc::ptr_eq(batch.schema_ref(), &self.schema) && *batch.schema_ref() != self.schema {
+    async fn take_rows(&mut self, key: PartitionKey, rows: Rows) -> Result<(), WriteError> {
+        let schema = rows.batch().schema_ref();
+        if !Arc::ptr_eq(schema, &self.schema) && *schema != self.schema {
             return Err(WriteError::Columns { key });
         }
-        self.handed_rows += batch.num_rows() as u64;
+        self.handed_rows += rows.len() as u64;
         let failed = |source: ArrowError| WriteError::Encode {
             place: key.to_string(),
             source: source.into(),
         };
         let most_bytes = part_bytes(self.order);
-        let mut rest = batch;
-        while rest.num_rows() > 0 {
+        let mut rest = rows;
+        while !rest.is_empty() {
             let part = self.parts.entry(key);
             let part = part.or_insert_with(|| Part::new(most_bytes));
             let fitting = part.room_for(&rest).map_err(failed)?;
-            part.push(rest.slice(0, fitting)).map_err(failed)?;
-            rest = rest.slice(fitting, rest.num_rows() - fitting);
+            let fitted;
+            (fitted, rest) = rest.split_at(fitting);
+            part.push(fitted).map_err(failed)?;
             if part.is_full() {
                 self.flush(key).await?;
             }

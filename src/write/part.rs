@@ -2,13 +2,14 @@
 //!
 //! Two sizes are kept apart. The *bytes* of rows decide when the row group is full. The memory
 //! *held* is what the process would get back if the part were dropped: a batch holds its buffers
-//! as they were allocated, and a slice of a batch holds the whole batch.
+//! as they were allocated, and some rows of a batch hold the whole batch.
 
-use arrow::array::{Array, RecordBatch, UInt64Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 
 use super::properties::{INDEXED_BYTES, INDEXED_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS, USERS_ROWS};
+use crate::partition::Rows;
 
 /// Memory that a batch may hold beyond twice its bytes before its rows are copied. Twice, because
 /// buffers that grew by doubling are no reason to copy a page; the rest because each of some
@@ -28,7 +29,7 @@ const SMALL_BATCHES: usize = 16;
 pub(super) struct Part {
     /// Bytes at which it is full.
     most_bytes: usize,
-    batches: Vec<RecordBatch>,
+    pieces: Vec<Rows>,
     rows: usize,
     bytes: usize,
     held_bytes: usize,
@@ -39,36 +40,36 @@ impl Part {
     pub(super) fn new(most_bytes: usize) -> Self {
         Self {
             most_bytes,
-            batches: Vec::new(),
+            pieces: Vec::new(),
             rows: 0,
             bytes: 0,
             held_bytes: 0,
         }
     }
 
-    /// How many rows from the start of a batch (with at least one) fit in.
-    pub(super) fn room_for(&self, batch: &RecordBatch) -> Result<usize, ArrowError> {
-        let rows = batch.num_rows();
+    /// How many of some rows (at least one), from the first on, fit in.
+    pub(super) fn room_for(&self, rows: &Rows) -> Result<usize, ArrowError> {
         let room_bytes = self.most_bytes.saturating_sub(self.bytes);
-        let bytes_per_row = row_bytes(batch)?.div_ceil(rows.max(1)).max(1);
+        let bytes_per_row = row_bytes(rows)?.div_ceil(rows.len().max(1)).max(1);
         Ok(rows
+            .len()
             .min(ROW_GROUP_ROWS.saturating_sub(self.rows))
             .min(room_bytes.div_ceil(bytes_per_row))
             .max(1))
     }
 
-    /// Adds the rows of a batch.
-    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<(), ArrowError> {
-        let bytes = row_bytes(&batch)?;
-        let batch = if held_bytes(&batch) > 2 * bytes + SLACK_BYTES {
-            copy(&batch)?
+    /// Adds rows.
+    pub(super) fn push(&mut self, rows: Rows) -> Result<(), ArrowError> {
+        let bytes = row_bytes(&rows)?;
+        let rows = if held_bytes(&rows) > 2 * bytes + SLACK_BYTES {
+            rows.copy()?.into()
         } else {
-            batch
+            rows
         };
-        self.rows += batch.num_rows();
+        self.rows += rows.len();
         self.bytes += bytes;
-        self.held_bytes += held_bytes(&batch);
-        self.batches.push(batch);
+        self.held_bytes += held_bytes(&rows);
+        self.pieces.push(rows);
         self.merge_small()
     }
 
@@ -93,55 +94,48 @@ impl Part {
         self.held_bytes
     }
 
-    /// The rows, in batches, in the order of their arrival.
-    pub(super) fn into_batches(self) -> Vec<RecordBatch> {
-        self.batches
+    /// The rows, in the order of their arrival.
+    pub(super) fn into_pieces(self) -> Vec<Rows> {
+        self.pieces
     }
 
     fn merge_small(&mut self) -> Result<(), ArrowError> {
-        let small = self
-            .batches
-            .iter()
-            .rev()
-            .take_while(|batch| is_small(batch))
-            .count();
+        let small = self.pieces.iter().rev().take_while(|rows| is_small(rows));
+        let small = small.count();
         if small < SMALL_BATCHES {
             return Ok(());
         }
-        let tail = self.batches.split_off(self.batches.len() - small);
-        let merged = concat_batches(&tail[0].schema(), &tail)?;
+        let tail = self.pieces.split_off(self.pieces.len() - small);
         self.held_bytes -= tail.iter().map(held_bytes).sum::<usize>();
+        let tail: Vec<RecordBatch> = tail
+            .into_iter()
+            .map(Rows::into_batch)
+            .collect::<Result<_, _>>()?;
+        let merged = Rows::from(concat_batches(&tail[0].schema(), &tail)?);
         self.held_bytes += held_bytes(&merged);
-        self.batches.push(merged);
+        self.pieces.push(merged);
         Ok(())
     }
 }
 
-/// The bytes of the rows themselves, however large the buffers around them are.
-fn row_bytes(batch: &RecordBatch) -> Result<usize, ArrowError> {
-    batch
-        .columns()
-        .iter()
+/// The bytes of the rows themselves, however large the buffers around them are; of some rows of a batch
+/// their share by number.
+fn row_bytes(rows: &Rows) -> Result<usize, ArrowError> {
+    let columns = rows.batch().columns().iter();
+    let all: usize = columns
         .map(|column| column.to_data().get_slice_memory_size())
-        .sum()
+        .sum::<Result<_, _>>()?;
+    Ok(all * rows.len() / rows.batch().num_rows().max(1))
 }
 
-fn is_small(batch: &RecordBatch) -> bool {
-    batch.num_rows() < SMALL_ROWS && held_bytes(batch) < SMALL_BYTES
+fn is_small(rows: &Rows) -> bool {
+    rows.len() < SMALL_ROWS && held_bytes(rows) < SMALL_BYTES
 }
 
-/// The memory that a batch keeps alive. Buffers that columns share are counted for each of them:
-/// rather too much than too little.
-fn held_bytes(batch: &RecordBatch) -> usize {
-    batch.get_array_memory_size()
-}
-
-/// The same rows in buffers of their own.
-fn copy(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    take_record_batch(
-        batch,
-        &UInt64Array::from_iter_values(0..batch.num_rows() as u64),
-    )
+/// The memory that rows keep alive. Buffers that columns share are counted for each of them: rather too
+/// much than too little.
+fn held_bytes(rows: &Rows) -> usize {
+    rows.batch().get_array_memory_size()
 }
 
 #[cfg(test)]
@@ -162,10 +156,10 @@ mod tests {
     fn a_row_group_takes_rows_up_to_its_limit_exactly() {
         let mut part = Part::new(ROW_GROUP_BYTES);
         let batch = batch(0, ROW_GROUP_ROWS - 1, 8);
-        part.push(batch.clone()).unwrap();
+        part.push(batch.clone().into()).unwrap();
         assert!(!part.is_full());
-        assert_eq!(part.room_for(&batch).unwrap(), 1);
-        part.push(batch.slice(0, 1)).unwrap();
+        assert_eq!(part.room_for(&batch.clone().into()).unwrap(), 1);
+        part.push(batch.slice(0, 1).into()).unwrap();
         assert!(part.is_full());
     }
 
@@ -173,15 +167,15 @@ mod tests {
     fn a_row_group_closes_by_bytes_where_rows_are_wide() {
         let batch = batch(0, 40, 1024 * 1024);
         let part = Part::new(ROW_GROUP_BYTES);
-        assert!((31..=33).contains(&part.room_for(&batch).unwrap()));
+        assert!((31..=33).contains(&part.room_for(&batch.clone().into()).unwrap()));
     }
 
     #[test]
     fn one_huge_row_always_fits() {
         let huge = batch(0, 1, ROW_GROUP_BYTES + 1);
         let mut part = Part::new(ROW_GROUP_BYTES);
-        assert_eq!(part.room_for(&huge).unwrap(), 1);
-        part.push(huge).unwrap();
+        assert_eq!(part.room_for(&huge.clone().into()).unwrap(), 1);
+        part.push(huge.into()).unwrap();
         assert!(part.is_full());
     }
 
@@ -189,19 +183,30 @@ mod tests {
     fn a_slice_of_a_page_does_not_keep_the_page_alive() {
         let page = batch(0, 5_000, 1_000);
         let mut part = Part::new(ROW_GROUP_BYTES);
-        part.push(page.slice(4_990, 10)).unwrap();
+        part.push(page.slice(4_990, 10).into()).unwrap();
         assert!(part.held_bytes() < 50_000, "{}", part.held_bytes());
-        assert_eq!(part.into_batches()[0], page.slice(4_990, 10));
+        assert_eq!(*part.into_pieces()[0].batch(), page.slice(4_990, 10));
+    }
+
+    #[test]
+    fn a_few_rows_of_a_page_do_not_keep_it_alive_and_most_rows_do() {
+        let page = batch(0, 5_000, 1_000);
+        for (rows, may_hold) in [(100, 200_000), (4_000, page.get_array_memory_size())] {
+            let rows: Vec<usize> = (0..rows).collect();
+            let mut part = Part::new(ROW_GROUP_BYTES);
+            part.push(Rows::picked(page.clone(), rows)).unwrap();
+            assert!(part.held_bytes() <= may_hold, "{}", part.held_bytes());
+        }
     }
 
     #[test]
     fn a_whole_page_is_not_copied() {
         let page = batch(0, 5_000, 1_000);
         let mut part = Part::new(ROW_GROUP_BYTES);
-        part.push(page.clone()).unwrap();
+        part.push(page.clone().into()).unwrap();
         assert_eq!(part.held_bytes(), page.get_array_memory_size());
         assert!(Arc::ptr_eq(
-            part.into_batches()[0].column(0),
+            part.into_pieces()[0].batch().column(0),
             page.column(0)
         ));
     }
@@ -210,15 +215,15 @@ mod tests {
     fn small_batches_are_merged_in_their_order() {
         let mut part = Part::new(ROW_GROUP_BYTES);
         for first in 0..100 {
-            part.push(batch(first, 1, 8)).unwrap();
+            part.push(batch(first, 1, 8).into()).unwrap();
         }
         let held = part.held_bytes();
-        let batches = part.into_batches();
-        assert!(batches.len() < SMALL_BATCHES);
-        assert_eq!(held, batches.iter().map(held_bytes).sum::<usize>());
-        let found: Vec<usize> = batches
+        let pieces = part.into_pieces();
+        assert!(pieces.len() < SMALL_BATCHES);
+        assert_eq!(held, pieces.iter().map(held_bytes).sum::<usize>());
+        let found: Vec<usize> = pieces
             .iter()
-            .flat_map(|batch| batch.column(0).as_string::<i32>())
+            .flat_map(|rows| rows.batch().column(0).as_string::<i32>())
             .map(|text| text.unwrap().parse().unwrap())
             .collect();
         assert_eq!(found, (0..100).collect::<Vec<_>>());

@@ -18,6 +18,7 @@ use super::error::Cause;
 use super::part::Part;
 use super::properties::Layout;
 use super::row_order::RowOrder;
+use crate::partition::Rows;
 
 /// The earliest and the latest of some times, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,20 +100,21 @@ impl Encoder {
     /// Encodes the rows of a part as the file's next row group, by user as several.
     pub(super) fn rows(&mut self, part: Part) -> Result<Encoded, Cause> {
         let (indexed, groups) = (part.gains_from_indexes(), part.ranges_of_users());
-        let batches = part.into_batches();
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let timestamp = Span::of(times(&batches, self.layout.timestamp).flatten());
+        let pieces = part.into_pieces();
+        let rows: usize = pieces.iter().map(Rows::len).sum();
+        let timestamp = Span::of(times(&pieces, self.layout.timestamp).flatten());
         let created = self
             .layout
             .created
-            .and_then(|created| Span::of(times(&batches, created).flatten()));
+            .and_then(|created| Span::of(times(&pieces, created).flatten()));
         match self.layout.order {
             RowOrder::Time => {
-                let order = by_time(&batches, self.layout.timestamp);
-                self.row_group(batches, order.as_deref(), indexed)?;
+                let order = by_time(&pieces, self.layout.timestamp);
+                self.row_group(batches(pieces), order.as_deref(), indexed)?;
             }
             RowOrder::User => {
-                let rows = by_user(&batches, self.layout.user, self.layout.timestamp);
+                let rows = by_user(&pieces, self.layout.user, self.layout.timestamp);
+                let batches = batches(pieces);
                 for order in rows.chunks(rows.len().div_ceil(groups).max(1)) {
                     self.row_group(batches.clone(), Some(order), indexed)?;
                 }
@@ -184,59 +186,71 @@ impl Encoder {
     }
 }
 
-/// The times in a column of every batch; none if it is not a column of times.
-fn times(batches: &[RecordBatch], column: usize) -> impl Iterator<Item = Option<i64>> {
-    batches
+/// The batches that rows lie in.
+fn batches(pieces: Vec<Rows>) -> Vec<RecordBatch> {
+    let pieces = pieces.into_iter();
+    pieces.map(|rows| rows.batch().clone()).collect()
+}
+
+/// The times of rows in a column; none if it is not a column of times.
+fn times(pieces: &[Rows], column: usize) -> impl Iterator<Item = Option<i64>> {
+    pieces
         .iter()
-        .filter_map(move |batch| {
-            batch
-                .column(column)
-                .as_primitive_opt::<TimestampMicrosecondType>()
+        .filter_map(move |rows| {
+            let times = rows.batch().column(column);
+            let times = times.as_primitive_opt::<TimestampMicrosecondType>()?;
+            Some((rows, times))
         })
-        .flat_map(IntoIterator::into_iter)
+        .flat_map(|(rows, times)| {
+            let time = |row| times.is_valid(row).then(|| times.value(row));
+            rows.numbers().map(time)
+        })
 }
 
 /// All rows, in the order of their arrival.
-fn places(batches: &[RecordBatch]) -> Vec<Place> {
-    let rows = batches.iter().map(RecordBatch::num_rows).enumerate();
-    rows.flat_map(|(batch, rows)| (0..rows).map(move |row| (batch, row)))
+fn places(pieces: &[Rows]) -> Vec<Place> {
+    let pieces = pieces.iter().enumerate();
+    pieces
+        .flat_map(|(batch, rows)| rows.numbers().map(move |row| (batch, row)))
         .collect()
 }
 
 /// The rows in order of `timestamp`, those of one time in the order of their arrival; `None` where they
-/// have that order already.
-fn by_time(batches: &[RecordBatch], timestamp: usize) -> Option<Vec<Place>> {
-    let times = times_of(batches, timestamp);
-    if times.iter().copied().flatten().is_sorted() {
+/// are all rows of their batches and have that order already.
+fn by_time(pieces: &[Rows], timestamp: usize) -> Option<Vec<Place>> {
+    let times = times_of(pieces, timestamp);
+    let are_whole = pieces.iter().all(Rows::are_whole_batch);
+    if are_whole && times.iter().copied().flatten().is_sorted() {
         return None;
     }
-    let mut rows = places(batches);
+    let mut rows = places(pieces);
     rows.sort_by_key(|&(batch, row)| times[batch][row]);
     Some(rows)
 }
 
 /// The rows in order of `user_name`, those without one first, and `timestamp`, those of one user and time
 /// in the order of their arrival.
-fn by_user(batches: &[RecordBatch], user: Option<usize>, timestamp: usize) -> Vec<Place> {
-    let times = times_of(batches, timestamp);
-    let users: Vec<Option<&StringArray>> = batches
+fn by_user(pieces: &[Rows], user: Option<usize>, timestamp: usize) -> Vec<Place> {
+    let times = times_of(pieces, timestamp);
+    let users: Vec<Option<&StringArray>> = pieces
         .iter()
-        .map(|batch| batch.column(user?).as_string_opt())
+        .map(|rows| rows.batch().column(user?).as_string_opt())
         .collect();
     let key = |&(batch, row): &Place| {
         let users = users[batch].filter(|users| users.is_valid(row));
         (users.map(|users| users.value(row)), times[batch][row])
     };
-    let mut rows = places(batches);
+    let mut rows = places(pieces);
     rows.sort_by(|one, other| key(one).cmp(&key(other)));
     rows
 }
 
-fn times_of(batches: &[RecordBatch], timestamp: usize) -> Vec<&[i64]> {
-    batches
+/// The times in the batches that rows lie in.
+fn times_of(pieces: &[Rows], timestamp: usize) -> Vec<&[i64]> {
+    pieces
         .iter()
-        .map(|batch| {
-            let times = batch.column(timestamp);
+        .map(|rows| {
+            let times = rows.batch().column(timestamp);
             times
                 .as_primitive::<TimestampMicrosecondType>()
                 .values()
@@ -265,21 +279,33 @@ mod tests {
 
     use super::*;
 
-    fn batches(times: &[Vec<i64>]) -> Vec<RecordBatch> {
+    fn pieces(times: &[Vec<i64>]) -> Vec<Rows> {
         times
             .iter()
             .map(|times| {
                 let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times.clone()));
-                RecordBatch::try_from_iter([("timestamp", times)]).unwrap()
+                RecordBatch::try_from_iter([("timestamp", times)])
+                    .unwrap()
+                    .into()
             })
             .collect()
     }
 
     #[test]
     fn rows_in_order_are_not_arranged() {
+        assert_eq!(by_time(&pieces(&[vec![1, 2], vec![], vec![2, 3]]), 0), None);
+    }
+
+    #[test]
+    fn some_rows_of_a_batch_are_those_that_are_arranged() {
+        let mut pieces = pieces(&[vec![1, 2, 3], vec![0, 9]]);
+        pieces[0] = Rows::picked(pieces[0].batch().clone(), vec![0, 2]);
+        assert_eq!(by_time(&pieces[..1], 0), Some(vec![(0, 0), (0, 2)]));
+        let arranged = [(1, 0), (0, 0), (0, 2), (1, 1)];
+        assert_eq!(by_time(&pieces, 0), Some(arranged.to_vec()));
         assert_eq!(
-            by_time(&batches(&[vec![1, 2], vec![], vec![2, 3]]), 0),
-            None
+            times(&pieces, 0).flatten().collect::<Vec<_>>(),
+            [1, 3, 0, 9]
         );
     }
 
@@ -292,14 +318,14 @@ mod tests {
                 ("user_name", Arc::new(users)),
                 ("timestamp", Arc::new(times)),
             ];
-            RecordBatch::try_from_iter(columns).unwrap()
+            Rows::from(RecordBatch::try_from_iter(columns).unwrap())
         };
-        let batches = [
+        let pieces = [
             batch(&[(Some("b"), 1), (Some("a"), 9), (None, 5)]),
             batch(&[(Some("a"), 2), (Some("b"), 1), (None, 4)]),
         ];
         let expected = [(1, 2), (0, 2), (1, 0), (0, 1), (0, 0), (1, 1)];
-        assert_eq!(by_user(&batches, Some(0), 1), expected);
+        assert_eq!(by_user(&pieces, Some(0), 1), expected);
     }
 
     proptest! {
@@ -318,7 +344,7 @@ mod tests {
                 .iter()
                 .enumerate()
                 .flat_map(|(batch, times)| (0..times.len()).map(move |row| (batch, row)));
-            let found = by_time(&batches(&times), 0).unwrap_or_else(|| arrival.collect());
+            let found = by_time(&pieces(&times), 0).unwrap_or_else(|| arrival.collect());
             prop_assert_eq!(found, expected);
         }
     }

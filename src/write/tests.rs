@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListBuilder, StringArray,
-    StringBuilder, StructArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListBuilder, RecordBatch,
+    StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit, TimestampMicrosecondType};
@@ -827,7 +827,7 @@ async fn rows_are_taken_while_others_are_encoded_as_far_as_the_buffer_holds_both
     let more = shuffled(20_000, 70_000, 10);
     let held = {
         let mut part = Part::new(properties::ROW_GROUP_BYTES);
-        part.push(batch(&full)).unwrap();
+        part.push(batch(&full).into()).unwrap();
         part.held_bytes()
     };
     for (buffer_bytes, encodes_on) in [(2 * held, true), (held - 1, false)] {

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 
 use super::options::ConvertOptions;
-use super::records::{Rows, RowsError, Source, Tally, Workshop, send_rows, unwound};
+use super::records::{Parted, RowsError, Source, Tally, Workshop, send_rows, unwound};
 use crate::commit::{Cleaner, CommitError, Outcome, SliceCounts};
 use crate::convert::{Input, InputFault, InputHash, Readable};
 use crate::decode::Ingest;
@@ -251,9 +251,9 @@ impl InputTask {
 
 async fn write(
     attempt: &mut SliceAttempt,
-    mut rows: mpsc::UnboundedReceiver<Rows>,
+    mut rows: mpsc::UnboundedReceiver<Parted>,
 ) -> Result<(), JobError> {
-    while let Some(Rows {
+    while let Some(Parted {
         parts,
         rejects,
         memory,

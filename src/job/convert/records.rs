@@ -4,7 +4,6 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -20,7 +19,7 @@ use crate::decode::{Ingest, PageDecoder, Piece, Position};
 use crate::error::JobError;
 use crate::job::slice_memory::SlicePart;
 use crate::layout::PartitionKey;
-use crate::partition::{self, PartitionError};
+use crate::partition::{self, PartitionError, Rows};
 use crate::scan::{ClockField, Place};
 use crate::text::damage::Damage;
 
@@ -40,8 +39,8 @@ pub(super) struct Workshop {
 }
 
 /// Rows that follow each other, by the day, and what became of their neighbours.
-pub(super) struct Rows {
-    pub(super) parts: Vec<(PartitionKey, RecordBatch)>,
+pub(super) struct Parted {
+    pub(super) parts: Vec<(PartitionKey, Rows)>,
     pub(super) rejects: String,
     /// Until it is dropped the memory for them is taken.
     pub(super) memory: OwnedSemaphorePermit,
@@ -195,7 +194,7 @@ struct Sorter {
 }
 
 impl Sorter {
-    fn sort(mut self, decoded: Decoded) -> Result<(Self, Rows), RowsError> {
+    fn sort(mut self, decoded: Decoded) -> Result<(Self, Parted), RowsError> {
         let Decoded {
             mut text,
             pieces,
@@ -203,7 +202,7 @@ impl Sorter {
         } = decoded;
         let Tally { counts, oddities } = &mut self.tally;
         text.first_record = usize::try_from(counts.records).unwrap_or(usize::MAX);
-        let mut rows = Rows {
+        let mut rows = Parted {
             parts: Vec::new(),
             rejects: String::new(),
             memory,
@@ -279,7 +278,7 @@ pub(super) async fn send_rows(
     part: &SlicePart,
     source: Source,
     read: impl Fn(u64) + Send + 'static,
-    rows: mpsc::UnboundedSender<Rows>,
+    rows: mpsc::UnboundedSender<Parted>,
 ) -> Result<Tally, RowsError> {
     let Source {
         input,

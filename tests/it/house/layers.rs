@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &str)] = &[
         "commit decode layout scan schema store text window",
     ),
     ("commit", "clock layout store text window write"),
-    ("write", "layout schema store"),
+    ("write", "layout partition schema store"),
     ("partition", "layout schema"),
     ("convert", "decode layout store text"),
     ("decode", "schema text window"),

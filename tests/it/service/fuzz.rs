@@ -211,7 +211,7 @@ fn decode(text: &str) {
         }
     }
     let parts = partition::split(&page.batch).unwrap();
-    let rows: usize = parts.iter().map(|(_, part)| part.num_rows()).sum();
+    let rows: usize = parts.iter().map(|(_, part)| part.len()).sum();
     assert_eq!(rows, page.records.len());
 }
 
