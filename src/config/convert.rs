@@ -8,12 +8,18 @@ use crate::cli::ConvertArgs;
 use crate::convert::TextLimits;
 use crate::error::UsageError;
 use crate::job::convert::ConvertOptions;
-use crate::job::memory::MemoryShares;
+use crate::job::memory::{DEFAULT_LIMIT_BYTES, MemoryShares};
 
 /// What a chunk takes on its way: its text, its columns, and what both grow into.
 const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
 /// So many chunks for each core keep it busy while a row group is encoded.
 const CHUNKS_PER_CORE: usize = 8;
+
+/// Whether the limit of a conversion leaves room for memory that is kept although it is free. With that
+/// of most machines, and more, the peak is below the limit all the same.
+pub fn may_keep_memory(args: &ConvertArgs) -> bool {
+    memory_bytes(args.memory_limit).is_ok_and(|limit| limit >= DEFAULT_LIMIT_BYTES)
+}
 
 /// What `convert` is to do.
 pub struct ConvertConfig {

@@ -8,7 +8,7 @@ mod environment;
 mod scan;
 
 pub use self::compact::CompactConfig;
-pub use self::convert::ConvertConfig;
+pub use self::convert::{ConvertConfig, may_keep_memory};
 pub use self::environment::{Environment, asks_for_json_logs, command_line};
 pub use self::scan::ScanConfig;
 

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::commands::Finished;
 use crate::logging::complain;
 use crate::metrics::MetricsFile;
+use crate::process::FreeMemory;
 
 /// After a signal a command that writes has this long to stop by itself.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
@@ -30,9 +31,18 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return logging::refuse(&error),
     };
+    process::set_free_memory(free_memory(&cli.command));
     logging::start(cli.output.log_format, cli.output.verbose);
     logging::log_panics();
     ExitCode::from(run(cli))
+}
+
+/// Only `convert` is as fast as the machine, and it takes the memory that it was given for that.
+fn free_memory(command: &Command) -> FreeMemory {
+    match command {
+        Command::Convert(args) if config::may_keep_memory(args) => FreeMemory::Kept,
+        _ => FreeMemory::GivenBack,
+    }
 }
 
 /// Runs the command to its end, whatever that is, and says it. Returns the exit code.

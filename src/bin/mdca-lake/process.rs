@@ -18,23 +18,49 @@ const KEEP_THREADS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Sets what holds for the whole process, while it has only one thread.
 pub(crate) fn prepare() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    give_memory_back();
     forbid_core_dumps();
     fingerprint::seed_with(RandomState::new().build_hasher().finish());
 }
 
-/// Has every block of 128 KiB and more come from the system and go back to it at once, and all others
-/// come from one arena, though threads wait for each other there: a second one takes 8 MiB more at a limit
-/// of 32 MiB. Left alone, glibc raises that bound
-/// to the size of a page of records, gives each thread an arena of its own, and keeps in each what pages
-/// leave behind: the peak is two to three times as high, and creeps up with the length of the window
-/// (`benches/scan.py`). Other allocators (mimalloc, tcmalloc) convert a fifth faster, and take more than
-/// twice as much in a scan with a limit of 48 MiB.
+/// What becomes of memory that is not needed for the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FreeMemory {
+    /// The system gets it back: every block of 128 KiB and more comes from it and goes back at once, and
+    /// all others come from one arena, though threads wait for each other there. Left alone, glibc raises
+    /// that bound to the size of a page of records, gives each thread an arena of its own, and keeps in
+    /// each what pages leave behind: the peak is two to three times as high, and creeps up with the length
+    /// of the window (`benches/scan.py`).
+    GivenBack,
+    /// Up to 64 MiB of it are kept, in two arenas: `convert` takes a fourth less time and a third more
+    /// memory (`benches/peers`). Other allocators (mimalloc, tcmalloc) gain no more, and take more than
+    /// twice as much in a scan with a limit of 48 MiB.
+    Kept,
+}
+
+/// Sets that for the whole process, while it has only one thread. Where glibc is not the allocator there is
+/// nothing to set.
+pub(crate) fn set_free_memory(free: FreeMemory) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    set_allocator(match free {
+        FreeMemory::GivenBack => [
+            (libc::M_MMAP_THRESHOLD, 128 * 1024),
+            (libc::M_ARENA_MAX, 1),
+            (libc::M_TRIM_THRESHOLD, 128 * 1024),
+        ],
+        FreeMemory::Kept => [
+            (libc::M_MMAP_THRESHOLD, 32 * 1024 * 1024),
+            (libc::M_ARENA_MAX, 2),
+            (libc::M_TRIM_THRESHOLD, 64 * 1024 * 1024),
+        ],
+    });
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = free;
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "no safe function reaches these settings")]
-fn give_memory_back() {
-    for (setting, value) in [(libc::M_MMAP_THRESHOLD, 128 * 1024), (libc::M_ARENA_MAX, 1)] {
+fn set_allocator(settings: [(i32, i32); 3]) {
+    for (setting, value) in settings {
         // SAFETY: sets a number inside the allocator; nothing runs beside this thread yet.
         let accepted = unsafe { libc::mallopt(setting, value) };
         debug_assert_eq!(accepted, 1, "glibc knows the setting and takes the value");
