@@ -4,14 +4,27 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::mem::size_of;
 
+/// Ids are in so many tables. A table that grows is there twice for a moment, so a single one would be a
+/// peak of its own.
+const TABLES: usize = 64;
+
 /// Sixteen bytes for each record: eight of its id, eight of its JSON. Two records are taken for one where
 /// all sixteen are the same.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Known {
-    /// The JSON that an id came with first.
-    by_id: HashMap<u64, u64>,
+    /// The JSON that an id came with first; in each table ids whose last bits are the same.
+    by_id: Vec<HashMap<u64, u64>>,
     /// Everything else: records without an id, or with the id of another.
     others: HashSet<u128>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            by_id: vec![HashMap::new(); TABLES],
+            others: HashSet::new(),
+        }
+    }
 }
 
 /// What a record is to those that were met before.
@@ -29,7 +42,8 @@ impl Known {
     /// Takes note of a record with an id.
     pub(super) fn meet(&mut self, id: u64, fingerprint: u128) -> Met {
         let json = low_half(fingerprint);
-        match self.by_id.entry(id) {
+        let table = usize::from(id.to_le_bytes()[0]) % TABLES;
+        match self.by_id[table].entry(id) {
             Entry::Vacant(place) => {
                 place.insert(json);
                 Met::New
@@ -52,7 +66,8 @@ impl Known {
     /// About how much memory this takes, in bytes. The tables have a byte of their own for each place, and
     /// are full at seven eighths.
     pub(super) fn held_bytes(&self) -> u64 {
-        let places = self.by_id.capacity() + self.others.capacity();
+        let by_id: usize = self.by_id.iter().map(HashMap::capacity).sum();
+        let places = by_id + self.others.capacity();
         (places as u64) * 8 / 7 * (size_of::<u128>() as u64 + 1)
     }
 }

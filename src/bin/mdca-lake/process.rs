@@ -31,9 +31,10 @@ pub(crate) enum FreeMemory {
     /// each what pages leave behind: the peak is two to three times as high, and creeps up with the length
     /// of the window (`benches/scan.py`).
     GivenBack,
-    /// Up to 64 MiB of it are kept, in two arenas: `convert` takes a fourth less time and a third more
-    /// memory (`benches/peers`). Other allocators (mimalloc, tcmalloc) gain no more, and take more than
-    /// twice as much in a scan with a limit of 48 MiB.
+    /// Blocks below 1 MiB are kept, in two arenas: `convert` takes a tenth less time and a tenth more memory.
+    /// With 32 MiB it would be a sixth, and half as much memory again as its input grows
+    /// (`benches/growth.py`). Other allocators (mimalloc, tcmalloc) gain as much, and take more than twice as
+    /// much in a scan with a limit of 48 MiB.
     Kept,
 }
 
@@ -48,9 +49,9 @@ pub(crate) fn set_free_memory(free: FreeMemory) {
             (libc::M_TRIM_THRESHOLD, 128 * 1024),
         ],
         FreeMemory::Kept => [
-            (libc::M_MMAP_THRESHOLD, 32 * 1024 * 1024),
+            (libc::M_MMAP_THRESHOLD, 1024 * 1024),
             (libc::M_ARENA_MAX, 2),
-            (libc::M_TRIM_THRESHOLD, 64 * 1024 * 1024),
+            (libc::M_TRIM_THRESHOLD, 1024 * 1024),
         ],
     });
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
