@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::FromArgMatches;
+use http::Uri;
 
 use super::wrong;
 use crate::cli::{self, Cli};
@@ -20,8 +21,9 @@ impl Environment {
     /// The process's own.
     ///
     /// # Errors
-    /// A variable is not valid UTF-8.
+    /// A variable is not valid UTF-8, or names no proxy although it should.
     pub fn of_process() -> Result<Self, UsageError> {
+        check_proxy()?;
         let secret = |name| Ok(variable(name)?.map(Into::into));
         Ok(Self {
             sign_in: SignInEnvironment {
@@ -49,6 +51,27 @@ fn variable(name: &str) -> Result<Option<String>, UsageError> {
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(wrong(format!("{name} is not valid UTF-8"))),
     }
+}
+
+/// The HTTP library passes over a proxy that it cannot read, and connects without it.
+fn check_proxy() -> Result<(), UsageError> {
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        let Some(value) = variable(name)? else {
+            continue;
+        };
+        let is_proxy = value.parse::<Uri>().is_ok_and(|uri| {
+            let scheme = uri.scheme_str().unwrap_or("http");
+            uri.authority().is_some() && ["http", "https"].contains(&scheme)
+        });
+        // The value may hold a password.
+        return if is_proxy {
+            Ok(())
+        } else {
+            Err(wrong(format!("{name} is not the address of an HTTP proxy"))
+                .advise("use one like http://proxy.contoso.com:8080, or unset it"))
+        };
+    }
+    Ok(())
 }
 
 /// The command line of the process. A variable that is empty is one that is not set.

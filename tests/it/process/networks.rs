@@ -229,6 +229,27 @@ fn no_proxy_leads_past_a_proxy() {
 }
 
 #[test]
+fn a_variable_that_names_no_proxy_is_refused_and_its_password_is_not_said() {
+    let (place, authority) = (place(), Arc::new(Authority::new("Contoso")));
+    for (variable, proxy) in [
+        ("HTTPS_PROXY", "http://jane:pass word@proxy:8080"),
+        ("https_proxy", "ftp://jane:password@proxy"),
+        ("HTTPS_PROXY", "http://"),
+        ("ALL_PROXY", "socks5://jane:password@127.0.0.1:1080"),
+    ] {
+        let lake = place.lake();
+        let mut command = scan(&service(), &authority.file());
+        with_token(&mut command);
+        command.env(variable, proxy).arg("--lake").arg(lake.path());
+        let ended = place.run(&mut command);
+        assert_eq!(ended.code(), Some(2), "{proxy}: {ended}");
+        expect_words(&ended, proxy, &[variable, "http://proxy.contoso.com:8080"]);
+        assert!(!ended.text().contains("jane"), "{ended}");
+        assert!(!lake.path().exists(), "{proxy}");
+    }
+}
+
+#[test]
 fn a_proxy_that_refuses_is_named_by_its_variable() {
     let (place, authority) = (place(), Arc::new(Authority::new("Contoso Proxy")));
     let proxy = proxy(&place, &authority, &[], |_| Line::Refused(407));
