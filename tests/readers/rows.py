@@ -141,16 +141,21 @@ def same(lake, other, raw=None):
         found = duckdb.sql(f"SELECT activity_id, {column} FROM {lake}").fetchall()
         return sorted((i, json.dumps(text and json.loads(text), sort_keys=True)) for i, text in found)
 
-    for column in columns:
-        if column in ("unmapped", "raw"):
-            # An export keeps the values and not the order of keys.
-            a, b = values(one, column), values(two, column)
-            differ += [[column, str(pair)[:2000]] for pair in zip(a, b) if pair[0] != pair[1]][:1]
-            continue
-        a, b = (f"(SELECT activity_id, {column} FROM {lake})" for lake in (one, two))
-        some = duckdb.sql(f"{a} EXCEPT ALL {b} LIMIT 1").fetchall() + duckdb.sql(f"{b} EXCEPT ALL {a} LIMIT 1").fetchall()
-        if some:
-            differ.append([column, str(some)[:2000]])
+    # An export keeps the values of these and not the order of keys.
+    by_value = [column for column in columns if column in ("unmapped", "raw")]
+    for column in by_value:
+        a, b = values(one, column), values(two, column)
+        differ += [[column, str(pair)[:2000]] for pair in zip(a, b) if pair[0] != pair[1]][:1]
+
+    def some_that_differ(names):
+        a, b = (f"(SELECT {', '.join(names)} FROM {lake})" for lake in (one, two))
+        return duckdb.sql(f"{a} EXCEPT ALL {b} LIMIT 1").fetchall() + duckdb.sql(f"{b} EXCEPT ALL {a} LIMIT 1").fetchall()
+
+    others = [column for column in columns if column not in by_value]
+    if some_that_differ(others):
+        found = ((column, some_that_differ(["activity_id", column])) for column in others)
+        differ += [[column, str(some)[:2000]] for column, some in found if some]
+        differ = differ or [["rows", "no column alone"]]
     if rows[0] != rows[1]:
         differ.append(["rows", str(rows)])
     return {"rows": rows[0], "differ": differ}
