@@ -15,8 +15,8 @@ const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
 /// So many chunks for each core keep it busy while a row group is encoded.
 const CHUNKS_PER_CORE: usize = 8;
 
-/// Whether the limit of a conversion leaves room for memory that is kept although it is free. With that
-/// of most machines, and more, the peak is below the limit all the same.
+/// Whether the limit of a conversion leaves room for memory that is kept although it is free: from the
+/// default on, the peak is below the limit all the same.
 pub fn may_keep_memory(args: &ConvertArgs) -> bool {
     memory_bytes(args.memory_limit).is_ok_and(|limit| limit >= DEFAULT_LIMIT_BYTES)
 }

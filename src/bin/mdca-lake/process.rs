@@ -22,7 +22,7 @@ pub(crate) fn prepare() {
     fingerprint::seed_with(RandomState::new().build_hasher().finish());
 }
 
-/// What becomes of memory that is not needed for the moment.
+/// Where memory goes that is not needed for the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FreeMemory {
     /// The system gets it back: every block of 128 KiB and more comes from it and goes back at once, and
@@ -31,10 +31,10 @@ pub(crate) enum FreeMemory {
     /// each what pages leave behind: the peak is two to three times as high, and creeps up with the length
     /// of the window (`benches/scan.py`).
     GivenBack,
-    /// Blocks below 1 MiB are kept, in two arenas: `convert` takes a tenth less time and a tenth more memory.
-    /// With 32 MiB it would be a sixth, and half as much memory again as its input grows
-    /// (`benches/growth.py`). Other allocators (mimalloc, tcmalloc) gain as much, and take more than twice as
-    /// much in a scan with a limit of 48 MiB.
+    /// The process keeps blocks below 1 MiB, in two arenas: `convert` takes a tenth less time and a tenth
+    /// more memory. A bound of 32 MiB saves a sixth of the time, but then a million records in one file take
+    /// more than the default limit (`benches/growth.py`). Other allocators (mimalloc, tcmalloc) gain as much,
+    /// and take more than twice as much in a scan with a limit of 48 MiB.
     Kept,
 }
 
