@@ -33,8 +33,8 @@ pub(crate) enum FreeMemory {
     GivenBack,
     /// The process keeps blocks below 1 MiB, in two arenas: `convert` takes a tenth less time and a tenth
     /// more memory. A bound of 32 MiB saves a sixth of the time, but then a million records in one file take
-    /// more than the default limit (`benches/growth.py`). Other allocators (mimalloc, tcmalloc) gain as much,
-    /// and take more than twice as much in a scan with a limit of 48 MiB.
+    /// more than the default limit (`benches/growth.py`). Other allocators (mimalloc, tcmalloc) gain as much
+    /// as that or a little more, and take more than twice the memory in a scan with a limit of 48 MiB.
     Kept,
 }
 
