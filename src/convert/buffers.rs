@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A larger buffer had a large record in it, and is not kept.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// The buffers that nobody needs at the moment. As many are there as chunks once were at the same time.
+/// Buffers that wait at once, at most. A text waits only from the moment its rows are sorted until the next
+/// one is read.
+const MOST_IDLE: usize = 4;
+
+/// The buffers that nobody needs at the moment.
 #[derive(Debug, Clone, Default)]
 pub struct TextBuffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -20,9 +24,10 @@ impl TextBuffers {
 
     /// Takes back the buffer of a text that was read.
     pub fn give_back(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= MOST_BYTES {
+        let mut idle = self.idle();
+        if buffer.capacity() <= MOST_BYTES && idle.len() < MOST_IDLE {
             buffer.clear();
-            self.idle().push(buffer);
+            idle.push(buffer);
         }
     }
 
@@ -46,5 +51,12 @@ mod tests {
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
         buffers.give_back(Vec::with_capacity(MOST_BYTES + 1));
         assert!(buffers.idle().is_empty());
+    }
+
+    #[test]
+    fn what_is_given_back_and_not_needed_does_not_add_up() {
+        let buffers = TextBuffers::default();
+        (0..100).for_each(|_| buffers.give_back(Vec::with_capacity(1_000)));
+        assert_eq!(buffers.idle().len(), MOST_IDLE);
     }
 }

@@ -185,6 +185,7 @@ impl<R: Read> Framer<R> {
                     Object::Record(end) => {
                         if records == 0 {
                             offset = self.base;
+                            text = self.buffers.take(end + 2);
                         }
                         text.push(if records == 0 { b'[' } else { b',' });
                         text.extend_from_slice(&self.window[..end]);
