@@ -23,8 +23,8 @@ import threading
 import duckdb
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.fs
 import pyarrow.parquet as pq
+import stores
 
 
 def files(lake):
@@ -35,34 +35,12 @@ def pattern(lake):
     return os.path.join(lake, "activities", "**", "*.parquet")
 
 
-def host():
-    """Endpoint of the variables without its scheme, which is http."""
-    return os.environ["AWS_ENDPOINT"].removeprefix("http://")
-
-
-def remote_files():
-    return pyarrow.fs.S3FileSystem(
-        endpoint_override=host(),
-        scheme="http",
-        region=os.environ["AWS_REGION"],
-        access_key=os.environ["AWS_ACCESS_KEY_ID"],
-        secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
 def remote_by_duckdb(lake):
+    con = duckdb.connect()
     try:
-        import duckdb_extensions
+        stores.teach(con)
     except ImportError:
         return None
-    con = duckdb.connect()
-    duckdb_extensions.import_extension("httpfs", con=con)
-    con.execute("LOAD httpfs")
-    con.execute(
-        f"""CREATE SECRET (TYPE s3, ENDPOINT '{host()}', URL_STYLE 'path', USE_SSL false,
-            REGION '{os.environ["AWS_REGION"]}', KEY_ID '{os.environ["AWS_ACCESS_KEY_ID"]}',
-            SECRET '{os.environ["AWS_SECRET_ACCESS_KEY"]}')"""
-    )
     return [list(row) for row in rows(con, lake)]
 
 
@@ -74,7 +52,7 @@ def rows(con, lake):
 
 
 def by_duckdb(lake):
-    if "://" in lake:
+    if stores.is_remote(lake):
         return remote_by_duckdb(lake)
     if not files(lake):
         return []
@@ -82,13 +60,10 @@ def by_duckdb(lake):
 
 
 def by_pyarrow(lake):
-    if "://" in lake:
-        filesystem, lake = remote_files(), lake.split("://")[1]
-    elif not files(lake):
+    if not stores.is_remote(lake) and not files(lake):
         return []
-    else:
-        filesystem = None
-    folder = os.path.join(lake, "activities")
+    filesystem, path = stores.opened(lake)
+    folder = os.path.join(path, "activities")
     table = ds.dataset(folder, filesystem=filesystem, format="parquet", partitioning="hive").to_table(
         columns=["activity_id", "event_date", "timestamp"]
     )
