@@ -6,10 +6,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mdca_sim::{ClockField, Sim, SimOptions, Tenant, TenantOptions};
+use mdca_sim::{ClockField, Record, Sim, SimOptions, Tenant, TenantOptions};
 use object_store::path::Path;
 
 use crate::support::bucket::{Bucket, CreateOnly, SMALL_PARTS};
+use crate::support::engines;
 use crate::support::process::every;
 use crate::support::proxy::{Action, Head, Proxy};
 use crate::support::readers;
@@ -24,6 +25,7 @@ struct Tale {
     sim: Sim,
     server: Reached,
     lake: String,
+    truth: Vec<Record>,
     ids: Vec<String>,
 }
 
@@ -41,12 +43,14 @@ impl Tale {
         });
         let sim = Sim::start_blocking(tenant, SimOptions::default()).unwrap();
         let truth = sim.tenant().records(ClockField::Created, from_ms..until_ms);
-        let mut ids: Vec<String> = truth.into_iter().filter_map(|record| record.id).collect();
+        let ids = truth.iter().filter_map(|record| record.id.clone());
+        let mut ids: Vec<String> = ids.collect();
         ids.sort();
         let mut tale = Self {
             sim,
             server,
             lake: String::new(),
+            truth,
             ids,
         };
         tale.move_on();
@@ -297,6 +301,26 @@ fn a_lake_in_object_storage_is_compacted_whatever_dies_meanwhile() {
             tale.check();
         }
     }
+}
+
+/// Two lakes of the same records, one of them compacted.
+#[test]
+fn engines_answer_from_a_gateway_as_the_records_do_before_and_after_compaction() {
+    let Some(server) = Server::Rgw.up() else {
+        return;
+    };
+    let mut tale = Tale::begin(server, 600);
+    expect_code(&tale.scan().output().unwrap(), 0);
+    let lake = tale.lake.clone();
+    tale.move_on();
+    expect_code(&tale.scan().output().unwrap(), 0);
+    let compacted = tale.command("compact").output().unwrap();
+    expect_code(&compacted, 0);
+    let report: serde_json::Value = serde_json::from_slice(&compacted.stdout).unwrap();
+    assert!(report["days"]["compacted"].as_u64() >= Some(1), "{report}");
+    let variables = tale.server.variables();
+    let found = engines::ask(&lake, &tale.lake, &tale.truth, &variables);
+    println!("answered by {:?}", found.keys());
 }
 
 fn expect_same_lines(one: &[u8], other: &[u8]) {

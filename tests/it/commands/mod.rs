@@ -14,7 +14,7 @@ mod format; // what files are like, whoever reads them
 mod hostile_lakes; // a lake in which somebody else has put things
 mod installed; // what is installed beside the program
 mod metrics; // what is left for a monitor
-mod queries; // what people ask a lake, and six engines answer
+mod queries; // what people ask a lake, and seven engines answer
 mod reports; // what commands say as JSON
 mod schema; // what is derived from the schema
 mod snapshots; // what people read, word by word

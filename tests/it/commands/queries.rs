@@ -1,6 +1,5 @@
-//! What people ask a lake: the page of queries, and one set of questions to six engines.
+//! What people ask a lake: the page of queries, and one set of questions to seven engines.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::process::Command;
 use mdca_lake::schema;
 use serde_json::Value;
 
+use crate::support::engines::{self, Answers, has_spark};
 use crate::support::readers;
 use crate::support::scenario::{DAY_MS, Scenario, Story, at};
 
@@ -32,9 +32,8 @@ async fn three_days(activities: u64) -> Story {
     story
 }
 
-/// The engines that speak SQL of their own. Spark needs Java, and `./tests/run` says so where there is
-/// none.
-fn engines() -> &'static [&'static str] {
+/// The engines that speak SQL of their own.
+fn with_sql() -> &'static [&'static str] {
     if has_spark() {
         &["duckdb", "spark"]
     } else {
@@ -42,26 +41,8 @@ fn engines() -> &'static [&'static str] {
     }
 }
 
-fn has_spark() -> bool {
-    std::env::var_os("MDCA_TEST_NO_SPARK").is_none()
-}
-
-/// What a script of the readers prints, as JSON.
 fn asked(script: &str, arguments: &[&Path]) -> Value {
-    let home = tempfile::tempdir().unwrap();
-    let output = Command::new(readers::python())
-        .arg(root().join("tests/readers").join(script))
-        .args(arguments)
-        .env("HOME", home.path())
-        .current_dir(home.path())
-        .output()
-        .expect("run ./tests/run once: it makes the Python environment");
-    assert!(
-        output.status.success(),
-        "{script}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
+    readers::asked(&readers::python(), script, arguments, &Vec::new())
 }
 
 /// Holds a document against what it should be, or writes it so.
@@ -100,7 +81,7 @@ fn answered(page: &str, answers: &[(String, String)]) -> String {
 async fn the_page_of_queries_shows_the_answers_that_duckdb_and_spark_give() {
     let story = three_days(4_000).await;
     let path = root().join("docs/queries.md");
-    for engine in engines() {
+    for engine in with_sql() {
         let answers = asked("queries.py", &[Path::new(engine), &path, story.lake()]);
         let answers: Vec<(String, String)> = serde_json::from_value(answers).unwrap();
         let page = fs::read_to_string(&path).unwrap();
@@ -121,7 +102,7 @@ async fn the_ddl_of_duckdb_and_spark_opens_a_lake() {
     let room = tempfile::tempdir().unwrap();
     let page = room.path().join("page.md");
     let activity = schema::activity();
-    for engine in engines() {
+    for engine in with_sql() {
         let ddl = match *engine {
             "duckdb" => activity.to_duckdb(),
             _ => activity.to_spark(),
@@ -162,7 +143,7 @@ fn the_ddl_of_trino_and_athena_is_one_table_to_a_parser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn six_engines_answer_twelve_questions_as_the_records_do_before_and_after_compaction() {
+async fn seven_engines_answer_twelve_questions_as_the_records_do_before_and_after_compaction() {
     let story = three_days(1_500).await;
     let room = tempfile::tempdir().unwrap();
     let lake = room.path().join("lake");
@@ -174,38 +155,9 @@ async fn six_engines_answer_twelve_questions_as_the_records_do_before_and_after_
     assert!(copied.unwrap().success());
     let report = story.compact(&[]).await;
     assert!(report.head.exit_code == 0 && report.days.compacted >= 3);
-    let records = room.path().join("records.ndjson");
-    let lines: Vec<String> = story
-        .truth()
-        .into_iter()
-        .map(|record| record.json)
-        .collect();
-    fs::write(&records, lines.join("\n")).unwrap();
-    let schema = schema::activity().arrow();
-    let columns: Vec<&str> = schema
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
-    let columns = serde_json::to_string(&columns).unwrap();
-    let found = asked(
-        "matrix.py",
-        &[&lake, story.lake(), &records, Path::new(&columns)],
-    );
-    let found: BTreeMap<String, BTreeMap<String, Option<String>>> =
-        serde_json::from_value(found).unwrap();
-    let wrong: Vec<String> = found
-        .iter()
-        .flat_map(|(engine, answers)| {
-            let wrong = move |(question, wrong): (&String, &Option<String>)| {
-                Some(format!("{engine}, {question}: {}", wrong.as_ref()?))
-            };
-            answers.iter().filter_map(wrong)
-        })
-        .collect();
-    assert_eq!(wrong, Vec::<String>::new());
-    if has_spark() {
-        assert_eq!(found.len(), 6);
+    let [lake, compacted] = [&lake, story.lake()].map(|path| path.to_str().unwrap());
+    let found = engines::ask(lake, compacted, &story.truth(), &Vec::new());
+    if found.len() == 7 {
         let readme = root().join("README.md");
         let text = fs::read_to_string(&readme).unwrap();
         let (before, rest) = text.split_once(BEGIN).unwrap();
@@ -216,7 +168,7 @@ async fn six_engines_answer_twelve_questions_as_the_records_do_before_and_after_
 }
 
 /// The engines and what they were asked, as a table in Markdown.
-fn table(found: &BTreeMap<String, BTreeMap<String, Option<String>>>) -> String {
+fn table(found: &Answers) -> String {
     let engines: Vec<&str> = found.keys().map(String::as_str).collect();
     let mut out = format!("| | {} |\n", engines.join(" | "));
     writeln!(out, "|{}", "---|".repeat(engines.len() + 1)).unwrap();

@@ -2,6 +2,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod clock;
+pub(crate) mod engines;
 pub(crate) mod faulty;
 pub(crate) mod files;
 pub(crate) mod json;

@@ -30,7 +30,7 @@ enum Answer {
 }
 
 /// The variables with which the readers reach a lake; none for a disk.
-type Variables = Vec<(&'static str, String)>;
+pub(crate) type Variables = Vec<(&'static str, String)>;
 
 /// The readers in processes that stay, by their variables: starting them takes longer than reading
 /// a small lake.
@@ -106,6 +106,31 @@ fn ask(lake: &str, variables: Variables) -> Answer {
     let mut answer = String::new();
     readers.answers.read_line(&mut answer).unwrap();
     serde_json::from_str(&answer).expect("the readers answer in JSON")
+}
+
+/// What a script of the readers prints, as JSON.
+pub(crate) fn asked(
+    python: &Path,
+    script: &str,
+    arguments: &[&Path],
+    variables: &Variables,
+) -> serde_json::Value {
+    let home = tempfile::tempdir().unwrap();
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers");
+    let output = Command::new(python)
+        .arg(scripts.join(script))
+        .args(arguments)
+        .envs(variables.iter().cloned())
+        .env("HOME", home.path())
+        .current_dir(home.path())
+        .output()
+        .expect("run ./tests/run once: it makes the Python environment");
+    assert!(
+        output.status.success(),
+        "{script}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// All rows of a lake, sorted; `DuckDB` and pyarrow agree on them, and every row lies in its day.
