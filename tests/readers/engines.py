@@ -198,23 +198,21 @@ class Sail(Spark):
     """Spark's API over the Delta table, in an environment of its own (sail.txt). It takes the variables as they are."""
 
     def __init__(self, lake):
-        self.con = self.connected()
+        self.con, _ = self.connected()
         self.frame = self.con.read.format("delta").load(lake)
         self.frame.createOrReplaceTempView("activities")
 
     @staticmethod
     @functools.cache
     def connected():
-        """A server in this process, and a session: a session that outlives its server does not end."""
+        """A session and its server in this process. Both are kept: a session that outlives its server does not end."""
         from pysail.spark import SparkConnectServer
         from pyspark.sql import SparkSession
 
         server = SparkConnectServer()
         server.start()
         host, port = server.listening_address
-        session = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
-        session.server = server
-        return session
+        return SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate(), server
 
 
 class Polars:
