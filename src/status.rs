@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use humantime::format_duration;
 use serde::Serialize;
 use serde_json::Value;
@@ -184,7 +185,15 @@ pub struct LakeStatus {
 ///
 /// `now_ms` is compared with the store's times of running reports: a run whose report has not moved for
 /// three minutes has died, and so has a process of this `machine` that is not there.
-pub async fn read(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeStatus, JobError> {
+pub fn read<'a>(
+    store: &'a Store,
+    now_ms: i64,
+    machine: &'a Machine,
+) -> BoxFuture<'a, Result<LakeStatus, JobError>> {
+    read_all(store, now_ms, machine).boxed()
+}
+
+async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeStatus, JobError> {
     let identity = load_identity(store).await?;
     let mut left_out: Vec<LeftOut> = Vec::new();
     left_out.extend(identity.check_begin(now_ms).err().map(LeftOut::from));

@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 pub use answer::{Answer, Check, Verdict};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
 use crate::clock::Clock;
 use crate::error::JobError;
 use crate::job::JobOptions;
@@ -38,7 +41,11 @@ pub struct Checked<'a> {
 }
 
 /// Asks all questions.
-pub async fn check(checked: Checked<'_>) -> Check {
+pub fn check(checked: Checked<'_>) -> BoxFuture<'_, Check> {
+    ask_all(checked).boxed()
+}
+
+async fn ask_all(checked: Checked<'_>) -> Check {
     let mut answers = service::ask(&checked).await;
     answers.extend(lake::ask(&checked).await);
     Check::new(

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
 use crate::commit::{self, CommitError, Identity};
 use crate::error::JobError;
 use crate::read::{Export, ExportFile};
@@ -24,10 +27,18 @@ pub struct Exported {
 /// # Errors
 /// No lake is there, a live file cannot be read, or the output takes no more. A reader of it that has
 /// gone away is no error.
-pub async fn export(
+pub fn export<'a, W: Write + Send>(
+    store: &'a Store,
+    window: Option<TimeWindow>,
+    out: &'a mut W,
+) -> BoxFuture<'a, Result<Exported, JobError>> {
+    export_all(store, window, out).boxed()
+}
+
+async fn export_all(
     store: &Store,
     window: Option<TimeWindow>,
-    out: &mut impl Write,
+    mut out: &mut (dyn Write + Send),
 ) -> Result<Exported, JobError> {
     if Identity::load_if_lake(store).await?.is_none() {
         let location = store.location().to_owned();
@@ -42,7 +53,7 @@ pub async fn export(
             bytes: file.bytes,
             timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
         });
-        match export.write(store, files.collect(), out).await {
+        match export.write(store, files.collect(), &mut out).await {
             // One that is live and gone a second time is lost.
             Err(error)
                 if export.can_go_on()

@@ -50,6 +50,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tracing::{Instrument, error, error_span};
 
 use self::beat::Beat;
@@ -75,7 +77,14 @@ use crate::window::{Slice, format_time};
 const LAST_RUNS: usize = 10;
 
 /// Scans and commits every closed slice of the plan that has no commit.
-pub async fn run(planned: Planned, mut world: World) -> RunReport {
+///
+/// The future is boxed, as those of the other commands are: its code is made once, in this library, and
+/// not again in each program that waits for it.
+pub fn run(planned: Planned, world: World) -> BoxFuture<'static, RunReport> {
+    scan(planned, world).boxed()
+}
+
+async fn scan(planned: Planned, mut world: World) -> RunReport {
     if planned.options.single_writer {
         world.store = world.store.for_single_writer();
     }

@@ -3,6 +3,9 @@
 
 use std::num::NonZeroU32;
 
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
+
 use crate::clock::Clock;
 use crate::commit::{self, Identity, KnownSlices};
 use crate::error::JobError;
@@ -34,17 +37,18 @@ impl Planned {
     ///
     /// # Errors
     /// The report of a run that ends here.
-    pub async fn read(
-        options: &JobOptions,
-        store: Option<&Store>,
+    pub fn read<'a>(
+        options: &'a JobOptions,
+        store: Option<&'a Store>,
         clock: &dyn Clock,
-    ) -> Result<Self, Box<RunReport>> {
+    ) -> BoxFuture<'a, Result<Self, Box<RunReport>>> {
         let now_ms = clock.now_ms();
-        let planned = Self::try_read(options, store, now_ms).await;
-        planned.map_err(|error| {
+        let planned = Self::try_read(options, store, now_ms);
+        let planned = planned.map_err(move |error| {
             let report = begin("(planned)", store, now_ms);
             ended(report, &error, stored(store))
-        })
+        });
+        planned.boxed()
     }
 
     async fn try_read(
@@ -106,7 +110,11 @@ impl Planned {
     ///
     /// # Errors
     /// The report of a run that ends here.
-    pub async fn ask_first(mut self, asking: Asking<'_>) -> Result<Self, Box<RunReport>> {
+    pub fn ask_first(self, asking: Asking<'_>) -> BoxFuture<'_, Result<Self, Box<RunReport>>> {
+        self.ask(asking).boxed()
+    }
+
+    async fn ask(mut self, asking: Asking<'_>) -> Result<Self, Box<RunReport>> {
         if !self.is_new {
             return Ok(self);
         }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use serde::Serialize;
 use serde_json::Value;
@@ -71,7 +72,16 @@ pub struct Verification {
 /// Reads every object that a commit names, and says what no commit names.
 ///
 /// Now is `now_ms`, in milliseconds since the epoch.
-pub async fn verify(
+pub fn verify(
+    store: &Store,
+    depth: Depth,
+    sweep: Sweep,
+    now_ms: i64,
+) -> BoxFuture<'_, Result<Verification, JobError>> {
+    verify_all(store, depth, sweep, now_ms).boxed()
+}
+
+async fn verify_all(
     store: &Store,
     depth: Depth,
     sweep: Sweep,

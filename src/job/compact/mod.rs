@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tracing::{Instrument, error, error_span};
 
 use self::day::{Compactor, Day, DayEnd};
@@ -72,7 +74,15 @@ fn sizes_of(inputs: &[FileEntry], max_file_bytes: u64) -> Sizes {
 
 /// Compacts the days that gain by it. What is written is copied into the folder `scratch`, without a name,
 /// to be read back.
-pub async fn run(
+pub fn run<'a>(
+    options: &'a CompactOptions,
+    world: StoreWorld,
+    scratch: &'a FilePath,
+) -> BoxFuture<'a, CompactReport> {
+    compact(options, world, scratch).boxed()
+}
+
+async fn compact(
     options: &CompactOptions,
     mut world: StoreWorld,
     scratch: &FilePath,

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::Map;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -131,7 +133,15 @@ async fn check_beginnings(inputs: &[Input], limits: TextLimits, report: &mut Con
 }
 
 /// Converts and commits every input that has no commit.
-pub async fn run(
+pub fn run(
+    options: &ConvertOptions,
+    world: StoreWorld,
+    inputs: Vec<Input>,
+) -> BoxFuture<'_, ConvertReport> {
+    convert(options, world, inputs).boxed()
+}
+
+async fn convert(
     options: &ConvertOptions,
     mut world: StoreWorld,
     inputs: Vec<Input>,
