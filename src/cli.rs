@@ -9,8 +9,8 @@ use bytesize::ByteSize;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, Resettable, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::connect::Engine;
 use crate::convert::Shard;
+use crate::job::connect::Engine;
 use crate::job::{IfRunning, OnReject};
 use crate::scan::ClockField;
 use crate::schema::SchemaFormat;

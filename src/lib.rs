@@ -32,8 +32,7 @@
 //! | [`read`] | committed files → the original records, or their rows by time | parquet |
 //! | [`check`] | whether a scan can run, question by question | |
 //! | [`status`], [`verify`] | what a lake holds, and whether it is whole | |
-//! | [`connect`] | what opens the table in an engine | |
-//! | [`cli`], [`config`], [`credentials`] | flags → values | the environment |
+//! | [`cli`], [`config`] | flags → values | the environment |
 //! | [`layout`] | every path and name in a lake | |
 //! | [`https`] | what all HTTP clients have in common | TLS |
 //! | [`text`] | text of records on its way in, and of anything on its way to a terminal | |
@@ -68,14 +67,12 @@ pub mod store;
 pub mod table;
 
 pub mod check;
-pub mod connect;
 pub mod read;
 pub mod status;
 pub mod verify;
 
 pub mod cli;
 pub mod config;
-pub mod credentials;
 
 pub mod clock;
 pub mod error;

@@ -202,31 +202,12 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         .map_err(|error| UsageError::new(format!("cannot use the lake's slice length: {error}")))?;
     let known = KnownSlices::list(store).await?;
     let mut unproven = Unprovens::of_markers(store, &known.unproven).await?;
-    let mut commits = commit::load_commits(store, known.committed.clone());
-    let (mut holes, mut files) = (Vec::new(), Vec::new());
-    while let Some(commit) = commits.next().await {
-        let commit = match commit {
-            Ok(commit) => commit,
-            Err(error @ CommitError::Damaged { .. }) => {
-                left_out.push(error.into());
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        holes.extend(
-            commit
-                .holes
-                .iter()
-                .map(|hole| GapStatus::hole(&commit, hole)),
-        );
-        if commit.late {
-            unproven.late.insert(commit.slice);
-        }
-        files.extend(commit.files);
-    }
+    let committed = Committed::read(store, &known).await?;
+    unproven.late.extend(committed.late);
+    left_out.extend(committed.left_out);
     let mut compactions = Compactions::load(store).await?;
     left_out.extend(compactions.take_damaged().into_iter().map(LeftOut::from));
-    let days = days_of(compactions.live(files));
+    let days = days_of(compactions.live(committed.files));
     let mut reports = Reports::list(store, now_ms, machine).await?;
     let runs = reports.take(store, SHOWN_RUNS).await?;
     let asked_for = joined(known.committed.iter().chain(&known.unproven));
@@ -240,7 +221,7 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     explain(&mut gaps, store, &mut reports, &runs, &mut begun).await?;
     begun.retain(|slice, _| !known.contains(slice));
     let mut gaps: Vec<GapStatus> = gaps.into_iter().map(|gap| gap.status(length)).collect();
-    gaps.extend(holes);
+    gaps.extend(committed.holes);
     gaps.sort_by(|a, b| a.window.from.cmp(&b.window.from));
     Ok(LakeStatus {
         version: 1,
@@ -267,6 +248,41 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         days,
         runs: runs.into_iter().map(|run| run.report).collect(),
     })
+}
+
+/// What the commits of a lake say, one after another.
+#[derive(Default)]
+struct Committed {
+    files: Vec<FileEntry>,
+    holes: Vec<GapStatus>,
+    /// Slices that were asked for too late to be proven.
+    late: Vec<String>,
+    left_out: Vec<LeftOut>,
+}
+
+impl Committed {
+    async fn read(store: &Store, known: &KnownSlices) -> Result<Self, CommitError> {
+        let mut all = Self::default();
+        let mut commits = commit::load_commits(store, known.committed.clone());
+        while let Some(commit) = commits.next().await {
+            let commit = match commit {
+                Ok(commit) => commit,
+                Err(error @ CommitError::Damaged { .. }) => {
+                    all.left_out.push(error.into());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let holes = commit.holes.iter();
+            all.holes
+                .extend(holes.map(|hole| GapStatus::hole(&commit, hole)));
+            if commit.late {
+                all.late.push(commit.slice);
+            }
+            all.files.extend(commit.files);
+        }
+        Ok(all)
+    }
 }
 
 /// A commit that is wrong may say any number; `verify` says so.

@@ -127,71 +127,25 @@ impl Classifier {
         decoded: &Piece,
         fingerprints: &Fingerprints,
     ) -> Result<Classified, ArrowError> {
-        let is_begin = decoded.first_record == 0;
-        let mut counts = SliceCounts {
-            pages: if is_begin { page.pages() } else { 0 },
-            ..SliceCounts::default()
-        };
+        let mut sent = Sent::begin(page, decoded);
         let mut seen = PageSeen {
             records: decoded.records.len() as u64,
             inside: 0,
             new: 0,
         };
-        let mut rejects = String::new();
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
-            counts.records += 1;
             let place = page.place(self.clock_ms(record));
             let (id, fingerprint) = (fingerprints.ids[index], fingerprints.records[index]);
             let met = match (place, &record.flaw) {
                 (Place::Inside, None) => self.known.meet(id, fingerprint),
                 _ => self.known.meet_other(fingerprint),
             };
-            let is_new = met != Met::Again;
-            seen.new += u64::from(is_new);
+            seen.new += u64::from(met != Met::Again);
             seen.inside += u64::from(place != Place::Outside);
-            let mut reject = |reason: RejectReason, place: &str| {
-                let line = reject_line(page, record, decoded.first_record + index, reason, place);
-                rejects.push_str(&line);
-                rejects.push('\n');
-                *counts
-                    .rejects
-                    .entry(reason.as_str().to_owned())
-                    .or_default() += 1;
-            };
-            let row = match (place, &record.flaw) {
-                (Place::Neighbour, _) => {
-                    counts.outside_probe += 1;
-                    false
-                }
-                (_, Some(_)) | (Place::Outside, None) if !is_new => {
-                    counts.repeats += 1;
-                    false
-                }
-                (_, Some(flaw)) => {
-                    reject(flaw.reason, &flaw.place);
-                    false
-                }
-                (Place::Outside, None) => {
-                    reject(RejectReason::OutOfSlice, self.clock.record_key());
-                    false
-                }
-                (Place::Inside, None) => {
-                    if is_new {
-                        counts.changed_repeats += u64::from(met == Met::Changed);
-                        if page.raw_record(record.range.clone()).is_some() {
-                            reject(RejectReason::InvalidUtf8, "");
-                            counts.copies += 1;
-                        }
-                        counts.odd_created += u64::from(record.created_ms.is_none());
-                        counts.rows += 1;
-                    } else {
-                        counts.repeats += 1;
-                    }
-                    is_new
-                }
-            };
-            keep.push(row);
+            let way = Way::of(record, place, met, self.clock);
+            keep.push(matches!(way, Way::Row { .. }));
+            sent.send(index, record, way);
         }
         let rows = if keep.iter().all(|row| *row) {
             decoded.batch.clone()
@@ -200,8 +154,8 @@ impl Classifier {
         };
         Ok(Classified {
             rows,
-            rejects,
-            counts,
+            rejects: sent.rejects,
+            counts: sent.counts,
             seen,
         })
     }
@@ -211,6 +165,81 @@ impl Classifier {
             ClockField::Created => record.created_ms,
             ClockField::Date => record.timestamp_ms,
         }
+    }
+}
+
+/// The one way that a record goes.
+enum Way<'r> {
+    /// It becomes a row; its id may have been met with other JSON.
+    Row { is_changed: bool },
+    /// It is kept as text: why, and at which place in it.
+    Reject(RejectReason, &'r str),
+    /// The same was met before.
+    Repeat,
+    /// It belongs to the slice beside this one.
+    Neighbour,
+}
+
+impl<'r> Way<'r> {
+    fn of(record: &'r Record, place: Place, met: Met, clock: ClockField) -> Self {
+        match (place, &record.flaw, met) {
+            (Place::Neighbour, ..) => Self::Neighbour,
+            (_, _, Met::Again) => Self::Repeat,
+            (_, Some(flaw), _) => Self::Reject(flaw.reason, &flaw.place),
+            (Place::Outside, None, _) => Self::Reject(RejectReason::OutOfSlice, clock.record_key()),
+            (Place::Inside, None, _) => Self::Row {
+                is_changed: met == Met::Changed,
+            },
+        }
+    }
+}
+
+/// What became of the records of a piece so far.
+struct Sent<'p, P> {
+    page: &'p P,
+    first_record: usize,
+    rejects: String,
+    counts: SliceCounts,
+}
+
+impl<'p, P: RecordText> Sent<'p, P> {
+    fn begin(page: &'p P, decoded: &Piece) -> Self {
+        let is_begin = decoded.first_record == 0;
+        Self {
+            page,
+            first_record: decoded.first_record,
+            rejects: String::new(),
+            counts: SliceCounts {
+                pages: if is_begin { page.pages() } else { 0 },
+                ..SliceCounts::default()
+            },
+        }
+    }
+
+    fn send(&mut self, index: usize, record: &Record, way: Way<'_>) {
+        self.counts.records += 1;
+        match way {
+            Way::Neighbour => self.counts.outside_probe += 1,
+            Way::Repeat => self.counts.repeats += 1,
+            Way::Reject(reason, place) => self.reject(index, record, reason, place),
+            Way::Row { is_changed } => {
+                if self.page.raw_record(record.range.clone()).is_some() {
+                    self.reject(index, record, RejectReason::InvalidUtf8, "");
+                    self.counts.copies += 1;
+                }
+                self.counts.changed_repeats += u64::from(is_changed);
+                self.counts.odd_created += u64::from(record.created_ms.is_none());
+                self.counts.rows += 1;
+            }
+        }
+    }
+
+    fn reject(&mut self, index: usize, record: &Record, reason: RejectReason, place: &str) {
+        let line = reject_line(self.page, record, self.first_record + index, reason, place);
+        self.rejects.push_str(&line);
+        self.rejects.push('\n');
+        let reason = reason.as_str().to_owned();
+        *self.counts.rejects.entry(reason).or_default() += 1;
     }
 }
 

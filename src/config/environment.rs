@@ -5,9 +5,9 @@ use std::ffi::{OsStr, OsString};
 use clap::FromArgMatches;
 use http::Uri;
 
+use super::credentials::{self, SignInEnvironment, Workload};
 use super::wrong;
 use crate::cli::{self, Cli};
-use crate::credentials::{self, SignInEnvironment, Workload};
 use crate::error::UsageError;
 
 /// The variables of the environment that are looked at.

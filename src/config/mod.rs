@@ -4,11 +4,13 @@
 
 mod compact;
 mod convert;
+mod credentials;
 mod environment;
 mod scan;
 
 pub use self::compact::CompactConfig;
 pub use self::convert::{ConvertConfig, may_keep_memory};
+pub use self::credentials::{SignInEnvironment, Workload, no_credentials};
 pub use self::environment::{Environment, asks_for_json_logs, command_line};
 pub use self::scan::ScanConfig;
 

@@ -7,9 +7,8 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::environment::Environment;
-use super::{memory_bytes, resolve_window, write_options, wrong};
+use super::{credentials, memory_bytes, resolve_window, write_options, wrong};
 use crate::cli::{FilterArgs, LimitArgs, ScanArgs, SourceArgs};
-use crate::credentials;
 use crate::error::UsageError;
 use crate::job::memory::MemoryShares;
 use crate::job::{JobOptions, LakeWish};

@@ -6,6 +6,7 @@
 mod beat;
 mod clocks;
 pub mod compact;
+pub mod connect;
 mod context;
 pub mod convert;
 mod estimate;

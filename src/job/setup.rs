@@ -98,8 +98,7 @@ impl Setup {
         found: Option<Identity>,
         now_ms: i64,
     ) -> Result<Self, JobError> {
-        let JobOptions { wish, .. } = options;
-        let default_slice = SliceLength::try_new(DEFAULT_SLICE).expect("an hour is whole minutes");
+        let wish = &options.wish;
         let mut former_host = None;
         let identity = match found {
             Some(mut identity) => {
@@ -111,22 +110,7 @@ impl Setup {
                 }
                 identity
             }
-            None if options.from_ms.is_some_and(|from_ms| from_ms > now_ms) => {
-                return Err(
-                    UsageError::new("cannot make the lake: --from is in the future").into(),
-                );
-            }
-            None => Identity::new(
-                LakeSource::Scan,
-                wish.api_host.clone(),
-                wish.clock.unwrap_or(ClockField::Created).to_string(),
-                wish.filters.clone().unwrap_or_default(),
-                wish.slice.unwrap_or(default_slice).minutes(),
-                schema::activity().version,
-                options
-                    .from_ms
-                    .unwrap_or((now_ms - options.initial_ms).max(0)),
-            ),
+            None => new_identity(options, now_ms)?,
         };
         let clock: ClockField = identity.clock.parse().map_err(|_| {
             UsageError::new(format!(
@@ -138,26 +122,8 @@ impl Setup {
         let length = identity.slice_length().map_err(|error| {
             UsageError::new(format!("cannot use the lake's slice length: {error}"))
         })?;
-        if clock == ClockField::Created && identity.filters.contains_key("created")
-            || clock == ClockField::Date && identity.filters.contains_key("date")
-        {
-            return Err(UsageError::new(format!(
-                "--filters sets '{clock}', the lake's clock, which the window decides"
-            ))
-            .advise("use --from and --until instead")
-            .into());
-        }
-        if let (None, Some(until_ms)) = (options.from_ms, options.until_ms)
-            && until_ms <= identity.begin_ms
-        {
-            return Err(UsageError::new(format!(
-                "--until {} is not after the begin of the lake, {}",
-                format_time(until_ms),
-                format_time(identity.begin_ms)
-            ))
-            .advise("use --from as well")
-            .into());
-        }
+        check_filters(&identity)?;
+        check_until(options, identity.begin_ms)?;
         let settle_ms = options
             .settle_ms
             .unwrap_or_else(|| default_settle_ms(clock));
@@ -244,6 +210,53 @@ impl Setup {
                 humantime::format_duration(settle)
             ));
         }
+    }
+}
+
+/// The identity of a lake that the options make.
+fn new_identity(options: &JobOptions, now_ms: i64) -> Result<Identity, UsageError> {
+    if options.from_ms.is_some_and(|from_ms| from_ms > now_ms) {
+        return Err(UsageError::new(
+            "cannot make the lake: --from is in the future",
+        ));
+    }
+    let wish = &options.wish;
+    let default_slice = SliceLength::try_new(DEFAULT_SLICE).expect("an hour is whole minutes");
+    Ok(Identity::new(
+        LakeSource::Scan,
+        wish.api_host.clone(),
+        wish.clock.unwrap_or(ClockField::Created).to_string(),
+        wish.filters.clone().unwrap_or_default(),
+        wish.slice.unwrap_or(default_slice).minutes(),
+        schema::activity().version,
+        options
+            .from_ms
+            .unwrap_or((now_ms - options.initial_ms).max(0)),
+    ))
+}
+
+/// The window alone decides on the lake's clock.
+fn check_filters(identity: &Identity) -> Result<(), UsageError> {
+    let Identity { filters, clock, .. } = identity;
+    if !filters.contains_key(clock) {
+        return Ok(());
+    }
+    Err(UsageError::new(format!(
+        "--filters sets '{clock}', the lake's clock, which the window decides"
+    ))
+    .advise("use --from and --until instead"))
+}
+
+/// A window without a start begins where the lake does.
+fn check_until(options: &JobOptions, begin_ms: i64) -> Result<(), UsageError> {
+    match (options.from_ms, options.until_ms) {
+        (None, Some(until_ms)) if until_ms <= begin_ms => Err(UsageError::new(format!(
+            "--until {} is not after the begin of the lake, {}",
+            format_time(until_ms),
+            format_time(begin_ms)
+        ))
+        .advise("use --from as well")),
+        _ => Ok(()),
     }
 }
 

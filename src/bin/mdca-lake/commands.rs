@@ -25,7 +25,7 @@ use mdca_lake::sign_in::SignIn;
 use mdca_lake::store::{Site, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
-use mdca_lake::{credentials, status, write};
+use mdca_lake::{status, write};
 use serde_json::Value;
 use tokio::sync::watch;
 use tracing::warn;
@@ -134,7 +134,7 @@ async fn scan(
         warn!("{warning}");
     }
     let Some(sign_in) = config.sign_in else {
-        return Err(credentials::no_credentials().into());
+        return Err(config::no_credentials().into());
     };
     let counters = Arc::new(ScanCounters::default());
     let budget = Budget::new(
@@ -239,7 +239,7 @@ async fn check(config: ScanConfig) -> Result<Check, JobError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let site = Site::look(&config.lake)?;
     let Some(mut sign_in) = config.sign_in else {
-        return Err(credentials::no_credentials().into());
+        return Err(config::no_credentials().into());
     };
     if let SignIn::Bearer(_, patience) = &mut sign_in {
         patience.max_attempts = 1;
@@ -339,7 +339,7 @@ async fn connect(args: ConnectArgs) -> Result<Finished, JobError> {
         |path| path.display().to_string(),
     );
     Ok(Finished::done(
-        mdca_lake::connect::script(&store, &url, args.engine).await?,
+        job::connect::script(&store, &url, args.engine).await?,
     ))
 }
 

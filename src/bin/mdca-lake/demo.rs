@@ -8,8 +8,7 @@ use clap::FromArgMatches;
 use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 
 use mdca_lake::cli::{self, Cli, Command};
-use mdca_lake::config::{Environment, ScanConfig};
-use mdca_lake::credentials::SignInEnvironment;
+use mdca_lake::config::{Environment, ScanConfig, SignInEnvironment};
 use mdca_lake::error::{JobError, UsageError};
 use mdca_lake::text::plain::one_line;
 use mdca_lake::text::units::counted;

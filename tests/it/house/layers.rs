@@ -7,13 +7,8 @@ use std::path::Path;
 /// The rooms of `src`, and what each may use. An import that is not here is either a mistake or a
 /// decision: then it is written down here.
 const ROOMS: &[(&str, &str)] = &[
-    ("cli", "connect convert job scan schema write"),
-    ("connect", "commit error schema store table"),
-    (
-        "config",
-        "cli convert credentials error job scan sign_in window write",
-    ),
-    ("credentials", "cli error sign_in"),
+    ("cli", "convert job scan schema write"),
+    ("config", "cli convert error job scan sign_in window write"),
     ("check", "clock error job layout scan store text window"),
     ("status", "commit error job store table text window write"),
     (

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use mdca_lake::credentials::{SignInEnvironment, Workload};
+use mdca_lake::config::{SignInEnvironment, Workload};
 use mdca_lake::text::report::Report;
 use mdca_sim::{At, AuthorityOptions, Fault, SimOptions, What};
 

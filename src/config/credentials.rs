@@ -17,9 +17,9 @@ use crate::sign_in::{
 };
 
 /// The variable that holds the API token.
-pub const TOKEN_VARIABLE: &str = "MDCA_API_TOKEN";
+pub(super) const TOKEN_VARIABLE: &str = "MDCA_API_TOKEN";
 /// The variable that holds an application's secret.
-pub const CLIENT_SECRET_VARIABLE: &str = "MDCA_CLIENT_SECRET";
+pub(super) const CLIENT_SECRET_VARIABLE: &str = "MDCA_CLIENT_SECRET";
 
 const TOKEN_FILE: &str = "--token-file";
 const CLIENT_SECRET_FILE: &str = "--client-secret-file";
@@ -141,7 +141,7 @@ impl SignInArgs {
 ///
 /// # Errors
 /// There is none, there are two, or something of it is missing or cannot be used.
-pub fn resolve(
+pub(super) fn resolve(
     args: &SignInArgs,
     environment: SignInEnvironment,
     api_host: &str,
