@@ -1,7 +1,9 @@
 //! Memory for the text of chunks that is used again. Fresh memory costs more than reading into it: the
 //! system hands it out page by page, each one zeroed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// A larger buffer had a large record in it, and is not kept.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -17,22 +19,18 @@ pub struct TextBuffers(Arc<Mutex<Vec<Vec<u8>>>>);
 impl TextBuffers {
     /// An empty buffer with room for so many bytes.
     pub(super) fn take(&self, bytes: usize) -> Vec<u8> {
-        let mut buffer = self.idle().pop().unwrap_or_default();
+        let mut buffer = self.0.lock().pop().unwrap_or_default();
         buffer.reserve(bytes);
         buffer
     }
 
     /// Takes back the buffer of a text that was read.
     pub fn give_back(&self, mut buffer: Vec<u8>) {
-        let mut idle = self.idle();
+        let mut idle = self.0.lock();
         if buffer.capacity() <= MOST_BYTES && idle.len() < MOST_IDLE {
             buffer.clear();
             idle.push(buffer);
         }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,13 +48,13 @@ mod tests {
         let again = buffers.take(50);
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
         buffers.give_back(Vec::with_capacity(MOST_BYTES + 1));
-        assert!(buffers.idle().is_empty());
+        assert!(buffers.0.lock().is_empty());
     }
 
     #[test]
     fn what_is_given_back_and_not_needed_does_not_add_up() {
         let buffers = TextBuffers::default();
         (0..100).for_each(|_| buffers.give_back(Vec::with_capacity(1_000)));
-        assert_eq!(buffers.idle().len(), MOST_IDLE);
+        assert_eq!(buffers.0.lock().len(), MOST_IDLE);
     }
 }

@@ -1,8 +1,9 @@
 //! The text of an input, chunk by chunk, and whether its bytes are those that were hashed.
 
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -64,7 +65,7 @@ impl InputText {
 
     /// Bytes read so far, as they lie there.
     pub fn bytes_read(&self) -> u64 {
-        lock(&self.bytes).bytes
+        self.bytes.lock().bytes
     }
 
     /// The next chunk; `None` at the end.
@@ -74,7 +75,7 @@ impl InputText {
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, InputFault> {
         let next = self.chunks.next_chunk();
         let next = next.map_err(|fault| own_fault(&self.bytes, fault))?;
-        if next.is_none() && lock(&self.bytes).hash.digest128() != self.expected {
+        if next.is_none() && self.bytes.lock().hash.digest128() != self.expected {
             return Err(InputFault::Changed);
         }
         Ok(next)
@@ -96,13 +97,9 @@ pub fn check_beginning(
     Ok(())
 }
 
-fn lock(counted: &Mutex<Counted>) -> std::sync::MutexGuard<'_, Counted> {
-    counted.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The fault of reading the bytes, where there is one: it is behind that of unpacking them.
 fn own_fault(counted: &Mutex<Counted>, fault: InputFault) -> InputFault {
-    lock(counted).failed.take().map_or(fault, fault_of)
+    counted.lock().failed.take().map_or(fault, fault_of)
 }
 
 /// Counts and hashes what is read through it.
@@ -115,7 +112,7 @@ impl Read for CountedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.source.read(buffer) {
             Ok(read) => {
-                let mut counted = lock(&self.counted);
+                let mut counted = self.counted.lock();
                 counted.hash.update(&buffer[..read]);
                 counted.bytes += read as u64;
                 Ok(read)
@@ -123,7 +120,7 @@ impl Read for CountedReader {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
                 let kind = error.kind();
-                lock(&self.counted).failed = Some(error);
+                self.counted.lock().failed = Some(error);
                 Err(kind.into())
             }
         }

@@ -1,11 +1,11 @@
 //! The report of a run that is at work: put at its start and written anew every minute, so that
 //! others see that the run lives, and what it had in flight if it dies.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -70,10 +70,6 @@ impl<'a> Beat<'a> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Puts the first report. A late answer to it can replace no later one: it is created.
     ///
     /// # Errors
@@ -85,7 +81,7 @@ impl<'a> Beat<'a> {
         };
         let path = layout::run(&report.head.run);
         self.world.store.create(&path, bytes).await?;
-        self.state().put = self.world.clock.elapsed();
+        self.state.lock().put = self.world.clock.elapsed();
         Ok(())
     }
 
@@ -95,7 +91,7 @@ impl<'a> Beat<'a> {
         report: &RunReport,
         in_flight: impl IntoIterator<Item = &'s Slice>,
     ) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.report = Some(report.clone());
         state.in_flight.clear();
         state.in_flight.extend(in_flight);
@@ -104,13 +100,16 @@ impl<'a> Beat<'a> {
     /// The store's own time of the first report, in milliseconds since the epoch, where the last one
     /// bears this time.
     pub(crate) fn first_report_ms(&self, last_ms: i64) -> i64 {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         *state.running.first_report_ms.get_or_insert(last_ms)
     }
 
     /// How long ago the report was last put.
     pub(crate) fn age(&self) -> Duration {
-        self.world.clock.elapsed().saturating_sub(self.state().put)
+        self.world
+            .clock
+            .elapsed()
+            .saturating_sub(self.state.lock().put)
     }
 
     /// Writes the report anew. Where that is not possible it is warned of once: the run goes on.
@@ -120,33 +119,33 @@ impl<'a> Beat<'a> {
             return;
         };
         match self.world.store.put(&layout::run(&run), bytes).await {
-            Ok(()) => self.state().put = self.world.clock.elapsed(),
+            Ok(()) => self.state.lock().put = self.world.clock.elapsed(),
             Err(error) => self.refuse(&error),
         }
     }
 
     fn refuse(&self, error: &StoreError) {
         let why = chain(error);
-        if self.state().refused.replace(why.clone()).is_none() {
+        if self.state.lock().refused.replace(why.clone()).is_none() {
             warn!(error = %why, "cannot rewrite the running report: after three minutes other runs take this one for dead, and share its budget");
         }
     }
 
     /// What the user should know where the report could not be written anew.
     pub(crate) fn refused(&self) -> Option<String> {
-        let why = self.state().refused.clone()?;
+        let why = self.state.lock().refused.clone()?;
         Some(format!(
             "the report could not be rewritten during the run, so other runs could not see it: {why}"
         ))
     }
 
     fn run(&self) -> Option<String> {
-        Some(self.state().report.as_ref()?.head.run.clone())
+        Some(self.state.lock().report.as_ref()?.head.run.clone())
     }
 
     /// The report of this moment.
     fn now(&self) -> Option<Bytes> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let mut report = state.report.clone()?;
         let scanned = self.world.counters.counts();
         let now = self.world.clock.elapsed();

@@ -1,7 +1,8 @@
 //! The things that touch reality, handed in: time, the lake, the service, chance, a person.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -101,7 +102,7 @@ impl Ids {
 
     /// Sixteen hexadecimal digits; no `-` in them.
     pub(crate) fn next(&self) -> String {
-        format!("{:016x}", self.random().u64(..))
+        format!("{:016x}", self.0.lock().u64(..))
     }
 
     /// The id of a run that starts now, in milliseconds since the epoch.
@@ -112,10 +113,6 @@ impl Ids {
 
     /// A number below another one, which is not 0.
     pub(crate) fn below(&self, bound: usize) -> usize {
-        self.random().usize(..bound)
-    }
-
-    fn random(&self) -> MutexGuard<'_, fastrand::Rng> {
-        self.0.lock().expect("nothing panics while it draws")
+        self.0.lock().usize(..bound)
     }
 }

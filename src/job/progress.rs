@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use parking_lot::Mutex;
 use tracing::info;
 
 use crate::clock::Clock;
@@ -26,7 +27,7 @@ static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Writes something else to stderr while the view is off the terminal.
 pub fn aside<T>(write: impl FnOnce() -> T) -> T {
-    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let shown = SHOWN.lock().clone();
     match shown {
         Some(bar) => bar.suspend(write),
         None => write(),
@@ -56,7 +57,7 @@ impl Progress {
             let screen = Box::new(Screen::stderr());
             let target = ProgressDrawTarget::term_like_with_hz(screen, FRAMES_PER_S);
             let bar = ProgressBar::with_draw_target(None, target);
-            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+            *SHOWN.lock() = Some(bar.clone());
             return Self { bar, line: None };
         }
         Self::lines(|line| info!(target: PROGRESS, "{line}"))

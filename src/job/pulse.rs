@@ -1,11 +1,11 @@
 //! The report of a run that asks no service, while it is at work: put at its start, rewritten every
 //! minute.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
+use parking_lot::Mutex;
 use tracing::debug;
 
 use crate::error::JobError;
@@ -42,10 +42,6 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
         }
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<R>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// How long the run took so far, in seconds.
     pub(crate) fn elapsed_s(&self) -> f64 {
         let elapsed = self.world.clock.elapsed();
@@ -54,7 +50,7 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
 
     /// Whether the run has put a report.
     pub(crate) fn has_begun(&self) -> bool {
-        self.last().is_some()
+        self.last.lock().is_some()
     }
 
     /// Puts the first report.
@@ -77,7 +73,7 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
             in_flight: in_flight.into_iter().collect(),
             ..Running::default()
         });
-        *self.last() = Some(report);
+        *self.last.lock() = Some(report);
     }
 
     /// Does the work, and rewrites the report beside it.
@@ -98,7 +94,7 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
     }
 
     fn now(&self) -> Option<(Path, Bytes)> {
-        let mut report = self.last().clone()?;
+        let mut report = self.last.lock().clone()?;
         report.spent(self.elapsed_s());
         let path = layout::run(&report.head().run);
         Some((path, Bytes::from(report.to_json())))

@@ -3,10 +3,10 @@
 
 use std::io;
 use std::mem;
-use std::sync::{Mutex, PoisonError};
 
 use console::Term;
 use indicatif::TermLike;
+use parking_lot::Mutex;
 
 /// What clears the rest of a row (ECMA-48, "EL").
 const CLEAR_REST: &str = "\x1b[K";
@@ -29,7 +29,7 @@ impl Screen {
 
     /// Takes what fills the row that was written last.
     fn take_filler(&self) -> usize {
-        mem::take(&mut *self.filler.lock().unwrap_or_else(PoisonError::into_inner))
+        mem::take(&mut *self.filler.lock())
     }
 
     /// Goes on after that row, with something else.
@@ -71,7 +71,7 @@ impl TermLike for Screen {
 
     fn write_str(&self, text: &str) -> io::Result<()> {
         if !text.is_empty() && text.bytes().all(|byte| byte == b' ') {
-            *self.filler.lock().unwrap_or_else(PoisonError::into_inner) += text.len();
+            *self.filler.lock() += text.len();
             return Ok(());
         }
         self.filled()?.write_str(text)

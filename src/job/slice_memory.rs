@@ -2,8 +2,9 @@
 //! records apart, and what waits to be sent to object storage.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// The memory that the slices in flight share.
@@ -55,7 +56,7 @@ impl SliceMemory {
 
     /// The part of a slice that begins.
     pub(crate) fn begin(self: &Arc<Self>) -> SlicePart {
-        let mut held = self.held();
+        let mut held = self.held.lock();
         held.begun += 1;
         let number = held.begun;
         held.by_slice.insert(number, Holds::default());
@@ -64,10 +65,6 @@ impl SliceMemory {
             memory: Arc::clone(self),
             number,
         }
-    }
-
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,7 +91,7 @@ impl SlicePart {
     }
 
     fn is_free(&self) -> bool {
-        let held = self.memory.held();
+        let held = self.memory.held.lock();
         let is_oldest = held.by_slice.keys().next() == Some(&self.number);
         is_oldest || held.bytes() <= self.memory.bytes / 4
     }
@@ -110,7 +107,7 @@ impl SlicePart {
     }
 
     fn note(&self, note: impl FnOnce(&mut Holds)) {
-        let mut held = self.memory.held();
+        let mut held = self.memory.held.lock();
         let before = held.bytes();
         note(held.by_slice.entry(self.number).or_default());
         if held.bytes() < before {
@@ -124,7 +121,7 @@ impl SlicePart {
             bytes, parallel, ..
         } = *self.memory;
         let left = bytes
-            .saturating_sub(self.memory.held().bytes())
+            .saturating_sub(self.memory.held.lock().bytes())
             .max(bytes / 4);
         usize::try_from(left / parallel).unwrap_or(usize::MAX)
     }
@@ -132,7 +129,7 @@ impl SlicePart {
 
 impl Drop for SlicePart {
     fn drop(&mut self) {
-        self.memory.held().by_slice.remove(&self.number);
+        self.memory.held.lock().by_slice.remove(&self.number);
         self.memory.changed.notify_waiters();
     }
 }
@@ -204,7 +201,7 @@ mod tests {
                         part.may_grow().await;
                         holds = (holds + 50).min(most);
                         part.holds_for_records(holds);
-                        let all = memory.held().bytes();
+                        let all = memory.held.lock().bytes();
                         assert!(all <= 6_000 + 16 * 50, "{all} bytes are held");
                         tokio::task::yield_now().await;
                     }

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::scan::{ScanCounters, Waiting};
@@ -100,7 +102,7 @@ impl View {
     /// Requests of the last minute.
     fn used(&self) -> u64 {
         let (now, sent) = (self.clock.elapsed(), self.counters.counts().requests);
-        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drawn = self.drawn.lock();
         if drawn.is_empty() {
             drawn.push_back((self.began, 0));
         }

@@ -1,9 +1,9 @@
 //! What a run's scanning cost, counted.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 /// What scanning cost so far, as a report says it.
@@ -64,18 +64,14 @@ pub struct Waiting {
 }
 
 impl ScanCounters {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The counters now.
     pub fn counts(&self) -> ScanCounts {
-        self.seen().counts.clone()
+        self.0.lock().counts.clone()
     }
 
     /// Counts something.
     pub(crate) fn count(&self, count: impl FnOnce(&mut ScanCounts)) {
-        count(&mut self.seen().counts);
+        count(&mut self.0.lock().counts);
     }
 
     /// Counts a request that is sent again, by a word for the cause.
@@ -91,23 +87,23 @@ impl ScanCounters {
 
     /// Takes note of the records of a page.
     pub(crate) fn received(&self, records: u64) {
-        self.seen().records += records;
+        self.0.lock().records += records;
     }
 
     /// Pages with records, and their records, so far.
     pub fn pages_and_records(&self) -> (u64, u64) {
-        let seen = self.seen();
+        let seen = self.0.lock();
         (seen.full_pages, seen.records)
     }
 
     /// Takes note that a request waits.
     pub(super) fn waits(&self, waiting: Waiting) {
-        self.seen().waiting = Some(waiting);
+        self.0.lock().waiting = Some(waiting);
     }
 
     /// What was last waited for, be it over or not.
     pub fn waiting(&self) -> Option<Waiting> {
-        self.seen().waiting
+        self.0.lock().waiting
     }
 
     pub(super) fn waited(&self, wait: Duration) {
@@ -116,24 +112,24 @@ impl ScanCounters {
     }
 
     pub(super) fn full_page(&self) {
-        self.seen().full_pages += 1;
+        self.0.lock().full_pages += 1;
     }
 
     /// Pages with records so far.
     pub(super) fn full_pages(&self) -> u64 {
-        self.seen().full_pages
+        self.0.lock().full_pages
     }
 
     /// Takes note of the records of a page after which more was to come. An empty one says nothing.
     pub(crate) fn page_with_more(&self, records: u64) {
         if records > 0 {
-            let mut seen = self.seen();
+            let mut seen = self.0.lock();
             seen.page_cap = Some(seen.page_cap.map_or(records, |cap| cap.min(records)));
         }
     }
 
     /// Records of the smallest page after which more was to come.
     pub(super) fn page_cap(&self) -> Option<u64> {
-        self.seen().page_cap
+        self.0.lock().page_cap
     }
 }

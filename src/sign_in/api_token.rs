@@ -1,10 +1,10 @@
 //! The API token of the portal: the older way to sign in.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::warn;
 
@@ -59,14 +59,8 @@ impl ApiToken {
         }
     }
 
-    fn tokens(&self) -> MutexGuard<'_, Vec<Sendable>> {
-        self.tokens
-            .lock()
-            .expect("nothing panics while it looks at tokens")
-    }
-
     fn present(&self) -> HeaderValue {
-        let tokens = self.tokens();
+        let tokens = self.tokens.lock();
         let present = tokens.last().expect("there is a token from the beginning");
         present.header.clone()
     }
@@ -123,7 +117,7 @@ impl Authorize for ApiToken {
         }
         let fresh = self.read_again().filter(|token| token.header != refused);
         let is_there = fresh.is_some();
-        self.tokens().extend(fresh);
+        self.tokens.lock().extend(fresh);
         Ok(is_there)
     }
 
@@ -132,7 +126,7 @@ impl Authorize for ApiToken {
     }
 
     fn redact(&self, text: &str) -> String {
-        let tokens = self.tokens();
+        let tokens = self.tokens.lock();
         let known: Vec<&str> = tokens
             .iter()
             .map(|known| known.token.expose_secret())

@@ -1,9 +1,9 @@
 //! What proves who asks for a token: a text that stands in a variable or a file.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
 use std::{fmt, fs};
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::warn;
 
@@ -72,19 +72,13 @@ impl KeptSecret {
         self.place.to_string()
     }
 
-    fn last(&self) -> MutexGuard<'_, SecretString> {
-        self.last
-            .lock()
-            .expect("nothing panics while it looks at a secret")
-    }
-
     /// The text as it stands there now. Where it cannot be read any more, as it stood the last time.
     fn text(&self) -> SecretString {
         let Place::File { path, .. } = &self.place else {
-            return self.last().clone();
+            return self.last.lock().clone();
         };
         match fs::read_to_string(path) {
-            Ok(text) if !text.trim().is_empty() => *self.last() = text.into(),
+            Ok(text) if !text.trim().is_empty() => *self.last.lock() = text.into(),
             Ok(_) => {
                 warn!(place = %self.place, "the file is empty now: what it held before is used");
             }
@@ -92,7 +86,7 @@ impl KeptSecret {
                 warn!(place = %self.place, %error, "cannot read the file again: what it held before is used");
             }
         }
-        self.last().clone()
+        self.last.lock().clone()
     }
 }
 

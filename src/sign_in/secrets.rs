@@ -1,8 +1,8 @@
 //! The secrets that were sent or received, so that nobody's text shows them.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::text::redact::redact;
@@ -17,10 +17,7 @@ pub(super) struct Secrets(Mutex<VecDeque<SecretString>>);
 impl Secrets {
     /// Remembers one.
     pub(super) fn keep(&self, secret: SecretString) {
-        let mut kept = self
-            .0
-            .lock()
-            .expect("nothing panics while it looks at secrets");
+        let mut kept = self.0.lock();
         kept.retain(|known| known.expose_secret() != secret.expose_secret());
         kept.push_back(secret);
         if kept.len() > KEPT {
@@ -30,10 +27,7 @@ impl Secrets {
 
     /// The text without them.
     pub(super) fn redact(&self, text: &str) -> String {
-        let kept = self
-            .0
-            .lock()
-            .expect("nothing panics while it looks at secrets");
+        let kept = self.0.lock();
         let known: Vec<&str> = kept.iter().map(ExposeSecret::expose_secret).collect();
         redact(text, &known)
     }

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::error_document::GaveUp;
 
@@ -56,8 +57,8 @@ struct Trouble {
 impl CircuitBreaker {
     /// Whether a request makes sense at `now`.
     pub(super) fn admit(&self, request: &str, now: Instant) -> Admission {
-        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked = *self.looked.lock();
+        let mut trouble = self.trouble.lock();
         let Some(Trouble {
             since,
             last,
@@ -91,7 +92,7 @@ impl CircuitBreaker {
 
     /// The store was looked for, and gave no sign of life.
     pub(super) fn looked_in_vain(&self, now: Instant) {
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *self.looked.lock() = Some(now);
     }
 
     /// A request that began at `began` got no good answer by `now`, or, where `answered` names it,
@@ -103,7 +104,7 @@ impl CircuitBreaker {
         now: Instant,
         what: String,
     ) -> bool {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.trouble.lock();
         let before = trouble.take();
         let is_first = before.is_none();
         let (since, only) = match before {
@@ -123,18 +124,18 @@ impl CircuitBreaker {
 
     /// A request got a good answer.
     pub(super) fn answered(&self) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.trouble.lock() = None;
     }
 
     /// A request failed, for this cause, so that it is sent again.
     pub(super) fn sent_again(&self, cause: String) {
-        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retries = self.retries.lock();
         *retries.entry(cause).or_default() += 1;
     }
 
     /// What was sent again, by cause.
     pub(super) fn retries(&self) -> BTreeMap<String, u64> {
-        let retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        let retries = self.retries.lock();
         retries.clone()
     }
 

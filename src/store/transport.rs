@@ -3,7 +3,7 @@
 //!
 //! `object_store` retries each operation by itself. What it cannot know of the others, [`CircuitBreaker`] knows.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use object_store::client::{
     HttpResponse, HttpResponseBody, HttpService,
 };
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use parking_lot::Mutex;
 use tracing::warn;
 
 use super::StoreErrorKind;
@@ -108,7 +109,7 @@ impl Connector {
 
     /// The client of the store, once it is built.
     pub(super) fn client(&self) -> Option<HttpClient> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         last.clone()
     }
 }
@@ -123,7 +124,7 @@ impl HttpConnector for Connector {
             provider: self.provider,
             circuit_breaker: Arc::clone(&self.circuit_breaker),
         });
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        *self.last.lock() = Some(client.clone());
         Ok(client)
     }
 }

@@ -1,11 +1,11 @@
 //! The columns of a row group: each arranged and encoded for itself, on two cores.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
 use arrow::datatypes::FieldRef;
+use parking_lot::Mutex;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
 use parquet::column::writer::ColumnCloseResult;
 
@@ -81,10 +81,10 @@ pub(super) fn on_two_cores<T: Send>(
     let (left, ended) = (Mutex::new(left), Mutex::new(&mut done));
     let take_turns = || {
         loop {
-            let next = lock(&left).pop();
+            let next = left.lock().pop();
             let Some((at, column)) = next else { break };
             let worked = work(column);
-            lock(&ended)[at] = Some(worked);
+            ended.lock()[at] = Some(worked);
         }
     };
     thread::scope(|scope| {
@@ -96,10 +96,6 @@ pub(super) fn on_two_cores<T: Send>(
     let done = done.into_iter();
     done.map(|worked| worked.expect("every column is worked on"))
         .collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a column has so few bytes that it is written as it is.

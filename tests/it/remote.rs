@@ -11,6 +11,7 @@ use object_store::path::Path;
 
 use crate::support::bucket::{Bucket, CreateOnly, SMALL_PARTS};
 use crate::support::engines;
+use crate::support::mount::Mount;
 use crate::support::process::every;
 use crate::support::proxy::{Action, Head, Proxy};
 use crate::support::readers;
@@ -301,6 +302,37 @@ fn a_lake_in_object_storage_is_compacted_whatever_dies_meanwhile() {
             tale.check();
         }
     }
+}
+
+/// What is written is kept a second time on the machine's own disk, to be read back.
+#[test]
+fn a_compaction_without_room_for_temporary_files_says_where_and_leaves_the_lake_as_it_was() {
+    let Some(server) = Server::Rgw.up() else {
+        return;
+    };
+    let tale = Tale::begin(server, 600);
+    expect_code(&tale.scan().output().unwrap(), 0);
+    let before = tale.command("export").output().unwrap().stdout;
+    let room = tempfile::tempdir().unwrap();
+    for options in ["size=4k", "size=64k", "nr_inodes=1", "ro"] {
+        let Some(mount) = Mount::new(room.path().join(options), options) else {
+            return;
+        };
+        let mut compact = tale.command("compact");
+        let ended = compact.env("TMPDIR", mount.path()).output().unwrap();
+        expect_code(&ended, 6);
+        assert!(
+            text(&ended).contains("TMPDIR"),
+            "{options}: {}",
+            text(&ended)
+        );
+        let after = tale.command("export").output().unwrap();
+        expect_code(&after, 0);
+        expect_same_lines(&before, &after.stdout);
+        expect_code(&tale.command("verify").output().unwrap(), 0);
+    }
+    expect_code(&tale.command("compact").output().unwrap(), 0);
+    tale.check();
 }
 
 /// Two lakes of the same records, one of them compacted.

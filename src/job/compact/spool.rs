@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::path::Path;
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::store::{Checksum, Store, StoreError, Upload, Uploads};
@@ -47,7 +48,7 @@ impl Spool {
 
     /// The copy of what is to be the object of this path.
     pub(super) fn copy(&self, path: &str) -> Option<Arc<File>> {
-        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let copies = self.copies.lock();
         copies.get(path).cloned()
     }
 }
@@ -64,7 +65,7 @@ impl Uploads for Spool {
         let copy = blocking(target, move || tempfile::tempfile_in(folder)).await?;
         let copy = Arc::new(copy);
         let inner = self.store.uploads().begin(target, slice, attempt).await?;
-        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut copies = self.copies.lock();
         copies.insert(target.to_string(), Arc::clone(&copy));
         Ok(Box::new(Copied {
             target: target.clone(),

@@ -1,8 +1,9 @@
 //! One input: its hash, its rows, its commit.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
@@ -136,7 +137,7 @@ impl InputTask {
 
     /// Whether a slice needs no conversion any more.
     async fn is_there(&self, slice: &str) -> Result<Option<InputEnd>, JobError> {
-        let is_new = lock(&self.slices.met).insert(slice.to_owned());
+        let is_new = self.slices.met.lock().insert(slice.to_owned());
         if !is_new {
             return Ok(Some(InputEnd::Repeated));
         }
@@ -147,7 +148,7 @@ impl InputTask {
         if size.is_some() {
             return Ok(Some(InputEnd::Skipped));
         }
-        match lock(&self.slices.orphans).remove(slice) {
+        match self.slices.orphans.lock().remove(slice) {
             Some(orphaned) => Err(orphaned.into()),
             None => Ok(None),
         }
@@ -203,7 +204,7 @@ impl InputTask {
         let progress = self.world.progress.clone();
         let last = Arc::clone(&seen);
         let read = move |bytes: u64| {
-            let mut last = lock(&last);
+            let mut last = last.lock();
             progress.bytes_done(bytes - *last);
             *last = bytes;
         };
@@ -223,7 +224,7 @@ impl InputTask {
             _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
             filled = async { tokio::try_join!(reading, write(attempt, rows)) } => filled?,
         };
-        let bytes = *lock(&seen);
+        let bytes = *seen.lock();
         Ok((tally, bytes))
     }
 
@@ -263,8 +264,4 @@ async fn write(
         drop(memory);
     }
     Ok(())
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,11 +13,12 @@ pub mod report;
 pub use self::options::ConvertOptions;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use serde_json::Map;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;

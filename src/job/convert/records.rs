@@ -2,11 +2,12 @@
 //! several, and classified in the order of the text.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -126,7 +127,7 @@ impl Workshop {
             arrays,
         } = chunk;
         let (text, damage) = Damage::decode(text);
-        let idle = self.idle().pop();
+        let idle = self.decoders.lock().pop();
         let mut decoder = idle.unwrap_or_else(|| PageDecoder::new(self.max_batch_bytes));
         let mut pieces = Vec::with_capacity(1);
         let mut from = is_lines.then(Position::of_lines);
@@ -141,7 +142,7 @@ impl Workshop {
                 break;
             }
         }
-        self.idle().push(decoder);
+        self.decoders.lock().push(decoder);
         Ok(Decoded {
             text: ChunkText {
                 text,
@@ -152,10 +153,6 @@ impl Workshop {
             pieces,
             memory,
         })
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PageDecoder>> {
-        self.decoders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads an input on a thread of its own; `read` is told how far it is.

@@ -9,9 +9,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use tracing::warn;
@@ -106,21 +106,15 @@ impl Tree {
         let is_staging = folder.starts_with(STAGING);
         let folder = self.walk(folder, |above, name, so_far| {
             let (folder, made) = open_or_make(above, name, so_far)?;
-            let known = self.durable().contains(so_far);
+            let known = self.durable.lock().contains(so_far);
             if !is_staging && (made || !known) {
                 self.sync_folder(above)?;
-                self.durable().insert(so_far.to_owned());
+                self.durable.lock().insert(so_far.to_owned());
             }
             Ok(folder)
         })?;
         let name = name.to_owned();
         Ok(Place { folder, name })
-    }
-
-    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
-        self.durable
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Goes from the root to a folder, a step for each name; a step also learns the path so far.

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use mdca_sim::SimOptions;
 
+use crate::support::mount::Mount;
 use crate::support::process::{
     BadDisk, Ended, Lake, PROGRAM, Place, calls_in, gap, often, random, shim,
 };
@@ -221,41 +222,6 @@ fn a_disk_that_fails_for_good_ends_the_run_in_time() {
     println!("{tried} times a disk failed for good");
 }
 
-/// A file system of its own, for as long as this lives.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// Only root may mount; where that is refused, a gap.
-    fn new(folder: PathBuf, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(&folder).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(&folder)
-            .output();
-        if mounted.as_ref().is_ok_and(|output| output.status.success()) {
-            return Some(Self(folder));
-        }
-        gap(&format!(
-            "a small file system cannot be mounted: {mounted:?}"
-        ));
-        None
-    }
-
-    fn remount(&self, options: &str) {
-        let status = Command::new("mount")
-            .args(["-o", &format!("remount,{options}")])
-            .arg(&self.0)
-            .status();
-        assert!(status.unwrap().success(), "remount {options}");
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 /// Bytes run out, then file names do, at many sizes; with more of them the next run goes on.
 #[test]
 fn a_full_file_system_is_said_and_leaves_whole_slices() {
@@ -279,7 +245,7 @@ fn a_full_file_system_is_said_and_leaves_whole_slices() {
         let Some(mount) = Mount::new(place.fresh("mount"), options) else {
             return;
         };
-        let lake = place.lake_at(mount.0.join("lake"));
+        let lake = place.lake_at(mount.path().join("lake"));
         let ended = place.run(&mut lake.scan());
         if ended.code() == Some(0) {
             enough += 1;
@@ -316,7 +282,7 @@ fn a_read_only_lake_can_be_read_and_a_scan_says_why_it_cannot_go_on() {
     let Some(mount) = Mount::new(place.fresh("mount"), "size=16m") else {
         return;
     };
-    let lake = place.lake_at(mount.0.join("lake"));
+    let lake = place.lake_at(mount.path().join("lake"));
     let ended = place.run(&mut lake.scan_until("2026-10-02T00:00:00Z"));
     assert_eq!(ended.code(), Some(0), "{ended}");
     mount.remount("ro");
@@ -332,7 +298,7 @@ fn a_read_only_lake_can_be_read_and_a_scan_says_why_it_cannot_go_on() {
     lake.expect_recovered("writable again");
 
     mount.remount("ro");
-    let none = place.lake_at(mount.0.join("not-there-yet"));
+    let none = place.lake_at(mount.path().join("not-there-yet"));
     let ended = place.run(&mut none.scan());
     assert_eq!(ended.code(), Some(6), "{ended}");
     assert!(ended.text().contains("mount it writable"), "{ended}");

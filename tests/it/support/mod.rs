@@ -6,6 +6,7 @@ pub(crate) mod engines;
 pub(crate) mod faulty;
 pub(crate) mod files;
 pub(crate) mod json;
+pub(crate) mod mount;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod readers;
