@@ -438,9 +438,7 @@ impl JobError {
             Self::Commit(error) => error.advice(),
             Self::Table(error) => error.advice(),
             Self::Input(error) => error.fault.advice(),
-            Self::Read(ReadError::Scratch(_)) => Some(
-                "free space in the lake's folder; for object storage, where temporary files go (TMPDIR)",
-            ),
+            Self::Read(ReadError::Scratch(error)) => Some(error.advice()),
             Self::Read(ReadError::Schema { .. }) => {
                 Some("use the program that wrote the file, or a newer one")
             }
@@ -467,8 +465,8 @@ fn kind_of_input(fault: &InputFault) -> ErrorKind {
         | InputFault::InLake
         | InputFault::Read(_) => ErrorKind::Usage,
         InputFault::Store(error) if error.kind() == StoreErrorKind::Location => ErrorKind::Usage,
-        InputFault::Store(_) => ErrorKind::Storage,
-        InputFault::Spool(_) | InputFault::Died(_) => ErrorKind::Internal,
+        InputFault::Store(_) | InputFault::Spool(_) => ErrorKind::Storage,
+        InputFault::Died(_) => ErrorKind::Internal,
         InputFault::Changed
         | InputFault::Unreadable { .. }
         | InputFault::Cut { .. }

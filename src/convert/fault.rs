@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::decode::DecodeError;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{ScratchError, StoreError, StoreErrorKind};
 use crate::text::units::bytes;
 
 /// An input that cannot be converted.
@@ -43,8 +43,8 @@ pub enum InputFault {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Its bytes cannot be kept to be read twice.
-    #[error("its bytes cannot be kept in the folder for temporary files")]
-    Spool(#[source] io::Error),
+    #[error("its bytes cannot be kept")]
+    Spool(#[from] ScratchError),
     /// Its bytes are others than when they were first read.
     #[error("it was changed while it was read")]
     Changed,
@@ -140,7 +140,7 @@ impl InputFault {
                 _ => error.advice(),
             }),
             Self::InLake => Some("give the folder that holds the saved files, not the lake"),
-            Self::Spool(_) => Some("free space there, or set TMPDIR to a folder with more"),
+            Self::Spool(error) => Some(error.advice()),
             Self::Changed => Some("run again once nothing writes it any more"),
             Self::Cut { .. } | Self::Unreadable { .. } => {
                 Some("get a whole copy of the file; nothing of it was committed")

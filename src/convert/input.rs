@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::fault::InputFault;
-use crate::store::Store;
+use crate::store::{ScratchFolder, Store};
 
 /// Read at once.
 const BLOCK_BYTES: usize = 1024 * 1024;
@@ -85,7 +85,9 @@ impl Input {
 }
 
 fn spool(mut pipe: impl Read) -> Result<ReadablePlace, InputFault> {
-    let mut file = tempfile::tempfile().map_err(InputFault::Spool)?;
+    let scratch = ScratchFolder::of_system();
+    let failed = |error| scratch.failed(error);
+    let mut file = scratch.file().map_err(failed)?;
     let mut block = vec![0; BLOCK_BYTES];
     loop {
         let read = match pipe.read(&mut block) {
@@ -94,7 +96,7 @@ fn spool(mut pipe: impl Read) -> Result<ReadablePlace, InputFault> {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(InputFault::Read(error)),
         };
-        io::Write::write_all(&mut file, &block[..read]).map_err(InputFault::Spool)?;
+        io::Write::write_all(&mut file, &block[..read]).map_err(failed)?;
     }
 }
 
@@ -129,8 +131,9 @@ impl Readable {
                 Box::new(ObjectReader::begin(store.clone(), path.clone(), runtime))
             }
             ReadablePlace::Spooled(file) => {
-                let mut file = file.try_clone().map_err(InputFault::Spool)?;
-                file.rewind().map_err(InputFault::Spool)?;
+                let failed = |error| ScratchFolder::of_system().failed(error);
+                let mut file = file.try_clone().map_err(failed)?;
+                file.rewind().map_err(failed)?;
                 Box::new(file)
             }
         })

@@ -121,6 +121,8 @@ const PIECES: &[&str] = &[
     " ",
     "\n",
     "\"k\":1,",
+    "\"\":1,",
+    "\"\":{\"_id\":\"x\",\"appName\":\"y\"},",
     "\"_id\":\"x\",",
     "\"user\":[],",
     "\"timestamp\":\"2026-11-19T10:00:00Z\",",
@@ -254,7 +256,7 @@ fn keys() -> Vec<String> {
         .iter()
         .chain(columns.iter().flat_map(|column| &column.items));
     let known = all.flat_map(|column| column.path.split('.').map(str::to_owned));
-    let others = ["k", "user", "User", "a.b", "0", "\\u0075ser", "é"].map(str::to_owned);
+    let others = ["", "k", "user", "User", "a.b", "0", "\\u0075ser", "é"].map(str::to_owned);
     known.filter(|key| !key.is_empty()).chain(others).collect()
 }
 
@@ -298,6 +300,34 @@ fn records_of_the_simulator_are_read_alike() {
         both.expect_same(&format!("[{}]", pretty.join(",")));
     }
     assert!(both.records > 5_000 && both.refused == 0);
+}
+
+/// A decoder that has learned nothing yet guesses no key at all, and an empty one is none that it knows.
+#[test]
+fn an_empty_key_is_unknown_wherever_it_stands() {
+    for (before, after) in [
+        ("", ""),
+        (r#""appId":1,"#, ""),
+        (r#""user":{"#, "}"),
+        (r#""user":{"userName":"u","#, r#","userTags":[]}"#),
+        (r#""mainInfo":{"eventObjects":[{"#, "}]}"),
+        (
+            r#""mainInfo":{"eventObjects":[{"role":1,"#,
+            r#","name":"n"}]}"#,
+        ),
+    ] {
+        for value in ["5", "true", "null", r#"{"_id":"x","appName":"y","":[{}]}"#] {
+            let record = format!(r#"{{{before}"":{value}{after},"_id":"a","timestamp":1}}"#);
+            let mut both = Both::new();
+            both.expect_same(&format!("[{record}]"));
+            let read = both
+                .decoder
+                .decode(&format!("[{record}]"), None, &both.ingest);
+            let piece = read.unwrap();
+            assert_eq!(piece.unknown.len(), 1, "{record}: {:?}", piece.unknown);
+            assert_eq!(piece.odd, [], "{record}");
+        }
+    }
 }
 
 #[test]

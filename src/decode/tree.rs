@@ -22,6 +22,8 @@ pub(super) type TableId = usize;
 pub(super) const ROOT: NodeId = 0;
 /// The table with a row for every record.
 pub(super) const RECORDS: TableId = 0;
+/// A byte that is nowhere in UTF-8.
+const NEVER_IN_TEXT: u8 = 0xff;
 /// The longest token of a key, `"key":`, that is compared at once.
 const TOKEN_BYTES: usize = 32;
 
@@ -30,7 +32,8 @@ const TOKEN_BYTES: usize = 32;
 #[derive(Debug, Clone)]
 #[repr(align(64))]
 pub(super) struct Node {
-    /// `"key":` as it stands in text, filled up with zeros.
+    /// `"key":` as it stands in text, filled up with zeros. The record and the elements of lists have no
+    /// key: theirs is a byte that no text has.
     token: [u8; TOKEN_BYTES],
     /// A bit for every byte of the token.
     token_bits: u32,
@@ -58,10 +61,13 @@ pub(super) enum Expects {
 
 impl Node {
     fn new(key: &str, expects: Expects) -> Self {
-        let text = format!("\"{key}\":");
+        let text = match key {
+            "" => vec![NEVER_IN_TEXT],
+            key => format!("\"{key}\":").into_bytes(),
+        };
         assert!(text.len() <= TOKEN_BYTES, "the key {key} is too long");
         let mut token = [0; TOKEN_BYTES];
-        token[..text.len()].copy_from_slice(text.as_bytes());
+        token[..text.len()].copy_from_slice(&text);
         Self {
             token,
             token_bits: u32::MAX >> (TOKEN_BYTES - text.len()),

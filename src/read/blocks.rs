@@ -1,10 +1,9 @@
 //! Rows that wait to be merged, in blocks: those that are needed last wait on the disk.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
-use std::path::PathBuf;
 
 use super::scratch::{Packed, Scratch};
+use crate::store::{ScratchError, ScratchFolder};
 
 /// What stands before a row: its time, and its length.
 const HEAD_BYTES: usize = 12;
@@ -62,7 +61,7 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// So many bytes are in memory; the rest is in a file in this folder, without a name.
-    pub(super) fn new(memory_bytes: usize, folder: PathBuf) -> Self {
+    pub(super) fn new(memory_bytes: usize, folder: ScratchFolder) -> Self {
         Self {
             memory_bytes,
             in_memory: BTreeMap::new(),
@@ -76,7 +75,7 @@ impl Blocks {
     ///
     /// # Errors
     /// The disk takes no more.
-    pub(super) async fn put(&mut self, key: Key, mut block: Block) -> io::Result<()> {
+    pub(super) async fn put(&mut self, key: Key, mut block: Block) -> Result<(), ScratchError> {
         block.bytes.shrink_to_fit();
         self.held_bytes += block.bytes();
         self.in_memory.insert(key, block);
@@ -94,7 +93,7 @@ impl Blocks {
     ///
     /// # Errors
     /// The disk does not give it back.
-    pub(super) async fn take(&mut self, key: Key) -> io::Result<Option<Block>> {
+    pub(super) async fn take(&mut self, key: Key) -> Result<Option<Block>, ScratchError> {
         if let Some(block) = self.in_memory.remove(&key) {
             self.held_bytes -= block.bytes();
             return Ok(Some(block));
@@ -132,7 +131,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_needed_last_waits_on_the_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let mut blocks = Blocks::new(3 * block(0, 9).bytes(), folder.path().to_owned());
+        let mut blocks = Blocks::new(
+            3 * block(0, 9).bytes(),
+            ScratchFolder::of_lake(folder.path().to_owned()),
+        );
         for time_us in [4, 0, 9, 1, 8, 2] {
             let key = (time_us, 0, 0);
             blocks.put(key, block(time_us, 9)).await.unwrap();

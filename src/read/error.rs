@@ -3,6 +3,7 @@
 use parquet::errors::ParquetError;
 
 use super::restore::MAX_RECORD_BYTES;
+use crate::store::ScratchError;
 
 /// Why a committed file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +32,8 @@ pub enum ReadError {
         flaw: String,
     },
     /// Rows that wait to be merged cannot be kept on the disk.
-    #[error("cannot keep rows in a temporary file")]
-    Scratch(#[source] std::io::Error),
+    #[error("cannot keep rows that wait")]
+    Scratch(#[from] ScratchError),
     /// A record is larger than any that this program could have written.
     #[error("cannot read {path}: a record has {bytes} bytes, more than {MAX_RECORD_BYTES}")]
     Record {

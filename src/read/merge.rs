@@ -7,8 +7,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -22,7 +20,7 @@ use super::columns::{Columns, to_write};
 use super::digest::{Digester, RowSum};
 use super::file::CommittedFile;
 use crate::schema::TIMESTAMP;
-use crate::store::Store;
+use crate::store::{ScratchFolder, Store};
 use crate::write::FileEntry;
 
 /// Rows that are handed on at once.
@@ -78,7 +76,7 @@ impl MergedRows {
         store: &Store,
         files: &[FileEntry],
         memory_bytes: u64,
-        scratch: &Path,
+        scratch: &ScratchFolder,
     ) -> Result<Self, ReadError> {
         let columns = Columns::known();
         let digester = Digester::new(columns.schema()).map_err(unfit)?;
@@ -109,7 +107,7 @@ impl MergedRows {
         Ok(Self {
             runs,
             next,
-            blocks: Blocks::new(in_memory(memory_bytes / 4 * 3), scratch.to_owned()),
+            blocks: Blocks::new(in_memory(memory_bytes / 4 * 3), scratch.clone()),
             block_bytes: in_memory(block_bytes),
             columns,
             digester,
@@ -176,8 +174,7 @@ impl MergedRows {
         // They are all put before the first is taken.
         let key = (first_us, position, waiting.len());
         waiting.push_back(key);
-        let put = self.blocks.put(key, block).await;
-        put.map_err(ReadError::Scratch)
+        Ok(self.blocks.put(key, block).await?)
     }
 
     /// Says when a run is needed next, going on to its next block where one is used up.
@@ -187,9 +184,8 @@ impl MergedRows {
             run.block = match run.waiting.pop_front() {
                 None => Block::default(),
                 Some(key) => {
-                    let taken = self.blocks.take(key).await;
-                    let taken = taken.map_err(ReadError::Scratch)?;
-                    taken.ok_or_else(|| ReadError::Scratch(io::ErrorKind::NotFound.into()))?
+                    let taken = self.blocks.take(key).await?;
+                    taken.expect("it was put before the first was taken")
                 }
             };
         }

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use zstd::bulk::{Compressor, decompress};
+
+use crate::store::{ScratchError, ScratchFolder};
 
 /// The fastest that packs.
 const LEVEL: i32 = 1;
@@ -23,13 +24,13 @@ pub(super) struct Packed {
 
 /// A file in a folder, made with the first bytes that are put away, and gone with this.
 pub(super) struct Scratch {
-    folder: PathBuf,
+    folder: ScratchFolder,
     file: Option<Arc<File>>,
     end: u64,
 }
 
 impl Scratch {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(folder: ScratchFolder) -> Self {
         Self {
             folder,
             file: None,
@@ -41,7 +42,7 @@ impl Scratch {
     ///
     /// # Errors
     /// The file cannot be made or takes no more.
-    pub(super) async fn put(&mut self, bytes: Vec<u8>) -> io::Result<Packed> {
+    pub(super) async fn put(&mut self, bytes: Vec<u8>) -> Result<Packed, ScratchError> {
         let (file, at) = (self.file().await?, self.end);
         let write = move || {
             let mut compressor = Compressor::new(LEVEL)?;
@@ -54,7 +55,7 @@ impl Scratch {
                 bytes: bytes.len(),
             })
         };
-        let packed = blocking(write).await?;
+        let packed = self.blocking(write).await?;
         self.end += packed.length as u64;
         Ok(packed)
     }
@@ -63,33 +64,35 @@ impl Scratch {
     ///
     /// # Errors
     /// It cannot be read, or is not what was put away.
-    pub(super) async fn get(&mut self, packed: Packed) -> io::Result<Vec<u8>> {
+    pub(super) async fn get(&mut self, packed: Packed) -> Result<Vec<u8>, ScratchError> {
         let file = self.file().await?;
         let read = move || {
             let mut bytes = vec![0; packed.length];
             file.read_exact_at(&mut bytes, packed.at)?;
             decompress(&bytes, packed.bytes)
         };
-        blocking(read).await
+        self.blocking(read).await
     }
 
-    async fn file(&mut self) -> io::Result<Arc<File>> {
+    async fn file(&mut self) -> Result<Arc<File>, ScratchError> {
         if let Some(file) = &self.file {
             return Ok(Arc::clone(file));
         }
         let folder = self.folder.clone();
-        let file = Arc::new(blocking(move || tempfile::tempfile_in(folder)).await?);
+        let file = Arc::new(self.blocking(move || folder.file()).await?);
         self.file = Some(Arc::clone(&file));
         Ok(file)
     }
-}
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(died) => Err(died.into()),
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ScratchError> {
+        let done = match spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(died) => Err(died.into()),
+        };
+        done.map_err(|source| self.folder.failed(source))
     }
 }
 
@@ -100,7 +103,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_put_away_comes_back_in_any_order() {
         let folder = tempfile::tempdir().unwrap();
-        let mut scratch = Scratch::new(folder.path().to_owned());
+        let mut scratch = Scratch::new(ScratchFolder::of_lake(folder.path().to_owned()));
         let blocks: Vec<Vec<u8>> = (0..20_u8)
             .map(|n| vec![n; 1_000 * usize::from(n)])
             .collect();
@@ -117,7 +120,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_changed_are_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let mut scratch = Scratch::new(folder.path().to_owned());
+        let mut scratch = Scratch::new(ScratchFolder::of_lake(folder.path().to_owned()));
         let packed = scratch.put(b"0123456789".repeat(100)).await.unwrap();
         let file = scratch.file().await.unwrap();
         file.write_all_at(&[0x55], packed.length as u64 - 1)

@@ -6,6 +6,7 @@ use std::io;
 use super::error_document::{GaveUp, NoCredentials, Refusal};
 use super::error_kind::StoreErrorKind;
 use super::location::{BadLocation, ParseLocationError, Provider};
+use super::scratch::ScratchError;
 use crate::https::{Distrust, INSTALL_AUTHORITIES};
 use crate::text::plain::chain;
 use crate::text::redact::redact;
@@ -137,6 +138,9 @@ impl StoreError {
 
     /// One sentence on what to do.
     pub fn advice(&self) -> &'static str {
+        if let Some(scratch) = find::<ScratchError>(self.source.as_ref()) {
+            return scratch.advice();
+        }
         match (self.kind(), self.provider()) {
             (StoreErrorKind::Location, _) => {
                 "use a folder, a path where one can be made, or the URL of a bucket as --lake"

@@ -22,7 +22,7 @@ use mdca_lake::job::{self, Asking, Ids, Planned, StoreWorld, World};
 use mdca_lake::scan::{ActivityClient, Budget, ClientOptions, ScanCounters, ScanError};
 use mdca_lake::schema::{self, SchemaFormat};
 use mdca_lake::sign_in::SignIn;
-use mdca_lake::store::{Site, Store};
+use mdca_lake::store::{ScratchFolder, Site, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_lake::{status, write};
@@ -220,9 +220,8 @@ async fn compact(
         return Ok(job::compact::plan(&config.job, &store, clock.now_ms()).await);
     }
     let site = Site::look(&config.lake)?;
-    let scratch = site
-        .folder()
-        .map_or_else(std::env::temp_dir, FilePath::to_owned);
+    let scratch = site.folder().map(FilePath::to_owned);
+    let scratch = scratch.map_or_else(ScratchFolder::of_system, ScratchFolder::of_lake);
     let world = StoreWorld {
         clock,
         store,

@@ -1,7 +1,6 @@
 //! One compaction of a day: from its live files to the merged ones, or to nothing.
 
 use std::collections::BTreeSet;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use object_store::path::Path;
@@ -9,13 +8,14 @@ use tracing::info;
 
 use super::options::CompactOptions;
 use super::pick::pick;
-use super::spool::{self, Spool};
+use super::spool::Spool;
 use crate::commit::{self, Cleaner, Compaction, CompactionOutcome, PreparedCompaction};
 use crate::error::{ErrorKind, JobError};
 use crate::job::context::StoreWorld;
 use crate::layout::{CompactionName, PartitionKey};
-use crate::read::{MergedRows, RowSum, sum_rows};
+use crate::read::{MergedRows, ReadError, RowSum, sum_rows};
 use crate::schema;
+use crate::store::ScratchFolder;
 use crate::write::{FileEntry, FinishedFile, Provenance, SliceWriter};
 
 /// The live files of a day, and the number of its next compaction, from one reading.
@@ -73,7 +73,7 @@ pub(super) enum DayEnd {
 pub(super) struct Compactor<'c> {
     pub(super) options: &'c CompactOptions,
     pub(super) world: &'c StoreWorld,
-    pub(super) scratch: &'c FilePath,
+    pub(super) scratch: &'c ScratchFolder,
     pub(super) cleaner: &'c Cleaner,
     pub(super) run: &'c str,
     /// The lake's clock.
@@ -138,7 +138,7 @@ impl Compactor<'_> {
         let store = &self.world.store;
         let merge_bytes = self.options.merge_bytes;
         let mut rows = MergedRows::open(store, inputs, merge_bytes, self.scratch).await?;
-        let spool = Spool::new(store.clone(), self.scratch.to_owned());
+        let spool = Spool::new(store.clone(), self.scratch.clone());
         let mut writer = self.writer(&spool, day.name(), attempt);
         if let Err(error) = self.write(day.key, &mut rows, &mut writer).await {
             writer.abort().await;
@@ -266,12 +266,12 @@ async fn compare(
     let mut found = RowSum::default();
     let mut is_whole = true;
     for entry in outputs {
-        let path = Path::from(entry.path.as_str());
         let Some(copy) = spool.copy(&entry.path) else {
             is_whole = false;
             continue;
         };
-        is_whole &= spool::checksum(&path, Arc::clone(&copy)).await? == entry.checksum;
+        let checksum = spool.checksum(Arc::clone(&copy)).await;
+        is_whole &= checksum.map_err(ReadError::from)? == entry.checksum;
         found += sum_rows(copy, &entry.path, entry.bytes).await?;
     }
     let taken = inputs

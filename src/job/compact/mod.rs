@@ -15,7 +15,6 @@ mod spool;
 pub use self::options::CompactOptions;
 
 use std::collections::BTreeMap;
-use std::path::Path as FilePath;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -30,7 +29,7 @@ use crate::job::context::{StoreWorld, keepers, refresh_table};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::Pulse;
 use crate::layout::{self, FileName, PartitionKey};
-use crate::store::Store;
+use crate::store::{ScratchFolder, Store};
 use crate::text::report::Report;
 use crate::write::FileEntry;
 
@@ -77,7 +76,7 @@ fn sizes_of(inputs: &[FileEntry], max_file_bytes: u64) -> Sizes {
 pub fn run<'a>(
     options: &'a CompactOptions,
     world: StoreWorld,
-    scratch: &'a FilePath,
+    scratch: &'a ScratchFolder,
 ) -> BoxFuture<'a, CompactReport> {
     compact(options, world, scratch).boxed()
 }
@@ -85,7 +84,7 @@ pub fn run<'a>(
 async fn compact(
     options: &CompactOptions,
     mut world: StoreWorld,
-    scratch: &FilePath,
+    scratch: &ScratchFolder,
 ) -> CompactReport {
     if options.single_writer {
         world.store = world.store.for_single_writer();
@@ -119,7 +118,7 @@ async fn compact(
 async fn run_days(
     options: &CompactOptions,
     world: &StoreWorld,
-    scratch: &FilePath,
+    scratch: &ScratchFolder,
     pulse: &Pulse<'_, CompactReport>,
     report: &mut CompactReport,
 ) -> Result<(), JobError> {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +13,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
-use crate::store::{Checksum, Store, StoreError, Upload, Uploads};
+use crate::store::{Checksum, ScratchError, ScratchFolder, Store, StoreError, Upload, Uploads};
 
 /// Read at once.
 const READ_BYTES: usize = 1024 * 1024;
@@ -23,12 +22,12 @@ const READ_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Spool {
     store: Store,
-    folder: PathBuf,
+    folder: ScratchFolder,
     copies: Mutex<BTreeMap<String, Arc<File>>>,
 }
 
 impl Spool {
-    pub(super) fn new(store: Store, folder: PathBuf) -> Arc<Self> {
+    pub(super) fn new(store: Store, folder: ScratchFolder) -> Arc<Self> {
         Arc::new(Self {
             store,
             folder,
@@ -51,6 +50,23 @@ impl Spool {
         let copies = self.copies.lock();
         copies.get(path).cloned()
     }
+
+    /// The checksum of a copy's bytes.
+    pub(super) async fn checksum(&self, copy: Arc<File>) -> Result<String, ScratchError> {
+        let read = move || {
+            let (mut checksum, mut at) = (Checksum::default(), 0);
+            let mut bytes = vec![0; READ_BYTES];
+            loop {
+                let read = copy.read_at(&mut bytes, at)?;
+                if read == 0 {
+                    return Ok(checksum.text());
+                }
+                checksum.update(&bytes[..read]);
+                at += read as u64;
+            }
+        };
+        keeping(&self.folder, read).await
+    }
 }
 
 #[async_trait]
@@ -62,13 +78,14 @@ impl Uploads for Spool {
         attempt: &str,
     ) -> Result<Box<dyn Upload>, StoreError> {
         let folder = self.folder.clone();
-        let copy = blocking(target, move || tempfile::tempfile_in(folder)).await?;
-        let copy = Arc::new(copy);
+        let copy = keeping(&self.folder, move || folder.file()).await;
+        let copy = Arc::new(copy.map_err(|error| not_kept(target, error))?);
         let inner = self.store.uploads().begin(target, slice, attempt).await?;
         let mut copies = self.copies.lock();
         copies.insert(target.to_string(), Arc::clone(&copy));
         Ok(Box::new(Copied {
             target: target.clone(),
+            folder: self.folder.clone(),
             copy,
             inner,
         }))
@@ -77,6 +94,7 @@ impl Uploads for Spool {
 
 struct Copied {
     target: Path,
+    folder: ScratchFolder,
     copy: Arc<File>,
     inner: Box<dyn Upload>,
 }
@@ -85,7 +103,8 @@ struct Copied {
 impl Upload for Copied {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let (copy, same) = (Arc::clone(&self.copy), bytes.clone());
-        blocking(&self.target, move || (&*copy).write_all(&same)).await?;
+        let kept = keeping(&self.folder, move || (&*copy).write_all(&same)).await;
+        kept.map_err(|error| not_kept(&self.target, error))?;
         self.inner.write(bytes).await
     }
 
@@ -106,31 +125,18 @@ impl Upload for Copied {
     }
 }
 
-/// The checksum of a copy's bytes.
-pub(super) async fn checksum(path: &Path, copy: Arc<File>) -> Result<String, StoreError> {
-    let read = move || {
-        let (mut checksum, mut at) = (Checksum::default(), 0);
-        let mut bytes = vec![0; READ_BYTES];
-        loop {
-            let read = copy.read_at(&mut bytes, at)?;
-            if read == 0 {
-                return Ok(checksum.text());
-            }
-            checksum.update(&bytes[..read]);
-            at += read as u64;
-        }
-    };
-    blocking(path, read).await
+fn not_kept(target: &Path, error: ScratchError) -> StoreError {
+    StoreError::new("keep a copy of", target.to_string(), error)
 }
 
-/// Runs file work where it may block.
-async fn blocking<T: Send + 'static>(
-    path: &Path,
+/// Runs work on a file of this folder where it may block.
+async fn keeping<T: Send + 'static>(
+    folder: &ScratchFolder,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, StoreError> {
-    let failed = |source: io::Error| StoreError::new("keep a copy of", path.to_string(), source);
-    match spawn_blocking(work).await {
-        Ok(done) => done.map_err(failed),
-        Err(died) => Err(failed(died.into())),
-    }
+) -> Result<T, ScratchError> {
+    let done = match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(died) => Err(died.into()),
+    };
+    done.map_err(|source| folder.failed(source))
 }

@@ -275,6 +275,37 @@ fn a_full_file_system_is_said_and_leaves_whole_slices() {
     assert!(full > 4, "{full}");
 }
 
+/// An input that comes through a pipe is kept in a temporary file, because every input is read twice.
+#[test]
+fn an_input_from_a_pipe_that_finds_no_room_is_said_with_the_folder_and_makes_no_lake() {
+    let place = Place::small();
+    let lake = place.lake_at(place.fresh("lake"));
+    let input = place.fresh("input.ndjson");
+    let record = r#"{"_id":"a","timestamp":1790000000000,"created":1790000000000}"#;
+    std::fs::write(&input, format!("{record}\n").repeat(5_000)).unwrap();
+    let convert = || {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$@\" < \"$0\""]).arg(&input);
+        shell.args([PROGRAM, "convert", "-", "--lake"]);
+        shell.arg(lake.path());
+        shell
+    };
+    for options in ["size=64k", "nr_inodes=1", "ro"] {
+        let Some(mount) = Mount::new(place.fresh("mount"), options) else {
+            return;
+        };
+        let ended = place.run(convert().env("TMPDIR", mount.path()));
+        assert_eq!(ended.code(), Some(6), "{options}: {ended}");
+        let folder = mount.path().display().to_string();
+        for said in [&folder, "set TMPDIR"] {
+            assert!(ended.text().contains(said), "{options}: {ended}");
+        }
+        assert!(!lake.path().exists(), "{options}");
+    }
+    let ended = place.run(&mut convert());
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}
+
 /// A lake that may only be read is read; `scan` says what it needs.
 #[test]
 fn a_read_only_lake_can_be_read_and_a_scan_says_why_it_cannot_go_on() {

@@ -13,7 +13,7 @@ use mdca_lake::job::compact::report::CompactReport;
 use mdca_lake::job::process::Machine;
 use mdca_lake::read::{MergedRows, ReadError, RowSum};
 use mdca_lake::status;
-use mdca_lake::store::Store;
+use mdca_lake::store::{ScratchFolder, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{FindingKind, Sweep};
 use mdca_lake::write::FileEntry;
@@ -94,7 +94,8 @@ async fn merged(
     memory_bytes: u64,
     scratch: &Path,
 ) -> Result<(RecordBatch, RowSum), ReadError> {
-    let mut rows = MergedRows::open(store, files, memory_bytes, scratch).await?;
+    let scratch = ScratchFolder::of_lake(scratch.to_owned());
+    let mut rows = MergedRows::open(store, files, memory_bytes, &scratch).await?;
     let mut batches = Vec::new();
     while let Some(batch) = rows.next().await? {
         batches.push(batch);

@@ -17,7 +17,7 @@ use mdca_lake::job::report::RunReport;
 use mdca_lake::job::{self, Asking, Ids, Planned, StoreWorld, World};
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::sign_in::SignIn;
-use mdca_lake::store::Store;
+use mdca_lake::store::{ScratchFolder, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep, Verification};
 use mdca_lake::window::{format_time, parse_time};
@@ -372,7 +372,8 @@ impl Story {
             machine: Machine::untold(),
             progress: Progress::never(),
         };
-        job::compact::run(&config.job, world, self.folder.path()).await
+        let scratch = ScratchFolder::of_lake(self.folder.path().to_owned());
+        job::compact::run(&config.job, world, &scratch).await
     }
 
     /// The records of the lake as `export` gives them.

@@ -1,0 +1,66 @@
+//! Where files go that only this process reads.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+/// A folder for files without a name.
+#[derive(Debug, Clone)]
+pub struct ScratchFolder {
+    path: PathBuf,
+    is_of_lake: bool,
+}
+
+/// A file in such a folder that cannot be made, written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use a temporary file in {}", .folder.path.display())]
+pub struct ScratchError {
+    folder: ScratchFolder,
+    #[source]
+    source: io::Error,
+}
+
+impl ScratchFolder {
+    /// The folder of a lake on a disk: what has room for the lake's files has it for these.
+    pub fn of_lake(path: PathBuf) -> Self {
+        Self {
+            path,
+            is_of_lake: true,
+        }
+    }
+
+    /// Where temporary files go: `TMPDIR`, else what the system has for them.
+    pub fn of_system() -> Self {
+        Self {
+            path: std::env::temp_dir(),
+            is_of_lake: false,
+        }
+    }
+
+    /// Makes a file without a name in it. Blocks.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn file(&self) -> io::Result<File> {
+        tempfile::tempfile_in(&self.path)
+    }
+
+    /// The error of a file in it.
+    pub fn failed(&self, source: io::Error) -> ScratchError {
+        ScratchError {
+            folder: self.clone(),
+            source,
+        }
+    }
+}
+
+impl ScratchError {
+    /// One sentence on what to do.
+    pub fn advice(&self) -> &'static str {
+        if self.folder.is_of_lake {
+            "free space in the lake's folder, and let this user write to it"
+        } else {
+            "free space there, or set TMPDIR to a folder with more that this user may write to"
+        }
+    }
+}
