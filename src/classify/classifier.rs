@@ -169,6 +169,7 @@ impl Classifier {
 }
 
 /// The one way that a record goes.
+#[derive(Clone, Copy)]
 enum Way<'r> {
     /// It becomes a row; its id may have been met with other JSON.
     Row { is_changed: bool },
