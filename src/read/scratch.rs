@@ -1,11 +1,9 @@
 //! A file without a name for what does not fit into memory, packed.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
 use zstd::bulk::{Compressor, decompress};
 
 use crate::store::{ScratchError, ScratchFolder};
@@ -55,7 +53,7 @@ impl Scratch {
                 bytes: bytes.len(),
             })
         };
-        let packed = self.blocking(write).await?;
+        let packed = self.folder.blocking(write).await?;
         self.end += packed.length as u64;
         Ok(packed)
     }
@@ -71,7 +69,7 @@ impl Scratch {
             file.read_exact_at(&mut bytes, packed.at)?;
             decompress(&bytes, packed.bytes)
         };
-        self.blocking(read).await
+        self.folder.blocking(read).await
     }
 
     async fn file(&mut self) -> Result<Arc<File>, ScratchError> {
@@ -79,20 +77,9 @@ impl Scratch {
             return Ok(Arc::clone(file));
         }
         let folder = self.folder.clone();
-        let file = Arc::new(self.blocking(move || folder.file()).await?);
+        let file = Arc::new(self.folder.blocking(move || folder.file()).await?);
         self.file = Some(Arc::clone(&file));
         Ok(file)
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> Result<T, ScratchError> {
-        let done = match spawn_blocking(work).await {
-            Ok(done) => done,
-            Err(died) => Err(died.into()),
-        };
-        done.map_err(|source| self.folder.failed(source))
     }
 }
 

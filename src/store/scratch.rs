@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use tokio::task::spawn_blocking;
+
 /// A folder for files without a name.
 #[derive(Debug, Clone)]
 pub struct ScratchFolder {
@@ -43,6 +45,21 @@ impl ScratchFolder {
     /// What the system says.
     pub fn file(&self) -> io::Result<File> {
         tempfile::tempfile_in(&self.path)
+    }
+
+    /// Does what blocks with a file in it, on a thread for that.
+    ///
+    /// # Errors
+    /// What the system says, with the folder.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ScratchError> {
+        let done = match spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(died) => Err(died.into()),
+        };
+        done.map_err(|source| self.failed(source))
     }
 
     /// The error of a file in it.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::path::Path;
 use parking_lot::Mutex;
-use tokio::task::spawn_blocking;
 
 use crate::store::{Checksum, ScratchError, ScratchFolder, Store, StoreError, Upload, Uploads};
 
@@ -65,7 +64,7 @@ impl Spool {
                 at += read as u64;
             }
         };
-        keeping(&self.folder, read).await
+        self.folder.blocking(read).await
     }
 }
 
@@ -78,7 +77,7 @@ impl Uploads for Spool {
         attempt: &str,
     ) -> Result<Box<dyn Upload>, StoreError> {
         let folder = self.folder.clone();
-        let copy = keeping(&self.folder, move || folder.file()).await;
+        let copy = self.folder.blocking(move || folder.file()).await;
         let copy = Arc::new(copy.map_err(|error| not_kept(target, error))?);
         let inner = self.store.uploads().begin(target, slice, attempt).await?;
         let mut copies = self.copies.lock();
@@ -103,7 +102,10 @@ struct Copied {
 impl Upload for Copied {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let (copy, same) = (Arc::clone(&self.copy), bytes.clone());
-        let kept = keeping(&self.folder, move || (&*copy).write_all(&same)).await;
+        let kept = self
+            .folder
+            .blocking(move || (&*copy).write_all(&same))
+            .await;
         kept.map_err(|error| not_kept(&self.target, error))?;
         self.inner.write(bytes).await
     }
@@ -127,16 +129,4 @@ impl Upload for Copied {
 
 fn not_kept(target: &Path, error: ScratchError) -> StoreError {
     StoreError::new("keep a copy of", target.to_string(), error)
-}
-
-/// Runs work on a file of this folder where it may block.
-async fn keeping<T: Send + 'static>(
-    folder: &ScratchFolder,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, ScratchError> {
-    let done = match spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(died) => Err(died.into()),
-    };
-    done.map_err(|source| folder.failed(source))
 }
