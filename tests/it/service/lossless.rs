@@ -303,11 +303,12 @@ fn the_time_to_restore_a_list_grows_with_its_length_and_not_with_its_square() {
         };
         (0..5).map(restore).min().unwrap()
     };
-    let (short, long) = (quickest(15_000), quickest(60_000));
-    println!("15,000 in {short:?}, 60,000 in {long:?}");
+    // Other tests run beside this one: three times as long is no sign of anything.
+    let (short, long) = (quickest(7_500), quickest(60_000));
+    println!("7,500 in {short:?}, 60,000 in {long:?}");
     assert!(
-        long < 9 * short,
-        "linear is 4, a square 16: {short:?}, {long:?}"
+        long < 24 * short,
+        "linear is 8, a square 64: {short:?}, {long:?}"
     );
 }
 
