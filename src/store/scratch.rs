@@ -74,10 +74,18 @@ impl ScratchFolder {
 impl ScratchError {
     /// One sentence on what to do.
     pub fn advice(&self) -> &'static str {
-        if self.folder.is_of_lake {
-            "free space in the lake's folder, and let this user write to it"
-        } else {
-            "free space there, or set TMPDIR to a folder with more that this user may write to"
+        let is_out_of_reach = matches!(
+            self.source.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::ReadOnlyFilesystem
+        );
+        match (self.folder.is_of_lake, is_out_of_reach) {
+            (true, false) => "free space in the lake's folder",
+            (true, true) => "let this user write to the lake's folder",
+            (false, false) => "free space there, or set TMPDIR to a folder with more",
+            (false, true) => "set TMPDIR to a folder that this user may write to",
         }
     }
 }
