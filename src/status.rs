@@ -1,4 +1,4 @@
-//! What a lake holds, read from its commits and reports alone.
+//! What a lake holds, read from its table, or its commits where that is behind, and from its reports.
 
 pub use crate::job::runs::Begun;
 
@@ -21,6 +21,7 @@ use crate::job::plan::watermark;
 use crate::job::process::Machine;
 use crate::job::report::ReportWindow;
 use crate::job::runs::{self, EXPLAINING_RUNS, FailureView, READS, Reports, RunView};
+use crate::layout::{FileName, PartitionKey};
 use crate::store::Store;
 use crate::table;
 use crate::text::plain::{PlainText, chain};
@@ -205,9 +206,7 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     let committed = Committed::read(store, &known).await?;
     unproven.late.extend(committed.late);
     left_out.extend(committed.left_out);
-    let mut compactions = Compactions::load(store).await?;
-    left_out.extend(compactions.take_damaged().into_iter().map(LeftOut::from));
-    let days = days_of(compactions.live(committed.files));
+    let days = committed.days;
     let mut reports = Reports::list(store, now_ms, machine).await?;
     let runs = reports.take(store, SHOWN_RUNS).await?;
     let asked_for = joined(known.committed.iter().chain(&known.unproven));
@@ -250,10 +249,10 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     })
 }
 
-/// What the commits of a lake say, one after another.
+/// What the commits of a lake say.
 #[derive(Default)]
 struct Committed {
-    files: Vec<FileEntry>,
+    days: BTreeMap<String, DayStatus>,
     holes: Vec<GapStatus>,
     /// Slices that were asked for too late to be proven.
     late: Vec<String>,
@@ -261,9 +260,36 @@ struct Committed {
 }
 
 impl Committed {
-    async fn read(store: &Store, known: &KnownSlices) -> Result<Self, CommitError> {
-        let mut all = Self::default();
-        let mut commits = commit::load_commits(store, known.committed.clone());
+    /// Reads what the table says of the files, and of the commits those that say more; all of them where it
+    /// is not up to date.
+    async fn read(store: &Store, known: &KnownSlices) -> Result<Self, JobError> {
+        let mut committed = known.committed.clone();
+        let Some(table) = table::contents(store).await? else {
+            let (mut all, files) = Self::of(store, committed).await?;
+            let mut compactions = Compactions::load(store).await?;
+            let damaged = compactions.take_damaged().into_iter();
+            all.left_out.extend(damaged.map(LeftOut::from));
+            let live = compactions.live(files).into_iter();
+            all.days = days_of(live.map(|file| {
+                let day = FileName::parse(&file.path).map(|name| name.key);
+                (day, file.rows, file.bytes)
+            }));
+            return Ok(all);
+        };
+        committed.retain(|slice| table.has_remarks(slice));
+        let (mut all, _) = Self::of(store, committed).await?;
+        let files = table.files.into_iter();
+        all.days = days_of(files.map(|file| (Some(file.name.key), file.rows, file.bytes)));
+        Ok(all)
+    }
+
+    /// Reads the commits of slices, one after another.
+    async fn of(
+        store: &Store,
+        slices: BTreeSet<String>,
+    ) -> Result<(Self, Vec<FileEntry>), CommitError> {
+        let (mut all, mut files) = (Self::default(), Vec::new());
+        let mut commits = commit::load_commits(store, slices);
         while let Some(commit) = commits.next().await {
             let commit = match commit {
                 Ok(commit) => commit,
@@ -279,9 +305,9 @@ impl Committed {
             if commit.late {
                 all.late.push(commit.slice);
             }
-            all.files.extend(commit.files);
+            files.extend(commit.files);
         }
-        Ok(all)
+        Ok((all, files))
     }
 }
 
@@ -296,19 +322,17 @@ async fn load_identity(store: &Store) -> Result<Identity, JobError> {
         .ok_or_else(|| no_lake(store))
 }
 
-/// Rows, files and bytes by day.
-fn days_of(files: Vec<FileEntry>) -> BTreeMap<String, DayStatus> {
+/// Rows, files and bytes by day: of each file its day, where its path says one, its rows and its bytes.
+fn days_of(
+    files: impl Iterator<Item = (Option<PartitionKey>, u64, u64)>,
+) -> BTreeMap<String, DayStatus> {
     let mut days: BTreeMap<String, DayStatus> = BTreeMap::new();
-    for file in files {
-        let day = file
-            .path
-            .split('/')
-            .find_map(|part| part.strip_prefix("event_date="))
-            .unwrap_or("?");
-        let day = days.entry(day.to_owned()).or_default();
-        day.rows = day.rows.saturating_add(file.rows);
+    for (key, rows, bytes) in files {
+        let day = key.map_or_else(|| "?".to_owned(), |key| key.date().to_string());
+        let day = days.entry(day).or_default();
+        day.rows = day.rows.saturating_add(rows);
         day.files += 1;
-        day.bytes = day.bytes.saturating_add(file.bytes);
+        day.bytes = day.bytes.saturating_add(bytes);
     }
     days
 }

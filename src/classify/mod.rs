@@ -2,6 +2,7 @@
 
 mod classifier;
 mod known;
+mod pairs;
 mod rejects;
 mod shares;
 

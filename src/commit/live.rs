@@ -166,8 +166,32 @@ pub async fn live_files(store: &Store) -> Result<(Vec<FileEntry>, Vec<CommitErro
 pub async fn read_live(
     store: &Store,
 ) -> Result<(Vec<FileEntry>, Compactions, Vec<CommitError>), CommitError> {
+    let (files, mut left_out) = files_of(store, committed_slices(store).await?).await?;
+    let mut compactions = Compactions::load(store).await?;
+    left_out.extend(compactions.take_damaged());
+    Ok((compactions.live(files), compactions, left_out))
+}
+
+/// The same of some days, whose files came from these slices.
+pub async fn read_live_days(
+    store: &Store,
+    days: &BTreeSet<PartitionKey>,
+    slices: BTreeSet<String>,
+) -> Result<(Vec<FileEntry>, Compactions, Vec<CommitError>), CommitError> {
+    let (mut files, mut left_out) = files_of(store, slices).await?;
+    files.retain(|file| FileName::parse(&file.path).is_some_and(|name| days.contains(&name.key)));
+    let mut compactions = Compactions::load_days(store, days).await?;
+    left_out.extend(compactions.take_damaged());
+    Ok((compactions.live(files), compactions, left_out))
+}
+
+/// The files that the commits of slices name, and the commits that cannot be read.
+async fn files_of(
+    store: &Store,
+    slices: BTreeSet<String>,
+) -> Result<(Vec<FileEntry>, Vec<CommitError>), CommitError> {
     let (mut files, mut left_out) = (Vec::new(), Vec::new());
-    let mut commits = load_commits(store, committed_slices(store).await?);
+    let mut commits = load_commits(store, slices);
     while let Some(commit) = commits.next().await {
         match commit {
             Ok(commit) => files.extend(commit.files),
@@ -175,7 +199,5 @@ pub async fn read_live(
             Err(error) => return Err(error),
         }
     }
-    let mut compactions = Compactions::load(store).await?;
-    left_out.extend(compactions.take_damaged());
-    Ok((compactions.live(files), compactions, left_out))
+    Ok((files, left_out))
 }

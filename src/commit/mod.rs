@@ -58,7 +58,7 @@ pub use counts::SliceCounts;
 pub use damage::Damage;
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
-pub use live::{Compactions, live_files, read_live};
+pub use live::{Compactions, live_files, read_live, read_live_days};
 pub use objects::{Attempt, Commit, CommittedHole, RejectsEntry};
 pub use orphans::find_orphans;
 pub use protocol::{Made, Outcome, Prepared, commit};

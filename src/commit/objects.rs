@@ -122,6 +122,11 @@ impl Commit {
         self
     }
 
+    /// Whether it says more of its slice than which files hold it, and what was counted.
+    pub fn has_remarks(&self) -> bool {
+        self.late || !self.holes.is_empty()
+    }
+
     /// Reads the commit of a slice; `None` where it has none.
     pub async fn load(store: &Store, slice: &str) -> Result<Option<Self>, CommitError> {
         let path = layout::commit(slice);

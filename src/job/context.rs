@@ -90,6 +90,11 @@ pub(crate) fn slice_of_missing_commit(error: &JobError) -> Option<String> {
     }
 }
 
+/// What the id of a run begins with that starts at this time, in milliseconds since the epoch: ids sort by it.
+pub(crate) fn run_stamp(now_ms: i64) -> String {
+    format_time(now_ms / 1_000 * 1_000).replace([':', '-'], "")
+}
+
 /// Makes ids: of a run, of an attempt. Seeded in tests.
 #[derive(Debug)]
 pub struct Ids(Mutex<fastrand::Rng>);
@@ -107,8 +112,7 @@ impl Ids {
 
     /// The id of a run that starts now, in milliseconds since the epoch.
     pub(crate) fn run_at(&self, now_ms: i64) -> String {
-        let stamp = format_time(now_ms / 1_000 * 1_000).replace([':', '-'], "");
-        format!("{stamp}-{}", &self.next()[..8])
+        format!("{}-{}", run_stamp(now_ms), &self.next()[..8])
     }
 
     /// A number below another one, which is not 0.

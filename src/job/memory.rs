@@ -19,8 +19,8 @@ pub fn default_limit_bytes() -> u64 {
         })
 }
 
-/// A slice may take a quarter of the memory to tell its records apart: 39 bytes for each, at most.
-const BYTES_PER_RECORD: u64 = 160;
+/// A slice may take a quarter of the memory to tell its records apart: 24 bytes for each, at most.
+const BYTES_PER_RECORD: u64 = 96;
 
 /// What a run may hold at once, of one limit. Half is for what slices hold: rows that wait, and what
 /// tells records apart. The other half is for pages or chunks, their columns and the row group that is

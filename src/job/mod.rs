@@ -157,7 +157,7 @@ async fn run_slices(
         Identity::check_create_only(store).await?;
     }
 
-    let runs = turns::list(store).await?;
+    let runs = turns::list(store, world.clock.now_ms()).await?;
     report
         .result
         .notes

@@ -1,5 +1,7 @@
 //! What runs have said of themselves: their reports, read back.
 
+pub(crate) use crate::job::turns::EXPLAINING_RUNS;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -17,9 +19,6 @@ use crate::window::{Slice, TimeWindow};
 
 /// Reports read at once.
 pub(crate) const READS: usize = 32;
-/// Runs that are looked at for the reasons of gaps. Three weeks of hourly runs: a gap that no run
-/// has met since then was never to be scanned, or nobody looks anyway.
-pub(crate) const EXPLAINING_RUNS: usize = 500;
 /// The status of a run that did not get to its end.
 const DIED: &str = "died";
 /// Slices that are named where runs died over them.
@@ -90,7 +89,7 @@ impl<'a> Reports<'a> {
         now_ms: i64,
         machine: &'a Machine,
     ) -> Result<Self, JobError> {
-        Ok(Self::of(turns::list(store).await?, now_ms, machine))
+        Ok(Self::of(turns::list(store, now_ms).await?, now_ms, machine))
     }
 
     /// The same, of reports that were listed.

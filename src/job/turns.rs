@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use object_store::ObjectMeta;
 use serde::Deserialize;
 use tracing::info;
@@ -13,7 +14,7 @@ use tracing::info;
 use crate::commit::caps;
 use crate::error::JobError;
 use crate::job::beat::{Beat, EVERY};
-use crate::job::context::World;
+use crate::job::context::{World, run_stamp};
 use crate::job::process::Fate;
 use crate::job::report::{RUNNING, ReportWindow, Running};
 use crate::layout::{self, OwnObject};
@@ -26,6 +27,11 @@ pub(crate) const DIED_AFTER: Duration = Duration::from_secs(3 * EVERY.as_secs())
 const STUCK_AFTER: Duration = Duration::from_secs(15 * 60);
 /// How often a report is looked at of which nobody knows whether its run lives.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// A run that began earlier is not at work any more.
+const LONGEST_RUN: TimeDelta = TimeDelta::days(40);
+/// Runs that are looked at for the reasons of gaps. Three weeks of hourly runs: a gap that no run
+/// has met since then was never to be scanned, or nobody looks anyway.
+pub(crate) const EXPLAINING_RUNS: usize = 500;
 /// Running reports that are read. More are no runs.
 const MOST_RUNS: usize = 64;
 
@@ -111,7 +117,7 @@ impl<'a> Turns<'a> {
             let (mut at_work, mut unsure) = (Vec::new(), false);
             let listed = match runs.take() {
                 Some(listed) => listed,
-                None => list(&self.world.store).await?,
+                None => list(&self.world.store, self.world.clock.now_ms()).await?,
             };
             for other in self.earlier(&slices, &listed).await? {
                 match self.lives(&other, &mut watched) {
@@ -226,10 +232,13 @@ fn part(slices: Vec<Slice>, at_work: &[Other]) -> Turn {
 /// The last report of every run, by the run.
 pub(crate) type Runs = BTreeMap<String, ObjectMeta>;
 
-/// Lists the reports of a lake.
-pub(crate) async fn list(store: &Store) -> Result<Runs, JobError> {
+/// Lists the reports of a lake: in one of years, those of the last weeks are enough.
+pub(crate) async fn list(store: &Store, now_ms: i64) -> Result<Runs, JobError> {
+    let weeks_ago_ms = now_ms.saturating_sub(LONGEST_RUN.num_milliseconds());
+    let (folder, weeks_ago) = (layout::runs(), layout::run(&run_stamp(weeks_ago_ms)));
+    let reports = store.list_last(&folder, &weeks_ago, EXPLAINING_RUNS);
     let mut runs = Runs::new();
-    for object in store.list(&layout::runs()).await? {
+    for object in reports.await? {
         if let Some(OwnObject::Run { run }) = OwnObject::at(object.location.as_ref()) {
             let is_last = object.location == layout::last_report(&run);
             if is_last || !runs.contains_key(&run) {

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::TableError;
 use super::action::{Action, Add, CommitInfo, Format, Metadata, Protocol, Remove};
+use super::remarks::Remarks;
 use super::seen::Seen;
 use super::snapshot::Snapshot;
 use crate::layout::FileName;
@@ -62,6 +63,11 @@ impl Facts {
             .chain(seen.actions(columns, self.now_ms))
             .chain(actions)
             .collect()
+    }
+
+    /// What slices have to remark.
+    pub(super) fn remarks(&self, remarks: &Remarks) -> impl Iterator<Item = Action> {
+        remarks.actions(self.now_ms)
     }
 
     /// What a new table is.

@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 use object_store::ObjectMeta;
 
 use super::TableError;
+use super::remarks::Remarks;
 use super::seen::Seen;
 use crate::commit::{self, CommitError, Compactions};
 use crate::layout::{self, CompactionName, FileName, OwnObject};
@@ -33,6 +34,8 @@ pub(super) struct Live {
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) compactions: Compactions,
     commits: Commits,
+    /// Slices whose commits say more than their files.
+    pub(super) remarks: Remarks,
     /// The commits that were read, and the compactions.
     pub(super) commits_seen: Seen,
     pub(super) compactions_seen: Seen,
@@ -57,6 +60,7 @@ impl Live {
         Ok(Self {
             files: by_path(compactions.live(std::mem::take(&mut commits.files))),
             compactions,
+            remarks: Remarks::of(&commits.remarked),
             commits,
             commits_seen,
             compactions_seen,
@@ -86,6 +90,7 @@ impl Live {
         Ok(Some(Self {
             files: by_path(files),
             compactions,
+            remarks: Remarks::of(&commits.remarked),
             commits,
             commits_seen: Seen::of(of_commits),
             compactions_seen: Seen::of(of_compactions),
@@ -144,6 +149,8 @@ struct Commits {
     /// Their slices.
     read: BTreeSet<String>,
     files: Vec<FileEntry>,
+    /// Those that say more than their files.
+    remarked: BTreeSet<String>,
     /// Slices whose commit is there, and cannot be read.
     unreadable: BTreeSet<String>,
 }
@@ -155,6 +162,9 @@ impl Commits {
         loop {
             match commits.try_next().await {
                 Ok(Some(commit)) => {
+                    if commit.has_remarks() {
+                        loaded.remarked.insert(commit.slice.clone());
+                    }
                     loaded.read.insert(commit.slice);
                     loaded.files.extend(commit.files);
                 }

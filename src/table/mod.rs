@@ -1,8 +1,8 @@
 //! The lake as a Delta table: `_delta_log/`, which engines open by name, and which says exactly which
 //! files are live.
 //!
-//! It is a projection of commits and compactions, and never asked by this program for anything else:
-//! lost or damaged, it is made anew. An update first reads the table, then what was committed since, and
+//! It is a projection of commits and compactions: lost or damaged, it is made anew. Where it takes in all of
+//! them, who counts or plans asks it instead ([`contents()`]). An update first reads the table, then what was committed since, and
 //! writes exactly the next versions, each only if none is there; on a conflict it reads both again.
 //! Every version says how many commits and compactions it takes in, and a sum over them ([`seen`]),
 //! so that a table which is up to date costs a listing, and one that is behind only what is new.
@@ -13,14 +13,17 @@
 
 mod action;
 mod checkpoint;
+mod contents;
 mod error;
 mod facts;
 mod live;
+mod remarks;
 mod seen;
 mod snapshot;
 mod update;
 mod upkeep;
 
+pub use contents::{Contents, LiveFile, contents};
 pub use error::TableError;
 
 use std::collections::BTreeMap;

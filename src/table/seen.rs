@@ -15,6 +15,8 @@ const OBJECTS: &str = "mdca-lake";
 const SUM: &str = "mdca-lake/sum";
 /// How many columns the table has.
 const COLUMNS: &str = "mdca-lake/columns";
+/// That it has the remarks of all that it takes in, in this form.
+const REMARKS: (&str, u64) = ("mdca-lake/remarks", 1);
 
 /// A set of commits and compactions, as far as their number and a sum over them tell it from others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,7 +55,7 @@ impl Seen {
     }
 
     /// As a version says it, of a table with so many columns.
-    pub(super) fn actions(self, columns: usize, now_ms: i64) -> [Action; 3] {
+    pub(super) fn actions(self, columns: usize, now_ms: i64) -> [Action; 4] {
         let txn = |app_id: &str, version: u64| {
             Action::from(Txn {
                 app_id: app_id.to_owned(),
@@ -65,10 +67,12 @@ impl Seen {
             txn(OBJECTS, self.objects),
             txn(SUM, self.sum),
             txn(COLUMNS, columns as u64),
+            txn(REMARKS.0, REMARKS.1),
         ]
     }
 
-    /// What a version says, with the number of columns; `None` where it is not of this program.
+    /// What a version says, with the number of columns; `None` where it is not of this program, or of an
+    /// earlier one that knew no remarks.
     pub(super) fn read(actions: &[Action]) -> Option<(Self, usize)> {
         let number = |app_id: &str| {
             let txns = actions.iter().filter_map(|action| action.txn.as_ref());
@@ -79,7 +83,8 @@ impl Seen {
             objects: number(OBJECTS)?,
             sum: number(SUM)?,
         };
-        Some((seen, usize::try_from(number(COLUMNS)?).ok()?))
+        let columns = usize::try_from(number(COLUMNS)?).ok()?;
+        (number(REMARKS.0)? == REMARKS.1).then_some((seen, columns))
     }
 }
 

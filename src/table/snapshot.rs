@@ -161,6 +161,11 @@ impl Snapshot {
         }
     }
 
+    /// The numbers that writers keep in it.
+    pub(super) fn txns(&self) -> impl Iterator<Item = &Txn> {
+        self.txns.values()
+    }
+
     /// Whether the log still has this very version.
     pub(super) async fn is_of(&self, store: &Store, log: &Log) -> Result<bool, TableError> {
         if !log.versions.contains(&self.version) || self.txn_id.is_none() {

@@ -7,6 +7,7 @@ use super::TableError;
 use super::action::{Action, Add, Remove};
 use super::facts::{self, Facts};
 use super::live::{Live, compaction_of};
+use super::remarks::Remarks;
 use super::seen::Seen;
 use super::snapshot::Snapshot;
 use crate::layout::{CompactionName, FileName};
@@ -26,6 +27,8 @@ pub(super) struct Update {
     /// Files of compactions, and what these have taken.
     compacted: Vec<Add>,
     removed: Vec<Remove>,
+    /// What the new slices have to remark.
+    remarks: Remarks,
     /// What it takes in before, with the files of slices, and with all.
     before: Seen,
     with_slices: Seen,
@@ -80,6 +83,7 @@ impl Update {
     }
 
     fn with_files(mut self, live: &Live, known: &BTreeMap<String, Add>, facts: &Facts) -> Self {
+        self.remarks = live.remarks.clone();
         let files = live.files.values();
         for file in files.filter(|file| !known.contains_key(&file.path)) {
             match compaction_of(file) {
@@ -107,8 +111,10 @@ impl Update {
             compacted,
             removed,
             after,
+            remarks,
             ..
         } = self;
+        let remarks = facts.remarks(&remarks);
         if self.is_new {
             let files: Vec<Add> = scanned.into_iter().chain(compacted).collect();
             let table = facts.table();
@@ -116,7 +122,8 @@ impl Update {
             let first = parts.next().unwrap_or_default();
             let mut rest: Vec<Vec<Add>> = parts.collect();
             let last = rest.pop();
-            let first = table.into_iter().chain(first.into_iter().map(Action::from));
+            let first = first.into_iter().map(Action::from);
+            let first = table.into_iter().chain(remarks).chain(first);
             let Some(last) = last else {
                 return vec![facts.version("CREATE TABLE", after, first)];
             };
@@ -134,10 +141,12 @@ impl Update {
             versions.push(facts.version("ADD COLUMNS", self.before, [facts.metadata()]));
         }
         let compacts = !compacted.is_empty() || !removed.is_empty();
-        if !scanned.is_empty() || !compacts {
+        // With the first version that takes in their commits: there may be no other.
+        let mut remarks = remarks.peekable();
+        if !scanned.is_empty() || remarks.peek().is_some() || !compacts {
             let seen = if compacts { self.with_slices } else { after };
             let files = scanned.into_iter().map(Action::from);
-            versions.push(facts.version("WRITE", seen, files));
+            versions.push(facts.version("WRITE", seen, remarks.chain(files)));
         }
         if compacts {
             let removed = removed.into_iter().map(Action::from);

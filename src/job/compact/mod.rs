@@ -14,7 +14,7 @@ mod spool;
 
 pub use self::options::CompactOptions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -22,14 +22,16 @@ use futures::future::BoxFuture;
 use tracing::{Instrument, error, error_span};
 
 use self::day::{Compactor, Day, DayEnd};
+use self::pick::gains;
 use self::report::{CompactReport, Sizes};
 use crate::commit::{self, Compactions, Identity};
 use crate::error::JobError;
 use crate::job::context::{StoreWorld, keepers, refresh_table};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::Pulse;
-use crate::layout::{self, FileName, PartitionKey};
+use crate::layout::{self, CompactionName, FileName, PartitionKey};
 use crate::store::{ScratchFolder, Store};
+use crate::table::{self, LiveFile};
 use crate::text::report::Report;
 use crate::write::FileEntry;
 
@@ -271,7 +273,13 @@ async fn begin_reading(
     report: &mut CompactReport,
 ) -> Result<(Identity, Vec<Day>), JobError> {
     let identity = load_identity(store).await?;
-    let (files, compactions, left_out) = commit::read_live(store).await?;
+    let (files, compactions, left_out) = match table::contents(store).await? {
+        Some(table) => {
+            let (days, slices) = gaining(&table, options, now_ms);
+            commit::read_live_days(store, &days, slices).await?
+        }
+        None => commit::read_live(store).await?,
+    };
     for error in left_out {
         report.failed(None, &error.into());
     }
@@ -283,6 +291,28 @@ async fn begin_reading(
         report.notes.push(note.to_owned());
     }
     Ok((identity, days))
+}
+
+/// The days that gain by a compaction, as the table has their files, and the slices these came from: of a
+/// lake of years only their commits are read.
+fn gaining(
+    table: &table::Contents,
+    options: &CompactOptions,
+    now_ms: i64,
+) -> (BTreeSet<PartitionKey>, BTreeSet<String>) {
+    let mut days: BTreeMap<PartitionKey, Vec<&LiveFile>> = BTreeMap::new();
+    let past = |file: &&LiveFile| is_past(file.name.key, options, now_ms);
+    for file in table.files.iter().filter(past) {
+        days.entry(file.name.key).or_default().push(file);
+    }
+    days.retain(|_, files| {
+        let bytes = files.iter().map(|file| file.bytes);
+        gains(bytes, options.write.max_file_bytes)
+    });
+    let names = days.values().flatten().map(|file| &file.name);
+    let of_slices = names.filter(|name| CompactionName::of_file(name).is_none());
+    let slices = of_slices.map(|name| name.slice.clone()).collect();
+    (days.into_keys().collect(), slices)
 }
 
 fn is_past(day: PartitionKey, options: &CompactOptions, now_ms: i64) -> bool {

@@ -10,23 +10,30 @@ const PART_OF_LARGEST: u64 = 4;
 /// What one compaction takes at most: each file has a footer in memory. The rest is for the next one.
 pub(super) const MOST_INPUTS: usize = 512;
 
-/// The live files of a day that one compaction takes; none where nothing would be gained. Files of half
-/// of `max_file_bytes` or more are large enough.
+/// Whether a day gains by a compaction whose live files have so many bytes each. Files of half of
+/// `max_file_bytes` or more are large enough.
+pub(super) fn gains(bytes: impl Iterator<Item = u64>, max_file_bytes: u64) -> bool {
+    let small = bytes.filter(|bytes| is_small(*bytes, max_file_bytes));
+    let (count, sum, largest) = small.fold((0, 0_u64, 0), |(count, sum, largest), bytes| {
+        (count + 1, sum.saturating_add(bytes), largest.max(bytes))
+    });
+    let others = sum - largest;
+    count >= MANY || count >= 2 && others.saturating_mul(PART_OF_LARGEST) >= largest
+}
+
+fn is_small(bytes: u64, max_file_bytes: u64) -> bool {
+    bytes < max_file_bytes / 2
+}
+
+/// The live files of a day that one compaction takes; none where nothing would be gained.
 pub(super) fn pick(files: &[FileEntry], max_file_bytes: u64) -> Vec<FileEntry> {
-    let is_small = |file: &&FileEntry| file.bytes < max_file_bytes / 2;
-    let mut small: Vec<FileEntry> = files.iter().filter(is_small).cloned().collect();
-    small.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
-    let Some(largest) = small.last().map(|file| file.bytes) else {
-        return Vec::new();
-    };
-    let others = small.iter().map(|file| file.bytes);
-    let others = others.fold(0, u64::saturating_add).saturating_sub(largest);
-    let is_worth = small.len() >= MANY
-        || small.len() >= 2 && others.saturating_mul(PART_OF_LARGEST) >= largest;
-    if !is_worth {
+    if !gains(files.iter().map(|file| file.bytes), max_file_bytes) {
         return Vec::new();
     }
+    let is_small = |file: &&FileEntry| is_small(file.bytes, max_file_bytes);
+    let mut small: Vec<FileEntry> = files.iter().filter(is_small).cloned().collect();
     // The smallest first: what is merged often must not be the largest.
+    small.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
     small.truncate(MOST_INPUTS);
     small
 }

@@ -10,7 +10,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("cli", "convert job scan schema write"),
     ("config", "cli convert error job scan sign_in window write"),
     ("check", "clock error job layout scan store text window"),
-    ("status", "commit error job store table text window write"),
+    (
+        "status",
+        "commit error job layout store table text window write",
+    ),
     (
         "verify",
         "commit error layout read scan schema status store table text window write",
@@ -23,7 +26,10 @@ const ROOMS: &[(&str, &str)] = &[
         "error",
         "clock commit convert decode partition read scan store table window write",
     ),
-    ("table", "clock commit layout schema store text write"),
+    (
+        "table",
+        "clock commit layout schema store text window write",
+    ),
     ("read", "schema store text window write"),
     (
         "classify",

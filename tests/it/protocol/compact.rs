@@ -10,9 +10,7 @@ use arrow::compute::concat_batches;
 use futures::future::join_all;
 use mdca_lake::commit;
 use mdca_lake::job::compact::report::CompactReport;
-use mdca_lake::job::process::Machine;
 use mdca_lake::read::{MergedRows, ReadError, RowSum};
-use mdca_lake::status;
 use mdca_lake::store::{ScratchFolder, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{FindingKind, Sweep};
@@ -156,9 +154,7 @@ async fn a_compacted_lake_has_the_same_rows_in_one_file_a_day() {
         let again = story.compact(&[]).await;
         expect_code(&again, 0);
         assert_eq!(again.days.planned, 0, "{}", again.to_text());
-        let status = status::read(&story.store(), story.now_ms(), &Machine::untold())
-            .await
-            .unwrap();
+        let status = story.status().await;
         assert_eq!(status.rows, story.expected_ids().len() as u64);
         assert!(status.days.values().all(|day| day.files == 1));
         let more = story.scan(&[]).await;

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use mdca_lake::clock::SystemClock;
-use mdca_lake::job::process::Machine;
 use mdca_lake::job::report::RunReport;
-use mdca_lake::status::{self, TableStatus};
+use mdca_lake::status::TableStatus;
 use mdca_lake::table::{self, Differences, Table, TableError};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{FindingKind, Sweep};
@@ -51,8 +50,7 @@ fn log(story: &Story) -> Vec<PathBuf> {
 }
 
 async fn standing(story: &Story) -> TableStatus {
-    let status = status::read(&story.store(), story.now_ms(), &Machine::untold()).await;
-    status.unwrap().table.unwrap()
+    story.status().await.table.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

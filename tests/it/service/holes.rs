@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 use mdca_lake::commit::Commit;
-use mdca_lake::job::process::Machine;
 use mdca_lake::job::report::RunReport;
-use mdca_lake::status;
 use mdca_lake::text::report::Report;
 use mdca_sim::{At, Change, Fault, What};
 
@@ -65,9 +63,7 @@ async fn expect_holes(story: &Story, report: &RunReport, records: &[u64]) {
         }
     }
     assert_eq!(named, holes);
-    let status = status::read(&story.store(), story.now_ms(), &Machine::untold())
-        .await
-        .unwrap();
+    let status = story.status().await;
     assert_eq!(status.gaps.len(), holes.len(), "{}", status.to_text());
     assert!(status.gaps.iter().all(|gap| gap.reason.is_some()));
 

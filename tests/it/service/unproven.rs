@@ -4,8 +4,6 @@ use std::fs;
 use std::time::Duration;
 
 use mdca_lake::clock::Clock;
-use mdca_lake::job::process::Machine;
-use mdca_lake::status;
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, FindingKind, Sweep};
 use mdca_sim::{At, Canned, Fault, What};
@@ -20,13 +18,7 @@ const SECOND: &str = "20261118T0100Z-20261118T0200Z";
 const UNTIL: [&str; 2] = ["--until", "2026-11-18T03:00:00Z"];
 
 async fn status_of(story: &Story) -> Value {
-    serde_json::from_str(
-        &status::read(&story.store(), story.now_ms(), &Machine::untold())
-            .await
-            .unwrap()
-            .to_json(),
-    )
-    .unwrap()
+    serde_json::from_str(&story.status().await.to_json()).unwrap()
 }
 
 fn marker(story: &Story) -> std::path::PathBuf {

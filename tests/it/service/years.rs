@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mdca_lake::job::process::Machine;
 use mdca_lake::job::report::RunReport;
+use mdca_lake::status;
 use mdca_lake::text::report::Report;
 use mdca_lake::window::format_time;
 use mdca_sim::{At, Fault, What};
@@ -278,8 +280,8 @@ async fn a_busy_day_by_the_hour_with_an_outage() {
     times.every_hour(outage_hours).await;
 }
 
-/// A store gives names by the thousand. In ten years the commits are 88 pages, the files of days that were
-/// compacted 4, and the reports that are kept, 400 days of one an hour, 10.
+/// A store gives names by the thousand. In ten years the commits are 88 pages, and the files of days that
+/// were compacted 4; of others 88. Of reports, the first page is read and that of the last weeks.
 #[tokio::test]
 async fn before_its_first_request_a_run_asks_the_store_for_pages_of_names_and_little_else() {
     let times = quiet(90);
@@ -321,10 +323,58 @@ async fn before_its_first_request_a_run_asks_the_store_for_pages_of_names_and_li
     for folder in ["_mdca/commits", "_mdca/runs", "activities"] {
         assert_eq!(listed[folder], 1, "{folder}: {calls:?}");
     }
-    let in_ten_years = calls.len() + 87 + 9 + 3;
+    let compacted = calls.len() + 87 + 1 + 3;
+    let never = calls.len() + 87 + 1 + 87;
     println!(
-        "{} calls, in ten years {in_ten_years}: {calls:?}",
+        "{} calls, in ten years {compacted}, never compacted {never}: {calls:?}",
         calls.len()
     );
-    assert!(in_ten_years <= 120, "{in_ten_years}: {calls:?}");
+    assert!(compacted <= 120 && never <= 200, "{calls:?}");
+}
+
+/// What the table says is not read from the commits of years, but where these say more than their files:
+/// here of slices that were asked for late.
+#[tokio::test]
+async fn a_status_and_a_plan_read_only_the_commits_that_say_more_than_the_table() {
+    const DAYS: i64 = 33;
+    const LATE_DAYS: i64 = 4;
+    let from_ms = at("2026-01-01");
+    let now_ms = from_ms + DAYS * DAY_MS;
+    let story = Scenario::window(from_ms, now_ms)
+        .activities(3_300)
+        .ties(0)
+        .in_bucket(true)
+        .now(&format_time(now_ms))
+        .start()
+        .await;
+    let report = story.go_on(&["--from", &format_time(from_ms)]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    let compacted = story.compact(&[]).await;
+    assert_eq!(compacted.head.exit_code, 0, "{}", compacted.to_text());
+
+    let commits = Arc::new(Mutex::new(0));
+    let read = Arc::clone(&commits);
+    let gate = Gate::new(move |call| {
+        if call.verb == "get" && call.path.starts_with("_mdca/commits/") {
+            *read.lock().unwrap() += 1;
+        }
+        Fate::Pass
+    });
+    let plan = story
+        .compact_on(story.guarded(&gate), 1, &["--dry-run"])
+        .await;
+    assert_eq!((plan.head.exit_code, plan.days.planned), (0, 0));
+    assert_eq!(*commits.lock().unwrap(), 0, "the plan");
+
+    let guarded = story.guarded(&gate);
+    let status = status::read(&guarded, story.now_ms(), &Machine::untold()).await;
+    let status = status.unwrap();
+    let late: u64 = status.unproven.iter().map(|late| late.committed).sum();
+    let read = std::mem::take(&mut *commits.lock().unwrap());
+    println!("{read} of {} commits read", status.slices);
+    assert!(late > 0 && late <= read, "{late} late, {read} read");
+    assert!(read <= LATE_DAYS.unsigned_abs() * 24, "{read}");
+    assert_eq!(status.rows, report.result.counts.rows);
+    // Without the table it is the same.
+    assert_eq!(story.status().await.rows, status.rows);
 }

@@ -17,6 +17,7 @@ use mdca_lake::job::report::RunReport;
 use mdca_lake::job::{self, Asking, Ids, Planned, StoreWorld, World};
 use mdca_lake::scan::{ActivityClient, Budget, ScanCounters};
 use mdca_lake::sign_in::SignIn;
+use mdca_lake::status::LakeStatus;
 use mdca_lake::store::{ScratchFolder, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep, Verification};
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 use super::bucket::{Bucket, CreateOnly, SMALL_PARTS};
 use super::clock::TestClock;
 use super::faulty::Gate;
-use super::readers;
+use super::{readers, table};
 
 pub(crate) const HOUR_MS: i64 = 60 * 60_000;
 pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
@@ -458,6 +459,12 @@ impl Story {
         let verification = self.verify(Sweep::Never).await;
         assert_eq!(verification.findings, []);
         assert!(verification.unfinished.is_empty());
+        self.status().await;
+    }
+
+    /// What the lake holds, by its table and by its commits.
+    pub(crate) async fn status(&self) -> LakeStatus {
+        table::status_of(&self.store(), self.now_ms()).await
     }
 
     pub(crate) async fn verify(&self, sweep: Sweep) -> Verification {

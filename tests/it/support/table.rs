@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use mdca_lake::job::process::Machine;
+use mdca_lake::status::{self, LakeStatus};
 use mdca_lake::store::Store;
+use mdca_lake::text::report::Report;
 use serde_json::Value;
 
 use super::readers::{Row, python};
@@ -63,6 +66,33 @@ pub(crate) async fn expect_live(store: &Store, what: &str) {
     let live: BTreeMap<String, u64> = live.into_iter().map(|of| (of.path, of.rows)).collect();
     assert_eq!(files(store).await, live, "{what}");
     expect_files_there(store, what).await;
+}
+
+/// The status of a lake. What it takes from the table, the commits say, too.
+pub(crate) async fn status_of(store: &Store, now_ms: i64) -> LakeStatus {
+    let read = async || {
+        status::read(store, now_ms, &Machine::untold())
+            .await
+            .unwrap()
+    };
+    let status = read().await;
+    let mut log = Vec::new();
+    for object in store.list(&"_delta_log".into()).await.unwrap() {
+        let bytes = store.get(&object.location, u64::MAX).await.unwrap();
+        store.delete(&object.location).await.unwrap();
+        log.push((object.location, bytes.unwrap()));
+    }
+    let by_commits = read().await;
+    for (path, bytes) in log {
+        store.put(&path, bytes).await.unwrap();
+    }
+    let said = |status: &LakeStatus| {
+        let mut said: Value = serde_json::from_str(&status.to_json()).unwrap();
+        said.as_object_mut().unwrap().remove("table");
+        said
+    };
+    assert_eq!(said(&status), said(&by_commits));
+    status
 }
 
 fn ask(question: &str, lake: &Path) -> Child {
