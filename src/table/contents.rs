@@ -83,7 +83,8 @@ fn lacks_compactions(there: &[ObjectMeta]) -> bool {
     days.values().any(|(count, last)| *count != last + 1)
 }
 
-fn live_file(add: &Add) -> Option<LiveFile> {
+/// What the table says of a file; `None` where it is not as this program writes it.
+pub(super) fn live_file(add: &Add) -> Option<LiveFile> {
     #[derive(Deserialize)]
     struct Statistics {
         #[serde(rename = "numRecords")]

@@ -6,7 +6,6 @@ use futures::TryStreamExt;
 use object_store::ObjectMeta;
 
 use super::TableError;
-use super::remarks::Remarks;
 use super::seen::Seen;
 use crate::commit::{self, CommitError, Compactions};
 use crate::layout::{self, CompactionName, FileName, OwnObject};
@@ -34,8 +33,6 @@ pub(super) struct Live {
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) compactions: Compactions,
     commits: Commits,
-    /// Slices whose commits say more than their files.
-    pub(super) remarks: Remarks,
     /// The commits that were read, and the compactions.
     pub(super) commits_seen: Seen,
     pub(super) compactions_seen: Seen,
@@ -60,7 +57,6 @@ impl Live {
         Ok(Self {
             files: by_path(compactions.live(std::mem::take(&mut commits.files))),
             compactions,
-            remarks: Remarks::of(&commits.remarked),
             commits,
             commits_seen,
             compactions_seen,
@@ -90,11 +86,15 @@ impl Live {
         Ok(Some(Self {
             files: by_path(files),
             compactions,
-            remarks: Remarks::of(&commits.remarked),
             commits,
             commits_seen: Seen::of(of_commits),
             compactions_seen: Seen::of(of_compactions),
         }))
+    }
+
+    /// Slices whose commits say more than their files.
+    pub(super) fn remarked(&self) -> impl Iterator<Item = &String> {
+        self.commits.remarked.iter()
     }
 
     /// Whether a file may be live, although nothing that can be read says so.

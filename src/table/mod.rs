@@ -36,8 +36,10 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use self::action::{Action, to_lines};
+use self::contents::live_file;
 use self::facts::Facts;
 use self::live::{Live, list};
+use self::remarks::Remarks;
 use self::seen::Seen;
 use self::snapshot::{Log, Snapshot, seen_at};
 use self::update::Update;
@@ -46,6 +48,7 @@ use crate::commit::Projection;
 use crate::layout::LogObject;
 use crate::schema;
 use crate::store::{Creation, Store};
+use crate::write::FileEntry;
 
 /// How often an update is tried that others were faster with, and a version put and read back.
 const TRIES: u32 = 5;
@@ -328,6 +331,10 @@ pub struct Differences {
     pub not_live: Vec<String>,
     /// Live files that it lacks, though it takes in every commit and compaction.
     pub lacking: Vec<String>,
+    /// Live files of which it says other rows or bytes.
+    pub other: Vec<String>,
+    /// Slices whose commits say more than their files, though it does not know of them.
+    pub not_remarked: Vec<String>,
 }
 
 /// Compares the table of a lake with its live files; `None` where there is none.
@@ -349,7 +356,21 @@ pub async fn compare(store: &Store) -> Result<Option<Differences>, TableError> {
         !live.files.contains_key(*path) && !live.may_have(path) && !is_behind
     };
     let lacks = |path: &&String| is_current && !snapshot.files.contains_key(*path);
+    let is_other = |file: &&FileEntry| {
+        let said = snapshot.files.get(&file.path).map(live_file);
+        said.is_some_and(|said| {
+            said.is_none_or(|said| (said.rows, said.bytes) != (file.rows, file.bytes))
+        })
+    };
+    let remarks = Remarks::read(snapshot.txns());
+    let is_unknown = |slice: &&String| {
+        let slice = slice.parse();
+        is_current && slice.is_ok_and(|slice| !remarks.may_concern(&slice))
+    };
+    let other = live.files.values().filter(is_other);
     Ok(Some(Differences {
+        other: other.map(|file| file.path.clone()).collect(),
+        not_remarked: live.remarked().filter(is_unknown).cloned().collect(),
         not_live: snapshot.files.keys().filter(is_wrong).cloned().collect(),
         lacking: live.files.keys().filter(lacks).cloned().collect(),
     }))

@@ -2,7 +2,7 @@
 //! late. They are kept in the table as numbers of this program's own, a span of slices each, so that who
 //! takes the files from it knows which commits to read all the same. A span may hold other slices, too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::action::{Action, Txn};
 use crate::window::Slice;
@@ -15,8 +15,11 @@ pub(super) struct Remarks(BTreeMap<Slice, u64>);
 
 impl Remarks {
     /// Of these slices; those that touch are one span. Files that were converted have nothing to remark.
-    pub(super) fn of(slices: &BTreeSet<String>) -> Self {
-        let mut slices: Vec<Slice> = slices.iter().filter_map(|name| name.parse().ok()).collect();
+    pub(super) fn of<'s>(slices: impl IntoIterator<Item = &'s String>) -> Self {
+        let mut slices: Vec<Slice> = slices
+            .into_iter()
+            .filter_map(|name| name.parse().ok())
+            .collect();
         slices.sort();
         let mut spans: Vec<(Slice, u64)> = Vec::new();
         for slice in slices {
@@ -61,6 +64,8 @@ impl Remarks {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;

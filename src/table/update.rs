@@ -83,7 +83,7 @@ impl Update {
     }
 
     fn with_files(mut self, live: &Live, known: &BTreeMap<String, Add>, facts: &Facts) -> Self {
-        self.remarks = live.remarks.clone();
+        self.remarks = Remarks::of(live.remarked());
         let files = live.files.values();
         for file in files.filter(|file| !known.contains_key(&file.path)) {
             match compaction_of(file) {

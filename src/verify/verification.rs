@@ -510,10 +510,24 @@ impl Verification {
             let finding = Finding::named(path, FindingKind::Table, detail);
             self.findings.push(finding);
         }
-        for path in differences.lacking {
-            let detail = "it is live, and the table lacks it".to_owned();
-            self.findings
-                .push(Finding::named(path, FindingKind::Table, detail));
+        let not_remarked = differences.not_remarked.into_iter();
+        let commits = not_remarked.map(|slice| layout::commit(&slice).to_string());
+        let lists = [
+            (differences.lacking, "it is live, and the table lacks it"),
+            (
+                differences.other,
+                "the table says other rows or bytes of it than its commit or compaction",
+            ),
+            (
+                commits.collect(),
+                "it says more than its files, and the table does not know of it",
+            ),
+        ];
+        for (paths, detail) in lists {
+            let findings = paths
+                .into_iter()
+                .map(|path| Finding::named(path, FindingKind::Table, detail.to_owned()));
+            self.findings.extend(findings);
         }
         Ok(())
     }

@@ -12,14 +12,14 @@ use mdca_lake::status::TableStatus;
 use mdca_lake::table::{self, Differences, Table, TableError};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{FindingKind, Sweep};
-use mdca_lake::window::Slice;
+use mdca_lake::window::{Slice, format_time};
 use serde_json::{Value, json};
 
 use crate::support::bucket::SMALL_PARTS;
 use crate::support::faulty::{Call, Fate, Gate};
 use crate::support::process::every;
 use crate::support::readers;
-use crate::support::scenario::{Scenario, Story, files_below};
+use crate::support::scenario::{DAY_MS, Scenario, Story, at, files_below};
 use crate::support::sealed;
 use crate::support::table::{
     expect_files_there, expect_live, files, files_by_engine, refused_writes, rows_by_engine,
@@ -226,6 +226,71 @@ async fn runs_at_once_write_every_version_once() {
             assert!(standing(&story).await.is_current);
         }
     }
+}
+
+/// What others count by the table is held against the commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_says_other_numbers_than_the_commits_is_named() {
+    let story = begun(None).await;
+    expect_code(&story.scan(&[]).await, 0);
+    let harms = [
+        (r#"\"numRecords\":"#, "other rows"),
+        (r#""size":"#, "other rows or bytes"),
+    ];
+    for (member, what) in harms {
+        let first = &log(&story)[0];
+        let text = fs::read_to_string(first).unwrap();
+        fs::write(first, text.replacen(member, &format!("{member}9"), 1)).unwrap();
+        let found = story.verify(Sweep::Never).await.findings;
+        let said: Vec<_> = found
+            .iter()
+            .map(|of| (of.what, of.detail.as_str()))
+            .collect();
+        assert!(
+            matches!(said[..], [(FindingKind::Table, detail)] if detail.contains(what)),
+            "{member}: {said:?}"
+        );
+        fs::write(first, text).unwrap();
+    }
+    story.expect_clean().await;
+}
+
+/// A hole that the table does not know of would be left out of a status.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_does_not_know_of_a_late_slice_is_named_and_one_of_an_earlier_program_is_completed()
+ {
+    let from_ms = at("2026-01-01");
+    let now_ms = from_ms + 31 * DAY_MS;
+    let story = Scenario::window(from_ms, from_ms + DAY_MS)
+        .activities(100)
+        .now(&format_time(now_ms))
+        .start()
+        .await;
+    expect_code(&story.scan(&[]).await, 0);
+    let late = story.status().await.unproven;
+    assert!(late.iter().any(|late| late.committed > 0), "{late:?}");
+    let hide = |hidden: &str| {
+        for path in log(&story) {
+            let text = fs::read_to_string(&path).unwrap();
+            let lines = text.lines().filter(|line| !line.contains(hidden));
+            let lines: Vec<String> = lines.map(|line| format!("{line}\n")).collect();
+            fs::write(&path, lines.concat()).unwrap();
+        }
+    };
+    hide("mdca-lake/remarks/");
+    let found = story.verify(Sweep::Never).await.findings;
+    assert!(!found.is_empty());
+    for finding in found {
+        assert_eq!(finding.what, FindingKind::Table);
+        assert!(finding.path.starts_with("_mdca/commits/"), "{finding:?}");
+    }
+    // So it was written by programs that knew no remarks: the next run reads everything once.
+    hide("mdca-lake/remarks");
+    assert!(!standing(&story).await.is_current);
+    story.status().await;
+    expect_code(&story.scan(&[]).await, 0);
+    assert!(standing(&story).await.is_current);
+    story.expect_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

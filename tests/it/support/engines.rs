@@ -16,6 +16,9 @@ pub(crate) type Answers = BTreeMap<String, BTreeMap<String, Option<String>>>;
 /// The engines that share a Python environment, but for Spark.
 const TOGETHER: [&str; 5] = ["DuckDB", "pyarrow", "Polars", "DataFusion", "chDB"];
 
+/// Every engine says something of each.
+const QUESTIONS: usize = 12;
+
 /// Spark needs Java, and `./tests/run` says so where there is none.
 pub(crate) fn has_spark() -> bool {
     std::env::var_os("MDCA_TEST_NO_SPARK").is_none()
@@ -59,7 +62,12 @@ pub(crate) fn ask(lake: &str, compacted: &str, truth: &[Record], variables: &Var
     let mut answers = asked(&readers::python(), &together);
     if let Some(python) = sail() {
         answers.extend(asked(&python, &["Sail"]));
+        together.push("Sail");
     }
+    together.sort_unstable();
+    assert!(answers.keys().eq(together), "answered by {:?}", answers.keys());
+    let counts = answers.values().map(BTreeMap::len);
+    assert_eq!(counts.min(), Some(QUESTIONS), "{answers:?}");
     let wrong: Vec<String> = answers
         .iter()
         .flat_map(|(engine, answers)| {
