@@ -5,22 +5,23 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// One line of a version, or one row of a checkpoint: one of its members is there.
+/// One line of a version, or one row of a checkpoint: one of its members is there. They are boxed, since a
+/// version may have a hundred thousand lines.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Action {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) commit_info: Option<CommitInfo>,
+    pub(super) commit_info: Option<Box<CommitInfo>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) protocol: Option<Protocol>,
+    pub(super) protocol: Option<Box<Protocol>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) meta_data: Option<Metadata>,
+    pub(super) meta_data: Option<Box<Metadata>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) txn: Option<Txn>,
+    pub(super) txn: Option<Box<Txn>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) add: Option<Add>,
+    pub(super) add: Option<Box<Add>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) remove: Option<Remove>,
+    pub(super) remove: Option<Box<Remove>>,
 }
 
 /// Who wrote a version, and what it is about.
@@ -124,7 +125,7 @@ macro_rules! action_of {
         impl From<$kind> for Action {
             fn from(member: $kind) -> Self {
                 Self {
-                    $member: Some(member),
+                    $member: Some(Box::new(member)),
                     ..Self::default()
                 }
             }

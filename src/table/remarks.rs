@@ -100,8 +100,8 @@ mod tests {
         fn no_slice_is_forgotten(hours in prop::collection::vec(0_u32..600, 0..40)) {
             let slices = slices(&hours);
             let actions: Vec<Action> = Remarks::of(&slices).actions(1).collect();
-            let txns: Vec<Txn> = actions.into_iter().filter_map(|action| action.txn).collect();
-            let read = Remarks::read(&txns);
+            let txns: Vec<Box<Txn>> = actions.into_iter().filter_map(|action| action.txn).collect();
+            let read = Remarks::read(txns.iter().map(|txn| &**txn));
             for slice in &slices {
                 prop_assert!(read.may_concern(&slice.parse().unwrap()));
             }

@@ -145,18 +145,18 @@ impl Snapshot {
         self.version = version;
         self.txn_id = txn_id(&actions);
         for action in actions {
-            self.protocol = action.protocol.or(self.protocol.take());
-            self.metadata = action.meta_data.or(self.metadata.take());
+            self.protocol = action.protocol.map(|of| *of).or(self.protocol.take());
+            self.metadata = action.meta_data.map(|of| *of).or(self.metadata.take());
             if let Some(txn) = action.txn {
-                self.txns.insert(txn.app_id.clone(), txn);
+                self.txns.insert(txn.app_id.clone(), *txn);
             }
             if let Some(remove) = action.remove {
                 self.files.remove(&remove.path);
-                self.removed.insert(remove.path.clone(), remove);
+                self.removed.insert(remove.path.clone(), *remove);
             }
             if let Some(add) = action.add {
                 self.removed.remove(&add.path);
-                self.files.insert(add.path.clone(), add);
+                self.files.insert(add.path.clone(), *add);
             }
         }
     }

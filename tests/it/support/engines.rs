@@ -65,7 +65,11 @@ pub(crate) fn ask(lake: &str, compacted: &str, truth: &[Record], variables: &Var
         together.push("Sail");
     }
     together.sort_unstable();
-    assert!(answers.keys().eq(together), "answered by {:?}", answers.keys());
+    assert!(
+        answers.keys().eq(together),
+        "answered by {:?}",
+        answers.keys()
+    );
     let counts = answers.values().map(BTreeMap::len);
     assert_eq!(counts.min(), Some(QUESTIONS), "{answers:?}");
     let wrong: Vec<String> = answers
