@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
 
@@ -15,9 +15,6 @@ use super::circuit_breaker::CircuitBreaker;
 use super::error::{CREATE, StoreError, Unfit};
 use super::error_kind::StoreErrorKind;
 use super::unfinished::UnfinishedUpload;
-
-/// The names that a store gives in one answer.
-const PAGE: usize = 1_000;
 
 /// Begins uploads, and removes what was left behind of them.
 #[async_trait]
@@ -295,19 +292,14 @@ impl Store {
         self.sorted(folder, listed)
     }
 
-    /// Lists the last objects below a folder, sorted by path: all of them where a store gives them in one
-    /// answer; else those behind `offset`, and all again where these are fewer than `at_least`.
+    /// Lists the last objects below a folder, sorted by path: those behind `offset`, or all where these are
+    /// fewer than `at_least`.
     pub async fn list_last(
         &self,
         folder: &Path,
         offset: &Path,
         at_least: usize,
     ) -> Result<Vec<ObjectMeta>, StoreError> {
-        let first = self.objects.list(Some(folder)).take(PAGE);
-        let first = self.sorted(folder, first.try_collect().await)?;
-        if first.len() < PAGE {
-            return Ok(first);
-        }
         let last = self.objects.list_with_offset(Some(folder), offset);
         let mut last = self.sorted(folder, last.try_collect().await)?;
         // A store that knows no offset gives all of them.

@@ -1,11 +1,11 @@
 //! The lake as a Delta table: `_delta_log/`, which engines open by name, and which says exactly which
 //! files are live.
 //!
-//! It is a projection of commits and compactions: lost or damaged, it is made anew. Where it takes in all of
-//! them, who counts or plans asks it instead ([`contents()`]). An update first reads the table, then what was committed since, and
-//! writes exactly the next versions, each only if none is there; on a conflict it reads both again.
-//! Every version says how many commits and compactions it takes in, and a sum over them ([`seen`]),
-//! so that a table which is up to date costs a listing, and one that is behind only what is new.
+//! It is a projection of commits and compactions: lost or damaged, it is made anew. Where it takes in all
+//! of them, who counts or plans asks it instead ([`contents()`]). An update first reads the table, then what
+//! was committed since, and writes exactly the next versions, each only if none is there; on a conflict it
+//! reads both again. Every version says how many commits and compactions it takes in, and a sum over them
+//! ([`seen`]), so that a table which is up to date costs a listing, and one that is behind only what is new.
 //!
 //! The log is written here, and not by a library: `delta_kernel` with Arrow brings a second TLS stack and
 //! every codec of Parquet, and without it needs an engine of our own that is larger than this. What is

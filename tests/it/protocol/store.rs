@@ -190,12 +190,6 @@ async fn a_long_listing_is_whole_or_its_end() {
             let last = store.list_last(&folder, &behind, least).await.unwrap();
             expect(last, first);
         }
-        // What one answer has is never cut.
-        for n in 0..200 {
-            store.delete(&path(n)).await.unwrap();
-        }
-        let last = store.list_last(&folder, &behind, 1).await.unwrap();
-        expect(last, 200);
     }
 }
 
