@@ -70,6 +70,8 @@ pub(super) struct OpenFile {
     checksum: Checksum,
     bytes: u64,
     rows: u64,
+    /// Row groups that were appended: what the footer will say of them is in memory.
+    pub(super) row_groups: usize,
     timestamp: Option<Span>,
     created: Option<Span>,
     /// When it was last written, on the writer's own count of row groups.
@@ -93,6 +95,7 @@ impl OpenFile {
             checksum: Checksum::default(),
             bytes: 0,
             rows: 0,
+            row_groups: 0,
             timestamp: None,
             created: None,
             last_written: 0,
@@ -140,6 +143,7 @@ impl OpenFile {
             });
         }
         self.rows += group.rows;
+        self.row_groups += 1;
         self.timestamp = Span::union(self.timestamp, group.timestamp);
         self.created = Span::union(self.created, group.created);
         self.send(group.bytes).await

@@ -54,6 +54,10 @@ use row_group::Encoder;
 /// touches more than three days, and eight leave room for the late ones.
 const MAX_OPEN_FILES: usize = 8;
 
+/// Row groups of unfinished files, where there are several: the footers of a large slice would outgrow what
+/// its rows take.
+const MAX_ROW_GROUPS: usize = 128;
+
 /// What unfinished files may hold in memory until there is enough of it to send, over all files of an
 /// attempt. In an object store one holds up to a part of an upload (8 MiB).
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
@@ -328,6 +332,13 @@ impl SliceWriter {
         {
             self.finish_file(oldest).await?;
         }
+        let row_groups: usize = self.files.values().map(|file| file.row_groups).sum();
+        if row_groups > MAX_ROW_GROUPS
+            && self.files.len() > 1
+            && let Some(longest) = self.with_most_row_groups()
+        {
+            self.finish_file(longest).await?;
+        }
         Ok(())
     }
 
@@ -353,6 +364,11 @@ impl SliceWriter {
         self.files
             .insert(key, OpenFile::new(key, path, upload, encoder));
         Ok(())
+    }
+
+    fn with_most_row_groups(&self) -> Option<PartitionKey> {
+        let longest = self.files.iter().max_by_key(|(_, file)| file.row_groups);
+        longest.map(|(&key, _)| key)
     }
 
     fn least_recently_written(&self) -> Option<PartitionKey> {

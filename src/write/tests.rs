@@ -664,6 +664,34 @@ async fn sixty_days_share_eight_unfinished_files() {
     assert_eq!(sorted(read_back(&lake, &entries)), sorted(by_day(&all)));
 }
 
+#[tokio::test]
+async fn unfinished_files_have_so_many_row_groups_together_and_one_alone_has_any() {
+    for (days, files) in [(1, 1..=1), (2, 3..=8)] {
+        let lake = TempDir::new().unwrap();
+        let mut writer = writer_with(
+            &lake,
+            WriteOptions {
+                buffer_bytes: 0,
+                ..options()
+            },
+        );
+        let mut all = Vec::new();
+        for round in 0..200 {
+            for day in 0..days {
+                let number = round * 10 + u32::try_from(day).unwrap() * 5;
+                let rows = shuffled(20_000 + day, number, 2);
+                write_split(&mut writer, &rows).await;
+                all.extend(rows);
+            }
+            let row_groups: usize = writer.files.values().map(|file| file.row_groups).sum();
+            assert!(days == 1 || row_groups <= MAX_ROW_GROUPS, "{row_groups}");
+        }
+        let entries = publish(writer.finish().await.unwrap()).await;
+        assert!(files.contains(&entries.len()), "{} files", entries.len());
+        assert_eq!(sorted(read_back(&lake, &entries)), sorted(by_day(&all)));
+    }
+}
+
 /// A row of a day whose text hardly gets smaller.
 fn noise(random: &mut fastrand::Rng, day: i64, bytes: usize) -> RecordBatch {
     let text: String = (0..bytes).map(|_| random.alphanumeric()).collect();
