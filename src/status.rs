@@ -404,20 +404,9 @@ impl Unprovens {
     }
 }
 
-/// Joins slices that touch.
+/// The time of slices, joined where they touch.
 fn joined<'a>(names: impl Iterator<Item = &'a String>) -> Vec<TimeWindow> {
-    let mut slices: Vec<Slice> = names.filter_map(|name| name.parse().ok()).collect();
-    slices.sort();
-    let mut joined: Vec<TimeWindow> = Vec::new();
-    for slice in slices {
-        match joined.last_mut() {
-            Some(last) if last.until_ms >= slice.from_ms() => {
-                last.until_ms = last.until_ms.max(slice.until_ms());
-            }
-            _ => joined.push(slice.window()),
-        }
-    }
-    joined
+    Slice::joined(names).iter().map(Slice::window).collect()
 }
 
 /// A gap, and why it is one as far as is known.

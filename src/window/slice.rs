@@ -52,6 +52,23 @@ impl Slice {
         }
     }
 
+    /// Joins the slices of these names where they touch, sorted; other names are passed over.
+    pub fn joined<'n>(names: impl IntoIterator<Item = &'n String>) -> Vec<Self> {
+        let names = names.into_iter();
+        let mut slices: Vec<Self> = names.filter_map(|name| name.parse().ok()).collect();
+        slices.sort();
+        let mut joined: Vec<Self> = Vec::new();
+        for slice in slices {
+            match joined.last_mut() {
+                Some(last) if last.until_ms >= slice.from_ms => {
+                    *last = Self::spanning(*last, slice);
+                }
+                _ => joined.push(slice),
+            }
+        }
+        joined
+    }
+
     /// The slice as a window.
     pub fn window(&self) -> TimeWindow {
         TimeWindow {

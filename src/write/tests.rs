@@ -205,6 +205,15 @@ fn options() -> WriteOptions {
     }
 }
 
+/// A writer that writes a row group with every call.
+fn eager_writer(lake: &TempDir) -> SliceWriter {
+    let options = WriteOptions {
+        buffer_bytes: 0,
+        ..options()
+    };
+    writer_with(lake, options)
+}
+
 fn writer_with(lake: &TempDir, options: WriteOptions) -> SliceWriter {
     let store = Store::open(lake.path().to_str().unwrap()).unwrap();
     let provenance = Provenance {
@@ -640,13 +649,7 @@ async fn a_file_has_the_same_schema_whether_values_are_null_or_not() {
 async fn sixty_days_share_eight_unfinished_files() {
     let lake = TempDir::new().unwrap();
     // So small that every write is a row group, and files are pushed out over and over.
-    let mut writer = writer_with(
-        &lake,
-        WriteOptions {
-            buffer_bytes: 0,
-            ..options()
-        },
-    );
+    let mut writer = eager_writer(&lake);
     let mut all = Vec::new();
     for round in 0..2 {
         for day in 0..60 {
@@ -668,13 +671,7 @@ async fn sixty_days_share_eight_unfinished_files() {
 async fn unfinished_files_have_so_many_row_groups_together_and_one_alone_has_any() {
     for (days, files) in [(1, 1..=1), (2, 3..=8)] {
         let lake = TempDir::new().unwrap();
-        let mut writer = writer_with(
-            &lake,
-            WriteOptions {
-                buffer_bytes: 0,
-                ..options()
-            },
-        );
+        let mut writer = eager_writer(&lake);
         let mut all = Vec::new();
         for round in 0..200 {
             for day in 0..days {
@@ -736,13 +733,7 @@ async fn what_waits_for_object_storage_is_bounded_over_all_files() {
 #[tokio::test]
 async fn the_file_written_longest_ago_makes_room() {
     let lake = TempDir::new().unwrap();
-    let mut writer = writer_with(
-        &lake,
-        WriteOptions {
-            buffer_bytes: 0,
-            ..options()
-        },
-    );
+    let mut writer = eager_writer(&lake);
     for day in [1, 2, 3, 4, 5, 6, 7, 8, 1, 9] {
         write_split(&mut writer, &shuffled(day, 0, 1)).await;
     }
@@ -919,13 +910,7 @@ async fn finished_files_can_be_given_up_too() {
 #[tokio::test]
 async fn after_an_error_nothing_more_is_written() {
     let lake = TempDir::new().unwrap();
-    let mut writer = writer_with(
-        &lake,
-        WriteOptions {
-            buffer_bytes: 0,
-            ..options()
-        },
-    );
+    let mut writer = eager_writer(&lake);
     write_split(&mut writer, &shuffled(20_000, 0, 10)).await;
     let misplaced = writer.write(key(7), batch(&shuffled(20_000, 0, 10))).await;
     assert!(matches!(misplaced, Err(WriteError::Misplaced { .. })));
