@@ -380,9 +380,8 @@ impl Unprovens {
 
     fn status(&self, window: TimeWindow) -> UnprovenStatus {
         let within = |name: &str| {
-            name.parse::<Slice>().is_ok_and(|slice| {
-                window.from_ms <= slice.from_ms() && slice.until_ms() <= window.until_ms
-            })
+            let slice = name.parse::<Slice>();
+            slice.is_ok_and(|slice| slice.lies_in(window))
         };
         let marked: Vec<_> = self
             .marked

@@ -38,6 +38,7 @@ use arrow::error::ArrowError;
 
 use crate::schema::{self, ActivitySchema};
 use crate::text::outline::{Broken, Elements};
+use oddities::path_of;
 use tree::{Output, Tree};
 use walk::Memory;
 
@@ -182,10 +183,8 @@ impl PageDecoder {
             .map_err(DecodeError::Batch)?;
         let nodes = &self.tree.names;
         let unknown = nodes.iter().zip(facts.unknown).flat_map(|(node, keys)| {
-            keys.into_iter().map(|(key, count)| {
-                let dot = if node.path.is_empty() { "" } else { "." };
-                (format!("{}{dot}{key}", node.path), count)
-            })
+            keys.into_iter()
+                .map(|(key, count)| (path_of(&node.path, &key), count))
         });
         let odd = nodes.iter().zip(facts.odd).filter(|(_, count)| *count > 0);
         Ok(Piece {

@@ -12,11 +12,18 @@ pub const MAX_PATHS: usize = 1_000;
 /// The name of that lump.
 pub const OTHER_PATHS: &str = "(others)";
 
+/// The path of a key in an object, which has a path itself; the record has the empty one.
+pub fn path_of(object: &str, key: &str) -> String {
+    let dot = if object.is_empty() { "" } else { "." };
+    let key = if key.is_empty() { "\"\"" } else { key };
+    format!("{object}{dot}{key}")
+}
+
 /// How often a path was met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PathCount {
-    /// The path in the record; elements of a list as `[]`.
+    /// The path in the record; elements of a list as `[]`, an empty key as `""`.
     pub path: String,
     /// How often it was met.
     pub count: u64,
@@ -101,6 +108,13 @@ impl<S: Ord + Clone + fmt::Display> PathCounts<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_key_can_be_seen() {
+        assert_eq!(path_of("", ""), "\"\"");
+        assert_eq!(path_of("user", ""), "user.\"\"");
+        assert_eq!(path_of("user", "name"), "user.name");
+    }
 
     #[test]
     fn paths_without_number_are_counted_together() {

@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 
 use super::facts::KeyCounts;
 use super::leaf::{self, Fit};
+use super::oddities::path_of;
 use super::room::MAX_ELEMENTS;
 use super::unmapped::{Step, Unmapped};
 use super::{Flaw, Ingest, Piece, Record, RejectReason, page_column};
@@ -163,10 +164,8 @@ impl Counts {
     fn unknown(&mut self) -> Vec<(String, u64)> {
         let paths = std::mem::take(&mut self.unknown).into_iter();
         let keys = paths.flat_map(|(path, keys)| {
-            keys.into_iter().map(move |(key, count)| {
-                let dot = if path.is_empty() { "" } else { "." };
-                (format!("{path}{dot}{key}"), count)
-            })
+            keys.into_iter()
+                .map(move |(key, count)| (path_of(&path, &key), count))
         });
         keys.collect()
     }

@@ -116,7 +116,7 @@ impl Plan {
 
     /// Whether a slice lies in the covered window.
     pub fn covers(&self, slice: &Slice) -> bool {
-        self.covered.from_ms <= slice.from_ms() && slice.until_ms() <= self.covered.until_ms
+        slice.lies_in(self.covered)
     }
 }
 

@@ -195,7 +195,7 @@ impl<'a> Turns<'a> {
                 .unwrap_or(meta.last_modified.timestamp_millis());
             let age = age(meta);
             let is_stuck = Duration::from_secs(running.idle_s) + age > STUCK_AFTER;
-            let concerns = slices.iter().any(|slice| is_in(slice, window));
+            let concerns = slices.iter().any(|slice| slice.lies_in(window));
             if (first_ms, run.as_str()) < own && !is_stuck && concerns {
                 earlier.push(Other {
                     run: run.clone(),
@@ -210,15 +210,11 @@ impl<'a> Turns<'a> {
     }
 }
 
-fn is_in(slice: &Slice, window: TimeWindow) -> bool {
-    window.from_ms <= slice.from_ms() && slice.until_ms() <= window.until_ms
-}
-
 /// Parts slices into those that no other run is at work on, and the rest.
 fn part(slices: Vec<Slice>, at_work: &[Other]) -> Turn {
     let mut turn = Turn::default();
     for slice in slices {
-        match at_work.iter().find(|other| is_in(&slice, other.window)) {
+        match at_work.iter().find(|other| slice.lies_in(other.window)) {
             None => turn.mine.push(slice),
             Some(other) => {
                 turn.left.push(slice);

@@ -41,8 +41,7 @@ impl Remarks {
 
     /// Whether the commit of a slice may say more than its files.
     pub(super) fn may_concern(&self, slice: &Slice) -> bool {
-        let mut spans = self.0.iter();
-        spans.any(|span| span.from_ms() <= slice.from_ms() && slice.until_ms() <= span.until_ms())
+        self.0.iter().any(|span| slice.lies_in(span.window()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use super::look::string_stop;
+use super::look::{scalar_stop, string_stop};
 
 /// Seeds that keep apart what has the same bytes: `[]` and `{}`, a list's item and an object's member.
 const SCALAR: u64 = 1;
@@ -115,7 +115,7 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
                 token
             }
             _ => {
-                at = scalar_end(bytes, at);
+                at = scalar_stop(bytes, at);
                 Cow::Borrowed(&json[start..at])
             }
         };
@@ -149,7 +149,7 @@ fn plain_members(bytes: &[u8], mut at: usize, mut add: impl FnMut(&[u8])) -> usi
         let (end, is_usual) = match bytes.get(value) {
             None | Some(b'{' | b'[' | b' ' | b'\n' | b'\r' | b'\t') => break,
             Some(b'"') => string_end(bytes, value),
-            Some(_) => (scalar_end(bytes, value), true),
+            Some(_) => (scalar_stop(bytes, value), true),
         };
         if !is_usual {
             break;
@@ -210,14 +210,6 @@ fn string_end(bytes: &[u8], start: usize) -> (usize, bool) {
         at = string_stop(bytes, at);
     }
     (bytes.len(), is_usual)
-}
-
-/// The position behind the number or the word that begins at `at`.
-#[inline]
-fn scalar_end(bytes: &[u8], at: usize) -> usize {
-    let rest = &bytes[at..];
-    let ends = |b: &u8| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-    at + rest.iter().position(ends).unwrap_or(rest.len())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! Looking ahead in text, 32 bytes at a time.
+//! Looking ahead in text, many bytes at a time.
 
-use wide::u8x32;
+use wide::{u8x16, u8x32};
 
-/// As many bytes are looked at together.
+/// As many bytes of a string are looked at together, and of a number or a word, which are shorter.
 const WIDTH: usize = 32;
+const SCALAR_WIDTH: usize = 16;
 
 /// The position from `at` of the first byte that a string cannot hold as it is: a quote, a backslash
 /// or a control character; the length of the text if there is none.
@@ -22,6 +23,27 @@ pub fn string_stop(text: &[u8], mut at: usize) -> usize {
     }
     let rest = text.get(at..).unwrap_or_default();
     let stops = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
+    at + rest.iter().position(stops).unwrap_or(rest.len())
+}
+
+/// The position from `at` of the first byte that ends a number or a word of JSON: a comma, a closing bracket
+/// or white space; the length of the text if there is none.
+#[inline]
+pub fn scalar_stop(text: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = chunk::<SCALAR_WIDTH>(text, at) {
+        let bytes = u8x16::new(*chunk);
+        let stops = bytes.simd_eq(u8x16::splat(b','))
+            | bytes.simd_eq(u8x16::splat(b'}'))
+            | bytes.simd_eq(u8x16::splat(b']'))
+            | bytes.min(u8x16::splat(b' ')).simd_eq(bytes);
+        let stops = stops.to_bitmask();
+        if stops != 0 {
+            return at + stops.trailing_zeros() as usize;
+        }
+        at += SCALAR_WIDTH;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    let stops = |b: &u8| *b <= b' ' || matches!(b, b',' | b'}' | b']');
     at + rest.iter().position(stops).unwrap_or(rest.len())
 }
 
@@ -61,6 +83,14 @@ mod tests {
             let bytes = text.as_bytes();
             let found = (at..bytes.len()).find(|at| stops(&bytes[*at]));
             prop_assert_eq!(string_stop(bytes, at), found.unwrap_or(bytes.len().max(at)));
+        }
+
+        #[test]
+        fn a_scalar_ends_before_the_first_byte_that_ends_it(text in "[0-9a-z.+,\\]} \n\t]{0,60}", at in 0_usize..70) {
+            let stops = |b: &u8| matches!(b, b',' | b']' | b'}' | b' ' | b'\n' | b'\t');
+            let bytes = text.as_bytes();
+            let found = (at..bytes.len()).find(|at| stops(&bytes[*at]));
+            prop_assert_eq!(scalar_stop(bytes, at), found.unwrap_or(bytes.len().max(at)));
         }
     }
 }

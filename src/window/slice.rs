@@ -69,6 +69,11 @@ impl Slice {
         joined
     }
 
+    /// Whether all of it lies in a window.
+    pub fn lies_in(&self, window: TimeWindow) -> bool {
+        window.from_ms <= self.from_ms && self.until_ms <= window.until_ms
+    }
+
     /// The slice as a window.
     pub fn window(&self) -> TimeWindow {
         TimeWindow {
