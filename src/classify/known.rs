@@ -75,5 +75,32 @@ mod tests {
         assert_eq!(known.meet(2, 10), Met::New);
         assert_eq!(known.meet_other(10), Met::New);
         assert_eq!(known.meet_other(10), Met::Again);
+        assert_eq!(known.meet_other(10 | 2 << u64::BITS), Met::New);
+    }
+
+    #[test]
+    fn the_same_change_of_other_ids_is_met_for_the_first_time() {
+        // Numbers whose digits overlap in each way.
+        let ids = [1, 3, 5, 7];
+        let mut known = Known::default();
+        for (json, met) in [(10, Met::New), (11, Met::Changed), (11, Met::Again)] {
+            assert_eq!(ids.map(|id| known.meet(id, json)), [met; 4]);
+        }
+    }
+
+    #[test]
+    fn the_memory_of_all_records_is_counted() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut known = Known::default();
+        for _ in 0..10_000 {
+            known.meet(random.u64(..), random.u128(..));
+            known.meet_other(random.u128(..));
+        }
+        let bytes = 20_000 * 18..=20_000 * 24;
+        assert!(
+            bytes.contains(&known.held_bytes()),
+            "{}",
+            known.held_bytes()
+        );
     }
 }

@@ -137,5 +137,6 @@ mod tests {
             assert!(held >= 18 * count, "{held} for {count}");
             assert!(count < 20_000 || held <= 24 * count, "{held} for {count}");
         }
+        assert!(pairs.0.iter().all(|part| part.pairs > 300_000 / PARTS / 2));
     }
 }

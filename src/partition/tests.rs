@@ -77,6 +77,11 @@ fn most_rows_lie_where_they_are_and_the_others_are_copied() {
         .map(|(_, part)| (lie_in_it(part), rows(part)))
         .collect();
     assert_eq!(found, [(true, vec![0, 2, 3]), (false, vec![1])]);
+
+    let halves = self::batch(vec![5, DAY_US + 1]);
+    let lies_in_it = |part: &Rows| Arc::ptr_eq(part.batch().column(0), halves.column(0));
+    let parts = split(&halves).unwrap();
+    assert!(!parts.iter().any(|(_, part)| lies_in_it(part)));
 }
 
 #[test]

@@ -464,35 +464,45 @@ impl ActivityClient {
 
     /// What an answer other than 2xx means.
     async fn refusal(&self, status: StatusCode, response: Response) -> Failure {
-        let host = self.options.api_url.host();
-        let retry_after = retry_after(response.headers(), self.clock.now_ms());
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|value| value.to_str().ok());
         if status.is_redirection() {
-            let target = location.and_then(|to| response.url().join(to).ok());
-            let target = target
-                .as_ref()
-                .and_then(|url| url.host_str())
-                .unwrap_or("nowhere")
-                .to_owned();
-            let target = shorten(&self.auth.redact(&target));
-            return Failure::Final(ScanError::Redirected { host, target });
+            return Failure::Final(self.redirected(&response));
         }
+        let retry_after = retry_after(response.headers(), self.clock.now_ms());
         let detail = match self.read_body(response, MAX_ERROR_BYTES).await {
             // Redacted before it is cut short, lest the beginning of a token is left.
             Ok(body) | Err(Unread::TooLong(body)) => shorten(&self.auth.redact(&detail(&body))),
             Err(Unread::Cut { .. }) => "no reason was given".to_owned(),
         };
-        let code = status.as_u16();
-        match code {
+        self.failure(status.as_u16(), detail, retry_after)
+    }
+
+    fn redirected(&self, response: &Response) -> ScanError {
+        let location = response.headers().get(LOCATION);
+        let target = location
+            .and_then(|to| response.url().join(to.to_str().ok()?).ok())
+            .and_then(|url| url.host_str().map(str::to_owned));
+        let target = target.as_deref().unwrap_or("nowhere");
+        ScanError::Redirected {
+            host: self.options.api_url.host(),
+            target: shorten(&self.auth.redact(target)),
+        }
+    }
+
+    /// What a status means of which the service says this.
+    fn failure(&self, status: u16, detail: String, retry_after: Option<Duration>) -> Failure {
+        let host = self.options.api_url.host();
+        let refused = |detail| ScanError::Refused {
+            host: self.options.api_url.host(),
+            status,
+            detail,
+        };
+        match status {
             401 | 403 => {
                 let advice = self.auth.advice(Refusal {
-                    status: code,
+                    status,
                     detail: &detail,
                 });
-                if code == 401 {
+                if status == 401 {
                     Failure::Unauthorized(ScanError::Unauthorized {
                         host,
                         detail,
@@ -506,31 +516,16 @@ impl ActivityClient {
                     })
                 }
             }
-            400 => Failure::BadRequest(ScanError::Refused {
-                host,
-                status: code,
-                detail,
-            }),
+            400 => Failure::BadRequest(refused(detail)),
             413 => Failure::TooLarge {
-                error: ScanError::Refused {
-                    host,
-                    status: code,
-                    detail,
-                },
+                error: refused(detail),
                 body: Vec::new(),
             },
             408 | 429 | 500..=599 => {
-                let error = RequestError::Status {
-                    status: code,
-                    detail,
-                };
-                Failure::Passing(error, pause(code, retry_after))
+                let error = RequestError::Status { status, detail };
+                Failure::Passing(error, pause(status, retry_after))
             }
-            _ => Failure::Final(ScanError::Refused {
-                host,
-                status: code,
-                detail,
-            }),
+            _ => Failure::Final(refused(detail)),
         }
     }
 }

@@ -42,14 +42,6 @@ pub fn short_fingerprint(bytes: &[u8]) -> u64 {
     xxh3_64_with_seed(bytes, seed())
 }
 
-/// A container that is being read.
-struct Open<'j> {
-    kind: u64,
-    sum: u128,
-    /// In an object, the token of the key whose value comes next.
-    key: Option<Cow<'j, str>>,
-}
-
 /// Sixteen bytes that are the same for the same JSON, and for other JSON with a chance of 2⁻¹²⁸.
 ///
 /// `json` is one valid JSON value: `serde_json` has read it before. Nesting costs no stack.
@@ -58,82 +50,164 @@ pub fn fingerprint(json: &str) -> u128 {
 }
 
 fn fingerprint_with(json: &str, seed: u64) -> u128 {
-    let hash = |bytes: &[u8], kind: u64| xxh3_128_with_seed(bytes, seed.wrapping_add(kind));
-    let bytes = json.as_bytes();
-    let mut open: Vec<Open<'_>> = Vec::with_capacity(USUAL_DEPTH);
-    let mut scratch = Vec::new();
+    let mut containers = Containers::new(seed);
     let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let start = at;
-        let token = match byte {
+    while let Some(byte) = json.as_bytes().get(at) {
+        let whole = match byte {
+            b'"' => containers.text(json, &mut at),
             b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
                 at += 1;
-                continue;
+                None
             }
             b'{' | b'[' => {
-                let kind = if *byte == b'{' { OBJECT } else { LIST };
-                open.push(Open {
-                    kind,
-                    sum: 0,
-                    key: None,
-                });
                 at += 1;
-                continue;
+                let kind = if *byte == b'{' { OBJECT } else { LIST };
+                containers.begin(kind);
+                None
             }
             b'}' | b']' => {
                 at += 1;
-                let Some(closed) = open.pop() else { break };
-                let value = hash(&closed.sum.to_le_bytes(), closed.kind);
-                match open.last_mut() {
-                    None => return value,
-                    Some(container) => {
-                        let key = container.key.take();
-                        scratch.clear();
-                        scratch.extend_from_slice(key.as_ref().map_or(b"", |key| key.as_bytes()));
-                        scratch.extend_from_slice(&value.to_le_bytes());
-                        container.add(hash, &scratch, closed.kind);
-                    }
-                }
-                continue;
-            }
-            b'"' => {
-                let object = open.last_mut();
-                let mut object = object.filter(|open| open.kind == OBJECT && open.key.is_none());
-                if let Some(object) = &mut object {
-                    at = plain_members(bytes, at, |member| object.add(hash, member, MEMBER));
-                    if at > start {
-                        continue;
-                    }
-                }
-                let (end, is_usual) = string_end(bytes, start);
-                at = end;
-                let token = same_token(&json[start..at], is_usual);
-                if let Some(object) = object {
-                    object.key = Some(token);
-                    continue;
-                }
-                token
+                containers.end()
             }
             _ => {
-                at = scalar_stop(bytes, at);
-                Cow::Borrowed(&json[start..at])
+                let start = at;
+                at = scalar_stop(json.as_bytes(), at);
+                containers.scalar(Cow::Borrowed(&json[start..at]))
             }
         };
+        if let Some(value) = whole {
+            return value;
+        }
+    }
+    0
+}
+
+/// The hashes of one seed.
+#[derive(Clone, Copy)]
+struct Hashes(u64);
+
+impl Hashes {
+    #[inline]
+    fn of(self, bytes: &[u8], kind: u64) -> u128 {
+        xxh3_128_with_seed(bytes, self.0.wrapping_add(kind))
+    }
+}
+
+/// The containers that are being read, the outermost first. What ends the whole value gives its fingerprint.
+struct Containers<'j> {
+    hashes: Hashes,
+    open: Vec<Open<'j>>,
+    scratch: Vec<u8>,
+}
+
+/// A container that is being read.
+struct Open<'j> {
+    kind: u64,
+    sum: u128,
+    /// In an object, the token of the key whose value comes next.
+    key: Option<Cow<'j, str>>,
+}
+
+impl<'j> Containers<'j> {
+    fn new(seed: u64) -> Self {
+        Self {
+            hashes: Hashes(seed),
+            open: Vec::with_capacity(USUAL_DEPTH),
+            scratch: Vec::new(),
+        }
+    }
+
+    fn begin(&mut self, kind: u64) {
+        self.open.push(Open {
+            kind,
+            sum: 0,
+            key: None,
+        });
+    }
+
+    fn end(&mut self) -> Option<u128> {
+        let Self {
+            hashes,
+            open,
+            scratch,
+        } = self;
+        let closed = open.pop()?;
+        let value = hashes.of(&closed.sum.to_le_bytes(), closed.kind);
         let Some(container) = open.last_mut() else {
-            return hash(token.as_bytes(), SCALAR);
+            return Some(value);
+        };
+        let key = container.key.take();
+        scratch.clear();
+        scratch.extend_from_slice(key.as_ref().map_or(b"", |key| key.as_bytes()));
+        scratch.extend_from_slice(&value.to_le_bytes());
+        container.add(*hashes, scratch, closed.kind);
+        None
+    }
+
+    /// Takes in the text that begins at `at`: a key, with the plain members that follow each other from it
+    /// on, or a value.
+    #[inline]
+    fn text(&mut self, json: &'j str, at: &mut usize) -> Option<u128> {
+        let (bytes, start, hashes) = (json.as_bytes(), *at, self.hashes);
+        let object = self.open.last_mut();
+        let mut object = object.filter(|open| open.kind == OBJECT && open.key.is_none());
+        if let Some(object) = &mut object {
+            *at = plain_members(bytes, start, |member| object.add(hashes, member, MEMBER));
+            if *at > start {
+                return None;
+            }
+        }
+        let (end, is_usual) = string_end(bytes, start);
+        *at = end;
+        let token = same_token(&json[start..end], is_usual);
+        match object {
+            Some(object) => {
+                object.key = Some(token);
+                None
+            }
+            None => self.scalar(token),
+        }
+    }
+
+    /// Takes in a value that is no container.
+    #[inline]
+    fn scalar(&mut self, token: Cow<'j, str>) -> Option<u128> {
+        let Self {
+            hashes,
+            open,
+            scratch,
+        } = self;
+        let Some(container) = open.last_mut() else {
+            return Some(hashes.of(token.as_bytes(), SCALAR));
         };
         match container.key.take() {
-            None => container.add(hash, token.as_bytes(), SCALAR),
+            None => container.add(*hashes, token.as_bytes(), SCALAR),
             Some(key) => {
                 scratch.clear();
                 scratch.extend_from_slice(key.as_bytes());
                 scratch.push(b':');
                 scratch.extend_from_slice(token.as_bytes());
-                container.add(hash, &scratch, MEMBER);
+                container.add(*hashes, scratch, MEMBER);
             }
         }
+        None
     }
-    0
+}
+
+impl Open<'_> {
+    /// Takes in what comes next: an item, or a member with its key.
+    fn add(&mut self, hashes: Hashes, bytes: &[u8], kind: u64) {
+        let next = hashes.of(bytes, kind);
+        if self.kind == OBJECT {
+            // Members are added up, so their order does not matter.
+            self.sum = self.sum.wrapping_add(next);
+        } else {
+            let mut both = [0; 32];
+            both[..16].copy_from_slice(&self.sum.to_le_bytes());
+            both[16..].copy_from_slice(&next.to_le_bytes());
+            self.sum = hashes.of(&both, LIST);
+        }
+    }
 }
 
 /// Gives members from `at` on to `add` that stand there just as they are hashed, as almost all do: key
@@ -162,22 +236,6 @@ fn plain_members(bytes: &[u8], mut at: usize, mut add: impl FnMut(&[u8])) -> usi
         at += 1;
     }
     at
-}
-
-impl Open<'_> {
-    /// Takes in what comes next: an item, or a member with its key.
-    fn add(&mut self, hash: impl Fn(&[u8], u64) -> u128, bytes: &[u8], kind: u64) {
-        let next = hash(bytes, kind);
-        if self.kind == OBJECT {
-            // Members are added up, so their order does not matter.
-            self.sum = self.sum.wrapping_add(next);
-        } else {
-            let mut both = [0; 32];
-            both[..16].copy_from_slice(&self.sum.to_le_bytes());
-            both[16..].copy_from_slice(&next.to_le_bytes());
-            self.sum = hash(&both, LIST);
-        }
-    }
 }
 
 /// The one token of all that stand for the same text; that of what is not text (a lone surrogate) stays

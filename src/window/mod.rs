@@ -144,6 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn a_window_holds_its_first_millisecond_and_not_its_end() {
+        let [from_ms, until_ms] = [NOON_MS, NOON_MS + 2];
+        let window = TimeWindow { from_ms, until_ms };
+        let inside = (from_ms - 1..=until_ms).map(|time_ms| window.contains(time_ms));
+        assert_eq!(inside.collect::<Vec<_>>(), [false, true, true, false]);
+        for (until_ms, is_empty) in [(from_ms - 1, true), (from_ms, true), (from_ms + 1, false)] {
+            assert_eq!(TimeWindow { from_ms, until_ms }.is_empty(), is_empty);
+        }
+        assert_eq!(
+            window.to_string(),
+            "2026-11-20T12:00:00Z to 2026-11-20T12:00:00.002Z"
+        );
+    }
+
+    #[test]
     fn times_are_written_as_short_as_exact() {
         assert_eq!(format_time(NOON_MS), "2026-11-20T12:00:00Z");
         assert_eq!(format_time(NOON_MS + 7), "2026-11-20T12:00:00.007Z");

@@ -250,6 +250,35 @@ mod tests {
     }
 
     #[test]
+    fn a_slice_lies_in_a_window_that_holds_all_of_it() {
+        let slice: Slice = "20261119T1000Z-20261119T1100Z".parse().unwrap();
+        for (earlier_ms, later_ms, lies_in_it) in
+            [(0, 0, true), (1, 1, true), (-1, 0, false), (0, -1, false)]
+        {
+            let window = TimeWindow {
+                from_ms: slice.from_ms() - earlier_ms,
+                until_ms: slice.until_ms() + later_ms,
+            };
+            assert_eq!(slice.lies_in(window), lies_in_it, "{window}");
+        }
+    }
+
+    #[test]
+    fn slices_are_joined_where_they_touch() {
+        let name = |from: u32, until: u32| format!("20261119T{from:02}00Z-20261119T{until:02}00Z");
+        let names = [
+            name(3, 4),
+            name(1, 3),
+            name(1, 2),
+            name(6, 7),
+            "c-1".to_owned(),
+        ];
+        let joined = Slice::joined(&names).into_iter();
+        let joined: Vec<String> = joined.map(|slice| slice.to_string()).collect();
+        assert_eq!(joined, [name(1, 4), name(6, 7)]);
+    }
+
+    #[test]
     fn there_are_always_minutes_before() {
         for (time_ms, minutes, name) in [
             (1_795_082_459_999, 1, "20261119T0959Z-20261119T1000Z"),
