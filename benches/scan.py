@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What whole scans take: the real program, and the simulated tenant in a process of its own.
 
+    python3 benches/scan.py flow                       records a second of whole scans, and what a commit costs
     python3 benches/scan.py memory                     peak memory, by how much is scanned
     python3 benches/scan.py parallel                   peak memory of 16 slices at once
     python3 benches/scan.py container                  two busy days under limits on memory (as root, cgroup v1)
@@ -9,7 +10,9 @@
 
 Every scan takes pages of the same size: what differs is the length of the window. The last one of
 `memory` scans as many records as the longest window in the hours of the shortest, so its pages are
-as large as the tenant makes them. `parallel` has hour-long slices of as
+as large as the tenant makes them. `flow` has the tenant answer as fast as it can, on the same cores: the
+same records in slices of six hours and of one, and a few in slices of a minute, which are asked for together and
+committed one by one. `parallel` has hour-long slices of as
 few bytes as can be, so that what tells records apart weighs most. `stores` scans the same tenant into fresh lakes on a disk and in
 the store by turns; the store's variables are the program's own (AWS_ENDPOINT, ...). `awkward` has a tenant of its own,
 which answers with a record of 20 MB, a page of 100 MB, rows of 400 days, and a hundredth of records of
@@ -84,6 +87,20 @@ def scan(programs, url, lake, days, flags, inside=()):
     if done.returncode != 0:
         sys.exit(f"the scan failed with {done.returncode}: {done.stdout}")
     return json.loads(done.stdout)
+
+
+def flow(programs, asked):
+    print(f"{'records':>9} {'slice':>6} {'slices':>7} {'requests':>9} {'s':>6} {'records/s':>10} {'JSON MB/s':>10} {'ms/slice':>9}")
+    for records, days, length in [(asked.records, 2, "6h"), (asked.records, 2, "1h"), (10_000, 2, "1m")]:
+        flags = ["--slice", length, *asked.flags]
+        with tempfile.TemporaryDirectory() as folder, tenant(programs, records, days) as url:
+            report = scan(programs, url, f"{folder}/lake", days, flags)
+        seconds, slices = report["elapsed_s"], report["slices"]["committed"]
+        print(
+            f"{report['rows']:>9} {length:>6} {slices:>7} {report['requests']:>9} {seconds:>6.1f}"
+            f" {report['rows'] / seconds:>10.0f} {report['bytes_in'] / 1e6 / seconds:>10.1f}"
+            f" {1000 * seconds / slices:>9.1f}"
+        )
 
 
 def memory(programs, asked):
@@ -287,6 +304,10 @@ def stores(programs, asked):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     kinds = arguments.add_subparsers(required=True)
+    kind = kinds.add_parser("flow")
+    kind.set_defaults(bench=flow)
+    kind.add_argument("--records", type=int, default=100_000)
+    kind.add_argument("flags", nargs="*", help="flags of scan, after --")
     kind = kinds.add_parser("memory")
     kind.set_defaults(bench=memory)
     kind.add_argument("--records", type=int, nargs="+", default=[50_000, 400_000])

@@ -220,6 +220,9 @@ mod tests {
             ("", None),
             ("abc", None),
             ("1e", None),
+            ("0e", None),
+            ("0ex", None),
+            ("0e1x", None),
         ];
         for (token, expected) in cases {
             assert_eq!(floor(token), expected, "{token}");

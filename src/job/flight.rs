@@ -16,7 +16,7 @@ use crate::job::late::begins_late;
 use crate::job::outage::Outage;
 use crate::job::report::RunReport;
 use crate::job::slice_task::{SliceDone, SliceEnd, SliceResult, SliceTask, Telling};
-use crate::job::span::{Fill, SpanLength};
+use crate::job::span::SpanLength;
 use crate::job::span_read::{GivenUp, SpanEnd};
 use crate::job::unless_interrupted;
 use crate::job::view::View;
@@ -167,10 +167,11 @@ impl Flight<'_, '_> {
         if let Some(flown) = self.flying.get_mut(&id) {
             flown.left.retain(|left| *left != slice);
             if flown.slices == 1
-                && let Some(records) = records_of(&result)
+                && let Ok(Some(SliceDone {
+                    fill: Some(fill), ..
+                })) = &result
             {
-                let fill = Fill::of(records, self.task.world.client.page_cap());
-                self.length.read(1, fill);
+                self.length.read(1, *fill);
             }
         }
         self.take_note(slice, result).await;
@@ -297,14 +298,5 @@ impl Flight<'_, '_> {
         } else {
             debug!(%slice, error = %chain(error), "slice failed, like others before");
         }
-    }
-}
-
-/// How many records a slice had, where it was scanned to its end.
-fn records_of(result: &SliceResult) -> Option<u64> {
-    match &result.as_ref().ok()?.as_ref()?.end {
-        SliceEnd::Settled(Outcome::Committed(made)) => Some(made.commit.counts.records),
-        SliceEnd::Settled(Outcome::Lost) => None,
-        SliceEnd::Unproven => Some(0),
     }
 }

@@ -22,6 +22,7 @@ use crate::job::runs::History;
 use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
+use crate::job::span::Fill;
 use crate::layout;
 use crate::partition;
 use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
@@ -112,6 +113,8 @@ const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
 /// A slice that came to its end.
 pub(crate) struct SliceDone {
     pub(crate) end: SliceEnd,
+    /// How full its pages were, where it was scanned to its end.
+    pub(crate) fill: Option<Fill>,
     pub(crate) oddities: Oddities,
     /// What is wrong with the slice though it is committed.
     pub(crate) flaws: Vec<JobError>,
@@ -128,6 +131,8 @@ struct Flow {
 #[derive(Default)]
 struct Found {
     counts: SliceCounts,
+    /// The text of its pages, in bytes.
+    text_bytes: u64,
     oddities: Oddities,
     holes: Vec<CommittedHole>,
     flaws: Vec<JobError>,
@@ -171,12 +176,21 @@ impl SliceTask {
             Err(error) if is_lost(store, &slice.to_string(), &attempt, &error).await => {
                 Ok(SliceDone {
                     end: SliceEnd::Settled(Outcome::Lost),
+                    fill: None,
                     oddities,
                     flaws: Vec::new(),
                 })
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// How many pages so many records with so many bytes fill.
+    pub(crate) fn fill_of(&self, records: u64, text_bytes: u64) -> Fill {
+        let cap = self.world.client.page_cap();
+        // As many bytes as may be kept of a span are two pages.
+        let page_bytes = self.options.memory.look_ahead_max_bytes / 2;
+        Fill::of(records, cap).max(Fill::of(text_bytes, page_bytes))
     }
 
     /// One try at a slice. What it met that the schema does not know is said however it ends.
@@ -206,6 +220,7 @@ impl SliceTask {
             }
         };
         *oddities = found.oddities;
+        let fill = self.fill_of(found.counts.records, found.text_bytes);
         let mut flaws = found.flaws;
         let sealed = attempt.seal().await?;
         self.note_oldest(sealed.entries());
@@ -226,6 +241,7 @@ impl SliceTask {
         }
         Ok(SliceDone {
             end: SliceEnd::Settled(outcome),
+            fill: Some(fill),
             oddities: Oddities::default(),
             flaws,
         })
@@ -260,6 +276,7 @@ impl SliceTask {
         };
         Ok(SliceDone {
             end,
+            fill: Some(self.fill_of(0, 0)),
             oddities: Oddities::default(),
             flaws,
         })
@@ -328,6 +345,7 @@ impl SliceTask {
                     continue;
                 }
             };
+            flow.found.text_bytes += page.text.len() as u64;
             let page = Arc::new(page);
             let mut seen = PageSeen::default();
             let mut from = None;

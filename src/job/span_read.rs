@@ -69,10 +69,7 @@ impl SliceTask {
             Ok(read) => read,
             Err(given_up) => return SpanEnd::GivenUp(given_up),
         };
-        let cap = self.world.client.page_cap();
-        // As many bytes as may be kept of a span are two pages.
-        let page_bytes = self.options.memory.look_ahead_max_bytes / 2;
-        let fill = Fill::of(shares.records, cap).max(Fill::of(shares.bytes, page_bytes));
+        let fill = self.fill_of(shares.records, shares.bytes);
         let mut turns = Some((turn, page_turn));
         let mut left = slices.len();
         for share in shares.into_shares() {

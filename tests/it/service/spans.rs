@@ -321,6 +321,32 @@ async fn records_at_the_bounds_of_slices_go_to_their_own() {
     }
 }
 
+/// By their number two of these hours would be one range; their bytes are more than is kept of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn hours_of_large_records_are_asked_for_one_by_one() {
+    let story = Scenario::hours(6)
+        .activities(0)
+        .flags(&["--memory-limit", "32MiB", "--parallel", "1"])
+        .start()
+        .await;
+    let from_ms = at("2026-11-18");
+    let text = "x".repeat(130_000);
+    for number in 0..6 * 40 {
+        let created_ms = from_ms + number * HOUR_MS / 40;
+        story.sim.tenant().push(format!(
+            r#"{{"_id":"{number}","timestamp":{created_ms},"created":{created_ms},"description":"{text}"}}"#
+        ));
+    }
+    let report = story.scan(&[]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    assert_eq!(
+        (report.scanned.spans, report.scanned.spans_given_up),
+        (0, 0)
+    );
+    assert_eq!(report.scanned.requests, 6);
+    story.expect_exact().await;
+}
+
 /// An activity that happened days before it was saved, and one that shows minutes after: both are in
 /// the slice of their `created`, in the folder of their day.
 #[tokio::test(flavor = "multi_thread")]
