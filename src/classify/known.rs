@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(known.meet(2, 10), Met::New);
         assert_eq!(known.meet_other(10), Met::New);
         assert_eq!(known.meet_other(10), Met::Again);
-        assert_eq!(known.meet_other(10 | 2 << u64::BITS), Met::New);
+        assert_eq!(known.meet_other((2 << u64::BITS) + 10), Met::New);
     }
 
     #[test]

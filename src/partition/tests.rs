@@ -79,9 +79,9 @@ fn most_rows_lie_where_they_are_and_the_others_are_copied() {
     assert_eq!(found, [(true, vec![0, 2, 3]), (false, vec![1])]);
 
     let halves = self::batch(vec![5, DAY_US + 1]);
-    let lies_in_it = |part: &Rows| Arc::ptr_eq(part.batch().column(0), halves.column(0));
+    let is_kept = |part: &Rows| Arc::ptr_eq(part.batch().column(0), halves.column(0));
     let parts = split(&halves).unwrap();
-    assert!(!parts.iter().any(|(_, part)| lies_in_it(part)));
+    assert!(!parts.iter().any(|(_, part)| is_kept(part)));
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
             _ => {
                 let start = at;
                 at = scalar_stop(json.as_bytes(), at);
-                containers.scalar(Cow::Borrowed(&json[start..at]))
+                containers.scalar(&json[start..at])
             }
         };
         if let Some(value) = whole {
@@ -165,13 +165,13 @@ impl<'j> Containers<'j> {
                 object.key = Some(token);
                 None
             }
-            None => self.scalar(token),
+            None => self.scalar(&token),
         }
     }
 
     /// Takes in a value that is no container.
     #[inline]
-    fn scalar(&mut self, token: Cow<'j, str>) -> Option<u128> {
+    fn scalar(&mut self, token: &str) -> Option<u128> {
         let Self {
             hashes,
             open,
