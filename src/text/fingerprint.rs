@@ -71,7 +71,8 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
             }
             _ => {
                 let start = at;
-                at = scalar_stop(json.as_bytes(), at);
+                // It has one byte at least, whatever that is: what is no JSON comes to an end, too.
+                at = scalar_stop(json.as_bytes(), start + 1);
                 containers.scalar(&json[start..at])
             }
         };
@@ -337,6 +338,27 @@ mod tests {
             fingerprint_with(one, 1 << 40),
             fingerprint_with(same, 1 << 40)
         );
+    }
+
+    #[test]
+    fn what_is_no_json_comes_to_an_end() {
+        let parts = [
+            "\u{1}", "\u{b}", "{", "[", "]", "}", ",", ":", "\"", "\\", "x", " ",
+        ];
+        for first in parts {
+            for second in parts {
+                for third in parts {
+                    for text in [
+                        [first, second, third].concat(),
+                        format!("[{first}{second}{third}]"),
+                    ] {
+                        let all = format!("{{\"a\":{text}}}");
+                        fingerprint(&text);
+                        fingerprint(&all);
+                    }
+                }
+            }
+        }
     }
 
     #[test]
