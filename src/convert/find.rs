@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use object_store::path::Path as ObjectPath;
 
 use super::fault::{InputError, InputFault};
-use super::input::{Input, Place, of_file};
+use super::input::{Input, Place, Readable, of_file};
 use crate::layout;
 use crate::store::Store;
 
@@ -86,7 +86,7 @@ impl Search<'_> {
         }
         if !kind.is_dir() {
             let place = if kind.is_file() {
-                Place::File(path.to_owned())
+                Place::Readable(Readable::File(path.to_owned()))
             } else {
                 Place::Pipe(path.to_owned())
             };
@@ -120,7 +120,11 @@ impl Search<'_> {
             if kind.is_dir() && !is_link && !self.is_in_lake(&path) {
                 self.below(&path)?;
             } else if kind.is_file() && !layout::is_dropped_by_a_system(&path.to_string_lossy()) {
-                self.take(&path, kind.len(), Place::File(path.clone()));
+                self.take(
+                    &path,
+                    kind.len(),
+                    Place::Readable(Readable::File(path.clone())),
+                );
             }
         }
         Ok(())
@@ -174,6 +178,6 @@ fn of_object(store: &Store, path: ObjectPath, bytes: u64) -> Input {
     Input {
         name: format!("{}/{path}", store.location()),
         bytes,
-        place: Place::Object(store.clone(), path),
+        place: Place::Readable(Readable::Object(store.clone(), path)),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -34,10 +35,8 @@ pub struct Input {
 /// Where the bytes of an input are.
 #[derive(Clone)]
 pub(super) enum Place {
-    /// On a disk.
-    File(PathBuf),
-    /// In object storage.
-    Object(Store, Path),
+    /// Where they can be read twice.
+    Readable(Readable),
     /// In a pipe, which can be read once.
     Pipe(PathBuf),
     /// On the standard input.
@@ -50,48 +49,45 @@ impl fmt::Debug for Input {
     }
 }
 
-/// An input that can be read twice.
-pub struct Readable {
-    place: ReadablePlace,
-}
-
-enum ReadablePlace {
+/// Bytes that can be read twice.
+#[derive(Clone)]
+pub enum Readable {
+    /// On a disk.
     File(PathBuf),
+    /// In object storage.
     Object(Store, Path),
-    /// In a file that has no name.
-    Spooled(File),
+    /// What came through a pipe, in a file that has no name.
+    Kept(Arc<File>),
 }
 
 /// The XXH3-128 of all bytes of an input.
 pub type InputHash = u128;
 
 impl Input {
-    /// Makes sure that it can be read twice: what comes through a pipe is kept in a temporary file
-    /// without a name. May block.
-    pub fn readable(&self) -> Result<Readable, InputFault> {
-        let place = match &self.place {
-            Place::File(path) => ReadablePlace::File(path.clone()),
-            Place::Object(store, path) => ReadablePlace::Object(store.clone(), path.clone()),
-            Place::Pipe(path) => spool(File::open(path).map_err(of_file)?)?,
-            Place::Stdin => spool(io::stdin().lock())?,
+    /// Its bytes, so that they can be read twice: what comes through a pipe is kept in a temporary file
+    /// without a name, and has a size from then on. May block.
+    pub fn readable(&mut self) -> Result<Readable, InputFault> {
+        let file = match &self.place {
+            Place::Readable(readable) => return Ok(readable.clone()),
+            Place::Pipe(path) => keep(File::open(path).map_err(of_file)?)?,
+            Place::Stdin => keep(io::stdin().lock())?,
         };
-        Ok(Readable { place })
-    }
-
-    /// Whether it comes through a pipe.
-    pub fn is_pipe(&self) -> bool {
-        matches!(self.place, Place::Pipe(_) | Place::Stdin)
+        let failed = |error| ScratchFolder::of_system().failed(error);
+        self.bytes = file.metadata().map_err(failed)?.len();
+        let readable = Readable::Kept(Arc::new(file));
+        self.place = Place::Readable(readable.clone());
+        Ok(readable)
     }
 }
 
-fn spool(mut pipe: impl Read) -> Result<ReadablePlace, InputFault> {
+fn keep(mut pipe: impl Read) -> Result<File, InputFault> {
     let scratch = ScratchFolder::of_system();
     let failed = |error| scratch.failed(error);
     let mut file = scratch.file().map_err(failed)?;
     let mut block = vec![0; BLOCK_BYTES];
     loop {
         let read = match pipe.read(&mut block) {
-            Ok(0) => return Ok(ReadablePlace::Spooled(file)),
+            Ok(0) => return Ok(file),
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(InputFault::Read(error)),
@@ -125,12 +121,12 @@ impl Readable {
 
     /// Its bytes from the beginning.
     pub(super) fn open(&self, runtime: &Handle) -> Result<Box<dyn Read + Send>, InputFault> {
-        Ok(match &self.place {
-            ReadablePlace::File(path) => Box::new(File::open(path).map_err(of_file)?),
-            ReadablePlace::Object(store, path) => {
+        Ok(match self {
+            Self::File(path) => Box::new(File::open(path).map_err(of_file)?),
+            Self::Object(store, path) => {
                 Box::new(ObjectReader::begin(store.clone(), path.clone(), runtime))
             }
-            ReadablePlace::Spooled(file) => {
+            Self::Kept(file) => {
                 let failed = |error| ScratchFolder::of_system().failed(error);
                 let mut file = file.try_clone().map_err(failed)?;
                 file.rewind().map_err(failed)?;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use object_store::ObjectMeta;
 
 use super::TableError;
 use super::seen::Seen;
-use crate::commit::{self, CommitError, Compactions};
+use crate::commit::{self, Commit, CommitError, Compactions};
 use crate::layout::{self, CompactionName, FileName, OwnObject};
 use crate::store::{Store, StoreError};
 use crate::write::FileEntry;
@@ -32,7 +32,7 @@ pub(super) struct Live {
     /// By path.
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) compactions: Compactions,
-    commits: Commits,
+    commits: CommittedFiles,
     /// The commits that were read, and the compactions.
     pub(super) commits_seen: Seen,
     pub(super) compactions_seen: Seen,
@@ -41,8 +41,18 @@ pub(super) struct Live {
 impl Live {
     /// Reads all of a lake, whose commits and compactions these are.
     pub(super) async fn read(store: &Store, there: &[ObjectMeta]) -> Result<Self, TableError> {
-        let (slices, _) = named(there);
-        let mut commits = Commits::load(store, slices).await?;
+        Self::read_on(store, there, CommittedFiles::default()).await
+    }
+
+    /// The same where some of the commits were read before.
+    pub(super) async fn read_on(
+        store: &Store,
+        there: &[ObjectMeta],
+        mut commits: CommittedFiles,
+    ) -> Result<Self, TableError> {
+        let (mut slices, _) = named(there);
+        slices.retain(|slice| !commits.has(slice));
+        commits.load(store, slices).await?;
         let compactions = Compactions::load(store).await?;
         let is_read = |object: &&ObjectMeta| match OwnObject::at(object.location.as_ref()) {
             Some(OwnObject::Commit { slice }) => commits.read.contains(&slice),
@@ -71,7 +81,8 @@ impl Live {
     ) -> Result<Option<Self>, TableError> {
         let (slices, made) = named(new);
         let asked = slices.len();
-        let mut commits = Commits::load(store, slices).await?;
+        let mut commits = CommittedFiles::default();
+        commits.load(store, slices).await?;
         let mut days: BTreeSet<_> = commits.files.iter().filter_map(day_of).collect();
         days.extend(made.iter().map(|name| name.day));
         let mut compactions = Compactions::load_days(store, &days).await?;
@@ -143,9 +154,9 @@ fn by_path(files: Vec<FileEntry>) -> BTreeMap<String, FileEntry> {
     files.map(|file| (file.path.clone(), file)).collect()
 }
 
-/// Commits, as far as they can be read.
+/// What commits say of files, as far as they can be read.
 #[derive(Default)]
-struct Commits {
+pub struct CommittedFiles {
     /// Their slices.
     read: BTreeSet<String>,
     files: Vec<FileEntry>,
@@ -155,25 +166,36 @@ struct Commits {
     unreadable: BTreeSet<String>,
 }
 
-impl Commits {
-    async fn load(store: &Store, slices: BTreeSet<String>) -> Result<Self, TableError> {
-        let mut loaded = Self::default();
+impl CommittedFiles {
+    /// Takes in what a commit says.
+    pub fn take(&mut self, commit: &Commit) {
+        if commit.has_remarks() {
+            self.remarked.insert(commit.slice.clone());
+        }
+        self.read.insert(commit.slice.clone());
+        self.files.extend(commit.files.iter().cloned());
+    }
+
+    /// Takes note that the commit of a slice is there, and cannot be read.
+    pub fn take_unreadable(&mut self, slice: &str) {
+        self.unreadable.insert(slice.to_owned());
+    }
+
+    fn has(&self, slice: &str) -> bool {
+        self.read.contains(slice) || self.unreadable.contains(slice)
+    }
+
+    async fn load(&mut self, store: &Store, slices: BTreeSet<String>) -> Result<(), TableError> {
         let mut commits = commit::load_commits(store, slices);
-        loop {
-            match commits.try_next().await {
-                Ok(Some(commit)) => {
-                    if commit.has_remarks() {
-                        loaded.remarked.insert(commit.slice.clone());
-                    }
-                    loaded.read.insert(commit.slice);
-                    loaded.files.extend(commit.files);
-                }
-                Ok(None) => return Ok(loaded),
+        while let Some(commit) = commits.next().await {
+            match commit {
+                Ok(commit) => self.take(&commit),
                 Err(CommitError::Damaged { path, .. }) => {
-                    loaded.unreadable.extend(layout::slice_of_commit(&path));
+                    self.unreadable.extend(layout::slice_of_commit(&path));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(())
     }
 }

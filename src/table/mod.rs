@@ -25,6 +25,7 @@ mod upkeep;
 
 pub use contents::{Contents, LiveFile, contents};
 pub use error::TableError;
+pub use live::CommittedFiles;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -337,17 +338,21 @@ pub struct Differences {
     pub not_remarked: Vec<String>,
 }
 
-/// Compares the table of a lake with its live files; `None` where there is none.
+/// Compares the table of a lake with its live files; `None` where there is none. Commits that were read
+/// before are not read again.
 ///
 /// # Errors
 /// The store; a log that cannot be read.
-pub async fn compare(store: &Store) -> Result<Option<Differences>, TableError> {
+pub async fn compare(
+    store: &Store,
+    committed: CommittedFiles,
+) -> Result<Option<Differences>, TableError> {
     let log = Log::list(store).await?;
     if log.is_empty() {
         return Ok(None);
     }
     let snapshot = Snapshot::read(store, &log).await?;
-    let live = Live::read(store, &list(store).await?).await?;
+    let live = Live::read_on(store, &list(store).await?, committed).await?;
     let read = live.commits_seen + live.compactions_seen;
     let seen = seen_at(store, snapshot.version).await?;
     let is_current = seen.is_some_and(|(seen, _)| seen == read);

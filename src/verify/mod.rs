@@ -8,7 +8,11 @@ mod asked;
 mod deep;
 mod finding;
 mod lake;
+mod names;
+mod reading;
 mod slice;
+mod table;
+mod unnamed;
 mod verification;
 
 pub use asked::{Depth, Sweep};

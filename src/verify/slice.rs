@@ -7,25 +7,21 @@ use object_store::path::Path;
 use super::asked::Depth;
 use super::lake::Lake;
 use super::{Finding, FindingKind, deep};
-use crate::commit::{Commit, Compaction, Compactions};
+use crate::commit::{Commit, Compactions};
 use crate::error::JobError;
-use crate::layout::{self, FileName};
+use crate::layout::{self, CompactionName, FileName};
 use crate::schema;
 use crate::store::{Store, StoreErrorKind};
 use crate::text::plain::chain;
 use crate::write::FileEntry;
 
-/// What a slice was found to be.
+/// What was found of the objects that a commit or a compaction names.
 #[derive(Debug, Default)]
 pub(super) struct SliceCheck {
-    /// Objects that the commit names.
-    pub(super) named: Vec<String>,
-    /// Of them, those that are whole.
+    /// Objects that are named, and whole.
     pub(super) files: u64,
     /// Their bytes.
     pub(super) bytes: u64,
-    /// Rows, as the commit says.
-    pub(super) rows: u64,
     /// What is wrong.
     pub(super) findings: Vec<Finding>,
 }
@@ -35,14 +31,10 @@ pub(super) async fn check(
     store: Store,
     lake: Arc<Lake>,
     compactions: Arc<Compactions>,
-    commit: Commit,
+    commit: Arc<Commit>,
     depth: Depth,
 ) -> Result<SliceCheck, JobError> {
-    let mut check = SliceCheck {
-        named: commit.named_objects().map(str::to_owned).collect(),
-        rows: commit.counts.rows,
-        ..SliceCheck::default()
-    };
+    let mut check = SliceCheck::default();
     let own_path = layout::commit(&commit.slice);
     for flaw in flaws_of_commit(&lake, &commit) {
         let finding = Finding::new(&own_path, FindingKind::Contradicts, flaw);
@@ -77,22 +69,23 @@ pub(super) async fn check(
 
 /// Reads what a compaction leaves, as far as no later one has taken it.
 pub(super) async fn check_compaction(
-    store: &Store,
-    compactions: &Compactions,
-    compaction: &Compaction,
+    store: Store,
+    (compactions, name): (Arc<Compactions>, CompactionName),
     depth: Depth,
 ) -> Result<SliceCheck, JobError> {
     let mut check = SliceCheck::default();
+    let Some(compaction) = compactions.get(name) else {
+        return Ok(check);
+    };
     let why = format!("compaction {} put rows there", compaction.compaction);
     for file in &compaction.outputs {
-        check.named.push(file.path.clone());
         if compactions.has_taken(&file.path) {
             continue;
         }
-        if !check.look_at(store, Object::of(file), &why).await? {
-            check.look_for_taker(store, compactions, file).await?;
+        if !check.look_at(&store, Object::of(file), &why).await? {
+            check.look_for_taker(&store, &compactions, file).await?;
         } else if depth == Depth::Rows {
-            let flaws = deep::check_output(store, compaction, file).await?;
+            let flaws = deep::check_output(&store, compaction, file).await?;
             check.findings.extend(flaws);
         }
     }

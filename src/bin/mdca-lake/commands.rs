@@ -190,9 +190,15 @@ async fn convert(
 ) -> Result<ConvertReport, JobError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let site = Site::look(&config.lake)?;
-    let inputs = find_inputs(&config.inputs, site.folder()).await?;
+    let mut inputs = find_inputs(&config.inputs, site.folder()).await?;
     // What the plan refuses is refused before a folder is made.
-    let planned = job::convert::plan(&config.job, inputs.clone(), site.store(), clock.as_ref());
+    let planned = job::convert::plan(
+        &config.job,
+        &mut inputs,
+        site.store(),
+        clock.as_ref(),
+        interrupted.clone(),
+    );
     let planned = planned.await;
     if config.dry_run || planned.head.exit_code != 0 {
         return Ok(planned);

@@ -118,7 +118,7 @@ impl InputTask {
     }
 
     /// Hashes an input; `None` where the run is to stop.
-    async fn hash(&self, input: Input) -> Result<Option<Hashed>, InputFault> {
+    async fn hash(&self, mut input: Input) -> Result<Option<Hashed>, InputFault> {
         let interrupted = self.world.interrupted.clone();
         let runtime = Handle::current();
         let work = move || {

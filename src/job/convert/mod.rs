@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::Map;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinSet, spawn_blocking};
 use tracing::{Instrument, error, error_span, info};
 
@@ -30,7 +30,7 @@ use self::records::Workshop;
 use self::report::ConvertReport;
 use crate::clock::Clock;
 use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome};
-use crate::convert::{Input, InputFault, TextLimits, check_beginning};
+use crate::convert::{Input, InputFault, check_beginning};
 use crate::decode::Ingest;
 use crate::error::{ErrorKind, JobError, UsageError};
 use crate::job::context::{StoreWorld, keepers, refresh_table, slice_of_missing_commit};
@@ -56,7 +56,7 @@ impl Plan {
     fn new(options: &ConvertOptions, inputs: Vec<Input>) -> Self {
         let named = inputs.len() as u64;
         let mut inputs = inputs;
-        inputs.retain(|input| options.shard.is_none_or(|shard| shard.takes(&input.name)));
+        inputs.retain(|input| options.takes(input));
         Self { named, inputs }
     }
 
@@ -73,23 +73,32 @@ impl Plan {
 }
 
 /// Plans a run, and writes nothing: which inputs it takes, into which lake. Before a lake is made at
-/// least one of them has to begin with records.
+/// least one of them has to begin with records; of a pipe that is read for that, what came is kept in
+/// `inputs`.
 pub async fn plan(
     options: &ConvertOptions,
-    inputs: Vec<Input>,
+    inputs: &mut [Input],
     store: Option<&Store>,
     clock: &dyn Clock,
+    mut interrupted: watch::Receiver<bool>,
 ) -> ConvertReport {
     let location = store.map_or("(new)", Store::location).to_owned();
     let run = String::from("(planned)");
     let mut report = ConvertReport::begin(run, location, clock.now_ms());
     match has_lake(store).await {
         Ok(has_lake) => {
-            let plan = Plan::new(options, inputs);
-            plan.describe(options, &mut report);
             if !has_lake {
-                check_beginnings(&plan.inputs, options.text, &mut report).await;
+                tokio::select! {
+                    biased;
+                    () = check_beginnings(options, inputs, &mut report) => {}
+                    // What comes through a pipe may never come.
+                    _ = interrupted.wait_for(|interrupted| *interrupted) => {
+                        report.failed(None, &JobError::Interrupted);
+                    }
+                }
             }
+            let plan = Plan::new(options, inputs.to_owned());
+            plan.describe(options, &mut report);
             report.plan = plan.inputs.into_iter().map(|input| input.name).collect();
         }
         Err(error) => report.failed(None, &error),
@@ -111,21 +120,31 @@ async fn has_lake(store: Option<&Store>) -> Result<bool, JobError> {
     }
 }
 
-/// Finds an input that begins with records. Where none does, all of them are failures. What comes
-/// through a pipe can only be read once, and is believed.
-async fn check_beginnings(inputs: &[Input], limits: TextLimits, report: &mut ConvertReport) {
-    let mut failures = Vec::new();
-    for input in inputs {
-        if input.is_pipe() {
-            return;
-        }
-        let (name, input, runtime) = (&input.name, input.clone(), Handle::current());
-        let check = move || check_beginning(&input.readable()?, &runtime, limits);
-        match spawn_blocking(check).await {
-            Ok(Ok(())) => return,
-            Ok(Err(fault)) => failures.push(fault.of(name)),
-            Err(died) => failures.push(InputFault::Died(died).of(name)),
-        }
+/// Finds an input of this run that begins with records. Where none does, all of them are failures.
+async fn check_beginnings(
+    options: &ConvertOptions,
+    inputs: &mut [Input],
+    report: &mut ConvertReport,
+) {
+    let (limits, mut failures) = (options.text, Vec::new());
+    for input in inputs.iter_mut().filter(|input| options.takes(input)) {
+        let (name, mut of, runtime) = (input.name.clone(), input.clone(), Handle::current());
+        let check = move || {
+            let readable = of.readable()?;
+            Ok((of, check_beginning(&readable, &runtime, limits)))
+        };
+        let fault = match spawn_blocking(check).await {
+            Ok(Ok((kept, checked))) => {
+                *input = kept;
+                match checked {
+                    Ok(()) => return,
+                    Err(fault) => fault,
+                }
+            }
+            Ok(Err(fault)) => fault,
+            Err(died) => InputFault::Died(died),
+        };
+        failures.push(fault.of(&name));
     }
     for error in failures {
         let input = error.input.clone();

@@ -1,6 +1,6 @@
 //! What a run of `convert` is to do.
 
-use crate::convert::{Shard, TextLimits};
+use crate::convert::{Input, Shard, TextLimits};
 use crate::job::memory::MemoryShares;
 use crate::job::setup::OnReject;
 use crate::write::WriteOptions;
@@ -26,4 +26,11 @@ pub struct ConvertOptions {
     pub memory: MemoryShares,
     /// How files are written.
     pub write: WriteOptions,
+}
+
+impl ConvertOptions {
+    /// Whether an input is of its share.
+    pub(super) fn takes(&self, input: &Input) -> bool {
+        self.shard.is_none_or(|shard| shard.takes(&input.name))
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -11,7 +12,7 @@ use mdca_sim::{ClockField, SimOptions, Tenant, TenantOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::process::{PROGRAM, Place};
+use crate::support::process::{PROGRAM, Place, signal};
 use crate::support::readers;
 use crate::support::scenario::{assert_same, at, files_below};
 
@@ -649,6 +650,47 @@ fn files_of_which_none_begins_with_records_make_no_lake() {
     desk.write("c.json", page(&desk.records));
     let ran = desk.convert("lake", &["a.csv", "b.json.gz", "c.json"]);
     assert_eq!((ran.code, ran.tally()), (5, [3, 1, 0, 2]), "{}", ran.text);
+    desk.expect_whole("lake");
+}
+
+/// A pipe can be read once, and is read before a lake is made: what does not begin with records, and what
+/// never comes, makes none.
+#[test]
+fn a_pipe_is_read_before_a_lake_is_made() {
+    let desk = Desk::with(5);
+    let lines = desk.records.join("\n");
+    let feed = |text: &str| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // Less than a pipe holds.
+        writer.write_all(text.as_bytes()).unwrap();
+        drop(writer);
+        Ran::of(&desk.command("lake", &["-"]).stdin(reader).output().unwrap())
+    };
+    assert!(lines.len() < 60_000, "{}", lines.len());
+    let ran = feed("<html>no such page</html>");
+    let failed = ran.number("/slices/failed");
+    assert_eq!((ran.code, failed), (5, 1), "{}", ran.text);
+    assert!(!desk.path("lake").exists());
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = desk.command("lake", &["-"]);
+    let child = command
+        .stdin(reader)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Long enough to wait for what comes; a signal before that would do as well.
+    std::thread::park_timeout(Duration::from_millis(300));
+    signal(child.id(), "INT");
+    let ran = Ran::of(&child.wait_with_output().unwrap());
+    drop((command, writer));
+    assert_eq!(ran.code, 130, "{}", ran.text);
+    assert!(!desk.path("lake").exists());
+
+    let ran = feed(&lines);
+    assert_eq!((ran.code, ran.tally()), (0, [1, 1, 0, 0]), "{}", ran.text);
+    assert_eq!(ran.number("/bytes_planned"), lines.len() as u64);
+    assert_same(&desk.ids("lake"), &ids_of(&desk.records));
     desk.expect_whole("lake");
 }
 

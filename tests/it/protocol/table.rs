@@ -9,7 +9,7 @@ use futures::future::join_all;
 use mdca_lake::clock::SystemClock;
 use mdca_lake::job::report::RunReport;
 use mdca_lake::status::TableStatus;
-use mdca_lake::table::{self, Differences, Table, TableError};
+use mdca_lake::table::{self, CommittedFiles, Differences, Table, TableError};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{FindingKind, Sweep};
 use mdca_lake::window::{Slice, format_time};
@@ -499,13 +499,15 @@ async fn a_checkpoint_is_written_and_read() {
         }
     }
     assert_eq!(files_by_engine(story.lake()), expected);
-    let differences = table::compare(&story.store()).await.unwrap();
+    let differences = table::compare(&story.store(), CommittedFiles::default())
+        .await
+        .unwrap();
     assert_eq!(differences, Some(Differences::default()));
     // Where it is damaged, and the versions before it are gone, the log is made anew when the next one
     // is due.
     let checkpoint = story.lake().join("_delta_log").join(&checkpoints[1]);
     fs::write(checkpoint, "PAR1").unwrap();
-    let compared = table::compare(&story.store()).await;
+    let compared = table::compare(&story.store(), CommittedFiles::default()).await;
     assert!(
         matches!(compared, Err(TableError::Unreadable { .. })),
         "{compared:?}"

@@ -16,6 +16,7 @@ use mdca_lake::job::process::Machine;
 use mdca_lake::job::report::RunReport;
 use mdca_lake::status;
 use mdca_lake::text::report::Report;
+use mdca_lake::verify::{Depth, Sweep, verify};
 use mdca_lake::window::format_time;
 use mdca_sim::{At, Fault, What};
 
@@ -378,4 +379,13 @@ async fn a_status_and_a_plan_read_only_the_commits_that_say_more_than_the_table(
     assert_eq!(status.rows, report.result.counts.rows);
     // Without the table it is the same.
     assert_eq!(story.status().await.rows, status.rows);
+
+    let verified = verify(&guarded, Depth::Bytes, Sweep::Never, story.now_ms()).await;
+    let verified = verified.unwrap();
+    assert_eq!(verified.findings, [], "{}", verified.to_text());
+    let read = *commits.lock().unwrap();
+    assert_eq!(
+        read, verified.commits,
+        "each commit once, for its files and for the table"
+    );
 }
