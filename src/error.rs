@@ -349,7 +349,9 @@ impl JobError {
                 ErrorKind::Data
             }
             Self::Commit(error) if error.is_newer() => ErrorKind::Usage,
-            Self::Table(TableError::CommitMissing { .. }) => ErrorKind::Data,
+            Self::Table(
+                TableError::CommitMissing { .. } | TableError::CompactionMissing { .. },
+            ) => ErrorKind::Data,
             Self::Commit(_) | Self::Store(_) | Self::Table(_) => ErrorKind::Storage,
             Self::Write(_)
             | Self::Partition(_)
@@ -470,6 +472,7 @@ fn kind_of_input(fault: &InputFault) -> ErrorKind {
         InputFault::Changed
         | InputFault::Unreadable { .. }
         | InputFault::Cut { .. }
+        | InputFault::Window(_)
         | InputFault::NotJson { .. }
         | InputFault::Mixed { .. }
         | InputFault::RecordTooLarge { .. }

@@ -41,6 +41,13 @@ pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
     answers
 }
 
+/// Whether the first scan would make the lake.
+pub(super) async fn is_new(checked: &Checked<'_>) -> bool {
+    let (store, clock) = (checked.site.store(), checked.clock.as_ref());
+    let planned = Planned::read(checked.options, store, clock).await;
+    planned.is_ok_and(|planned| planned.is_new())
+}
+
 /// Whether the flags are those of the lake that is there, and nothing hinders a run.
 async fn identity(checked: &Checked<'_>) -> Answer {
     let store = checked.site.store();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use humantime::format_duration;
 use serde_json::Value;
 
-use super::{Answer, Checked, failed};
+use super::{Answer, Checked, failed, lake};
 use crate::clock::BothClocks;
 use crate::error::{ErrorKind, JobError};
 use crate::scan::{Asked, ClockField, ScanError, ScanOptions};
@@ -44,10 +44,10 @@ pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
         Err(error) if error.is_bad_request() => {
             match checked.client.ask_for(SAFE_LIMIT, day, &options).await {
                 Ok(first) => first,
-                Err(error) => return refused(answers, error),
+                Err(error) => return refused(checked, answers, error).await,
             }
         }
-        Err(error) => return refused(answers, error),
+        Err(error) => return refused(checked, answers, error).await,
     };
     answers.push(signed_in(checked));
     answers.push(clocks(checked, first.date_ms));
@@ -68,10 +68,15 @@ fn host(host: &str) -> Answer {
 }
 
 /// The service lets nobody in, or does not answer: what would end a scan.
-fn refused(mut answers: Vec<Answer>, error: ScanError) -> Vec<Answer> {
+async fn refused(checked: &Checked<'_>, mut answers: Vec<Answer>, error: ScanError) -> Vec<Answer> {
     let is_sign_in = error.is_sign_in() || error.is_of_all_requests();
     let question = if is_sign_in { "sign-in" } else { "service" };
-    answers.push(failed(question, &JobError::from(error)));
+    let error = if error.is_bad_request() && lake::is_new(checked).await {
+        JobError::FirstRefused(error)
+    } else {
+        error.into()
+    };
+    answers.push(failed(question, &error));
     answers.push(Answer::warn(
         "activities",
         "not asked: the first request was refused",

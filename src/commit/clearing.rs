@@ -228,7 +228,8 @@ impl Cleaner {
         Ok(())
     }
 
-    /// Removes the files of an attempt that the winning commit does not name; false where one stays.
+    /// Removes the files of an attempt that the winning commit does not name, while what that names is
+    /// safe; false where one stays.
     pub(super) async fn remove_unnamed(
         &self,
         attempt: &Commit,
@@ -236,6 +237,11 @@ impl Cleaner {
         removed: &mut Vec<Path>,
     ) -> bool {
         let named: HashSet<&str> = winner.named_objects().collect();
+        let sums = winner.sums();
+        let winners = sums.map(|(path, bytes, _)| (path, Some(bytes)));
+        if !self.sees_safe(winners).await {
+            return false;
+        }
         let mut is_clear = true;
         for path in attempt.named_objects().filter(|path| !named.contains(path)) {
             let path = Path::from(path);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{Stream, StreamExt, stream};
 
-use super::{Commit, CommitError};
+use super::{Commit, CommitError, Unproven};
 use crate::layout::{self, OwnObject};
 use crate::store::Store;
 
@@ -38,7 +38,7 @@ async fn list_commits(store: &Store) -> Result<Vec<(String, u64)>, CommitError> 
 pub struct KnownSlices {
     /// Those with a commit.
     pub committed: BTreeSet<String>,
-    /// Those with a marker: asked for too late to prove anything.
+    /// Those with a marker that can be believed: asked for too late to prove anything.
     pub unproven: BTreeSet<String>,
     /// Those whose commit is empty: just on its way, or damaged.
     pub empty: BTreeSet<String>,
@@ -54,10 +54,12 @@ impl KnownSlices {
             Some(OwnObject::Unproven { slice }) => Some(slice),
             _ => None,
         };
-        let mut unproven: BTreeSet<String> = markers
-            .iter()
-            .filter_map(|object| slice_of(object.location.as_ref()))
-            .collect();
+        let believed = markers.iter().filter_map(|object| {
+            let slice = slice_of(object.location.as_ref())?;
+            let may_be = object.size > 0 && Unproven::may_be_made(&slice, object.last_modified);
+            may_be.then_some(slice)
+        });
+        let mut unproven: BTreeSet<String> = believed.collect();
         let empty = commits.iter().filter(|(_, bytes)| *bytes == 0);
         let empty = empty.map(|(slice, _)| slice.clone()).collect();
         let committed: BTreeSet<String> = commits.into_iter().map(|(slice, _)| slice).collect();

@@ -17,7 +17,8 @@
 //! An attempt that somebody left is judged by its own compaction: it names the attempt → 5 and 6; it
 //! names another → the outputs are removed, and the attempt object an hour after the compaction was made;
 //! there is none, and the attempt is an hour old → one is made that takes and leaves nothing, and the
-//! attempt has lost. Compactions are made again, never adopted, and nothing of one that nobody has made
+//! attempt has lost. What has lost is removed only while what it would have taken is there, or another
+//! compaction has taken it: else its compaction was made, and is lost. Compactions are made again, never adopted, and nothing of one that nobody has made
 //! is removed.
 
 use std::time::Duration;
@@ -27,7 +28,9 @@ use object_store::path::Path;
 use tracing::{debug, info, warn};
 
 use super::compaction::CompactionAttempt;
+use super::damage::Damage;
 use super::protocol::look_again;
+use super::taken::are_safe;
 use super::{Cleaner, CommitError, Compaction, caps};
 use crate::clock::Clock;
 use crate::layout::{self, CompactionName, OwnObject};
@@ -224,7 +227,7 @@ pub async fn recover_compactions(
         match recover_one(cleaner, name, &path, &mut removed).await {
             Ok(is_finished) => finished += u64::from(is_finished),
             Err(CommitError::Damaged { path, damage }) => {
-                debug!(%path, %damage, "left alone: the compaction or the attempt cannot be read");
+                warn!(%path, %damage, "left alone: the compaction or the attempt cannot be read");
             }
             Err(error) => {
                 warn!(%path, error = %crate::text::plain::chain(&error), "what is left of a compaction cannot be cleared up now; the next run tries again");
@@ -248,6 +251,13 @@ async fn recover_one(
     let made = match Compaction::load(store, name).await? {
         Some(made) => made,
         None if !is_old(cleaner, path).await? => return Ok(false),
+        // What it has taken is gone, so it was made, and is the only copy.
+        None if !cleaner.sees_safe(attempt.named_inputs()).await => {
+            return Err(CommitError::Damaged {
+                path: layout::compaction(name),
+                damage: Damage::Lost,
+            });
+        }
         None => match make_void(store, name).await? {
             Some(made) => made,
             None => return Ok(false),
@@ -266,6 +276,17 @@ async fn recover_one(
         store.uploads().tidy(&attempt.compaction).await;
     }
     Ok(true)
+}
+
+/// Whether nothing but a compaction that is not there can have removed what this attempt would take. To be
+/// asked of an attempt whose compaction was missing when it was read.
+///
+/// # Errors
+/// The store; a compaction of the day that cannot be read.
+pub async fn is_compaction_lost(store: &Store, attempt: &Compaction) -> Result<bool, CommitError> {
+    let is_safe = are_safe(store, attempt.named_inputs()).await?;
+    // It may have been made a moment ago.
+    Ok(!is_safe && Compaction::load(store, attempt.name()).await?.is_none())
 }
 
 /// Whether an object is there, and so old that nobody who has put it is asleep any more.

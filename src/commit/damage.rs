@@ -36,6 +36,9 @@ pub enum Damage {
     /// It is missing, and what comes after it is there.
     #[error("it is missing, and a later one exists")]
     Gap,
+    /// It is missing, and what it has taken is gone.
+    #[error("it is missing, and the files that it has taken were removed")]
+    Lost,
     /// It names another place or slice than the one where it lies.
     #[error("it belongs elsewhere: it names {0}")]
     Place(String),
@@ -59,6 +62,9 @@ pub enum Damage {
         /// Now.
         now_ms: i64,
     },
+    /// It names a file without rows, and no attempt leaves one.
+    #[error("it names {0}, which it says has no rows")]
+    NoRows(String),
     /// It names something that an attempt at its slice could not have made.
     #[error("it names {0}, which is not its own")]
     NotOwn(String),

@@ -52,7 +52,9 @@ mod unproven;
 pub use changes::{Change, ChangeKind, Changes, announce_compactions, check_writable};
 pub use clearing::{Cleaner, Projection};
 pub use committed::{KnownSlices, committed_slices, load_commits};
-pub use compacting::{CompactionOutcome, PreparedCompaction, compact, recover_compactions};
+pub use compacting::{
+    CompactionOutcome, PreparedCompaction, compact, is_compaction_lost, recover_compactions,
+};
 pub use compaction::{CompactedInput, Compaction, load_compaction_attempt};
 pub use counts::SliceCounts;
 pub use damage::Damage;

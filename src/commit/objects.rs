@@ -163,7 +163,10 @@ impl Commit {
         }
         let is_own = |name: FileName| name.slice == *own && name.attempt == *attempt;
         let mut names = HashSet::new();
-        for FileEntry { path, .. } in files {
+        for FileEntry { path, rows, .. } in files {
+            if *rows == 0 {
+                return Err(Damage::NoRows(path.clone()));
+            }
             if !FileName::parse(path).is_some_and(is_own) || !names.insert(path) {
                 return Err(Damage::NotOwn(path.clone()));
             }

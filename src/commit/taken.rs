@@ -1,14 +1,16 @@
 //! Steps 5 and 6 of a compaction: what shows the live files is brought up to date, then the files that it
 //! has taken are removed, each only while the rows are safe.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use object_store::path::Path;
 
 use super::{Cleaner, CommitError, Compaction, Compactions};
-use crate::layout::{self, FileName};
+use crate::layout::{self, FileName, PartitionKey};
 use crate::store::Store;
-use crate::write::FileEntry;
 
 /// Files that are looked at, or removed, at once.
 const AT_ONCE: usize = 16;
@@ -67,26 +69,26 @@ impl Cleaner {
     /// Removes a file that a compaction has taken, if all of its rows are where the compaction put them;
     /// true where it is gone.
     async fn remove_taken(&self, compaction: &Compaction, input: &Path) -> bool {
-        match has_outputs(self.store(), compaction).await {
-            Ok(true) => self.remove(input).await,
-            Ok(false) => {
-                self.leave(1, None);
-                false
-            }
-            Err(CommitError::Store(error)) => {
-                self.leave(1, Some(&error));
-                false
-            }
-            Err(_) => {
-                self.leave(1, None);
-                false
-            }
-        }
+        self.sees_safe(compaction.named_outputs()).await && self.remove(input).await
     }
 
-    /// Removes the files of an attempt that has lost, none of which is a compaction's; false where one
-    /// stays.
+    /// Whether the rows of files are safe, so that what holds the same rows may go; where they are not, it
+    /// is counted.
+    pub(super) async fn sees_safe<'f>(&self, files: impl Iterator<Item = NamedFile<'f>>) -> bool {
+        match are_safe(self.store(), files).await {
+            Ok(true) => return true,
+            Err(CommitError::Store(error)) => self.leave(1, Some(&error)),
+            Ok(false) | Err(_) => self.leave(1, None),
+        }
+        false
+    }
+
+    /// Removes the files of an attempt that has lost, none of which is a compaction's, while the rows are
+    /// safe that it would have taken; false where one stays.
     pub(super) async fn remove_outputs(&self, lost: &Compaction, removed: &mut Vec<Path>) -> bool {
+        if !self.sees_safe(lost.named_inputs()).await {
+            return false;
+        }
         let mut is_clear = true;
         for output in &lost.outputs {
             let path = Path::from(output.path.as_str());
@@ -100,45 +102,62 @@ impl Cleaner {
     }
 }
 
-/// Whether every output of a compaction is there with its size, or a later compaction has taken it whose
-/// outputs are.
-async fn has_outputs(store: &Store, compaction: &Compaction) -> Result<bool, CommitError> {
-    let mut later = None;
-    for output in &compaction.outputs {
-        if is_there(store, output).await? {
+/// A file that is named: its path, and its size where that is known.
+pub(super) type NamedFile<'f> = (&'f str, Option<u64>);
+
+impl Compaction {
+    fn named_outputs(&self) -> impl Iterator<Item = NamedFile<'_>> {
+        let outputs = self.outputs.iter();
+        outputs.map(|output| (output.path.as_str(), Some(output.bytes)))
+    }
+
+    pub(super) fn named_inputs(&self) -> impl Iterator<Item = NamedFile<'_>> {
+        let inputs = self.inputs.iter();
+        inputs.map(|input| (input.path.as_str(), None))
+    }
+}
+
+/// Whether the rows of files are safe without any other: each is there with its size, or a compaction has
+/// taken it whose outputs are.
+pub(super) async fn are_safe<'f>(
+    store: &Store,
+    files: impl Iterator<Item = NamedFile<'f>>,
+) -> Result<bool, CommitError> {
+    let mut taken: BTreeMap<PartitionKey, Compactions> = BTreeMap::new();
+    for file in files {
+        if is_there(store, file).await? {
             continue;
         }
-        if later.is_none() {
-            later = Some(Compactions::load_day(store, compaction.name().day).await?);
-        }
-        let is_kept = match &later {
-            Some(later) => is_kept(store, later, output).await?,
-            None => false,
+        let Some(name) = FileName::parse(file.0) else {
+            return Ok(false);
         };
-        if !is_kept {
+        let of_day = match taken.entry(name.key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Compactions::load_day(store, name.key).await?),
+        };
+        if !is_kept(store, of_day, file.0).await? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// Whether the rows of an output that is not there are in the outputs of a later compaction. Numbers
-/// only grow, so this ends.
+/// Whether the rows of a file that is not there are in the outputs of a compaction. Numbers only grow, so
+/// this ends.
 fn is_kept<'f>(
     store: &'f Store,
     compactions: &'f Compactions,
-    output: &'f FileEntry,
+    path: &'f str,
 ) -> BoxFuture<'f, Result<bool, CommitError>> {
     async move {
-        let is_input = |of: &&Compaction| of.inputs.iter().any(|input| input.path == output.path);
-        let is_unsure =
-            FileName::parse(&output.path).is_none_or(|name| compactions.is_unsure(name.key));
+        let is_input = |of: &&Compaction| of.inputs.iter().any(|input| input.path == path);
+        let is_unsure = FileName::parse(path).is_none_or(|name| compactions.is_unsure(name.key));
         let Some(taker) = compactions.iter().find(is_input).filter(|_| !is_unsure) else {
             return Ok(false);
         };
-        for output in &taker.outputs {
+        for output in taker.named_outputs() {
             let is_safe =
-                is_there(store, output).await? || is_kept(store, compactions, output).await?;
+                is_there(store, output).await? || is_kept(store, compactions, output.0).await?;
             if !is_safe {
                 return Ok(false);
             }
@@ -148,7 +167,7 @@ fn is_kept<'f>(
     .boxed()
 }
 
-async fn is_there(store: &Store, output: &FileEntry) -> Result<bool, CommitError> {
-    let size = store.size(&Path::from(output.path.as_str())).await?;
-    Ok(size == Some(output.bytes))
+async fn is_there(store: &Store, (path, bytes): NamedFile<'_>) -> Result<bool, CommitError> {
+    let size = store.size(&Path::from(path)).await?;
+    Ok(size.is_some() && bytes.is_none_or(|bytes| size == Some(bytes)))
 }

@@ -57,6 +57,9 @@ pub enum InputFault {
         #[source]
         source: io::Error,
     },
+    /// What it is packed with looks back farther than memory allows.
+    #[error("what unpacks it needs more memory than it may take")]
+    Window(#[source] io::Error),
     /// Its text ends in the middle of a value.
     #[error("its text breaks off at byte {at}")]
     Cut {
@@ -144,6 +147,9 @@ impl InputFault {
             Self::Changed => Some("run again once nothing writes it any more"),
             Self::Cut { .. } | Self::Unreadable { .. } => {
                 Some("get a whole copy of the file; nothing of it was committed")
+            }
+            Self::Window(_) => {
+                Some("use a higher --memory-limit: a quarter of it may be taken to unpack a file")
             }
             Self::RecordTooLarge { .. } | Self::TooManyRecords { .. } => {
                 Some("use a higher --memory-limit, or split the file")

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use object_store::path::Path as ObjectPath;
@@ -30,8 +31,8 @@ pub async fn find_inputs(args: &[String], lake: Option<&Path>) -> Result<Vec<Inp
         };
         inputs.extend(found.map_err(|fault| fault.of(arg))?);
     }
-    let mut names = BTreeSet::new();
-    inputs.retain(|input| names.insert(input.name.clone()));
+    let mut places = BTreeSet::new();
+    inputs.retain(|input| places.insert(input.identity()));
     Ok(inputs)
 }
 
@@ -55,10 +56,11 @@ fn on_disk(arg: &str, lake: Option<&Path>) -> Result<Vec<Input>, InputFault> {
     };
     match search.given(&path) {
         Err(InputFault::Missing) if arg.contains(['*', '?', '[']) => {
-            for path in glob::glob(arg).map_err(InputFault::Pattern)? {
-                let path = path.map_err(|error| of_file(error.into()))?;
+            for path in matching(&path.to_string_lossy())? {
                 match search.given(&path) {
                     Err(InputFault::NoFiles | InputFault::InLake) => {}
+                    // A link to nothing.
+                    Err(InputFault::Missing) if path.is_symlink() => {}
                     given => given?,
                 }
             }
@@ -69,6 +71,41 @@ fn on_disk(arg: &str, lake: Option<&Path>) -> Result<Vec<Input>, InputFault> {
         given => given?,
     }
     Ok(search.found)
+}
+
+/// What a pattern matches, in the order of the paths.
+fn matching(pattern: &str) -> Result<Vec<PathBuf>, InputFault> {
+    let matching = |pattern: &str| -> Result<Vec<PathBuf>, InputFault> {
+        let paths = glob::glob(pattern).map_err(InputFault::Pattern)?;
+        let paths: Result<Vec<_>, _> = paths.collect();
+        paths.map_err(|error| of_file(error.into()))
+    };
+    let mut found = matching(pattern)?;
+    // The library passes over names that are not UTF-8: each `*` may stand for one.
+    let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
+    let name = glob::Pattern::new(name).map_err(InputFault::Pattern)?;
+    let folder = if folder.is_empty() { "/" } else { folder };
+    for folder in matching(folder)?.into_iter().filter(|path| path.is_dir()) {
+        for entry in fs::read_dir(&folder).map_err(of_file)? {
+            let entry = entry.map_err(of_file)?.file_name();
+            if entry.to_str().is_none() && name.matches(&entry.to_string_lossy()) {
+                found.push(folder.join(entry));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The name of a path: bytes that are not UTF-8 are written as `\\xe4`.
+fn name_of(path: &Path) -> String {
+    let mut name = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        name.push_str(chunk.valid());
+        let odd = chunk.invalid().iter();
+        name.extend(odd.map(|byte| format!("\\x{byte:02x}")));
+    }
+    name
 }
 
 /// Goes through folders.
@@ -132,7 +169,7 @@ impl Search<'_> {
 
     fn take(&mut self, path: &Path, bytes: u64, place: Place) {
         self.found.push(Input {
-            name: path.to_string_lossy().into_owned(),
+            name: name_of(path),
             bytes,
             place,
         });

@@ -13,6 +13,7 @@ use std::io::{self, Read};
 
 use super::buffers::TextBuffers;
 use super::fault::InputFault;
+use super::unpack::is_of_window;
 use crate::text::outline::{Broken, element_end, skip_space, string_end, value_end};
 
 /// A chunk ends with the record that reaches this size: some 500 usual records, which are enough to
@@ -386,6 +387,9 @@ impl<R: Read> Framer<R> {
 
     /// The text could not be read on.
     fn unread(&self, source: io::Error) -> InputFault {
+        if is_of_window(&source) {
+            return InputFault::Window(source);
+        }
         let at = self.base + self.window.len() as u64;
         InputFault::Unreadable { at, source }
     }

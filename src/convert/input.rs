@@ -1,5 +1,6 @@
 //! One input: what it is called, and its bytes, which are read twice.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek};
@@ -64,6 +65,14 @@ pub enum Readable {
 pub type InputHash = u128;
 
 impl Input {
+    /// What tells it from other inputs: two names of files may look alike.
+    pub(super) fn identity(&self) -> OsString {
+        match &self.place {
+            Place::Readable(Readable::File(path)) | Place::Pipe(path) => path.into(),
+            Place::Readable(_) | Place::Stdin => (&self.name).into(),
+        }
+    }
+
     /// Its bytes, so that they can be read twice: what comes through a pipe is kept in a temporary file
     /// without a name, and has a size from then on. May block.
     pub fn readable(&mut self) -> Result<Readable, InputFault> {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::commit::{Cleaner, Projection};
+use crate::commit::{Cleaner, CommitError, Projection};
 use crate::error::{ErrorKind, JobError};
 use crate::job::process::Machine;
 use crate::job::progress::Progress;
@@ -14,7 +14,8 @@ use crate::job::report_parts::RunHead;
 use crate::layout::FileName;
 use crate::scan::{ActivityClient, ScanCounters};
 use crate::store::Store;
-use crate::table::{Table, TableError};
+use crate::table::{Refreshed, Table, TableError};
+use crate::text::plain::chain;
 use crate::window::format_time;
 
 /// The handful of things that touch reality.
@@ -66,18 +67,46 @@ pub(crate) async fn keepers(
     Ok((cleaner.with_projection(projection), table))
 }
 
+/// What is to be said of the table at the end of a run.
+#[derive(Default)]
+pub(crate) struct TableEnd {
+    /// Why it is not up to date.
+    pub(crate) error: Option<JobError>,
+    /// The commits and compactions that cannot be read.
+    left_out: Vec<CommitError>,
+}
+
+impl TableEnd {
+    /// What cannot be read, but for what `is_said` says was said: it costs its slice or its day, and no run.
+    pub(crate) fn notes(&self, is_said: impl Fn(&str) -> bool) -> Vec<String> {
+        let damaged = self.left_out.iter().map(|error| chain(error));
+        let damaged = damaged.filter(|text| !is_said(text));
+        let note = |text| format!("{text}; what it names is left as it is in the table");
+        damaged.map(note).collect()
+    }
+}
+
 /// Brings the table up to date at the end of a run, whatever came of it, unless the run has to end now.
 pub(crate) async fn refresh_table(
     table: &Table,
     outcome: &Result<(), JobError>,
     head: &mut RunHead,
-) -> Result<(), JobError> {
+) -> TableEnd {
+    let mut end = TableEnd::default();
     let ends_now =
         |error: &JobError| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Storage);
-    if !outcome.as_ref().is_err_and(ends_now) {
-        head.table_version = Some(table.refresh().await?);
+    if outcome.as_ref().is_err_and(ends_now) {
+        return end;
     }
-    Ok(())
+    match table.refresh().await {
+        Ok(Refreshed { version, left_out }) => {
+            head.table_version = Some(version);
+            end.left_out = left_out;
+            end.left_out.retain(|error| !error.is_newer());
+        }
+        Err(error) => end.error = Some(error.into()),
+    }
+    end
 }
 
 /// The slice whose missing commit keeps the table behind.

@@ -71,6 +71,7 @@ use crate::commit::{self, Cleaner, Identity, KnownSlices};
 use crate::error::{ErrorKind, JobError};
 use crate::layout;
 use crate::store::Store;
+use crate::text::plain::chain;
 use crate::text::report::Report;
 use crate::window::{Slice, format_time};
 
@@ -99,7 +100,7 @@ async fn scan(planned: Planned, mut world: World) -> RunReport {
     let span = error_span!("run", id = run);
     let work = Box::pin(run_slices(planned, &world, &beat, &mut report).instrument(span));
     if let Err(error) = beat.beside(work).await {
-        error!(error = %crate::text::plain::chain(&error), "the run stops");
+        error!(error = %chain(&error), "the run stops");
         report.failed(None, &error);
     }
     report.result.notes.extend(beat.refused());
@@ -171,16 +172,17 @@ async fn run_slices(
     };
     let outcome = scan_in_turn(&options, world, &setup, &cleaner, start, beat, report).await;
     report.result.not_cleared = cleaner.not_cleared();
-    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await
-        && !is_said(&error, report)
-    {
-        report.failed(None, &error);
-    }
+    let of_table = refresh_table(&table, &outcome, &mut report.head).await;
 
     let known = KnownSlices::list(store).await?;
     let covered = |slice: &str| slice.parse().is_ok_and(|slice| plan.covers(&slice));
     for damaged in known.damaged(store, covered).await {
         report.failed(None, &damaged.into());
+    }
+    let notes = of_table.notes(|text| report.failures.iter().any(|failed| failed.error == text));
+    report.result.notes.extend(notes);
+    if let Some(error) = of_table.error.filter(|error| !is_said(error, report)) {
+        report.failed(None, &error);
     }
     let (begin_ms, length) = (setup.identity.begin_ms, setup.length);
     let watermark_ms = watermark(begin_ms, length, &known);

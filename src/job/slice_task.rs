@@ -462,7 +462,8 @@ fn check_form(
     service_ms: Option<i64>,
 ) -> Result<Option<JobError>, JobError> {
     let all: u64 = counts.rejects.values().sum();
-    let rejects = all.saturating_sub(counts.copies);
+    // Rejects with the same text are kept once, and where no row is, nothing else repeats.
+    let rejects = all.saturating_sub(counts.copies) + counts.repeats;
     if counts.rows > 0 || rejects < TELLING_REJECTS {
         return Ok(None);
     }

@@ -90,10 +90,9 @@ impl Authorize for BearerToken {
             // Another request has renewed it meanwhile.
             return Ok(true);
         }
-        let fresh = self.ask(self.endpoint.max_attempts()).await?;
-        let is_other = fresh.header != refused;
-        *present = Some(fresh);
-        Ok(is_other)
+        // Who issues it may give the same one again until it ends, and a refusal may pass.
+        *present = Some(self.ask(self.endpoint.max_attempts()).await?);
+        Ok(true)
     }
 
     fn advice(&self, refusal: Refusal<'_>) -> &'static str {

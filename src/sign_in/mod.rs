@@ -52,7 +52,8 @@ pub trait Authorize: Send + Sync {
     /// The header's value, marked as sensitive.
     async fn header(&self) -> Result<HeaderValue, SignInError>;
 
-    /// Asks for other credentials than those that the service refused; false where there are none.
+    /// Asks for credentials anew, as the service refused these; false where there can be no others. To be
+    /// called once for a request.
     async fn renew(&self, refused: &HeaderValue) -> Result<bool, SignInError>;
 
     /// What to do about a refusal.

@@ -56,7 +56,7 @@ pub async fn contents(store: &Store) -> Result<Option<Contents>, TableError> {
     let seen = seen_at(store, tip).await?;
     let there = list(store).await?;
     let is_current = seen.is_some_and(|(seen, _)| seen == Seen::of(&there));
-    if !is_current || lacks_compactions(&there) {
+    if !is_current || lacks_compactions(&there) || !log.is_readable(store).await? {
         return Ok(None);
     }
     let snapshot = match Snapshot::read(store, &log).await {

@@ -3,6 +3,7 @@
 use object_store::path::Path;
 
 use crate::commit::CommitError;
+use crate::layout::CompactionName;
 use crate::store::StoreError;
 
 /// Why the table could not be read or brought up to date. What is committed is not affected.
@@ -21,6 +22,16 @@ pub enum TableError {
     CommitMissing {
         /// The file, relative to the lake's root.
         path: String,
+    },
+    /// The table has a file of a compaction that is not there.
+    #[error(
+        "cannot bring the table up to date: it has {path}, and the compaction {compaction} of that file is missing"
+    )]
+    CompactionMissing {
+        /// The file, relative to the lake's root.
+        path: String,
+        /// The compaction.
+        compaction: CompactionName,
     },
     /// The table has a file that this program did not write.
     #[error("cannot bring the table up to date: another program has added {path} to it")]
@@ -73,6 +84,7 @@ impl TableError {
             Self::Store(error) => Some(error.advice()),
             Self::Commit(error) => error.advice(),
             Self::CommitMissing { .. } => Some("restore _mdca/commits from a copy"),
+            Self::CompactionMissing { .. } => Some("restore _mdca/compactions from a copy"),
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",
             ),

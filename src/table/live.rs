@@ -8,7 +8,7 @@ use object_store::ObjectMeta;
 use super::TableError;
 use super::seen::Seen;
 use crate::commit::{self, Commit, CommitError, Compactions};
-use crate::layout::{self, CompactionName, FileName, OwnObject};
+use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 use crate::store::{Store, StoreError};
 use crate::write::FileEntry;
 
@@ -33,9 +33,11 @@ pub(super) struct Live {
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) compactions: Compactions,
     commits: CommittedFiles,
-    /// The commits that were read, and the compactions.
+    /// The commits that were read, and the compactions: those of which all is known that is live.
     pub(super) commits_seen: Seen,
     pub(super) compactions_seen: Seen,
+    /// The commits and compactions that cannot be read, so that what they name is not in here.
+    pub(super) left_out: Vec<CommitError>,
 }
 
 impl Live {
@@ -53,10 +55,18 @@ impl Live {
         let (mut slices, _) = named(there);
         slices.retain(|slice| !commits.has(slice));
         commits.load(store, slices).await?;
-        let compactions = Compactions::load(store).await?;
+        let mut compactions = Compactions::load(store).await?;
+        let mut left_out = std::mem::take(&mut commits.damaged);
+        left_out.extend(compactions.take_damaged());
+        // What is of a day of which nobody knows what is live has to be looked at again.
+        let unsure = commits.slices_of(|day| compactions.is_unsure(day));
         let is_read = |object: &&ObjectMeta| match OwnObject::at(object.location.as_ref()) {
-            Some(OwnObject::Commit { slice }) => commits.read.contains(&slice),
-            Some(OwnObject::Compaction { name }) => compactions.get(name).is_some(),
+            Some(OwnObject::Commit { slice }) => {
+                commits.read.contains(&slice) && !unsure.contains(&slice)
+            }
+            Some(OwnObject::Compaction { name }) => {
+                compactions.get(name).is_some() && !compactions.is_unsure(name.day)
+            }
             _ => false,
         };
         let (of_commits, of_compactions): (Vec<_>, Vec<_>) = there
@@ -70,6 +80,7 @@ impl Live {
             commits,
             commits_seen,
             compactions_seen,
+            left_out,
         })
     }
 
@@ -100,7 +111,18 @@ impl Live {
             commits,
             commits_seen: Seen::of(of_commits),
             compactions_seen: Seen::of(of_compactions),
+            left_out: Vec::new(),
         }))
+    }
+
+    /// All of which it is known what is live.
+    pub(super) fn seen(&self) -> Seen {
+        let seen = self.commits_seen + self.compactions_seen;
+        if self.left_out.is_empty() {
+            seen
+        } else {
+            seen.incomplete()
+        }
     }
 
     /// Slices whose commits say more than their files.
@@ -120,6 +142,14 @@ impl Live {
         let name = FileName::parse(path);
         name.is_some_and(|name| self.commits.read.contains(&name.slice))
             && !self.files.contains_key(path)
+            && !self.may_have(path)
+    }
+
+    /// Files that compactions have taken, of days of which it is known what is live.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &String> {
+        let made = self.compactions.iter();
+        let made = made.filter(|made| !self.compactions.is_unsure(made.name().day));
+        made.flat_map(|made| made.inputs.iter().map(|input| &input.path))
     }
 }
 
@@ -145,7 +175,7 @@ pub(super) fn compaction_of(file: &FileEntry) -> Option<CompactionName> {
     CompactionName::of_file(&FileName::parse(&file.path)?)
 }
 
-fn day_of(file: &FileEntry) -> Option<layout::PartitionKey> {
+fn day_of(file: &FileEntry) -> Option<PartitionKey> {
     FileName::parse(&file.path).map(|name| name.key)
 }
 
@@ -164,6 +194,8 @@ pub struct CommittedFiles {
     remarked: BTreeSet<String>,
     /// Slices whose commit is there, and cannot be read.
     unreadable: BTreeSet<String>,
+    /// Why not, of those that were read here.
+    damaged: Vec<CommitError>,
 }
 
 impl CommittedFiles {
@@ -190,12 +222,21 @@ impl CommittedFiles {
         while let Some(commit) = commits.next().await {
             match commit {
                 Ok(commit) => self.take(&commit),
-                Err(CommitError::Damaged { path, .. }) => {
+                Err(CommitError::Damaged { path, damage }) => {
                     self.unreadable.extend(layout::slice_of_commit(&path));
+                    self.damaged.push(CommitError::Damaged { path, damage });
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// The slices with files of some days.
+    fn slices_of(&self, which: impl Fn(PartitionKey) -> bool) -> BTreeSet<String> {
+        let names = self.files.iter();
+        let names = names.filter_map(|file| FileName::parse(&file.path));
+        let of_days = names.filter(|name| which(name.key));
+        of_days.map(|name| name.slice).collect()
     }
 }

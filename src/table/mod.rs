@@ -45,7 +45,7 @@ use self::seen::Seen;
 use self::snapshot::{Log, Snapshot, seen_at};
 use self::update::Update;
 use crate::clock::Clock;
-use crate::commit::Projection;
+use crate::commit::{CommitError, Projection};
 use crate::layout::LogObject;
 use crate::schema;
 use crate::store::{Creation, Store};
@@ -64,6 +64,24 @@ pub struct Table {
     run: String,
     /// What was read of it last.
     known: Mutex<Option<Snapshot>>,
+}
+
+/// A table that was brought up to date.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// Its version.
+    pub version: u64,
+    /// The commits and compactions that cannot be read, so that the table is without what they name.
+    pub left_out: Vec<CommitError>,
+}
+
+impl Refreshed {
+    fn whole(version: u64) -> Self {
+        Self {
+            version,
+            left_out: Vec::new(),
+        }
+    }
 }
 
 /// How the table stands.
@@ -86,28 +104,34 @@ impl Table {
         }
     }
 
-    /// Brings the table up to date, and makes it where there is none. Returns its version.
+    /// Brings the table up to date, and makes it where there is none.
     ///
     /// # Errors
     /// The store; a file in it that is nobody's; others that are faster each time. What is committed is
     /// not affected.
-    pub async fn refresh(&self) -> Result<u64, TableError> {
+    pub async fn refresh(&self) -> Result<Refreshed, TableError> {
         let mut known = self.known.lock().await;
         for attempt in 0..TRIES {
             if attempt > 0 {
                 self.clock.sleep(PAUSE).await;
             }
-            if let Some(version) = self.try_refresh(&mut known).await? {
-                return Ok(version);
+            if let Some(refreshed) = self.try_refresh(&mut known).await? {
+                return Ok(refreshed);
             }
         }
         Err(TableError::Contended { tries: TRIES })
     }
 
     /// The same; `None` where another was faster, or the log has to be read again.
-    async fn try_refresh(&self, known: &mut Option<Snapshot>) -> Result<Option<u64>, TableError> {
+    async fn try_refresh(
+        &self,
+        known: &mut Option<Snapshot>,
+    ) -> Result<Option<Refreshed>, TableError> {
         let store = &self.store;
         let log = Log::list(store).await?;
+        if !self.is_readable(&log, log.check(store).await).await? {
+            return Ok(None);
+        }
         let tip = log.tip();
         let before = match tip {
             Some(tip) => seen_at(store, tip).await?,
@@ -119,12 +143,14 @@ impl Table {
             && columns >= own
         {
             if seen == Seen::of(&there) {
-                return Ok(self.keep_up(&log, known).await?.then_some(tip));
+                let is_kept_up = self.keep_up(&log, known).await?;
+                return Ok(is_kept_up.then(|| Refreshed::whole(tip)));
             }
             if let Some(new) = seen.missing(&there)
                 && let Some(live) = Live::of_new(store, &new).await?
             {
-                return self.add(&live, seen, &log, known).await;
+                let written = self.add(&live, seen, &log, known).await?;
+                return Ok(written.map(Refreshed::whole));
             }
         }
         if !log.is_empty() && !self.read(&log, known).await? {
@@ -132,8 +158,18 @@ impl Table {
         }
         let snapshot = known.as_ref().filter(|_| tip.is_some());
         let facts = self.facts(snapshot);
-        let update = Update::of_all(&Live::read(store, &there).await?, snapshot, &facts)?;
-        self.write(update, &facts, tip, known).await
+        let live = Live::read(store, &there).await?;
+        let update = Update::of_all(&live, snapshot, &facts)?;
+        let remarks = snapshot.map(|snapshot| Remarks::read(snapshot.txns()));
+        let before = before.map(|(seen, _)| seen);
+        let written = match tip {
+            Some(tip) if update.changes_nothing(before, &remarks.unwrap_or_default()) => {
+                self.keep_up(&log, known).await?.then_some(tip)
+            }
+            _ => self.write(update, &facts, tip, known).await?,
+        };
+        let left_out = live.left_out;
+        Ok(written.map(|version| Refreshed { version, left_out }))
     }
 
     /// Writes what is new since the last version. What the table has matters only to compactions.
@@ -163,11 +199,19 @@ impl Table {
 
     /// Reads the table; false where its log could not be read, and was removed.
     async fn read(&self, log: &Log, known: &mut Option<Snapshot>) -> Result<bool, TableError> {
-        let error = match self.snapshot(log, known.take()).await {
-            Ok(snapshot) => {
-                *known = Some(snapshot);
-                return Ok(true);
-            }
+        let snapshot = self.snapshot(log, known.take()).await;
+        let read = snapshot.map(|snapshot| *known = Some(snapshot));
+        self.is_readable(log, read).await
+    }
+
+    /// Whether looking at the log, or reading it, went well; a log that cannot be read is removed.
+    async fn is_readable(
+        &self,
+        log: &Log,
+        looked: Result<(), TableError>,
+    ) -> Result<bool, TableError> {
+        let error = match looked {
+            Ok(()) => return Ok(true),
             Err(error @ TableError::Unreadable { .. }) => error,
             Err(error) => return Err(error),
         };
@@ -225,6 +269,7 @@ impl Table {
     async fn create(&self, version: u64, actions: &[Action]) -> Result<bool, TableError> {
         let path = LogObject::Version(version).path();
         let bytes = bytes::Bytes::from(to_lines(actions));
+        let mut unreadable = None;
         for attempt in 0..TRIES {
             if attempt > 0 {
                 self.clock.sleep(PAUSE).await;
@@ -235,7 +280,10 @@ impl Table {
                 // An answer that was lost may come back as either.
                 Ok(Creation::Existed) | Err(_) => match snapshot::read(&self.store, &path).await {
                     Ok(there) => Some(there == bytes),
-                    Err(TableError::Unreadable { .. }) => None,
+                    Err(error @ TableError::Unreadable { .. }) => {
+                        unreadable = Some(error);
+                        None
+                    }
                     Err(error) => return Err(error),
                 },
             };
@@ -253,10 +301,10 @@ impl Table {
                 return Err(error.into());
             }
         }
-        Err(TableError::Unknown {
+        Err(unreadable.unwrap_or(TableError::Unknown {
             version,
             tries: TRIES,
-        })
+        }))
     }
 
     /// Writes a checkpoint where one is due, and removes what is too old; false where the log could not
@@ -313,15 +361,17 @@ impl fmt::Debug for Table {
 /// # Errors
 /// The store.
 pub async fn standing(store: &Store) -> Result<Option<Standing>, TableError> {
-    let Some(version) = Log::list(store).await?.tip() else {
+    let log = Log::list(store).await?;
+    let Some(version) = log.tip() else {
         return Ok(None);
     };
     let seen = seen_at(store, version).await?;
     let there = list(store).await?;
     let there = Seen::of(&there);
+    let is_readable = log.is_readable(store).await?;
     Ok(Some(Standing {
         version,
-        is_current: seen.is_some_and(|(seen, _)| seen == there),
+        is_current: is_readable && seen.is_some_and(|(seen, _)| seen == there),
     }))
 }
 
@@ -351,9 +401,11 @@ pub async fn compare(
     if log.is_empty() {
         return Ok(None);
     }
+    log.check(store).await?;
     let snapshot = Snapshot::read(store, &log).await?;
+    facts::widens(&snapshot)?;
     let live = Live::read_on(store, &list(store).await?, committed).await?;
-    let read = live.commits_seen + live.compactions_seen;
+    let read = live.seen();
     let seen = seen_at(store, snapshot.version).await?;
     let is_current = seen.is_some_and(|(seen, _)| seen == read);
     let is_wrong = |path: &&String| {

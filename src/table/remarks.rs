@@ -39,6 +39,11 @@ impl Remarks {
         })
     }
 
+    /// Whether all of these are among them.
+    pub(super) fn have(&self, others: &Self) -> bool {
+        self.0.is_superset(&others.0)
+    }
+
     /// Whether the commit of a slice may say more than its files.
     pub(super) fn may_concern(&self, slice: &Slice) -> bool {
         self.0.iter().any(|span| slice.lies_in(span.window()))

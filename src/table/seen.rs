@@ -45,6 +45,15 @@ impl Seen {
         objects.fold(Self::default(), |all, one| all + one)
     }
 
+    /// The same, where some of what is there could not be read: no set of objects is this one, so that all
+    /// of them are looked at again.
+    pub(super) fn incomplete(self) -> Self {
+        Self {
+            sum: self.sum ^ 1,
+            ..self
+        }
+    }
+
     /// Which of these objects are not in it: those that are newest, where that is certain.
     pub(super) fn missing(self, there: &[ObjectMeta]) -> Option<Vec<ObjectMeta>> {
         let new = (there.len() as u64).checked_sub(self.objects)?;

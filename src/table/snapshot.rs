@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
+use serde::{Deserialize, Serialize};
 
 use super::TableError;
 use super::action::{self, Action, Add, Metadata, Protocol, Remove, Txn};
@@ -46,6 +47,57 @@ impl Log {
         Ok(log)
     }
 
+    /// Looks, without reading all of it, whether engines can read it: that no version is missing behind
+    /// the newest checkpoint, which is where they begin, and that the checkpoint is whole that they are
+    /// told of.
+    ///
+    /// # Errors
+    /// It cannot be read; or the store.
+    pub(super) async fn check(&self, store: &Store) -> Result<(), TableError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let tip = self.tip().ok_or_else(|| missing(0))?;
+        match self.checkpoints.last() {
+            Some(checkpoint) if *checkpoint > tip => return Err(missing(*checkpoint)),
+            Some(checkpoint) => self.after(*checkpoint).map(drop)?,
+            None if !self.versions.contains(&0) => return Err(missing(0)),
+            None => self.after(0).map(drop)?,
+        }
+        let pointer = LogObject::LastCheckpoint.path();
+        if self.objects.iter().all(|object| object.location != pointer) {
+            return Ok(());
+        }
+        let Some(last) = LastCheckpoint::read(store).await? else {
+            return Ok(());
+        };
+        if self.has_whole(last) {
+            return Ok(());
+        }
+        // Another run may have written it since: the checkpoint is put before what tells of it.
+        if Self::list(store).await?.has_whole(last) {
+            return Ok(());
+        }
+        read_checkpoint(store, last.version).await.map(drop)
+    }
+
+    /// Whether engines can read it, as far as [`Self::check`] looks.
+    pub(super) async fn is_readable(&self, store: &Store) -> Result<bool, TableError> {
+        match self.check(store).await {
+            Ok(()) => Ok(true),
+            Err(TableError::Unreadable { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a checkpoint is listed with the size that it was told with.
+    fn has_whole(&self, told: LastCheckpoint) -> bool {
+        let path = LogObject::Checkpoint(told.version).path();
+        let mut listed = self.objects.iter();
+        let listed = listed.find(|object| object.location == path);
+        listed.is_some_and(|listed| told.size_in_bytes.is_none_or(|bytes| bytes == listed.size))
+    }
+
     /// Whether nothing is there.
     pub(super) fn is_empty(&self) -> bool {
         self.objects.is_empty()
@@ -62,6 +114,40 @@ impl Log {
         match (version..tip).find(|before| !self.versions.contains(&(before + 1))) {
             Some(before) => Err(missing(before + 1)),
             None => Ok(version + 1..=tip),
+        }
+    }
+}
+
+/// `_last_checkpoint`, which tells engines where to begin.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LastCheckpoint {
+    pub(super) version: u64,
+    /// Actions in it.
+    pub(super) size: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) size_in_bytes: Option<u64>,
+}
+
+impl LastCheckpoint {
+    /// Reads it; `None` where there is none.
+    async fn read(store: &Store) -> Result<Option<Self>, TableError> {
+        let path = LogObject::LastCheckpoint.path();
+        let unreadable = |is: String| TableError::Unreadable {
+            path: path.clone(),
+            is,
+        };
+        match store.get(&path, MOST_BYTES).await {
+            Ok(Some(bytes)) => {
+                let told = serde_json::from_slice(&bytes);
+                let told = told.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+                Ok(Some(told))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if error.kind() == StoreErrorKind::Unfit => {
+                Err(unreadable(format!("cannot be used: {}", chain(&error))))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -94,16 +180,8 @@ impl Snapshot {
     /// # Errors
     /// The log lacks something, or something of it cannot be read.
     pub(super) async fn read(store: &Store, log: &Log) -> Result<Self, TableError> {
-        let tip = log.tip().ok_or_else(|| missing(0))?;
-        let mut failed = None;
-        for checkpoint in log.checkpoints.range(..=tip).rev() {
-            match Self::read_from(store, log, *checkpoint).await {
-                Err(error @ TableError::Unreadable { .. }) => failed = failed.or(Some(error)),
-                other => return other,
-            }
-        }
-        if !log.versions.contains(&0) {
-            return Err(failed.unwrap_or_else(|| missing(0)));
+        if let Some(checkpoint) = log.checkpoints.last() {
+            return Self::read_from(store, log, *checkpoint).await;
         }
         let mut snapshot = Self::default();
         snapshot.apply(0, read_version(store, 0).await?);
@@ -113,12 +191,7 @@ impl Snapshot {
 
     async fn read_from(store: &Store, log: &Log, version: u64) -> Result<Self, TableError> {
         log.after(version).map(drop)?;
-        let path = LogObject::Checkpoint(version).path();
-        let bytes = read(store, &path).await?;
-        let actions = checkpoint::decode(bytes).map_err(|error| TableError::Unreadable {
-            path,
-            is: format!("is not a checkpoint: {error}"),
-        })?;
+        let actions = read_checkpoint(store, version).await?;
         let mut snapshot = Self::default();
         snapshot.apply(version, actions);
         snapshot.catch_up(store, log).await?;
@@ -222,6 +295,15 @@ async fn read_version(store: &Store, version: u64) -> Result<Vec<Action>, TableE
     action::of_lines(&bytes).map_err(|error| TableError::Unreadable {
         path,
         is: format!("is not a version: {error}"),
+    })
+}
+
+async fn read_checkpoint(store: &Store, version: u64) -> Result<Vec<Action>, TableError> {
+    let path = LogObject::Checkpoint(version).path();
+    let bytes = read(store, &path).await?;
+    checkpoint::decode(bytes).map_err(|error| TableError::Unreadable {
+        path,
+        is: format!("is not a checkpoint: {error}"),
     })
 }
 

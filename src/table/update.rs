@@ -76,7 +76,7 @@ impl Update {
         let update = Self {
             is_new: snapshot.is_none(),
             widens: snapshot.map_or(Ok(false), facts::widens)?,
-            after: live.commits_seen + live.compactions_seen,
+            after: live.seen(),
             ..Self::default()
         };
         Ok(update.with_files(live, known, facts))
@@ -95,13 +95,18 @@ impl Update {
                 None => self.scanned.push(facts.add(file, true)),
             }
         }
-        let made = live.compactions.iter();
-        let taken = made.flat_map(|made| made.inputs.iter().map(|input| &input.path));
         let replaced = known.keys().filter(|path| live.has_replaced(path));
-        let gone: BTreeSet<&String> = taken.chain(replaced).collect();
+        let gone: BTreeSet<&String> = live.taken().chain(replaced).collect();
         let removed = gone.into_iter().filter_map(|path| known.get(path));
         self.removed = removed.map(|add| facts.remove(add)).collect();
         self
+    }
+
+    /// Whether a table that takes in what was seen `before`, and remarks this, is as it should be.
+    pub(super) fn changes_nothing(&self, before: Option<Seen>, known: &Remarks) -> bool {
+        let is_as_it_is = !self.is_new && !self.widens && before == Some(self.after);
+        let files = self.scanned.len() + self.compacted.len() + self.removed.len();
+        is_as_it_is && files == 0 && known.have(&self.remarks)
     }
 
     /// The versions that it is written in: what the table is, the files of slices, those of compactions.
@@ -169,11 +174,13 @@ fn has_inputs(live: &Live, name: CompactionName, known: &BTreeMap<String, Add>) 
 
 /// The error of a file of the table that is neither live nor was taken.
 fn not_named(path: &str) -> TableError {
-    let is_ours = FileName::parse(path).is_some();
+    let name = FileName::parse(path);
+    let compaction = name.as_ref().and_then(CompactionName::of_file);
+    let is_ours = name.is_some();
     let path = path.to_owned();
-    if is_ours {
-        TableError::CommitMissing { path }
-    } else {
-        TableError::Foreign { path }
+    match compaction {
+        Some(compaction) => TableError::CompactionMissing { path, compaction },
+        None if is_ours => TableError::CommitMissing { path },
+        None => TableError::Foreign { path },
     }
 }

@@ -4,12 +4,11 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectMeta;
 use object_store::path::Path;
-use serde::Serialize;
 use tracing::warn;
 
 use super::TableError;
 use super::checkpoint;
-use super::snapshot::{Log, Snapshot};
+use super::snapshot::{LastCheckpoint, Log, Snapshot};
 use crate::layout::LogObject;
 use crate::store::{Store, StoreError};
 
@@ -19,14 +18,6 @@ const VERSIONS: u64 = 50;
 const KEPT: TimeDelta = TimeDelta::days(30);
 /// How long a checkpoint remembers files that were removed: what the protocol's default is.
 const REMEMBERED: TimeDelta = TimeDelta::days(7);
-
-/// `_last_checkpoint`.
-#[derive(Serialize)]
-struct LastCheckpoint {
-    version: u64,
-    /// Actions in it.
-    size: usize,
-}
 
 /// Whether so many versions came after the last checkpoint that another one is due.
 pub(super) fn is_due(log: &Log) -> bool {
@@ -44,12 +35,14 @@ pub(super) async fn write_checkpoint(
     let actions = snapshot.actions(now_ms.saturating_sub(REMEMBERED.num_milliseconds()));
     let bytes = checkpoint::encode(&actions)?;
     let version = snapshot.version;
+    let size_in_bytes = Some(bytes.len() as u64);
     store
         .put(&LogObject::Checkpoint(version).path(), bytes)
         .await?;
     let last = LastCheckpoint {
         version,
         size: actions.len(),
+        size_in_bytes,
     };
     let last = serde_json::to_vec(&last).expect("own types serialise to JSON");
     let path = LogObject::LastCheckpoint.path();

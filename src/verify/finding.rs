@@ -64,8 +64,14 @@ impl FindingKind {
             (Self::Damaged | Self::Contradicts, Some(OwnObject::Commit { .. })) => {
                 "restore it from a copy of the lake; without one, move it and the files of its slice away and scan the slice again"
             }
-            (Self::Damaged, Some(OwnObject::Compaction { .. })) => {
+            (Self::Missing, Some(OwnObject::Commit { .. })) => {
+                "restore it from a copy of the lake; its rows are there, and its slice is not scanned again"
+            }
+            (Self::Missing | Self::Damaged, Some(OwnObject::Compaction { .. })) => {
                 "restore it from a copy of the lake; without one nobody knows which files of its day are live"
+            }
+            (Self::Contradicts, Some(OwnObject::Compaction { .. })) => {
+                "restore it, and the commits of its day, from one copy of the lake"
             }
             (Self::Missing, None) if is_compacted(path) => {
                 "restore it from a copy of the lake: it holds the rows of files that were removed"

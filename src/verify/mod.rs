@@ -7,14 +7,17 @@
 mod asked;
 mod deep;
 mod finding;
+mod flow;
 mod lake;
 mod names;
 mod reading;
 mod slice;
+mod sound;
 mod table;
 mod unnamed;
 mod verification;
 
 pub use asked::{Depth, Sweep};
 pub use finding::{Finding, FindingKind};
-pub use verification::{Verification, verify};
+pub use flow::verify;
+pub use verification::Verification;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use object_store::path::Path;
 
 use super::asked::Depth;
@@ -12,6 +12,8 @@ use crate::error::JobError;
 use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 use crate::store::Store;
 
+/// An object that was written so much later than all others has a time that may be wrong.
+const ALONE: TimeDelta = TimeDelta::hours(1);
 /// What is said of a file that no program of this kind gave its name.
 const FOREIGN_FILE: &str = "its name is not that of a file of the lake";
 
@@ -34,7 +36,8 @@ pub(super) struct Names {
     pub(super) puts: Vec<(Path, DateTime<Utc>)>,
     /// Files that are not published, and their slices.
     pub(super) staged: Vec<(Path, String)>,
-    /// When the newest of the lake's own objects was written, by the store's clock.
+    /// When the newest of the lake's own objects was written, by the store's clock. One that was written
+    /// more than an hour after all others does not count: its time may be wrong, and all would look old.
     pub(super) newest: Option<DateTime<Utc>>,
 }
 
@@ -56,7 +59,7 @@ impl Verification {
         store: &Store,
         depth: Depth,
     ) -> Result<Names, JobError> {
-        let mut listed = Names::default();
+        let (mut listed, mut written) = (Names::default(), Vec::new());
         for object in store.list(&Path::from(layout::FILES_FOLDER)).await? {
             let path = object.location;
             match FileName::parse(path.as_ref()) {
@@ -79,7 +82,7 @@ impl Verification {
         }
         for object in store.list(&Path::from(layout::OWN_FOLDER)).await? {
             let path = object.location;
-            listed.newest = listed.newest.max(Some(object.last_modified));
+            written.push(object.last_modified);
             match OwnObject::at(path.as_ref()) {
                 Some(OwnObject::Identity | OwnObject::Change { .. }) => {}
                 Some(OwnObject::Staged { slice }) => listed.staged.push((path, slice)),
@@ -110,8 +113,21 @@ impl Verification {
                 ),
             }
         }
+        listed.newest = newest(written);
         Ok(listed)
     }
+}
+
+/// The newest time, but for one that is more than an hour later than all others.
+fn newest(mut written: Vec<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    written.sort_unstable();
+    let last = written.pop()?;
+    let before = written.pop();
+    Some(
+        before
+            .filter(|before| last - *before > ALONE)
+            .unwrap_or(last),
+    )
 }
 
 /// Object stores may show the folders themselves as empty objects.

@@ -16,10 +16,10 @@ use crate::commit::{
     self, Attempt, Cleaner, Commit, CommitError, Compaction, Compactions, Identity, Unproven, caps,
 };
 use crate::error::JobError;
-use crate::layout::{self, OwnObject};
+use crate::layout::{self, FileName, OwnObject};
 use crate::status::no_lake;
 use crate::store::{Store, StoreErrorKind};
-use crate::table::{CommittedFiles, OnlyCurrent};
+use crate::table::{self, CommittedFiles, OnlyCurrent};
 use crate::text::plain::chain;
 
 /// Slices looked at at once; reading and hashing are work for more than one core.
@@ -32,6 +32,9 @@ pub(super) struct Known {
     pub(super) compactions: Arc<Compactions>,
     /// What the commits say of files, for the table.
     pub(super) committed: CommittedFiles,
+    /// Whether the Delta table, where there is one, takes in everything: else readers may still need what
+    /// compactions have taken.
+    pub(super) is_table_current: bool,
     /// Whether this program may change the lake.
     is_writable: bool,
 }
@@ -88,14 +91,21 @@ impl Verification {
             named,
             compactions,
             committed: CommittedFiles::default(),
+            is_table_current: false,
             is_writable: false,
         };
         self.read_commits(store, &lake, depth, &mut known).await?;
+        self.compare_compactions(&known);
         self.read_attempts(store, &mut known).await?;
         self.read_compaction_attempts(store, &mut known).await?;
         self.read_markers(store, &lake, &known.listed.unproven)
             .await?;
         known.is_writable = self.read_changes(store).await?;
+        known.is_table_current = match table::standing(store).await {
+            Ok(standing) => standing.is_none_or(|standing| standing.is_current),
+            // It is said where the table is compared.
+            Err(_) => false,
+        };
         Ok(known)
     }
 
@@ -262,6 +272,35 @@ impl Verification {
         Ok(())
     }
 
+    /// Holds what compactions have taken against the commits, which stay: each file was named by the commit
+    /// of its slice.
+    fn compare_compactions(&mut self, known: &Known) {
+        let Known {
+            named, compactions, ..
+        } = known;
+        for compaction in compactions.iter() {
+            let path = layout::compaction(compaction.name());
+            for input in &compaction.inputs {
+                let slice = FileName::parse(&input.path).map(|name| name.slice);
+                let slice = slice.filter(|slice| layout::is_slice_name(slice));
+                let Some(slice) = slice else { continue };
+                if named.objects.contains(&input.path) || named.unreadable.contains(&slice) {
+                    continue;
+                }
+                if named.committed.contains(&slice) {
+                    let detail = format!(
+                        "it has taken {}, which the commit of its slice does not name",
+                        input.path
+                    );
+                    self.find(&path, FindingKind::Contradicts, detail);
+                } else {
+                    let detail = format!("compaction {} has rows of it", compaction.compaction);
+                    self.find(&layout::commit(&slice), FindingKind::Missing, detail);
+                }
+            }
+        }
+    }
+
     /// Reads the attempts. Those at slices without a commit wait: what they name is theirs. The
     /// others have lost, and what they name is cleared up by the next run.
     async fn read_attempts(&mut self, store: &Store, known: &mut Known) -> Result<(), JobError> {
@@ -308,6 +347,14 @@ impl Verification {
                     if compactions.get(attempt.name()).is_some() {
                         named.of_lost.extend(outputs);
                         self.unfinished.insert(attempt.compaction);
+                    } else if is_lost(store, &attempt, compactions).await? {
+                        let path = layout::compaction(attempt.name());
+                        named.objects.extend(outputs);
+                        self.find(
+                            &path,
+                            FindingKind::Missing,
+                            "what it has taken was removed; an attempt at it is recorded",
+                        );
                     } else {
                         self.attempts += 1;
                         named.objects.extend(outputs);
@@ -332,6 +379,11 @@ impl Verification {
     ) -> Result<(), JobError> {
         for slice in slices {
             match Unproven::load(store, slice).await {
+                Ok(Some(marker)) if marker.is_too_early() => self.find(
+                    &layout::unproven_at(slice),
+                    FindingKind::Contradicts,
+                    "the service had its slice when it was made",
+                ),
                 Ok(_) => {}
                 Err(CommitError::Damaged { path, damage }) => {
                     self.findings.push(Finding::of_damage(&path, &damage));
@@ -347,6 +399,23 @@ impl Verification {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the compaction of an attempt was made, and is not there.
+async fn is_lost(
+    store: &Store,
+    attempt: &Compaction,
+    compactions: &Compactions,
+) -> Result<bool, JobError> {
+    if compactions.is_unsure(attempt.name().day) {
+        return Ok(false);
+    }
+    match commit::is_compaction_lost(store, attempt).await {
+        Ok(is_lost) => Ok(is_lost),
+        // It is there by now, and is said next time.
+        Err(CommitError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

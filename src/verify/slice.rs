@@ -58,11 +58,23 @@ pub(super) async fn check(
         };
         check.look_at(&store, rejects, &why).await?;
     }
-    let whole = check.findings.is_empty();
-    if depth == Depth::Rows && whole {
-        check
-            .findings
-            .extend(deep::check_rows(&store, &lake, &commit, &taken).await?);
+    while depth == Depth::Rows && check.findings.is_empty() {
+        let error = match deep::check_rows(&store, &lake, &commit, &taken).await {
+            Ok(flaws) => {
+                check.findings.extend(flaws);
+                break;
+            }
+            Err(error) => error,
+        };
+        // A compaction may have taken a file since its bytes were read.
+        let file = commit.files.iter().find(|file| is_gone(&error, file));
+        let Some(file) = file else { return Err(error) };
+        if check.look_at(&store, Object::of(file), &why).await? {
+            return Err(error);
+        }
+        if check.look_for_taker(&store, &compactions, file).await? {
+            taken.push(file);
+        }
     }
     Ok(check)
 }
@@ -85,11 +97,22 @@ pub(super) async fn check_compaction(
         if !check.look_at(&store, Object::of(file), &why).await? {
             check.look_for_taker(&store, &compactions, file).await?;
         } else if depth == Depth::Rows {
-            let flaws = deep::check_output(&store, compaction, file).await?;
-            check.findings.extend(flaws);
+            match deep::check_output(&store, compaction, file).await {
+                Ok(flaws) => check.findings.extend(flaws),
+                Err(error) if is_gone(&error, file) => {
+                    check.look_at(&store, Object::of(file), &why).await?;
+                    check.look_for_taker(&store, &compactions, file).await?;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(check)
+}
+
+/// Whether this is the error of a file that is not there.
+fn is_gone(error: &JobError, file: &FileEntry) -> bool {
+    matches!(error, JobError::Read(error) if error.gone() == Some(&file.path))
 }
 
 /// An object that is named with its size and checksum.

@@ -1,18 +1,19 @@
 //! The Delta table against what is live.
 
-use super::reading::Named;
+use super::reading::Known;
 use super::{Finding, FindingKind, Verification};
 use crate::error::JobError;
-use crate::layout;
+use crate::layout::{self, CompactionName, FileName, LogObject};
 use crate::store::{Store, StoreErrorKind};
 use crate::table::{self, CommittedFiles, TableError};
+use crate::text::plain::chain;
 
 impl Verification {
     /// Compares the Delta table with what is live. What an attempt names is for the next scan to judge.
     pub(super) async fn judge_table(
         &mut self,
         store: &Store,
-        named: &Named,
+        known: &Known,
         committed: CommittedFiles,
     ) -> Result<(), JobError> {
         let differences = match table::compare(store, committed).await {
@@ -21,21 +22,28 @@ impl Verification {
                 self.find(&path, FindingKind::Table, is);
                 return Ok(());
             }
-            // What lies in the place of commits is named as a stranger.
+            Err(error @ TableError::Changed { .. }) => {
+                self.find(&LogObject::folder(), FindingKind::Table, chain(&error));
+                return Ok(());
+            }
             Err(error)
                 if error
                     .store()
                     .is_some_and(|of| of.kind() == StoreErrorKind::Unfit) =>
             {
+                // What lies in the place of commits is named as a stranger.
+                let own = [layout::commits(), layout::compactions()];
+                let own = own.map(|path| path.to_string());
+                if !self.findings.iter().any(|found| own.contains(&found.path)) {
+                    self.find(&LogObject::folder(), FindingKind::Table, chain(&error));
+                }
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
-        let not_live = differences.not_live.into_iter();
-        for path in not_live.filter(|path| !named.objects.contains(path)) {
-            let detail = "the table has it, and no commit or compaction does".to_owned();
-            let finding = Finding::named(path, FindingKind::Table, detail);
-            self.findings.push(finding);
+        let not_live = differences.not_live.iter();
+        for path in not_live.filter(|path| !known.named.objects.contains(*path)) {
+            self.find_not_live(path, known);
         }
         let not_remarked = differences.not_remarked.into_iter();
         let commits = not_remarked.map(|slice| layout::commit(&slice).to_string());
@@ -57,5 +65,24 @@ impl Verification {
             self.findings.extend(findings);
         }
         Ok(())
+    }
+    /// A file of the table that nothing names: its commit or compaction is missing, or it is nobody's.
+    fn find_not_live(&mut self, path: &str, known: &Known) {
+        let name = FileName::parse(path);
+        let compaction = name.as_ref().and_then(CompactionName::of_file);
+        let (object, detail) = match (name, compaction) {
+            (_, Some(name)) if known.compactions.get(name).is_none() => {
+                (layout::compaction(name), "the table has files of it")
+            }
+            (Some(name), None) if !known.named.committed.contains(&name.slice) => {
+                (layout::commit(&name.slice), "the table has files of it")
+            }
+            _ => {
+                let detail = "the table has it, and no commit or compaction does".to_owned();
+                let finding = Finding::named(path.to_owned(), FindingKind::Table, detail);
+                return self.findings.push(finding);
+            }
+        };
+        self.find(&object, FindingKind::Missing, detail);
     }
 }

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use object_store::path::Path;
 
 use super::reading::Known;
+use super::sound::Of;
 use super::{Finding, FindingKind, Verification};
 use crate::commit::{self, Attempt, Cleaner, Commit, CommitError, Compaction};
 use crate::error::JobError;
@@ -26,6 +27,8 @@ pub(super) struct Judge<'l> {
 
 impl Judge<'_> {
     /// All of it, in an order that is safe.
+    ///
+    /// Nothing is removed of a slice or a day of which something else is wrong: it may be the only copy.
     pub(super) async fn judge(&mut self) -> Result<(), JobError> {
         let Known { listed, named, .. } = self.known;
         self.unfinished().await?;
@@ -50,7 +53,10 @@ impl Judge<'_> {
         let left = store.uploads().leftovers().await?.into_iter();
         slices.extend(left.filter(|slice| named.committed.contains(slice)));
         for slice in slices {
-            if let Some(sweeper) = self.sweeper {
+            if let Some(sweeper) = self
+                .sweeper
+                .filter(|_| self.done.is_sound(Of::Slice(&slice)))
+            {
                 match sweeper.clear_up(&slice).await {
                     Ok(removed) => self.sweep_listed(&slice, removed.unwrap_or_default()),
                     // Said of the commit already.
@@ -105,8 +111,15 @@ impl Judge<'_> {
     /// Attempts at compactions, which are brought to an end as a run does.
     async fn compactions_to_end(&mut self) {
         let Some(sweeper) = self.sweeper else { return };
+        if !self.known.is_table_current {
+            return;
+        }
         let listed = &self.known.listed;
-        let paths = listed.compaction_attempts.iter().cloned();
+        let is_sound = |path: &&Path| match OwnObject::at(path.as_ref()) {
+            Some(OwnObject::CompactionAttempt { name }) => self.done.is_sound(Of::Day(name.day)),
+            _ => false,
+        };
+        let paths = listed.compaction_attempts.iter().filter(is_sound).cloned();
         let (_, removed) = commit::recover_compactions(sweeper, paths).await;
         let removed = removed.into_iter().filter(|path| listed.has(path));
         self.done.swept.extend(removed.map(|path| path.to_string()));
@@ -138,7 +151,9 @@ impl Judge<'_> {
                 if self.store.size(&path).await?.is_none() {
                     continue;
                 }
-                match self.sweeper {
+                let day = compaction.name().day;
+                let is_sound = self.known.is_table_current && self.done.is_sound(Of::Day(day));
+                match self.sweeper.filter(|_| is_sound) {
                     Some(sweeper) if sweeper.remove_returned(compaction, &path).await => {
                         self.done.swept.push(path.to_string());
                     }
@@ -174,17 +189,12 @@ impl Judge<'_> {
         }
         match Compaction::load(store, name).await {
             Ok(Some(made)) if made.outputs.iter().any(|of| of.path == path.as_ref()) => {}
-            Ok(Some(_)) => match self.sweeper {
-                Some(sweeper) if sweeper.remove(path).await => {
-                    self.done.swept.push(path.to_string());
-                }
-                Some(_) => {}
-                None => self.done.find(
-                    path,
-                    FindingKind::Unnamed,
-                    format!("compaction {name} was made without it"),
-                ),
-            },
+            // Whoever lost against it has recorded an attempt: this may be what is left of one that was lost.
+            Ok(Some(_)) => self.done.find(
+                path,
+                FindingKind::Stray,
+                format!("compaction {name} was made without it, and no attempt names it"),
+            ),
             Ok(None) => self.done.find(
                 path,
                 FindingKind::Stray,
@@ -210,7 +220,10 @@ impl Judge<'_> {
         }
         match Commit::load(store, slice).await {
             Ok(Some(commit)) if commit.named_objects().any(|named| named == path.as_ref()) => {}
-            Ok(Some(_)) => match self.sweeper {
+            Ok(Some(_)) => match self
+                .sweeper
+                .filter(|_| self.done.is_sound(Of::Slice(slice)))
+            {
                 Some(sweeper) => {
                     if sweeper.remove(path).await {
                         self.done.swept.push(path.to_string());

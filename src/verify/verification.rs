@@ -1,19 +1,15 @@
-//! What was found, and the order in which it is looked for.
+//! What was looked at and what was found.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use object_store::path::Path;
 use serde::Serialize;
 
-use super::asked::{Depth, Sweep};
 use super::finding::{Finding, FindingKind};
 use super::slice::SliceCheck;
-use super::unnamed::Judge;
-use crate::error::{ErrorKind, JobError};
-use crate::store::Store;
+use crate::error::ErrorKind;
+use crate::layout::CompactionName;
 use crate::text::plain::PlainText;
 use crate::text::report::Report;
 use crate::text::units::{bytes, counted};
@@ -51,47 +47,6 @@ pub struct Verification {
     pub not_cleared: u64,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
-}
-
-/// Reads every object that a commit names, and says what no commit names.
-///
-/// Now is `now_ms`, in milliseconds since the epoch.
-pub fn verify(
-    store: &Store,
-    depth: Depth,
-    sweep: Sweep,
-    now_ms: i64,
-) -> BoxFuture<'_, Result<Verification, JobError>> {
-    verify_all(store, depth, sweep, now_ms).boxed()
-}
-
-async fn verify_all(
-    store: &Store,
-    depth: Depth,
-    sweep: Sweep,
-    now_ms: i64,
-) -> Result<Verification, JobError> {
-    let mut done = Verification {
-        version: 1,
-        lake: store.location().to_owned(),
-        deep: depth == Depth::Rows,
-        ..Verification::default()
-    };
-    let mut known = done.read(store, depth, now_ms).await?;
-    let sweeper = known.sweeper(store, sweep);
-    let mut judge = Judge {
-        store,
-        known: &known,
-        sweeper: sweeper.as_ref(),
-        done: &mut done,
-    };
-    judge.judge().await?;
-    let committed = std::mem::take(&mut known.committed);
-    done.judge_table(store, &known.named, committed).await?;
-    done.not_cleared = sweeper.map_or(0, |sweeper| sweeper.not_cleared());
-    done.findings.sort();
-    done.findings.dedup();
-    Ok(done)
 }
 
 impl Verification {
@@ -142,6 +97,13 @@ impl Report for Verification {
             )?;
         }
         for slice in &self.unfinished {
+            if slice.parse::<CompactionName>().is_ok() {
+                writeln!(
+                    o,
+                    "unfinished  leftovers of compaction {slice}, which is made: the next scan or compact removes them"
+                )?;
+                continue;
+            }
             writeln!(
                 o,
                 "unfinished  leftovers of slice {slice}, which is committed: the next scan of it or verify --sweep removes them once the commit is an hour old"

@@ -51,7 +51,8 @@ impl MetricsFile {
             lake: Site::name(lake),
         };
         let file = Self {
-            path: path.clone(),
+            // What a link leads to is written, and the link stays.
+            path: fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
             labels,
         };
         file.check(writes).map_err(|error| {
@@ -68,6 +69,10 @@ impl MetricsFile {
     fn check(&self, writes: bool) -> io::Result<()> {
         if self.path.is_dir() || self.path.file_name().is_none() {
             return Err(io::ErrorKind::IsADirectory.into());
+        }
+        // A device or a pipe would be replaced by a file, or never be read to its end.
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other("it is not a regular file"));
         }
         if !fs::metadata(self.folder())?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());

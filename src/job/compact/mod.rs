@@ -32,6 +32,7 @@ use crate::job::pulse::Pulse;
 use crate::layout::{self, CompactionName, FileName, PartitionKey};
 use crate::store::{ScratchFolder, Store};
 use crate::table::{self, LiveFile};
+use crate::text::plain::chain;
 use crate::text::report::Report;
 use crate::write::FileEntry;
 
@@ -39,7 +40,11 @@ use crate::write::FileEntry;
 pub async fn plan(options: &CompactOptions, store: &Store, now_ms: i64) -> CompactReport {
     let location = store.location().to_owned();
     let mut report = CompactReport::begin("(planned)".to_owned(), location, now_ms);
-    match begin_reading(options, store, now_ms, &mut report).await {
+    let read = match commit::check_writable(store).await {
+        Ok(()) => begin_reading(options, store, now_ms, &mut report).await,
+        Err(error) => Err(error.into()),
+    };
+    match read {
         Ok((_, days)) => {
             for day in days {
                 let inputs = day.picked(options);
@@ -99,7 +104,7 @@ async fn compact(
     let span = error_span!("run", id = run);
     let work = run_days(options, &world, scratch, &pulse, &mut report).instrument(span);
     if let Err(error) = pulse.beside(Box::pin(work)).await {
-        error!(error = %crate::text::plain::chain(&error), "the run stops");
+        error!(error = %chain(&error), "the run stops");
         report.failed(None, &error);
     }
     world.progress.finish();
@@ -130,7 +135,7 @@ async fn run_days(
     pulse.begin(report).await?;
     let (cleaner, table) = keepers(store, &world.clock, &report.head.run).await?;
     // Before anything is taken out of it: else who reads it would meet files that are gone.
-    report.head.table_version = Some(table.refresh().await?);
+    report.head.table_version = Some(table.refresh().await?.version);
     let attempts = store.list(&layout::attempts()).await?;
     let attempts = attempts.into_iter().map(|object| object.location);
     let (recovered, _) = commit::recover_compactions(&cleaner, attempts).await;
@@ -160,7 +165,11 @@ async fn run_days(
         ended => ended,
     };
     report.not_cleared = cleaner.not_cleared();
-    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await {
+    // What cannot be read is said of its days.
+    if let Some(error) = refresh_table(&table, &outcome, &mut report.head)
+        .await
+        .error
+    {
         report.failed(None, &error);
     }
     outcome
@@ -183,7 +192,7 @@ async fn remove_old_reports(
     };
     report.reports_removed = removed;
     if let Err(error) = ended {
-        let (left, why) = (count - removed, crate::text::plain::chain(&error));
+        let (left, why) = (count - removed, chain(&error));
         report.notes.push(format!(
             "could not remove {left} of {count} old reports: {why}; the next run tries again"
         ));
@@ -223,7 +232,7 @@ async fn compact_all(
                 }
                 Err(error @ JobError::Interrupted) => return Err(error),
                 Err(error) => {
-                    error!(day = date, error = %crate::text::plain::chain(&error), "day failed");
+                    error!(day = date, error = %chain(&error), "day failed");
                     report.failed(Some(date.clone()), &error);
                     if error.stops_the_run() {
                         return Ok(());

@@ -241,7 +241,8 @@ impl InputTask {
             let reasons = reasons();
             return Err(InputFault::Rejects { rejects, reasons });
         }
-        let rejects = rejects - counts.copies;
+        // Rejects with the same text are kept once, and where no row is, nothing else repeats.
+        let rejects = rejects.saturating_sub(counts.copies) + counts.repeats;
         if counts.rows == 0 && rejects >= TELLING_REJECTS {
             let reasons = reasons();
             return Err(InputFault::AllRejects { rejects, reasons });

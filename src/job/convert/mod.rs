@@ -246,9 +246,10 @@ async fn run_inputs(
     };
     let outcome = convert_all(&task, plan.inputs, pulse, report).await;
     report.result.not_cleared = cleaner.not_cleared();
-    if let Err(error) = refresh_table(&table, &outcome, &mut report.head).await
-        && !is_said(&error, report)
-    {
+    let of_table = refresh_table(&table, &outcome, &mut report.head).await;
+    let notes = of_table.notes(|text| report.failures.iter().any(|failed| failed.error == text));
+    report.result.notes.extend(notes);
+    if let Some(error) = of_table.error.filter(|error| !is_said(error, report)) {
         report.failed(None, &error);
     }
     outcome

@@ -226,6 +226,8 @@ pub(super) fn strangers(tree: &Tree) -> io::Result<Vec<Stranger>> {
             format!("it is {}, not a file", kind_of(file_type))
         } else if file_type == FileType::Directory && path.split('/').count() > DEPTH {
             "it is a folder deeper than any in a lake".to_owned()
+        } else if file_type == FileType::Directory && has_name_of_file(path) {
+            "it is a folder, and has the name of a file".to_owned()
         } else {
             return;
         };
@@ -234,6 +236,13 @@ pub(super) fn strangers(tree: &Tree) -> io::Result<Vec<Stranger>> {
     })?;
     strangers.sort();
     Ok(strangers)
+}
+
+/// Every object of a lake has an ending, and no folder of it has one. Some systems keep folders of their own
+/// that begin with a dot.
+fn has_name_of_file(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    name.trim_start_matches('.').contains('.')
 }
 
 /// Looks at everything below a folder. One that is missing is empty; one that goes away meanwhile

@@ -1,7 +1,9 @@
 //! Saved files become a lake.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -458,6 +460,10 @@ fn a_file_of_other_things_is_not_committed() {
     let ran = desk.convert("lake", &["alerts.ndjson"]);
     assert_eq!((ran.code, ran.tally()), (5, [1, 0, 0, 1]), "{}", ran.text);
     assert!(ran.text.contains("none of its 30 records"), "{}", ran.text);
+    // They tell as much where they are all alike.
+    desk.write("alike.ndjson", "{\"alert\":1}\n".repeat(30));
+    let ran = desk.convert("lake", &["alike.ndjson"]);
+    assert_eq!((ran.code, ran.tally()), (5, [1, 0, 0, 1]), "{}", ran.text);
     desk.expect_whole("lake");
 }
 
@@ -651,6 +657,44 @@ fn files_of_which_none_begins_with_records_make_no_lake() {
     let ran = desk.convert("lake", &["a.csv", "b.json.gz", "c.json"]);
     assert_eq!((ran.code, ran.tally()), (5, [3, 1, 0, 2]), "{}", ran.text);
     desk.expect_whole("lake");
+}
+
+/// Names of files are bytes. Those that are not UTF-8 look alike where they are shown as text.
+#[test]
+fn files_whose_names_are_not_utf_8_are_converted_each() {
+    let desk = Desk::with(40);
+    for (n, records) in desk.records.chunks(10).enumerate() {
+        let name = [
+            &b"day\xe4.ndjson"[..],
+            b"day\xf6.ndjson",
+            b"day\xfc.ndjson",
+            b"day.ndjson",
+        ][n];
+        let path = desk.path("in").join(OsStr::from_bytes(name));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, records.join("\n")).unwrap();
+    }
+    // A link to nothing is no file.
+    std::os::unix::fs::symlink("nowhere", desk.path("in/a.ndjson")).unwrap();
+    for (lake, inputs) in [
+        ("folder", "in"),
+        ("pattern", "in/*.ndjson"),
+        ("deep", "i?/day*"),
+    ] {
+        let ran = desk.convert(lake, &[inputs]);
+        assert_eq!(
+            (ran.code, ran.tally()),
+            (0, [4, 4, 0, 0]),
+            "{inputs}: {}",
+            ran.text
+        );
+        assert_same(&desk.ids(lake), &ids_of(&desk.records));
+    }
+    let planned = desk.convert("planned", &["in", "--dry-run"]);
+    let plan = planned.report["plan"].to_string();
+    assert!(plan.contains(r"day\\xe4.ndjson"), "{plan}");
+    let ran = desk.convert("none", &["in/a*"]);
+    assert_eq!(ran.code, 2, "{}", ran.text);
 }
 
 /// A pipe can be read once, and is read before a lake is made: what does not begin with records, and what

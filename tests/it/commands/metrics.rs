@@ -312,7 +312,16 @@ fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
     let folder = file.parent().unwrap();
     fs::write(folder.join("a-file"), "").unwrap();
     let missing = folder.join("missing/mdca-lake.prom");
-    for path in [&missing, &folder.join("a-file/x.prom"), &folder.to_owned()] {
+    // A pipe would be waited for, or be replaced by a file.
+    let pipe = folder.join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for path in [
+        &missing,
+        &folder.join("a-file/x.prom"),
+        &folder.to_owned(),
+        &pipe,
+    ] {
         for command in ["scan", "check", "convert", "compact"] {
             let lake = place.lake();
             let mut command = match command {
@@ -341,6 +350,15 @@ fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
         }
     }
     assert_eq!(place.sim.requests().len(), 0);
+    // What a link leads to is written, and the link stays.
+    let (target, link) = (folder.join("target.prom"), folder.join("link.prom"));
+    fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let other = place.lake_at(folder.join("other"));
+    let ran = place.run(other.scan().arg("--metrics-file").arg(&link));
+    assert_eq!(ran.code(), Some(0), "{ran}");
+    assert!(link.is_symlink() && fs::read_to_string(&target).unwrap().contains("mdca_lake"));
+
     let lake = place.lake();
     let planned = place.run(
         lake.scan()

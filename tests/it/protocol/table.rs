@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -220,7 +220,7 @@ async fn runs_at_once_write_every_version_once() {
                 }
             });
             for refreshed in join_all(tables).await {
-                assert_eq!(refreshed.unwrap(), u64::from(!begins_anew));
+                assert_eq!(refreshed.unwrap().version, u64::from(!begins_anew));
             }
             expect_live(&story.store(), "").await;
             assert!(standing(&story).await.is_current);
@@ -342,6 +342,77 @@ async fn a_log_that_is_lost_or_damaged_is_made_anew() {
         expect_live(&story.store(), what).await;
         assert_eq!(readers::rows(story.lake()), rows, "{what}");
         story.expect_clean().await;
+    }
+}
+
+/// What engines cannot open is named, and the next run makes the table anew, though it has read nothing
+/// else of the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_no_engine_can_open_is_made_anew() {
+    type Harm = fn(&Path);
+    let version = |log: &Path, version: u64| log.join(format!("{version:020}.json"));
+    let harms: [(&str, Harm); 6] = [
+        ("a checkpoint is above the last version", |log| {
+            for path in files_below(log) {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if *name >= *"00000000000000000048" && name.ends_with(".json") {
+                    fs::remove_file(path).unwrap();
+                }
+            }
+        }),
+        ("the checkpoint is cut short", |log| {
+            let checkpoint = log.join(format!("{:020}.checkpoint.parquet", 50));
+            let bytes = fs::read(&checkpoint).unwrap();
+            fs::write(&checkpoint, &bytes[..3_000]).unwrap();
+        }),
+        ("the checkpoint is gone", |log| {
+            fs::remove_file(log.join(format!("{:020}.checkpoint.parquet", 50))).unwrap();
+        }),
+        ("it is told of another checkpoint", |log| {
+            let text = r#"{"version":60,"size":3}"#;
+            fs::write(log.join("_last_checkpoint"), text).unwrap();
+        }),
+        ("what it is told of the checkpoint is no JSON", |log| {
+            fs::write(log.join("_last_checkpoint"), "{").unwrap();
+        }),
+        ("a version behind the checkpoint is gone", |log| {
+            fs::remove_file(log.join(format!("{:020}.json", 52))).unwrap();
+        }),
+    ];
+    let story = begun(None).await;
+    let clock = Arc::new(SystemClock::new());
+    let table = Table::new(story.store(), clock, "other".to_owned());
+    for hour in 0..55 {
+        commit(&story, hour);
+        table.refresh().await.unwrap();
+    }
+    let log = story.lake().join("_delta_log");
+    assert!(version(&log, 54).exists());
+    let whole: Vec<(PathBuf, Vec<u8>)> = files_below(&log)
+        .into_iter()
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    let expected = files_by_engine(story.lake());
+    assert!(expected.len() >= 55, "{}", expected.len());
+    for (what, harm) in harms {
+        fs::remove_dir_all(&log).unwrap();
+        fs::create_dir(&log).unwrap();
+        for (path, bytes) in &whole {
+            fs::write(path, bytes).unwrap();
+        }
+        assert!(standing(&story).await.is_current, "{what}");
+        harm(&log);
+        let compared = table::compare(&story.store(), CommittedFiles::default()).await;
+        assert!(
+            matches!(compared, Err(TableError::Unreadable { .. })),
+            "{what}: {compared:?}"
+        );
+        let now = table::standing(&story.store()).await.unwrap();
+        assert!(now.is_some_and(|now| !now.is_current), "{what}");
+        let clock = Arc::new(SystemClock::new());
+        let next = Table::new(story.store(), clock, "next".to_owned());
+        assert_eq!(next.refresh().await.unwrap().version, 0, "{what}");
+        assert_eq!(files_by_engine(story.lake()), expected, "{what}");
     }
 }
 
@@ -520,7 +591,7 @@ async fn a_checkpoint_is_written_and_read() {
     let mut expected = expected;
     for hour in 120.. {
         expected.push(commit(&story, hour));
-        if table_of_run.refresh().await.unwrap() == 0 {
+        if table_of_run.refresh().await.unwrap().version == 0 {
             break;
         }
     }

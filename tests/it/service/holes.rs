@@ -300,3 +300,22 @@ async fn a_slice_of_rejects_only_is_not_committed_until_the_service_is_about_to_
     story.expect_clean().await;
     assert_eq!(story.scan(&[]).await.head.exit_code, 0);
 }
+
+/// Rejects that are all alike are kept once, and tell as much as others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slice_of_rejects_that_are_all_alike_is_not_committed() {
+    let mut scenario = small();
+    for record in 0..240 {
+        scenario = scenario.fault(Fault::new(At::Record(record), What::null_row()).always());
+    }
+    let story = scenario.start().await;
+    let report = story.scan(&[]).await;
+    let slices = (report.slices.committed, report.slices.failed);
+    assert_eq!(
+        (report.head.exit_code, slices),
+        (5, (0, 2)),
+        "{}",
+        report.to_text()
+    );
+    story.expect_clean().await;
+}

@@ -1,0 +1,334 @@
+//! Lakes out of which something was lost, or into which an older copy was put back: what is left may be
+//! the only copy, and is kept.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mdca_lake::text::report::Report;
+use mdca_lake::verify::{Depth, FindingKind, Sweep, Verification, verify};
+use serde_json::{Value, json};
+
+use crate::support::scenario::{Scenario, Story, age_by_an_hour, assert_same, files_below};
+use crate::support::sealed;
+use crate::support::table::{expect_live, files, versions};
+
+const SLICE: &str = "20261118T0000Z-20261118T0100Z";
+const DAY: &str = "activities/event_date=2026-11-18";
+const COMPACTION: &str = "_mdca/compactions/2026-11-18-0.json";
+
+/// A lake of six slices.
+async fn scanned() -> Story {
+    let (story, report) = Scenario::hours(6)
+        .activities(240)
+        .now("2026-11-20")
+        .flags(&["--requests-per-minute", "0", "--parallel", "1"])
+        .run()
+        .await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    story
+}
+
+/// The same, compacted.
+async fn compacted() -> Story {
+    let story = scanned().await;
+    let report = story.compact(&[]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    story
+}
+
+type Contents = BTreeMap<PathBuf, Vec<u8>>;
+
+/// All files of a lake below a folder.
+fn copy_of(lake: &Path, folder: &str) -> Contents {
+    let paths = files_below(&lake.join(folder)).into_iter();
+    paths
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
+}
+
+fn put_back(copy: &Contents) {
+    for (path, bytes) in copy {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// The file that a compaction left on the first day.
+fn output(story: &Story) -> PathBuf {
+    let mut files = files_below(&story.lake().join(DAY));
+    files.retain(|path| {
+        path.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("z-")
+    });
+    files.remove(0)
+}
+
+fn kinds(found: &Verification) -> Vec<(&str, FindingKind)> {
+    let findings = found.findings.iter();
+    findings.map(|of| (of.path.as_str(), of.what)).collect()
+}
+
+/// What is there after a sweep is what was there before.
+async fn expect_nothing_swept(story: &Story, what: &str) -> Verification {
+    let before = copy_of(story.lake(), "activities");
+    let found = story.verify(Sweep::Unnamed).await;
+    assert!(found.swept.is_empty(), "{what}: {:?}", found.swept);
+    assert!(copy_of(story.lake(), "activities") == before, "{what}");
+    assert_eq!(found.exit_code(), 5, "{what}: {}", found.to_text());
+    for finding in &found.findings {
+        assert!(!finding.remedy.contains("--sweep"), "{what}: {finding:?}");
+    }
+    found
+}
+
+/// The table keeps the files of a day of which a compaction cannot be read, takes in what is committed
+/// meanwhile, and is whole again with it. No run writes a version that says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_cannot_be_read_for_a_while_costs_the_table_nothing() {
+    let story = scanned().await;
+    let all = copy_of(story.lake(), "_mdca/commits");
+    // The last slice comes later, with rows of the same day.
+    let late: Vec<&PathBuf> = all.keys().rev().take(1).collect();
+    let named = String::from_utf8(all[late[0]].clone()).unwrap();
+    let commit: Value = serde_json::from_str(&named).unwrap();
+    let paths = commit["files"].as_array().unwrap().iter();
+    let paths: Vec<PathBuf> = paths
+        .map(|file| story.lake().join(file["path"].as_str().unwrap()))
+        .collect();
+    let late_files: Contents = paths
+        .iter()
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    for path in paths.iter().chain(late) {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+
+    let compaction = story.lake().join(COMPACTION);
+    let bytes = fs::read(&compaction).unwrap();
+    let before = files(&story.store()).await;
+    fs::write(&compaction, "").unwrap();
+    put_back(&late_files);
+    fs::write(all.keys().next_back().unwrap(), &named).unwrap();
+    let mut tips = Vec::new();
+    for _ in 0..3 {
+        let report = story.scan(&[]).await;
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+        let said = report.result.notes.join("\n");
+        assert!(said.contains(COMPACTION), "{said}");
+        tips.push(versions(&story.store()).await.len());
+    }
+    assert_eq!(tips[1..], [tips[0]; 2], "versions that say nothing");
+    let meanwhile = files(&story.store()).await;
+    assert!(before.keys().all(|path| meanwhile.contains_key(path)));
+
+    fs::write(&compaction, bytes).unwrap();
+    let report = story.scan(&[]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    expect_live(&story.store(), "restored").await;
+    assert_eq!(story.verify(Sweep::Never).await.findings, []);
+    assert_same(&story.visible_ids().await, &story.expected_ids());
+}
+
+/// A commit that was cut short is named by every run, and stops none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_cannot_be_read_is_said_by_every_run() {
+    let story = scanned().await;
+    let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
+    let bytes = fs::read(&commit).unwrap();
+    fs::write(&commit, &bytes[..100]).unwrap();
+    let tip = versions(&story.store()).await.len();
+    for _ in 0..2 {
+        let report = story.scan(&[]).await;
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+        let said = report.result.notes.join("\n");
+        assert!(said.contains(SLICE), "{said}");
+    }
+    assert!(versions(&story.store()).await.len() <= tip + 1);
+    fs::write(&commit, bytes).unwrap();
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
+    expect_live(&story.store(), "restored").await;
+}
+
+/// The compaction of a recorded attempt is lost, and what it took is gone: its output is the only copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_output_of_a_lost_compaction_is_kept_though_its_attempt_is_recorded() {
+    let story = compacted().await;
+    let export = story.export().await;
+    let compaction = story.lake().join(COMPACTION);
+    let bytes = fs::read(&compaction).unwrap();
+    let made = sealed::read(&compaction);
+    let attempt = made["attempt"].as_str().unwrap().to_owned();
+    let attempt = format!("_mdca/attempts/2026-11-18-0/{attempt}.json");
+    let attempt = story.lake().join(attempt);
+    let body = json!({"version": 1, "tool_version": "0.1.0", "compaction": made});
+    sealed::write(&attempt, &body);
+    fs::remove_file(&compaction).unwrap();
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    age_by_an_hour(story.lake());
+    age_by_an_hour(story.lake());
+
+    let output = output(&story);
+    story.scan(&[]).await;
+    story.compact(&[]).await;
+    let found = expect_nothing_swept(&story, "a lost compaction").await;
+    let is_named =
+        |(path, what): &(&str, FindingKind)| *path == COMPACTION && *what == FindingKind::Missing;
+    assert!(kinds(&found).iter().any(is_named), "{}", found.to_text());
+    assert!(output.exists() && !compaction.exists());
+
+    fs::write(&compaction, bytes).unwrap();
+    let report = story.scan(&[]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    assert_eq!(story.verify(Sweep::Never).await.findings, []);
+    assert!(story.export().await == export);
+}
+
+/// Inputs that were put back stay where the output is not whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn inputs_that_come_back_stay_while_their_output_is_not_whole() {
+    let story = scanned().await;
+    let inputs = copy_of(story.lake(), DAY);
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    let output = output(&story);
+    let whole = fs::read(&output).unwrap();
+    put_back(&inputs);
+    let mut bytes = whole.clone();
+    bytes[5_000] ^= 1;
+    fs::write(&output, bytes).unwrap();
+    let found = expect_nothing_swept(&story, "an output of other bytes").await;
+    let taken = kinds(&found).into_iter();
+    let taken = taken.filter(|(_, what)| *what == FindingKind::Taken);
+    assert_eq!(taken.count(), inputs.len(), "{}", found.to_text());
+    fs::write(&output, whole).unwrap();
+    let swept = story.verify(Sweep::Unnamed).await;
+    assert_eq!(swept.swept.len(), inputs.len(), "{}", swept.to_text());
+    assert_eq!(story.verify(Sweep::Never).await.findings, []);
+}
+
+/// A slice was lost and scanned again, then its older commit comes back without its files: those of the
+/// second scan are the only whole ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_commit_that_comes_back_costs_no_file_of_the_newer_one() {
+    let story = scanned().await;
+    let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
+    let older = fs::read(&commit).unwrap();
+    let value = sealed::read(&commit);
+    for file in value["files"].as_array().unwrap() {
+        fs::remove_file(story.lake().join(file["path"].as_str().unwrap())).unwrap();
+    }
+    fs::remove_file(&commit).unwrap();
+    let report = story.scan(&[]).await;
+    assert_eq!(report.slices.committed, 1, "{}", report.to_text());
+    let newer = fs::read(&commit).unwrap();
+    fs::write(&commit, older).unwrap();
+    let found = expect_nothing_swept(&story, "an older commit").await;
+    let unnamed = kinds(&found).into_iter();
+    let mut unnamed = unnamed.filter(|(_, what)| *what == FindingKind::Unnamed);
+    assert!(unnamed.next().is_some(), "{}", found.to_text());
+    fs::write(&commit, newer).unwrap();
+    story.scan(&[]).await;
+    story.expect_exact().await;
+}
+
+/// A slice was lost, scanned again and compacted, then its older commit comes back with its files: its
+/// rows are there twice, and that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_back_beside_their_compaction_are_named() {
+    let story = scanned().await;
+    let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
+    let value = sealed::read(&commit);
+    let mut older = BTreeMap::from([(commit.clone(), fs::read(&commit).unwrap())]);
+    for file in value["files"].as_array().unwrap() {
+        let path = story.lake().join(file["path"].as_str().unwrap());
+        older.insert(path.clone(), fs::read(&path).unwrap());
+    }
+    for path in older.keys() {
+        fs::remove_file(path).unwrap();
+    }
+    story.scan(&[]).await;
+    story.compact(&[]).await;
+    assert_eq!(story.verify(Sweep::Never).await.findings, []);
+    put_back(&older);
+    let found = story.verify(Sweep::Never).await;
+    let is_named = |of: &(&str, FindingKind)| of.1 == FindingKind::Contradicts;
+    assert!(kinds(&found).iter().any(is_named), "{}", found.to_text());
+
+    // The commit alone is lost: its rows are in a compaction, and no file tells of it.
+    let story = compacted().await;
+    fs::remove_file(story.lake().join(format!("_mdca/commits/{SLICE}.json"))).unwrap();
+    let found = story.verify(Sweep::Never).await;
+    let path = format!("_mdca/commits/{SLICE}.json");
+    let kinds = kinds(&found);
+    assert!(kinds.contains(&(&path, FindingKind::Missing)), "{kinds:?}");
+}
+
+/// A file of a compaction that nothing names any more, because the number was used again, is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_a_compaction_whose_number_was_used_again_is_kept() {
+    let story = compacted().await;
+    let output = output(&story);
+    let name = output.file_name().unwrap().to_str().unwrap().to_owned();
+    let attempt = name.split('-').nth(2).unwrap().to_owned();
+    let stray = output.with_file_name(name.replace(&attempt, "00000000000000bb"));
+    fs::copy(&output, &stray).unwrap();
+    let found = expect_nothing_swept(&story, "a number that was used again").await;
+    let strays = kinds(&found).into_iter();
+    let strays = strays.filter(|(_, what)| *what == FindingKind::Stray);
+    assert_eq!(strays.count(), 1, "{}", found.to_text());
+}
+
+/// A folder in the place of an object hides it, and is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_with_the_name_of_an_object_is_named() {
+    for object in [
+        format!("_mdca/commits/{SLICE}.json"),
+        COMPACTION.to_owned(),
+        "_mdca/compactions/2026-11-18-1.json".to_owned(),
+        format!("{DAY}/x.parquet"),
+        "_delta_log/00000000000000000001.json".to_owned(),
+    ] {
+        let story = compacted().await;
+        let path = story.lake().join(&object);
+        if path.exists() {
+            fs::remove_file(&path).unwrap();
+        }
+        fs::create_dir_all(&path).unwrap();
+        let found = story.verify(Sweep::Unnamed).await;
+        let mut findings = found.findings.iter();
+        assert!(findings.any(|of| of.path == object), "{}", found.to_text());
+    }
+    let story = compacted().await;
+    let log = story.lake().join("_delta_log");
+    fs::remove_dir_all(&log).unwrap();
+    fs::write(&log, "").unwrap();
+    let found = story.verify(Sweep::Never).await;
+    assert_eq!(kinds(&found), [("_delta_log", FindingKind::Table)]);
+}
+
+/// A marker is believed where its slice was too old when it was put, and it says something.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_at_a_recent_slice_hides_no_records() {
+    let story = scanned().await;
+    let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
+    let value = sealed::read(&commit);
+    for file in value["files"].as_array().unwrap() {
+        fs::remove_file(story.lake().join(file["path"].as_str().unwrap())).unwrap();
+    }
+    fs::remove_file(&commit).unwrap();
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    let marker = story.lake().join(format!("_mdca/unproven/{SLICE}.json"));
+    fs::create_dir_all(marker.parent().unwrap()).unwrap();
+    fs::write(&marker, "").unwrap();
+    let found = verify(&story.store(), Depth::Bytes, Sweep::Never, story.now_ms()).await;
+    assert_eq!(found.unwrap().exit_code(), 5);
+    let report = story.scan(&[]).await;
+    assert_eq!(report.slices.committed, 1, "{}", report.to_text());
+    fs::remove_file(&marker).unwrap();
+    story.expect_exact().await;
+}
