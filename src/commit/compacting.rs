@@ -252,7 +252,7 @@ async fn recover_one(
         Some(made) => made,
         None if !is_old(cleaner, path).await? => return Ok(false),
         // What it has taken is gone, so it was made, and is the only copy.
-        None if !cleaner.sees_safe(attempt.named_inputs()).await => {
+        None if !are_safe(store, attempt.named_inputs()).await? => {
             return Err(CommitError::Damaged {
                 path: layout::compaction(name),
                 damage: Damage::Lost,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clap::ValueEnum;
+use url::Url;
 
 use crate::commit::Identity;
 use crate::error::{JobError, UsageError};
@@ -37,6 +38,31 @@ struct Place<'a> {
 impl Place<'_> {
     fn is_azure(&self) -> bool {
         matches!(self.scheme, Some("az" | "abfs" | "abfss"))
+    }
+
+    /// As DuckDB opens it: of paths it takes those of ASCII, and of URLs all.
+    fn for_duckdb(&self) -> String {
+        let is_path = self.scheme.is_none() && self.url.is_ascii() && !self.url.contains('%');
+        let url = Url::from_file_path(self.url).ok();
+        match url.filter(|_| self.scheme.is_none() && !is_path) {
+            Some(url) => url.into(),
+            None => self.url.to_owned(),
+        }
+    }
+
+    /// What an engine makes of the path of a lake on a disk, where it opens another one or none.
+    fn warning(&self, engine: Engine) -> Option<&'static str> {
+        let has = |mark: fn(char) -> bool| self.scheme.is_none() && self.url.contains(mark);
+        let is_odd = |mark: char| !mark.is_ascii_alphanumeric() && !"/._-'".contains(mark);
+        match engine {
+            Engine::Polars if has(is_odd) => Some(
+                "Polars opens paths of ASCII letters, digits, '.', '_' and '-' only: not this one.",
+            ),
+            Engine::Duckdb | Engine::Datafusion if has(|mark| matches!(mark, '\\' | '%')) => {
+                Some("Paths with a backslash or a percent sign may not open: use another one.")
+            }
+            _ => None,
+        }
     }
 
     /// As Hadoop's file systems spell it.
@@ -79,7 +105,8 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
         Engine::Polars | Engine::Datafusion => "#",
         _ => "--",
     };
-    for line in notes(engine, &place).iter().copied().chain(behind) {
+    let said = place.warning(engine).into_iter().chain(behind);
+    for line in notes(engine, &place).iter().copied().chain(said) {
         writeln!(out, "{comment} {line}").expect("a String takes any text");
     }
     let opens = match engine {
@@ -150,7 +177,7 @@ fn duckdb(place: &Place<'_>) -> String {
     } else if place.scheme.is_some() {
         out.push_str("INSTALL httpfs;\nLOAD httpfs;\nINSTALL aws;\nLOAD aws;\nCREATE OR REPLACE SECRET mdca_lake (TYPE s3, PROVIDER credential_chain);\n");
     }
-    let url = sql(place.url);
+    let url = sql(&place.for_duckdb());
     out.push_str("CREATE OR REPLACE VIEW activities AS SELECT * FROM delta_scan(");
     out.push_str(&url);
     out.push_str(");\n");

@@ -42,7 +42,8 @@ pub enum TokenError {
 }
 
 impl ApiToken {
-    /// Takes a token as it stands in a variable or a file; one line break at its end is the file's.
+    /// Takes a token as it stands in a variable or a file; a byte-order mark, and one line break at its end,
+    /// are the file's.
     pub fn try_new(text: &SecretString) -> Result<Self, TokenError> {
         Ok(Self {
             tokens: Mutex::new(vec![Sendable::try_new(text)?]),
@@ -89,7 +90,8 @@ impl Sendable {
     /// Takes a token as it stands in a variable or a file; one line break at its end is the file's.
     fn try_new(text: &SecretString) -> Result<Self, TokenError> {
         let text = text.expose_secret();
-        let token = text.strip_suffix('\n').unwrap_or(text);
+        let token = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let token = token.strip_suffix('\n').unwrap_or(token);
         let token = token.strip_suffix('\r').unwrap_or(token);
         if token.trim().is_empty() {
             return Err(TokenError::Empty);

@@ -63,6 +63,9 @@ struct Told {
     words: String,
 }
 
+/// What is done where nothing is written.
+const READS: [&str; 3] = ["list", "read", "look at"];
+
 impl From<ParseLocationError> for StoreError {
     fn from(error: ParseLocationError) -> Self {
         Self::new("open the lake", error.shown, error.reason)
@@ -192,6 +195,9 @@ impl StoreError {
             }
             (StoreErrorKind::Denied, Some(_)) => {
                 "allow these credentials to list, read, write and delete below the lake's prefix (commands that only read need listing and reading), and run again"
+            }
+            (StoreErrorKind::Denied, None) if READS.contains(&self.action) => {
+                "allow this user to read the lake, and run again"
             }
             (StoreErrorKind::Denied, None) => {
                 "allow this user to write to the lake (or mount it writable), and run again"

@@ -88,10 +88,12 @@ impl TableError {
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",
             ),
-            Self::Behind
-            | Self::Unreadable { .. }
-            | Self::Contended { .. }
-            | Self::Unknown { .. } => Some("run again; what is committed is not affected"),
+            Self::Unreadable { .. } => Some(
+                "delete _delta_log, and the next run makes it anew; what is committed is not affected",
+            ),
+            Self::Behind | Self::Contended { .. } | Self::Unknown { .. } => {
+                Some("run again; what is committed is not affected")
+            }
             Self::Checkpoint(_) => None,
         }
     }

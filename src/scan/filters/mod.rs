@@ -87,7 +87,8 @@ impl CommonFilters {
 }
 
 fn parse(text: &str) -> Result<Map<String, Value>, FilterError> {
-    match serde_json::from_str(text) {
+    // Some editors put a byte-order mark into every file.
+    match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(Exact(Value::Object(filters))) => Ok(filters),
         Ok(_) => refused(
             r#"--filters is not a JSON object; use {"<filter>":{"<operator>":<value>}}"#.to_owned(),

@@ -71,6 +71,25 @@ async fn what_is_printed_opens_the_live_rows_and_says_what_columns_mean() {
     }
 }
 
+/// Engines take paths in ways of their own: what is printed opens the lake, or says that it does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_an_engine_cannot_open_is_said() {
+    let story = scanned().await;
+    let rows = story.expected_ids().len();
+    let room = tempfile::tempdir().unwrap();
+    for name in ["it's-plain", "a b", "a#b?c", "ü ☃", "100%"] {
+        let lake = room.path().join(name);
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(story.lake()).arg(&lake);
+        assert!(copy.status().unwrap().success());
+        assert_eq!(opened(&lake, "duckdb")["rows"], rows, "{name}");
+        let printed = connect(&lake, "polars");
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        let is_refused = printed.contains("not this one");
+        assert_eq!(is_refused, name != "it's-plain", "{name}: {printed}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_opened_is_refused_and_what_is_behind_is_said() {
     let story = scanned().await;
