@@ -366,7 +366,7 @@ impl JobError {
             Self::Read(ReadError::Output(_)) | Self::Output(_) | Self::Metrics { .. } => {
                 ErrorKind::Internal
             }
-            Self::Read(ReadError::Scratch(_)) => ErrorKind::Storage,
+            Self::Read(ReadError::Scratch(_) | ReadError::Store(_)) => ErrorKind::Storage,
             Self::Read(_) => ErrorKind::Data,
             Self::Interrupted | Self::ReadingInterrupted => ErrorKind::Interrupted,
             Self::Usage(_)
@@ -397,6 +397,7 @@ impl JobError {
             ) => Some(error),
             Self::Write(WriteError::Store { source, .. }) => Some(source),
             Self::Table(error) => error.store(),
+            Self::Read(ReadError::Store(error)) => Some(error),
             _ => None,
         }
     }
@@ -441,6 +442,9 @@ impl JobError {
             Self::Table(error) => error.advice(),
             Self::Input(error) => error.fault.advice(),
             Self::Read(ReadError::Scratch(error)) => Some(error.advice()),
+            Self::Read(ReadError::Gone { .. } | ReadError::File { .. }) => {
+                Some("restore it from a copy of the lake; verify names all such files")
+            }
             Self::Read(ReadError::Schema { .. }) => {
                 Some("use the program that wrote the file, or a newer one")
             }

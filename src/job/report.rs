@@ -279,6 +279,7 @@ impl RunReport {
             number(counts.outside_probe)
         )?;
         self.result.write_rejects(o)?;
+        self.write_oddities(o)?;
         writeln!(
             o,
             "files       {} with {}, from {} of JSON",
@@ -286,6 +287,26 @@ impl RunReport {
             bytes(self.result.bytes_out),
             bytes(self.scanned.bytes_in)
         )
+    }
+
+    /// What answers and records had that they usually do not have.
+    fn write_oddities(&self, o: &mut PlainText) -> std::fmt::Result {
+        let (scanned, counts) = (&self.scanned, &self.result.counts);
+        let oddities = [
+            (scanned.halvings, "ranges halved"),
+            (scanned.extra_continuations, "pages beyond the last"),
+            (scanned.total_differs, "totals that differ"),
+            (counts.changed_repeats, "repeats with other JSON"),
+            (counts.odd_created, "rows without a usable created"),
+        ];
+        let met = oddities.iter().filter(|(count, _)| *count > 0);
+        let met: Vec<String> = met
+            .map(|(count, what)| format!("{} {what}", number(*count)))
+            .collect();
+        if met.is_empty() {
+            return Ok(());
+        }
+        writeln!(o, "oddities    {}", met.join(", "))
     }
 }
 

@@ -82,10 +82,7 @@ impl std::ops::AddAssign for RowSum {
 /// # Errors
 /// It cannot be read, or is of another schema.
 pub async fn sum_rows(copy: Arc<File>, path: &str, bytes: u64) -> Result<RowSum, ReadError> {
-    let failed = |source: ParquetError| ReadError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source: ParquetError| ReadError::of(path, source);
     let file = CommittedFile::open_copy(copy, bytes)
         .await
         .map_err(failed)?;

@@ -3,19 +3,48 @@
 use parquet::errors::ParquetError;
 
 use super::restore::MAX_RECORD_BYTES;
-use crate::store::ScratchError;
+use crate::store::{ScratchError, StoreError};
+
+/// What libraries put before each other's errors.
+const LAYERS: [&str; 6] = [
+    "Arrow: ",
+    "External: ",
+    "EOF: ",
+    "Parquet argument error: ",
+    "Parquet error: ",
+    "Schema error: ",
+];
+
+/// Why an object does not give its bytes.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ObjectError {
+    /// It is not there.
+    #[error("nothing is there")]
+    Gone,
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
 
 /// Why a committed file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It is missing, cut short, or no Parquet.
-    #[error("cannot read {path}")]
+    /// It is not there.
+    #[error("cannot read {path}: nothing is there")]
+    Gone {
+        /// The file, relative to the lake's root.
+        path: String,
+    },
+    /// The store does not give its bytes.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is cut short or changed, or no Parquet.
+    #[error("cannot read {path}: it cannot be decoded: {flaw}")]
     File {
         /// The file, relative to the lake's root.
         path: String,
-        /// What Parquet or the store said.
-        #[source]
-        source: ParquetError,
+        /// What the decoder said.
+        flaw: String,
     },
     /// Its columns are not those of the schema.
     #[error("cannot read {path}: its columns are not those of the schema")]
@@ -48,20 +77,35 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// What reading a file said, with the words of the libraries between left out.
+    pub(super) fn of(path: impl Into<String>, error: ParquetError) -> Self {
+        let path = path.into();
+        let flaw = match error {
+            ParquetError::External(source) => match source.downcast::<ObjectError>() {
+                Ok(error) => {
+                    return match *error {
+                        ObjectError::Gone => Self::Gone { path },
+                        ObjectError::Store(error) => error.into(),
+                    };
+                }
+                Err(source) => source.to_string(),
+            },
+            error => error.to_string(),
+        };
+        let mut flaw = flaw.as_str();
+        while let Some(rest) = LAYERS.iter().find_map(|layer| flaw.strip_prefix(layer)) {
+            flaw = rest;
+        }
+        let flaw = flaw.to_owned();
+        Self::File { path, flaw }
+    }
+
     /// The file that is not there, where that is why.
     pub fn gone(&self) -> Option<&str> {
-        let Self::File {
-            path,
-            source: ParquetError::External(source),
-        } = self
-        else {
-            return None;
-        };
-        let is_gone = matches!(
-            source.downcast_ref(),
-            Some(object_store::Error::NotFound { .. })
-        );
-        is_gone.then_some(path)
+        match self {
+            Self::Gone { path } => Some(path),
+            _ => None,
+        }
     }
 
     /// Whether the reader of the output has gone away, which is not a failure.

@@ -306,10 +306,7 @@ fn is_due(min_us: i64, now_us: Option<i64>, waiting: &[Waiting]) -> bool {
 /// Reads a file's footer: its row groups, and when each begins.
 async fn look_at(store: &Store, file: ExportFile) -> Result<Vec<Waiting>, ReadError> {
     let ExportFile { path, bytes, .. } = file;
-    let failed = |source| ReadError::File {
-        path: path.clone(),
-        source,
-    };
+    let failed = |source| ReadError::of(path.as_str(), source);
     let file = CommittedFile::open(store, &path, bytes)
         .await
         .map_err(failed)?;
@@ -333,10 +330,7 @@ async fn begin(group: &Waiting) -> Result<Reading, ReadError> {
     let rows = file
         .rows_by_time(group.row_group)
         .await
-        .map_err(|source| ReadError::File {
-            path: path.clone(),
-            source,
-        })?;
+        .map_err(|source| ReadError::of(path.as_str(), source))?;
     let batch = RecordBatch::new_empty(schema::activity().arrow());
     Ok(Reading {
         path: path.clone(),
@@ -369,10 +363,7 @@ impl Reading {
 /// Moves to the next row; its time in microseconds, or `None` at the end.
 async fn advance(reading: &mut Reading) -> Result<Option<i64>, ReadError> {
     while reading.row >= reading.batch.num_rows() {
-        let failed = |source: ParquetError| ReadError::File {
-            path: reading.path.clone(),
-            source,
-        };
+        let failed = |source: ParquetError| ReadError::of(reading.path.as_str(), source);
         let Some(batch) = reading.rows.next().await.map_err(failed)? else {
             return Ok(None);
         };

@@ -18,10 +18,7 @@ pub async fn first_record(
     path: &str,
     bytes: u64,
 ) -> Result<Option<String>, ReadError> {
-    let failed = |source: ParquetError| ReadError::File {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source: ParquetError| ReadError::of(path, source);
     let reader = ObjectReader::new(store, path, bytes);
     let file = ParquetRecordBatchStreamBuilder::new(reader).await;
     let mut rows = file

@@ -83,13 +83,10 @@ pub async fn inspect(
     let mut flaws = Vec::new();
     match decode(store, expected, slice, &mut flaws).await {
         Ok(()) => {}
-        Err(ParquetError::External(source)) => {
-            return Err(ReadError::File {
-                path: expected.entry.path.clone(),
-                source: ParquetError::External(source),
-            });
-        }
-        Err(error) => flaws.push(format!("it cannot be decoded: {error}")),
+        Err(error) => match ReadError::of(expected.entry.path.as_str(), error) {
+            ReadError::File { flaw, .. } => flaws.push(format!("it cannot be decoded: {flaw}")),
+            error => return Err(error),
+        },
     }
     Ok(flaws)
 }

@@ -59,10 +59,7 @@ struct Source {
 
 impl Source {
     fn failed(&self, source: impl Into<ParquetError>) -> ReadError {
-        ReadError::File {
-            path: self.path.clone(),
-            source: source.into(),
-        }
+        ReadError::of(self.path.as_str(), source.into())
     }
 }
 
@@ -85,7 +82,7 @@ impl MergedRows {
             let path = entry.path.clone();
             let file = match CommittedFile::open(store, &path, entry.bytes).await {
                 Ok(file) => file,
-                Err(source) => return Err(ReadError::File { path, source }),
+                Err(source) => return Err(ReadError::of(path, source)),
             };
             Columns::of(&file, &path)?;
             let source = Arc::new(Source { path, file });
@@ -224,10 +221,7 @@ fn times_us(batch: &RecordBatch) -> Result<Vec<i64>, ArrowError> {
 }
 
 fn unfit(error: ArrowError) -> ReadError {
-    ReadError::File {
-        path: "the rows of several files".to_owned(),
-        source: error.into(),
-    }
+    ReadError::of("the rows of several files", error.into())
 }
 
 /// Rows that are to be handed on, in order.

@@ -17,6 +17,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use tokio::task::spawn_blocking;
 
+use super::error::ObjectError;
 use super::pages;
 use crate::store::Store;
 
@@ -29,7 +30,7 @@ const MAX_FOOTER_BYTES: u64 = 64 * 1024 * 1024;
 /// Where the bytes are.
 #[derive(Debug, Clone)]
 enum Place {
-    Object(Arc<dyn ObjectStore>, Path),
+    Object(Store, Path),
     /// A copy of what is on its way to be an object.
     Copy(Arc<File>),
 }
@@ -45,7 +46,7 @@ impl ObjectReader {
     /// A reader of an object of so many bytes.
     pub(super) fn new(store: &Store, path: &str, bytes: u64) -> Self {
         Self {
-            place: Place::Object(store.objects(), Path::from(path)),
+            place: Place::Object(store.clone(), Path::from(path)),
             bytes,
         }
     }
@@ -60,7 +61,10 @@ impl ObjectReader {
 
     async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         match &self.place {
-            Place::Object(objects, path) => objects.get_ranges(path, ranges).await.map_err(failed),
+            Place::Object(store, path) => {
+                let read = store.objects().get_ranges(path, ranges).await;
+                read.map_err(|error| failed(store, path, error))
+            }
             Place::Copy(copy) => {
                 let (copy, ranges) = (Arc::clone(copy), ranges.to_vec());
                 let read = move || {
@@ -84,7 +88,11 @@ fn read_range(file: &File, range: Range<u64>) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
-fn failed(error: object_store::Error) -> ParquetError {
+fn failed(store: &Store, path: &Path, error: object_store::Error) -> ParquetError {
+    let error = match error {
+        object_store::Error::NotFound { .. } => ObjectError::Gone,
+        error => ObjectError::Store(store.read_error(path, error)),
+    };
     ParquetError::External(Box::new(error))
 }
 

@@ -201,11 +201,19 @@ async fn a_scan_outlives_its_tokens_in_every_way_of_signing_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_refused_in_mid_run_is_renewed_once() {
-    for (way, sign_in) in ways() {
+    // A token that lives may be given once more, and a refusal may pass.
+    let ways = ways().into_iter();
+    let ways = ways
+        .flat_map(|(way, sign_in)| [true, false].map(|again| (way, again, Arc::clone(&sign_in))));
+    for (way, again, sign_in) in ways {
+        let authority = AuthorityOptions {
+            repeats_tokens: again,
+            ..authority()
+        };
         let invalid = What::error(401, "Invalid token");
         let scenario = Scenario::hours(4)
             .signs_in(sign_in)
-            .options(|options| options.authority = Some(authority()))
+            .options(|options| options.authority = Some(authority))
             .flags(&["--parallel", "1"]);
         let story = scenario
             .fault(Fault::new(At::Request(2), invalid.clone()))

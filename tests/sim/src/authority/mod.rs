@@ -36,6 +36,8 @@ pub struct AuthorityOptions {
     pub machine_identity: bool,
     /// How long a token lives, in seconds (3,599, documented).
     pub life_s: u32,
+    /// Whether a token is given again while it lives, as endpoints for managed identities do.
+    pub repeats_tokens: bool,
     /// What goes wrong; [`At::Request`](crate::At::Request) counts requests for tokens from 0.
     pub faults: Vec<Fault>,
 }
@@ -51,6 +53,7 @@ impl Default for AuthorityOptions {
             identity_header: None,
             machine_identity: false,
             life_s: 3_599,
+            repeats_tokens: false,
             faults: Vec::new(),
         }
     }
@@ -252,7 +255,12 @@ impl Authority {
         self.issued += 1;
         let life_s = i64::from(self.options.life_s);
         let until_s = now_ms / 1_000 + life_s;
-        let token = format!("eyJzaW0iOjF9.issued{:04}MARKEDbearer.c2lnbmVk", self.issued);
+        let number = if self.options.repeats_tokens {
+            1
+        } else {
+            self.issued
+        };
+        let token = format!("eyJzaW0iOjF9.issued{number:04}MARKEDbearer.c2lnbmVk");
         let body = match (is_identity, is_service) {
             (false, _) => json!({
                 "token_type": "Bearer", "expires_in": life_s, "ext_expires_in": life_s,
