@@ -209,7 +209,7 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     let length = identity
         .slice_length()
         .map_err(|error| UsageError::new(format!("cannot use the lake's slice length: {error}")))?;
-    let known = KnownSlices::list(store).await?;
+    let known = KnownSlices::list(store, now_ms).await?;
     let mut unproven = Unprovens::of_markers(store, &known.unproven).await?;
     let committed = Committed::read(store, &known).await?;
     unproven.late.extend(committed.late);

@@ -45,8 +45,9 @@ pub struct KnownSlices {
 }
 
 impl KnownSlices {
-    /// Reads the names in a lake.
-    pub async fn list(store: &Store) -> Result<Self, CommitError> {
+    /// Reads the names in a lake, now, in milliseconds since the epoch. A marker is believed that says
+    /// something, at a slice that is too old by now: who may write into a lake may put others.
+    pub async fn list(store: &Store, now_ms: i64) -> Result<Self, CommitError> {
         // Markers first: a slice that is committed meanwhile outranks its marker.
         let markers = store.list(&layout::unproven()).await?;
         let commits = list_commits(store).await?;
@@ -56,7 +57,7 @@ impl KnownSlices {
         };
         let believed = markers.iter().filter_map(|object| {
             let slice = slice_of(object.location.as_ref())?;
-            let may_be = object.size > 0 && Unproven::may_be_made(&slice, object.last_modified);
+            let may_be = object.size > 0 && Unproven::is_too_late(&slice, now_ms);
             may_be.then_some(slice)
         });
         let mut unproven: BTreeSet<String> = believed.collect();

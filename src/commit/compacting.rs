@@ -18,8 +18,8 @@
 //! names another → the outputs are removed, and the attempt object an hour after the compaction was made;
 //! there is none, and the attempt is an hour old → one is made that takes and leaves nothing, and the
 //! attempt has lost. What has lost is removed only while what it would have taken is there, or another
-//! compaction has taken it: else its compaction was made, and is lost. Compactions are made again, never adopted, and nothing of one that nobody has made
-//! is removed.
+//! compaction has taken it: else its own compaction was made, and is lost. Compactions are made again,
+//! never adopted, and nothing of one that nobody has made is removed.
 
 use std::time::Duration;
 

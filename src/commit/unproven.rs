@@ -1,7 +1,6 @@
 //! A slice that was asked for so late that an empty answer proves nothing about it:
 //! `_mdca/unproven/<slice>.json`, created once. A commit of the slice outranks it.
 
-use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::checked_json;
@@ -12,8 +11,8 @@ use crate::store::Store;
 use crate::window::Slice;
 
 const VERSION: u32 = 1;
-/// The service forgets after about 30 days, and 29 prove nothing; the store's clock may differ from its.
-const TOO_LATE: TimeDelta = TimeDelta::days(28);
+/// The service forgets after about 30 days, and 29 prove nothing; the clock of who asks may be a day behind.
+const TOO_LATE_MS: i64 = 28 * 24 * 60 * 60 * 1_000;
 
 /// What a run reported of a time that it could not scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,18 +58,16 @@ impl Unproven {
         }
     }
 
-    /// Whether a slice can have been asked for too late at a time. Who may write into a lake may put markers
-    /// there, and what has one is not scanned: a recent slice is scanned all the same.
-    pub(super) fn may_be_made(slice: &str, at: DateTime<Utc>) -> bool {
-        let begin = slice.parse::<Slice>().ok().map(|slice| slice.from_ms());
-        let begin = begin.and_then(DateTime::from_timestamp_millis);
-        begin.is_some_and(|begin| at - begin >= TOO_LATE)
+    /// Whether a slice is so old, at a time in milliseconds since the epoch, that it may be asked for too
+    /// late.
+    pub(super) fn is_too_late(slice: &str, at_ms: i64) -> bool {
+        let slice = slice.parse::<Slice>();
+        slice.is_ok_and(|slice| at_ms.saturating_sub(slice.from_ms()) >= TOO_LATE_MS)
     }
 
     /// Whether it was made when its slice was not too old to be asked for.
     pub fn is_too_early(&self) -> bool {
-        let asked = DateTime::from_timestamp_millis(self.asked_ms);
-        !asked.is_some_and(|asked| Self::may_be_made(&self.slice, asked))
+        !Self::is_too_late(&self.slice, self.asked_ms)
     }
 
     /// Puts the marker, unless the slice has one: the first says when hope was lost.

@@ -40,7 +40,7 @@ impl Place<'_> {
         matches!(self.scheme, Some("az" | "abfs" | "abfss"))
     }
 
-    /// As DuckDB opens it: of paths it takes those of ASCII, and of URLs all.
+    /// As `DuckDB` opens it: of paths it takes those of ASCII, and of URLs all.
     fn for_duckdb(&self) -> String {
         let is_path = self.scheme.is_none() && self.url.is_ascii() && !self.url.contains('%');
         let url = Url::from_file_path(self.url).ok();

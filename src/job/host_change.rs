@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::commit::{self, Change, ChangeKind, Commit, Identity, KnownSlices};
+use crate::commit::{self, Change, ChangeKind, Commit, Identity};
 use crate::error::{JobError, UsageError};
 use crate::job::context::World;
 use crate::job::report::RunReport;
@@ -113,7 +113,7 @@ fn text_of(value: &Value) -> String {
 
 /// A record of the newest slice that has any.
 async fn kept_record(store: &Store) -> Result<Option<Value>, JobError> {
-    let committed = KnownSlices::list(store).await?.committed;
+    let committed = commit::committed_slices(store).await?;
     for slice in committed.iter().rev().take(COMMITS_LOOKED_AT) {
         let Some(commit) = Commit::load(store, slice).await? else {
             continue;

@@ -66,7 +66,7 @@ impl Planned {
         let is_new = found.is_none();
         let setup = Setup::resolve(options, found, now_ms)?;
         let known = match store {
-            Some(store) => KnownSlices::list(store).await?,
+            Some(store) => KnownSlices::list(store, now_ms).await?,
             None => KnownSlices::default(),
         };
         Ok(Self {
@@ -145,7 +145,7 @@ impl Planned {
         let identity = self.setup.identity.clone().create(store, clock).await?;
         if identity != self.setup.identity {
             self.setup = Setup::resolve(&self.options, Some(identity), self.now_ms)?;
-            self.known = KnownSlices::list(store).await?;
+            self.known = KnownSlices::list(store, self.now_ms).await?;
             self.plan = self.setup.plan(&self.options, self.now_ms, &self.known);
         }
         Ok(())

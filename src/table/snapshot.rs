@@ -68,9 +68,7 @@ impl Log {
         if self.objects.iter().all(|object| object.location != pointer) {
             return Ok(());
         }
-        let Some(last) = LastCheckpoint::read(store).await? else {
-            return Ok(());
-        };
+        let last = LastCheckpoint::read(store).await?;
         if self.has_whole(last) {
             return Ok(());
         }
@@ -130,25 +128,13 @@ pub(super) struct LastCheckpoint {
 }
 
 impl LastCheckpoint {
-    /// Reads it; `None` where there is none.
-    async fn read(store: &Store) -> Result<Option<Self>, TableError> {
+    async fn read(store: &Store) -> Result<Self, TableError> {
         let path = LogObject::LastCheckpoint.path();
-        let unreadable = |is: String| TableError::Unreadable {
-            path: path.clone(),
-            is,
-        };
-        match store.get(&path, MOST_BYTES).await {
-            Ok(Some(bytes)) => {
-                let told = serde_json::from_slice(&bytes);
-                let told = told.map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-                Ok(Some(told))
-            }
-            Ok(None) => Ok(None),
-            Err(error) if error.kind() == StoreErrorKind::Unfit => {
-                Err(unreadable(format!("cannot be used: {}", chain(&error))))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let bytes = read(store, &path).await?;
+        serde_json::from_slice(&bytes).map_err(|error| TableError::Unreadable {
+            path,
+            is: format!("cannot be read: {error}"),
+        })
     }
 }
 

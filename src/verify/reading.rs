@@ -379,11 +379,12 @@ impl Verification {
     ) -> Result<(), JobError> {
         for slice in slices {
             match Unproven::load(store, slice).await {
-                Ok(Some(marker)) if marker.is_too_early() => self.find(
-                    &layout::unproven_at(slice),
-                    FindingKind::Contradicts,
-                    "the service had its slice when it was made",
-                ),
+                Ok(Some(marker)) if marker.is_too_early() && lake.refuses(slice).is_none() => self
+                    .find(
+                        &layout::unproven_at(slice),
+                        FindingKind::Contradicts,
+                        "the service had its slice when it was made",
+                    ),
                 Ok(_) => {}
                 Err(CommitError::Damaged { path, damage }) => {
                     self.findings.push(Finding::of_damage(&path, &damage));

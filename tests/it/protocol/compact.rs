@@ -30,7 +30,7 @@ const DAY: &str = "activities/event_date=2026-11-18";
 const FORGED: &str = "00000000f0f0f0f0";
 
 /// A lake of six slices over several days.
-async fn scanned(parts: Option<usize>) -> Story {
+pub(super) async fn scanned(parts: Option<usize>) -> Story {
     let (story, report) = Scenario::hours(6)
         .activities(240)
         .with_parts(parts)

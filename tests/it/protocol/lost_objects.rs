@@ -9,7 +9,8 @@ use mdca_lake::text::report::Report;
 use mdca_lake::verify::{Depth, FindingKind, Sweep, Verification, verify};
 use serde_json::{Value, json};
 
-use crate::support::scenario::{Scenario, Story, age_by_an_hour, assert_same, files_below};
+use super::compact::scanned;
+use crate::support::scenario::{Story, age_by_an_hour, assert_same, files_below};
 use crate::support::sealed;
 use crate::support::table::{expect_live, files, versions};
 
@@ -17,21 +18,9 @@ const SLICE: &str = "20261118T0000Z-20261118T0100Z";
 const DAY: &str = "activities/event_date=2026-11-18";
 const COMPACTION: &str = "_mdca/compactions/2026-11-18-0.json";
 
-/// A lake of six slices.
-async fn scanned() -> Story {
-    let (story, report) = Scenario::hours(6)
-        .activities(240)
-        .now("2026-11-20")
-        .flags(&["--requests-per-minute", "0", "--parallel", "1"])
-        .run()
-        .await;
-    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
-    story
-}
-
-/// The same, compacted.
+/// A lake of six slices, compacted.
 async fn compacted() -> Story {
-    let story = scanned().await;
+    let story = scanned(None).await;
     let report = story.compact(&[]).await;
     assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     story
@@ -89,7 +78,7 @@ async fn expect_nothing_swept(story: &Story, what: &str) -> Verification {
 /// meanwhile, and is whole again with it. No run writes a version that says nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compaction_that_cannot_be_read_for_a_while_costs_the_table_nothing() {
-    let story = scanned().await;
+    let story = scanned(None).await;
     let all = copy_of(story.lake(), "_mdca/commits");
     // The last slice comes later, with rows of the same day.
     let late: Vec<&PathBuf> = all.keys().rev().take(1).collect();
@@ -138,7 +127,7 @@ async fn a_compaction_that_cannot_be_read_for_a_while_costs_the_table_nothing() 
 /// A commit that was cut short is named by every run, and stops none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_cannot_be_read_is_said_by_every_run() {
-    let story = scanned().await;
+    let story = scanned(None).await;
     let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
     let bytes = fs::read(&commit).unwrap();
     fs::write(&commit, &bytes[..100]).unwrap();
@@ -192,7 +181,7 @@ async fn the_output_of_a_lost_compaction_is_kept_though_its_attempt_is_recorded(
 /// Inputs that were put back stay where the output is not whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn inputs_that_come_back_stay_while_their_output_is_not_whole() {
-    let story = scanned().await;
+    let story = scanned(None).await;
     let inputs = copy_of(story.lake(), DAY);
     assert_eq!(story.compact(&[]).await.head.exit_code, 0);
     let output = output(&story);
@@ -215,7 +204,7 @@ async fn inputs_that_come_back_stay_while_their_output_is_not_whole() {
 /// second scan are the only whole ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_commit_that_comes_back_costs_no_file_of_the_newer_one() {
-    let story = scanned().await;
+    let story = scanned(None).await;
     let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
     let older = fs::read(&commit).unwrap();
     let value = sealed::read(&commit);
@@ -240,7 +229,7 @@ async fn an_older_commit_that_comes_back_costs_no_file_of_the_newer_one() {
 /// rows are there twice, and that is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_come_back_beside_their_compaction_are_named() {
-    let story = scanned().await;
+    let story = scanned(None).await;
     let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
     let value = sealed::read(&commit);
     let mut older = BTreeMap::from([(commit.clone(), fs::read(&commit).unwrap())]);
@@ -314,7 +303,7 @@ async fn a_folder_with_the_name_of_an_object_is_named() {
 /// A marker is believed where its slice was too old when it was put, and it says something.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_marker_at_a_recent_slice_hides_no_records() {
-    let story = scanned().await;
+    let story = scanned(None).await;
     let commit = story.lake().join(format!("_mdca/commits/{SLICE}.json"));
     let value = sealed::read(&commit);
     for file in value["files"].as_array().unwrap() {
