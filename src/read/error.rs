@@ -1,9 +1,12 @@
 //! Why a committed file could not be read.
 
+use std::error::Error;
+
 use parquet::errors::ParquetError;
 
 use super::restore::MAX_RECORD_BYTES;
-use crate::store::{ScratchError, StoreError};
+use crate::store::{ScratchError, StoreError, StoreErrorKind};
+use crate::text::plain::chain;
 
 /// What libraries put before each other's errors.
 const LAYERS: [&str; 6] = [
@@ -21,9 +24,25 @@ pub(super) enum ObjectError {
     /// It is not there.
     #[error("nothing is there")]
     Gone,
+    /// It is no file, or has other bytes than are asked for.
+    #[error("{0}")]
+    Unfit(String),
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
+}
+
+impl ObjectError {
+    /// What the store said of reading an object.
+    pub(super) fn of(error: StoreError) -> Self {
+        match error.kind() {
+            StoreErrorKind::Missing => Self::Gone,
+            StoreErrorKind::Other | StoreErrorKind::Unfit | StoreErrorKind::Location => {
+                Self::Unfit(error.source().map_or_else(|| error.to_string(), chain))
+            }
+            _ => Self::Store(error),
+        }
+    }
 }
 
 /// Why a committed file could not be read.
@@ -39,11 +58,11 @@ pub enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// It is cut short or changed, or no Parquet.
-    #[error("cannot read {path}: it cannot be decoded: {flaw}")]
+    #[error("cannot read {path}: {flaw}")]
     File {
         /// The file, relative to the lake's root.
         path: String,
-        /// What the decoder said.
+        /// What the decoder said, or the store of the object.
         flaw: String,
     },
     /// Its columns are not those of the schema.
@@ -80,11 +99,12 @@ impl ReadError {
     /// What reading a file said, with the words of the libraries between left out.
     pub(super) fn of(path: impl Into<String>, error: ParquetError) -> Self {
         let path = path.into();
-        let flaw = match error {
+        let said = match error {
             ParquetError::External(source) => match source.downcast::<ObjectError>() {
                 Ok(error) => {
                     return match *error {
                         ObjectError::Gone => Self::Gone { path },
+                        ObjectError::Unfit(flaw) => Self::File { path, flaw },
                         ObjectError::Store(error) => error.into(),
                     };
                 }
@@ -92,11 +112,11 @@ impl ReadError {
             },
             error => error.to_string(),
         };
-        let mut flaw = flaw.as_str();
-        while let Some(rest) = LAYERS.iter().find_map(|layer| flaw.strip_prefix(layer)) {
-            flaw = rest;
+        let mut said = said.as_str();
+        while let Some(rest) = LAYERS.iter().find_map(|layer| said.strip_prefix(layer)) {
+            said = rest;
         }
-        let flaw = flaw.to_owned();
+        let flaw = format!("it cannot be decoded: {said}");
         Self::File { path, flaw }
     }
 

@@ -84,7 +84,7 @@ pub async fn inspect(
     match decode(store, expected, slice, &mut flaws).await {
         Ok(()) => {}
         Err(error) => match ReadError::of(expected.entry.path.as_str(), error) {
-            ReadError::File { flaw, .. } => flaws.push(format!("it cannot be decoded: {flaw}")),
+            ReadError::File { flaw, .. } => flaws.push(flaw),
             error => return Err(error),
         },
     }

@@ -89,10 +89,7 @@ fn read_range(file: &File, range: Range<u64>) -> io::Result<Bytes> {
 }
 
 fn failed(store: &Store, path: &Path, error: object_store::Error) -> ParquetError {
-    let error = match error {
-        object_store::Error::NotFound { .. } => ObjectError::Gone,
-        error => ObjectError::Store(store.read_error(path, error)),
-    };
+    let error = ObjectError::of(store.read_error(path, error));
     ParquetError::External(Box::new(error))
 }
 
