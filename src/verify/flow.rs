@@ -4,6 +4,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::asked::{Depth, Sweep};
+use super::sound::Harmed;
 use super::unnamed::Judge;
 use super::verification::Verification;
 use crate::error::JobError;
@@ -39,6 +40,7 @@ async fn verify_all(
         store,
         known: &known,
         sweeper: sweeper.as_ref(),
+        harmed: Harmed::of(&done.findings),
         done: &mut done,
     };
     judge.judge().await?;

@@ -1,5 +1,7 @@
 //! Whether what is named of a slice or a day is as it should be: only then what is left over of it may go.
 
+use std::collections::BTreeSet;
+
 use object_store::path::Path;
 
 use super::{Finding, FindingKind, Verification};
@@ -11,64 +13,78 @@ const KEEP: &str = "keep it until the rest is restored: it may be the only copy 
 const COMPACTION_FIRST: &str =
     "restore _mdca/compactions from a copy of the lake first: a compaction of its day is lost";
 
-/// What a finding may concern.
-#[derive(Clone, Copy)]
-pub(super) enum Of<'s> {
-    Day(PartitionKey),
-    Slice(&'s str),
+/// The slices and days of which something that is named is wrong.
+#[derive(Default)]
+pub(super) struct Harmed {
+    days: BTreeSet<PartitionKey>,
+    slices: BTreeSet<String>,
+    /// The days of which a compaction is lost.
+    without_compaction: BTreeSet<PartitionKey>,
 }
 
-impl Of<'_> {
-    fn has(self, finding: &Finding) -> bool {
-        let file = FileName::parse(&finding.path);
-        match self {
-            Self::Day(day) => match OwnObject::at(&finding.path) {
-                Some(OwnObject::Compaction { name }) => name.day == day,
-                _ => file.is_some_and(|file| file.key == day),
-            },
-            Self::Slice(slice) => {
-                let path = Path::from(finding.path.as_str());
-                layout::slice_of_object(&path).is_some_and(|of| of == slice)
+impl Harmed {
+    /// What these findings say. What is left over harms nothing.
+    pub(super) fn of(findings: &[Finding]) -> Self {
+        let mut harmed = Self::default();
+        for finding in findings {
+            let day = day_of(finding);
+            match (finding.what, OwnObject::at(&finding.path)) {
+                (FindingKind::Unnamed | FindingKind::Taken, _) => continue,
+                (FindingKind::Stray, _) => {
+                    harmed.without_compaction.extend(day);
+                    continue;
+                }
+                (FindingKind::Missing, Some(OwnObject::Compaction { .. })) => {
+                    harmed.without_compaction.extend(day);
+                }
+                _ => {}
             }
+            harmed.days.extend(day);
+            let path = Path::from(finding.path.as_str());
+            harmed.slices.extend(layout::slice_of_object(&path));
         }
+        harmed
+    }
+
+    /// Whether nothing is wrong with what is named of a day.
+    pub(super) fn spares_day(&self, day: PartitionKey) -> bool {
+        !self.days.contains(&day)
+    }
+
+    /// The same of a slice.
+    pub(super) fn spares_slice(&self, slice: &str) -> bool {
+        !self.slices.contains(slice)
+    }
+}
+
+/// The day of a file or of a compaction.
+fn day_of(finding: &Finding) -> Option<PartitionKey> {
+    match OwnObject::at(&finding.path) {
+        Some(OwnObject::Compaction { name }) => Some(name.day),
+        _ => FileName::parse(&finding.path).map(|file| file.key),
     }
 }
 
 impl Verification {
-    /// Whether nothing was found to be wrong with what is named of a slice or a day.
-    pub(super) fn is_sound(&self, of: Of<'_>) -> bool {
-        let left_over = [FindingKind::Unnamed, FindingKind::Taken, FindingKind::Stray];
-        let mut findings = self.findings.iter();
-        !findings.any(|finding| !left_over.contains(&finding.what) && of.has(finding))
-    }
-
     /// Gives other remedies to what is left over beside something wrong, and to what a compaction may have
     /// taken that is lost.
     pub(super) fn advise_for_damage(&mut self) {
-        let advise = |finding: &Finding| {
-            let name = FileName::parse(&finding.path)?;
-            let day = Of::Day(name.key);
-            let is_of_compaction = CompactionName::of_file(&name).is_some();
+        let harmed = Harmed::of(&self.findings);
+        for finding in &mut self.findings {
+            let Some(file) = FileName::parse(&finding.path) else {
+                continue;
+            };
             match finding.what {
-                FindingKind::Taken if !self.is_sound(day) => Some(KEEP),
-                FindingKind::Unnamed if !self.is_sound(Of::Slice(&name.slice)) => Some(KEEP),
-                FindingKind::Missing if !is_of_compaction && self.has_lost_compaction(day) => {
-                    Some(COMPACTION_FIRST)
+                FindingKind::Taken if !harmed.spares_day(file.key) => finding.remedy = KEEP,
+                FindingKind::Unnamed if !harmed.spares_slice(&file.slice) => finding.remedy = KEEP,
+                FindingKind::Missing
+                    if CompactionName::of_file(&file).is_none()
+                        && harmed.without_compaction.contains(&file.key) =>
+                {
+                    finding.remedy = COMPACTION_FIRST;
                 }
-                _ => None,
+                _ => {}
             }
-        };
-        let remedies: Vec<_> = self.findings.iter().map(advise).collect();
-        for (finding, remedy) in self.findings.iter_mut().zip(remedies) {
-            finding.remedy = remedy.unwrap_or(finding.remedy);
         }
-    }
-
-    fn has_lost_compaction(&self, day: Of<'_>) -> bool {
-        let mut findings = self.findings.iter().filter(|finding| day.has(finding));
-        findings.any(|finding| match OwnObject::at(&finding.path) {
-            Some(OwnObject::Compaction { .. }) => finding.what == FindingKind::Missing,
-            _ => finding.what == FindingKind::Stray,
-        })
     }
 }

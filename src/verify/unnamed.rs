@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use object_store::path::Path;
 
 use super::reading::Known;
-use super::sound::Of;
+use super::sound::Harmed;
 use super::{Finding, FindingKind, Verification};
 use crate::commit::{self, Attempt, Cleaner, Commit, CommitError, Compaction};
 use crate::error::JobError;
@@ -23,12 +23,12 @@ pub(super) struct Judge<'l> {
     /// Removes what nothing names, where it is to be.
     pub(super) sweeper: Option<&'l Cleaner>,
     pub(super) done: &'l mut Verification,
+    /// Nothing is removed of these: it may be the only copy.
+    pub(super) harmed: Harmed,
 }
 
 impl Judge<'_> {
     /// All of it, in an order that is safe.
-    ///
-    /// Nothing is removed of a slice or a day of which something else is wrong: it may be the only copy.
     pub(super) async fn judge(&mut self) -> Result<(), JobError> {
         let Known { listed, named, .. } = self.known;
         self.unfinished().await?;
@@ -53,10 +53,8 @@ impl Judge<'_> {
         let left = store.uploads().leftovers().await?.into_iter();
         slices.extend(left.filter(|slice| named.committed.contains(slice)));
         for slice in slices {
-            if let Some(sweeper) = self
-                .sweeper
-                .filter(|_| self.done.is_sound(Of::Slice(&slice)))
-            {
+            let is_sound = self.harmed.spares_slice(&slice);
+            if let Some(sweeper) = self.sweeper.filter(|_| is_sound) {
                 match sweeper.clear_up(&slice).await {
                     Ok(removed) => self.sweep_listed(&slice, removed.unwrap_or_default()),
                     // Said of the commit already.
@@ -116,7 +114,7 @@ impl Judge<'_> {
         }
         let listed = &self.known.listed;
         let is_sound = |path: &&Path| match OwnObject::at(path.as_ref()) {
-            Some(OwnObject::CompactionAttempt { name }) => self.done.is_sound(Of::Day(name.day)),
+            Some(OwnObject::CompactionAttempt { name }) => self.harmed.spares_day(name.day),
             _ => false,
         };
         let paths = listed.compaction_attempts.iter().filter(is_sound).cloned();
@@ -152,7 +150,7 @@ impl Judge<'_> {
                     continue;
                 }
                 let day = compaction.name().day;
-                let is_sound = self.known.is_table_current && self.done.is_sound(Of::Day(day));
+                let is_sound = self.known.is_table_current && self.harmed.spares_day(day);
                 match self.sweeper.filter(|_| is_sound) {
                     Some(sweeper) if sweeper.remove_returned(compaction, &path).await => {
                         self.done.swept.push(path.to_string());
@@ -220,10 +218,7 @@ impl Judge<'_> {
         }
         match Commit::load(store, slice).await {
             Ok(Some(commit)) if commit.named_objects().any(|named| named == path.as_ref()) => {}
-            Ok(Some(_)) => match self
-                .sweeper
-                .filter(|_| self.done.is_sound(Of::Slice(slice)))
-            {
+            Ok(Some(_)) => match self.sweeper.filter(|_| self.harmed.spares_slice(slice)) {
                 Some(sweeper) => {
                     if sweeper.remove(path).await {
                         self.done.swept.push(path.to_string());
