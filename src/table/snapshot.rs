@@ -33,6 +33,15 @@ pub(super) struct Log {
 impl Log {
     /// Lists it.
     pub(super) async fn list(store: &Store) -> Result<Self, TableError> {
+        let log = Self::list_once(store).await?;
+        if log.gap().is_none() {
+            return Ok(log);
+        }
+        // A disk may leave out what is made while it lists a folder, and list what is made after it.
+        Self::list_once(store).await
+    }
+
+    async fn list_once(store: &Store) -> Result<Self, TableError> {
         let mut log = Self {
             objects: store.list(&LogObject::folder()).await?,
             ..Self::default()
@@ -54,15 +63,8 @@ impl Log {
     /// # Errors
     /// It cannot be read; or the store.
     pub(super) async fn check(&self, store: &Store) -> Result<(), TableError> {
-        if self.is_empty() {
-            return Ok(());
-        }
-        let tip = self.tip().ok_or_else(|| missing(0))?;
-        match self.checkpoints.last() {
-            Some(checkpoint) if *checkpoint > tip => return Err(missing(*checkpoint)),
-            Some(checkpoint) => self.after(*checkpoint).map(drop)?,
-            None if !self.versions.contains(&0) => return Err(missing(0)),
-            None => self.after(0).map(drop)?,
+        if let Some(version) = self.gap() {
+            return Err(missing(version));
         }
         let pointer = LogObject::LastCheckpoint.path();
         if self.objects.iter().all(|object| object.location != pointer) {
@@ -77,6 +79,19 @@ impl Log {
             return Ok(());
         }
         read_checkpoint(store, last.version).await.map(drop)
+    }
+
+    /// The first version that is missing behind the newest checkpoint, where one is.
+    fn gap(&self) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        let tip = self.tip().unwrap_or_default();
+        match self.checkpoints.last() {
+            Some(checkpoint) if *checkpoint > tip => Some(*checkpoint),
+            Some(checkpoint) => (checkpoint + 1..=tip).find(|of| !self.versions.contains(of)),
+            None => (0..=tip).find(|of| !self.versions.contains(of)),
+        }
     }
 
     /// Whether engines can read it, as far as [`Self::check`] looks.
