@@ -12,6 +12,9 @@ use super::input::{Input, Place, Readable, of_file};
 use crate::layout;
 use crate::store::Store;
 
+/// What stands for other letters in a pattern.
+const MARKS: [char; 3] = ['*', '?', '['];
+
 /// The argument that stands for the standard input.
 pub const STDIN: &str = "-";
 
@@ -55,7 +58,7 @@ fn on_disk(arg: &str, lake: Option<&Path>) -> Result<Vec<Input>, InputFault> {
         found: Vec::new(),
     };
     match search.given(&path) {
-        Err(InputFault::Missing) if arg.contains(['*', '?', '[']) => {
+        Err(InputFault::Missing) if arg.contains(MARKS) => {
             for path in matching(&path.to_string_lossy())? {
                 match search.given(&path) {
                     Err(InputFault::NoFiles | InputFault::InLake) => {}
@@ -81,8 +84,11 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, InputFault> {
         paths.map_err(|error| of_file(error.into()))
     };
     let mut found = matching(pattern)?;
-    // The library passes over names that are not UTF-8: each `*` may stand for one.
+    // The library passes over names that are not UTF-8, and a mark may stand for one.
     let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
+    if !name.contains(MARKS) {
+        return Ok(found);
+    }
     let name = glob::Pattern::new(name).map_err(InputFault::Pattern)?;
     let folder = if folder.is_empty() { "/" } else { folder };
     for folder in matching(folder)?.into_iter().filter(|path| path.is_dir()) {
@@ -97,7 +103,7 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, InputFault> {
     Ok(found)
 }
 
-/// The name of a path: bytes that are not UTF-8 are written as `\\xe4`.
+/// The name of a path: bytes that are not UTF-8 are written as `\xe4`.
 fn name_of(path: &Path) -> String {
     let mut name = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
