@@ -198,14 +198,6 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     let identity = load_identity(store).await?;
     let mut left_out: Vec<LeftOut> = Vec::new();
     left_out.extend(identity.check_begin(now_ms).err().map(LeftOut::from));
-    match commit::check_writable(store).await {
-        // What only a newer program understands hinders nobody who reads.
-        Err(error @ CommitError::Damaged { .. }) if !error.is_newer() => {
-            left_out.push(error.into());
-        }
-        Err(CommitError::Store(error)) => return Err(error.into()),
-        _ => {}
-    }
     let length = identity
         .slice_length()
         .map_err(|error| UsageError::new(format!("cannot use the lake's slice length: {error}")))?;
