@@ -179,8 +179,12 @@ async fn a_losing_run_that_dies_is_cleared_away() {
         let create = place(&|call| call.verb == "create" && call.path.contains("/commits/"));
         let (mut died, mut landed) = (0, 0);
         for at in began..=create {
-            for later in [0, 1, 1 + random.usize(..8), 1 + random.usize(..30)] {
-                let fate = [Fate::Die, Fate::DieAfter, Fate::DieLate][random.usize(..3)];
+            const FATES: [Fate; 3] = [Fate::Die, Fate::DieAfter, Fate::DieLate];
+            // At once in every way, and later in any.
+            let at_once = FATES.map(|fate| (0, fate));
+            let later = [1, 1 + random.usize(..8), 1 + random.usize(..30)];
+            let later = later.map(|later| (later, FATES[random.usize(..3)]));
+            for (later, fate) in at_once.into_iter().chain(later) {
                 let story = story_in(home).await;
                 let lake = story.store();
                 let gate = Gate::new(move |call| {
