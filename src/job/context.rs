@@ -67,6 +67,9 @@ pub(crate) async fn keepers(
     Ok((cleaner.with_projection(projection), table))
 }
 
+/// So many objects that cannot be read are named.
+const SHOWN_DAMAGE: usize = 5;
+
 /// What is to be said of the table at the end of a run.
 #[derive(Default)]
 pub(crate) struct TableEnd {
@@ -82,7 +85,13 @@ impl TableEnd {
         let damaged = self.left_out.iter().map(|error| chain(error));
         let damaged = damaged.filter(|text| !is_said(text));
         let note = |text| format!("{text}; what it names is left as it is in the table");
-        damaged.map(note).collect()
+        let mut notes: Vec<String> = damaged.map(note).collect();
+        let more = notes.len().saturating_sub(SHOWN_DAMAGE);
+        notes.truncate(SHOWN_DAMAGE);
+        if more > 0 {
+            notes.push(format!("{more} more cannot be read; verify names them"));
+        }
+        notes
     }
 }
 

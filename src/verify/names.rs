@@ -139,3 +139,24 @@ fn is_folder_of_files(path: &Path) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_object_with_a_wrong_time_makes_nothing_old() {
+        let at = |minutes: i64| DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+        for (written, expected) in [
+            (vec![], None),
+            (vec![7], Some(7)),
+            (vec![9, 7], Some(9)),
+            (vec![60, 0], Some(60)),
+            (vec![0, 61, 1], Some(61)),
+            (vec![0, 120, 1], Some(1)),
+        ] {
+            let found = newest(written.iter().copied().map(at).collect());
+            assert_eq!(found, expected.map(at), "{written:?}");
+        }
+    }
+}

@@ -13,6 +13,10 @@ const KEEP: &str = "keep it until the rest is restored: it may be the only copy 
 const COMPACTION_FIRST: &str =
     "restore _mdca/compactions from a copy of the lake first: a compaction of its day is lost";
 
+/// The remedy for what a compaction has taken, while the table may still have it.
+const TABLE_FIRST: &str =
+    "run scan or compact, which brings the table up to date; then verify --sweep removes it";
+
 /// The slices and days of which something that is named is wrong.
 #[derive(Default)]
 pub(super) struct Harmed {
@@ -31,7 +35,8 @@ impl Harmed {
             match (finding.what, OwnObject::at(&finding.path)) {
                 (FindingKind::Unnamed | FindingKind::Taken, _) => continue,
                 (FindingKind::Stray, _) => {
-                    harmed.without_compaction.extend(day);
+                    let is_output = is_of_compaction(&finding.path);
+                    harmed.without_compaction.extend(day.filter(|_| is_output));
                     continue;
                 }
                 (FindingKind::Missing, Some(OwnObject::Compaction { .. })) => {
@@ -57,6 +62,10 @@ impl Harmed {
     }
 }
 
+fn is_of_compaction(path: &str) -> bool {
+    FileName::parse(path).is_some_and(|file| CompactionName::of_file(&file).is_some())
+}
+
 /// The day of a file or of a compaction.
 fn day_of(finding: &Finding) -> Option<PartitionKey> {
     match OwnObject::at(&finding.path) {
@@ -68,7 +77,7 @@ fn day_of(finding: &Finding) -> Option<PartitionKey> {
 impl Verification {
     /// Gives other remedies to what is left over beside something wrong, and to what a compaction may have
     /// taken that is lost.
-    pub(super) fn advise_for_damage(&mut self) {
+    pub(super) fn advise_for_damage(&mut self, is_table_current: bool) {
         let harmed = Harmed::of(&self.findings);
         for finding in &mut self.findings {
             let Some(file) = FileName::parse(&finding.path) else {
@@ -76,9 +85,10 @@ impl Verification {
             };
             match finding.what {
                 FindingKind::Taken if !harmed.spares_day(file.key) => finding.remedy = KEEP,
+                FindingKind::Taken if !is_table_current => finding.remedy = TABLE_FIRST,
                 FindingKind::Unnamed if !harmed.spares_slice(&file.slice) => finding.remedy = KEEP,
                 FindingKind::Missing
-                    if CompactionName::of_file(&file).is_none()
+                    if !is_of_compaction(&finding.path)
                         && harmed.without_compaction.contains(&file.key) =>
                 {
                     finding.remedy = COMPACTION_FIRST;
