@@ -2,9 +2,10 @@
 //! it. What cannot be removed is warned of once and counted; it never fails a committed slice.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,6 +13,7 @@ use object_store::path::Path;
 use tracing::warn;
 
 use super::{Attempt, Commit, CommitError};
+use crate::clock::Clock;
 use crate::layout;
 use crate::layout::OwnObject;
 use crate::store::{Store, StoreError};
@@ -38,8 +40,26 @@ pub struct Cleaner {
     store: Store,
     projection: Option<Arc<dyn Projection>>,
     now: Option<DateTime<Utc>>,
+    since: Option<Since>,
     not_cleared: AtomicU64,
     refusals: AtomicU64,
+}
+
+/// How long ago it was `now`. A run may take days: what was put meanwhile does not come from a time
+/// before the store's clock was set back.
+struct Since(Arc<dyn Clock>, Duration);
+
+impl Since {
+    fn passed(&self) -> TimeDelta {
+        let Self(clock, then) = self;
+        TimeDelta::from_std(clock.elapsed().saturating_sub(*then)).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+impl Debug for Since {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.passed().fmt(f)
+    }
 }
 
 impl Cleaner {
@@ -49,15 +69,24 @@ impl Cleaner {
             store,
             projection: None,
             now,
+            since: None,
             not_cleared: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
         }
     }
 
     /// For a run whose report was just put: the store says when.
-    pub async fn of_run(store: Store, run: &str) -> Result<Self, StoreError> {
+    pub async fn of_run(
+        store: Store,
+        clock: &Arc<dyn Clock>,
+        run: &str,
+    ) -> Result<Self, StoreError> {
+        let since = Since(Arc::clone(clock), clock.elapsed());
         let report = store.look(&layout::run(run)).await?;
-        Ok(Self::new(store, report.map(|report| report.last_modified)))
+        Ok(Self {
+            since: Some(since),
+            ..Self::new(store, report.map(|report| report.last_modified))
+        })
     }
 
     /// The same, where something else shows which files are live: nothing that it may show is removed
@@ -275,7 +304,8 @@ impl Cleaner {
     pub(super) fn is_old(&self, made: DateTime<Utc>) -> bool {
         let Some(now) = self.now else { return false };
         let age = now - made;
-        age >= ASLEEP_AT_MOST || age < -CLOCK_SET_BACK
+        let passed = self.since.as_ref().map_or(TimeDelta::zero(), Since::passed);
+        age >= ASLEEP_AT_MOST || -age > CLOCK_SET_BACK.checked_add(&passed).unwrap_or(passed)
     }
 }
 
@@ -288,6 +318,21 @@ mod tests {
 
     use super::*;
     use crate::store::RemoteUploads;
+
+    struct StoppedClock(Duration);
+
+    #[async_trait]
+    impl Clock for StoppedClock {
+        fn now_ms(&self) -> i64 {
+            0
+        }
+
+        fn elapsed(&self) -> Duration {
+            self.0
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
 
     #[test]
     fn an_attempt_is_old_an_hour_after_the_commit_or_when_the_stores_clock_was_set_back() {
@@ -308,6 +353,20 @@ mod tests {
             let made = now - TimeDelta::minutes(minutes);
             assert_eq!(cleaner.is_old(made), is_old, "{minutes}");
         }
-        assert!(!Cleaner::new(store, None).is_old(DateTime::UNIX_EPOCH));
+        assert!(!Cleaner::new(store.clone(), None).is_old(DateTime::UNIX_EPOCH));
+
+        // In a run of ten days, what was put since it began.
+        let clock = StoppedClock(Duration::from_secs(10 * 86_400 + 3));
+        let cleaner = Cleaner {
+            since: Some(Since(Arc::new(clock), Duration::from_secs(3))),
+            ..Cleaner::new(store, Some(now))
+        };
+        for (days, is_old) in [(9, false), (11, false), (12, true), (-1, true)] {
+            assert_eq!(
+                cleaner.is_old(now + TimeDelta::days(days)),
+                is_old,
+                "{days}"
+            );
+        }
     }
 }

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::clock::Clock;
 use crate::error::JobError;
 use crate::job::context::World;
-use crate::job::report::{Cost, RunReport, Running};
+use crate::job::report::{Cost, RunReport, RunResult, Running};
 use crate::layout;
 use crate::store::StoreError;
 use crate::text::plain::chain;
@@ -74,7 +74,7 @@ impl<'a> Beat<'a> {
     ///
     /// # Errors
     /// The store does not take it.
-    pub(crate) async fn begin(&self, report: &RunReport) -> Result<(), JobError> {
+    pub(crate) async fn begin(&self, report: &mut RunReport) -> Result<(), JobError> {
         self.tell(report, []);
         let Some(bytes) = self.now() else {
             return Ok(());
@@ -88,11 +88,13 @@ impl<'a> Beat<'a> {
     /// Takes note of how the run stands.
     pub(crate) fn tell<'s>(
         &self,
-        report: &RunReport,
+        report: &mut RunReport,
         in_flight: impl IntoIterator<Item = &'s Slice>,
     ) {
         let mut state = self.state.lock();
-        state.report = Some(report.clone());
+        state.report = Some(RunResult::without_commits(report, |report| {
+            &mut report.result
+        }));
         state.in_flight.clear();
         state.in_flight.extend(in_flight);
     }

@@ -62,7 +62,7 @@ pub(crate) async fn keepers(
 ) -> Result<(Cleaner, Arc<Table>), JobError> {
     let table = Table::new(store.clone(), Arc::clone(clock), run.to_owned());
     let table = Arc::new(table);
-    let cleaner = Cleaner::of_run(store.clone(), run).await?;
+    let cleaner = Cleaner::of_run(store.clone(), clock, run).await?;
     let projection: Arc<dyn Projection> = Arc::<Table>::clone(&table);
     Ok((cleaner.with_projection(projection), table))
 }

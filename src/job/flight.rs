@@ -157,7 +157,7 @@ impl Flight<'_, '_> {
         self.say();
     }
 
-    fn say(&self) {
+    fn say(&mut self) {
         let in_flight = self.flying.values().flat_map(|flown| &flown.left);
         self.beat.tell(self.report, in_flight);
     }

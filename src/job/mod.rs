@@ -174,7 +174,7 @@ async fn run_slices(
     report.result.not_cleared = cleaner.not_cleared();
     let of_table = refresh_table(&table, &outcome, &mut report.head).await;
 
-    let known = KnownSlices::list(store, now_ms).await?;
+    let known = KnownSlices::list(store, world.clock.now_ms()).await?;
     let covered = |slice: &str| slice.parse().is_ok_and(|slice| plan.covers(&slice));
     for damaged in known.damaged(store, covered).await {
         report.failed(None, &damaged.into());

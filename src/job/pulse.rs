@@ -21,6 +21,11 @@ pub(crate) trait GrowingReport: Report + Clone {
     /// Which run it is of.
     fn head(&mut self) -> &mut RunHead;
 
+    /// Copies what a running report says.
+    fn running(&mut self) -> Self {
+        self.clone()
+    }
+
     /// Takes note of how long the run took so far.
     fn spent(&mut self, elapsed_s: f64);
 }
@@ -57,7 +62,7 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
     ///
     /// # Errors
     /// The store does not take it.
-    pub(crate) async fn begin(&self, report: &R) -> Result<(), JobError> {
+    pub(crate) async fn begin(&self, report: &mut R) -> Result<(), JobError> {
         self.tell(report, []);
         if let Some((path, bytes)) = self.now() {
             self.world.store.create(&path, bytes).await?;
@@ -66,8 +71,8 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
     }
 
     /// Takes note of how the run stands, and of what it is at work on.
-    pub(crate) fn tell(&self, report: &R, in_flight: impl IntoIterator<Item = String>) {
-        let mut report = report.clone();
+    pub(crate) fn tell(&self, report: &mut R, in_flight: impl IntoIterator<Item = String>) {
+        let mut report = report.running();
         report.head().running = Some(Running {
             process: self.world.machine.own().cloned(),
             in_flight: in_flight.into_iter().collect(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
+use std::mem;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ const SHOWN_PATHS: usize = 5;
 
 /// Commits whose checksums are shown to people; the lake's record has all of them.
 const SHOWN_COMMITS: usize = 4;
+/// Commits that a report lists: with more it would become larger than any reader of reports takes.
+const MOST_COMMITS: usize = 65_536;
 
 /// A commit that the run made: kept elsewhere, it shows whether the lake was changed since.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -167,10 +170,27 @@ pub struct RunResult {
 }
 
 impl RunResult {
+    /// Copies the report `of` which this is a part without the commits, of which a running report says
+    /// how many there are: those of all slices would be copied anew with each.
+    pub(crate) fn without_commits<R: Clone>(of: &mut R, part: fn(&mut R) -> &mut Self) -> R {
+        let commits = mem::take(&mut part(of).commits);
+        let copy = of.clone();
+        part(of).commits = commits;
+        copy
+    }
+
     /// Takes note of a commit that was made.
     pub(crate) fn committed(&mut self, made: &Made) {
         let Made { commit, checksum } = made;
-        self.commits.push(CommitDigest::of(&commit.slice, checksum));
+        if self.commits.len() < MOST_COMMITS {
+            self.commits.push(CommitDigest::of(&commit.slice, checksum));
+            if self.commits.len() == MOST_COMMITS {
+                self.notes.push(format!(
+                    "the report lists the first {} commits of the run only",
+                    number(MOST_COMMITS as u64)
+                ));
+            }
+        }
         self.counts.add(&commit.counts);
         self.files += commit.files.len() as u64;
         self.bytes_out += commit.files.iter().map(|file| file.bytes).sum::<u64>();

@@ -164,7 +164,7 @@ impl<'a> Turns<'a> {
         if seen.meta != other.meta {
             return Some(true);
         }
-        (seen.age + now.saturating_sub(seen.since) > DIED_AFTER).then_some(false)
+        (seen.age.saturating_add(now.saturating_sub(seen.since)) > DIED_AFTER).then_some(false)
     }
 
     /// The runs that began before this one, whose reports are fresh and say that they are at work on
@@ -194,7 +194,7 @@ impl<'a> Turns<'a> {
                 .first_report_ms
                 .unwrap_or(meta.last_modified.timestamp_millis());
             let age = age(meta);
-            let is_stuck = Duration::from_secs(running.idle_s) + age > STUCK_AFTER;
+            let is_stuck = Duration::from_secs(running.idle_s).saturating_add(age) > STUCK_AFTER;
             let concerns = slices.iter().any(|slice| slice.lies_in(window));
             if (first_ms, run.as_str()) < own && !is_stuck && concerns {
                 earlier.push(Other {

@@ -57,13 +57,19 @@ impl Write for LogLine {
             LogFormat::Text => one_line(text),
             LogFormat::Json => json_text(text),
         };
-        aside(|| io::stderr().write_all(format!("{line}\n").as_bytes()))?;
+        to_stderr(&format!("{line}\n"));
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
+}
+
+/// Writes to stderr, past what a person watches. There is nowhere left to report a failure of that to, and
+/// a log that nobody reads any more or a full disk under it stops no run.
+fn to_stderr(text: &str) {
+    let _ = aside(|| io::stderr().write_all(text.as_bytes()));
 }
 
 /// Says on stderr what went wrong, and what to do about it. Returns the exit code for it.
@@ -80,8 +86,7 @@ pub(crate) fn complain(error: &JobError) -> u8 {
     if let Some(advice) = error.advice() {
         let _ = writeln!(text, "       {advice}");
     }
-    // There is nowhere left to report a failure of stderr to.
-    let _ = aside(|| io::stderr().write_all(text.into_string().as_bytes()));
+    to_stderr(&text.into_string());
     exit_code
 }
 
@@ -94,8 +99,11 @@ pub(crate) fn complain_of_all(left_out: Vec<CommitError>) -> u8 {
         complain(error);
     }
     if count > SHOWN {
-        // There is nowhere left to report a failure of stderr to.
-        let _ = writeln!(io::stderr(), "       and {} more like these", count - SHOWN);
+        let more = format!("and {} more like these", count - SHOWN);
+        match LOG_FORMAT.get() {
+            Some(LogFormat::Json) => error!("{more}"),
+            _ => to_stderr(&format!("       {more}\n")),
+        }
     }
     ErrorKind::worst(left_out.iter().map(JobError::kind)).map_or(0, ErrorKind::exit_code)
 }

@@ -138,11 +138,17 @@ async fn run_days(
     report.head.table_version = Some(table.refresh().await?.version);
     let attempts = store.list(&layout::attempts()).await?;
     let attempts = attempts.into_iter().map(|object| object.location);
+    let attempts: Vec<_> = attempts.collect();
+    let has_left = !attempts.is_empty();
+    // Recovery makes voids, which must not take the place of a compaction.
+    if has_left && !options.single_writer {
+        Identity::check_create_only(store).await?;
+    }
     let (recovered, _) = commit::recover_compactions(&cleaner, attempts).await;
     report.recovered = recovered;
     let (identity, days) = begin_reading(options, store, now_ms, report).await?;
     if !days.is_empty() {
-        if !options.single_writer {
+        if !has_left && !options.single_writer {
             Identity::check_create_only(store).await?;
         }
         check_removal(store, &report.head.run).await?;

@@ -211,6 +211,10 @@ impl GrowingReport for ConvertReport {
         &mut self.head
     }
 
+    fn running(&mut self) -> Self {
+        RunResult::without_commits(self, |report| &mut report.result)
+    }
+
     fn spent(&mut self, elapsed_s: f64) {
         self.result.took(elapsed_s);
         self.result.met(&self.oddities);

@@ -203,6 +203,29 @@ fn a_full_pipe_does_not_outlast_a_signal() {
     }
 }
 
+/// Nobody reads the log any more, or the disk that it goes to is full: the run goes on without it.
+#[test]
+fn a_log_that_cannot_be_written_stops_no_run() {
+    let place = place(None);
+    for what in ["a pipe without a reader", "a full disk"] {
+        for format in ["text", "json"] {
+            let stderr = if what == "a full disk" {
+                let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+                Stdio::from(full.unwrap())
+            } else {
+                let (_, gone) = std::io::pipe().unwrap();
+                Stdio::from(gone)
+            };
+            let lake = place.lake();
+            let mut scan = lake.scan();
+            scan.args(["-vv", "--log-format", format]);
+            let output = scan.stderr(stderr).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{what}: {output:?}");
+            lake.expect_exact(what);
+        }
+    }
+}
+
 /// A disk that hangs, as a network mount without its server does, cannot hold up the end; a second
 /// signal does not even wait.
 #[test]
