@@ -350,7 +350,9 @@ impl JobError {
             }
             Self::Commit(error) if error.is_newer() => ErrorKind::Usage,
             Self::Table(
-                TableError::CommitMissing { .. } | TableError::CompactionMissing { .. },
+                TableError::CommitMissing { .. }
+                | TableError::CompactionMissing { .. }
+                | TableError::Missing { .. },
             ) => ErrorKind::Data,
             Self::Commit(_) | Self::Store(_) | Self::Table(_) => ErrorKind::Storage,
             Self::Write(_)

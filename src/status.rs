@@ -23,7 +23,7 @@ use crate::job::report::ReportWindow;
 use crate::job::runs::{self, EXPLAINING_RUNS, FailureView, READS, Reports, RunView};
 use crate::layout::{FileName, PartitionKey};
 use crate::store::Store;
-use crate::table;
+use crate::table::{self, TableError};
 use crate::text::plain::{PlainText, chain};
 use crate::text::report::Report;
 use crate::text::units::{bytes, counted, number};
@@ -125,6 +125,17 @@ impl From<CommitError> for LeftOut {
     }
 }
 
+impl From<TableError> for LeftOut {
+    fn from(error: TableError) -> Self {
+        Self {
+            what: "damaged",
+            error: chain(&error),
+            advice: error.advice(),
+            exit: JobError::from(error).kind(),
+        }
+    }
+}
+
 /// How the Delta table of a lake stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -133,6 +144,9 @@ pub struct TableStatus {
     pub version: u64,
     /// Whether it takes in every commit and compaction.
     pub is_current: bool,
+    /// Whether it takes in some that are missing, which `left_out` says.
+    #[serde(skip)]
+    is_ahead: bool,
 }
 
 /// What a lake holds.
@@ -219,6 +233,9 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     let mut begun = runs::begun_in_vain(&runs);
     explain(&mut gaps, store, &mut reports, &runs, &mut begun).await?;
     begun.retain(|slice, _| !known.contains(slice));
+    let table = table::standing(store).await?;
+    let loss = table.and_then(|table| table.loss());
+    left_out.extend(loss.map(LeftOut::from));
     let mut gaps: Vec<GapStatus> = gaps.into_iter().map(|gap| gap.status(length)).collect();
     gaps.extend(committed.holes);
     gaps.sort_by(|a, b| a.window.from.cmp(&b.window.from));
@@ -237,9 +254,10 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         behind: Vec::new(),
         gaps,
         unproven: unproven.joined(),
-        table: table::standing(store).await?.map(|of| TableStatus {
+        table: table.map(|of| TableStatus {
             version: of.version,
             is_current: of.is_current,
+            is_ahead: of.missing > 0,
         }),
         rows: total(&days, |day| day.rows),
         bytes: total(&days, |day| day.bytes),
@@ -632,8 +650,16 @@ impl Report for LakeStatus {
             Some(TableStatus {
                 version,
                 is_current: true,
+                ..
             }) => {
                 writeln!(o, "table       version {version}")?;
+            }
+            Some(TableStatus {
+                version,
+                is_ahead: true,
+                ..
+            }) => {
+                writeln!(o, "table       version {version}, ahead of the commits")?;
             }
             Some(TableStatus { version, .. }) => writeln!(
                 o,

@@ -98,8 +98,13 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
         url,
         scheme: url.split_once("://").map(|(scheme, _)| scheme),
     };
-    let behind = (!standing.is_current)
-        .then_some("The table is behind the commits: the next run brings it up to date.");
+    let behind = match standing.missing {
+        0 if standing.is_current => None,
+        0 => Some("The table is behind the commits: the next run brings it up to date."),
+        _ => Some(
+            "Commits are missing that the table takes in: restore all of _mdca from a copy of the lake.",
+        ),
+    };
     let mut out = String::new();
     let comment = match engine {
         Engine::Polars | Engine::Datafusion => "#",

@@ -10,6 +10,7 @@ use crate::commit::{self, CommitError, Identity};
 use crate::error::JobError;
 use crate::read::{Export, ExportFile};
 use crate::store::Store;
+use crate::table::{self, TableError};
 use crate::window::TimeWindow;
 
 /// What an export came to.
@@ -19,6 +20,8 @@ pub struct Exported {
     pub records: u64,
     /// Commits and compactions that cannot be read, so that their records are missing.
     pub left_out: Vec<CommitError>,
+    /// That commits or compactions are missing, where the table knows of them.
+    pub loss: Option<TableError>,
 }
 
 /// Writes the records of a lake whose `timestamp` lies in the window, one a line, by time. Where a
@@ -63,7 +66,12 @@ async fn export_all(
             Err(error) if !error.is_broken_pipe() => return Err(error.into()),
             _ => {
                 let records = export.records();
-                return Ok(Exported { records, left_out });
+                let standing = table::standing(store).await?;
+                return Ok(Exported {
+                    records,
+                    left_out,
+                    loss: standing.and_then(|standing| standing.loss()),
+                });
             }
         }
     }

@@ -33,6 +33,12 @@ pub enum TableError {
         /// The compaction.
         compaction: CompactionName,
     },
+    /// It takes in more than is there.
+    #[error("commits or compactions are missing: the table takes in {missing} more than are there")]
+    Missing {
+        /// How many, at least.
+        missing: u64,
+    },
     /// The table has a file that this program did not write.
     #[error("cannot bring the table up to date: another program has added {path} to it")]
     Foreign {
@@ -85,6 +91,7 @@ impl TableError {
             Self::Commit(error) => error.advice(),
             Self::CommitMissing { .. } => Some("restore _mdca/commits from a copy"),
             Self::CompactionMissing { .. } => Some("restore _mdca/compactions from a copy"),
+            Self::Missing { .. } => Some("restore all of _mdca from a copy of the lake"),
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",
             ),

@@ -91,6 +91,16 @@ pub struct Standing {
     pub version: u64,
     /// Whether it takes in every commit and compaction.
     pub is_current: bool,
+    /// Commits and compactions that it took in and that are not there any more, at least.
+    pub missing: u64,
+}
+
+impl Standing {
+    /// That objects of the lake were lost, where the table knows it: none is ever removed.
+    pub fn loss(&self) -> Option<TableError> {
+        let missing = self.missing;
+        (missing > 0).then_some(TableError::Missing { missing })
+    }
 }
 
 impl Table {
@@ -372,6 +382,7 @@ pub async fn standing(store: &Store) -> Result<Option<Standing>, TableError> {
     Ok(Some(Standing {
         version,
         is_current: is_readable && seen.is_some_and(|(seen, _)| seen == there),
+        missing: seen.map_or(0, |(seen, _)| seen.more_than(there)),
     }))
 }
 

@@ -45,6 +45,11 @@ impl Seen {
         objects.fold(Self::default(), |all, one| all + one)
     }
 
+    /// How many objects it has more than the other.
+    pub(super) fn more_than(self, other: Self) -> u64 {
+        self.objects.saturating_sub(other.objects)
+    }
+
     /// The same, where some of what is there could not be read: no set of objects is this one, so that all
     /// of them are looked at again.
     pub(super) fn incomplete(self) -> Self {

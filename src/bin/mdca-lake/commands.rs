@@ -326,7 +326,9 @@ async fn export(args: ExportArgs) -> Result<Finished, JobError> {
     let window = config::read_window(&args.window, now_ms())?;
     let store = Store::open(&args.lake.lake)?;
     let exported = job::export::export(&store, window, &mut io::stdout()).await?;
-    let exit_code = complain_of_all(exported.left_out);
+    let loss = exported.loss.map(JobError::from);
+    let left_out = exported.left_out.into_iter().map(JobError::from);
+    let exit_code = complain_of_all(left_out.chain(loss).collect());
     Ok(Finished::without_output(exit_code))
 }
 

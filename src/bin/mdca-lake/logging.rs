@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use mdca_lake::cli::LogFormat;
-use mdca_lake::commit::CommitError;
 use mdca_lake::config;
 use mdca_lake::error::{ErrorKind, JobError, UsageError};
 use mdca_lake::job::progress::{PROGRESS, aside};
@@ -91,10 +90,9 @@ pub(crate) fn complain(error: &JobError) -> u8 {
 }
 
 /// Says what was left out, and what the exit code is for it.
-pub(crate) fn complain_of_all(left_out: Vec<CommitError>) -> u8 {
+pub(crate) fn complain_of_all(left_out: Vec<JobError>) -> u8 {
     const SHOWN: usize = 10;
     let count = left_out.len();
-    let left_out: Vec<JobError> = left_out.into_iter().map(JobError::from).collect();
     for error in left_out.iter().take(SHOWN) {
         complain(error);
     }

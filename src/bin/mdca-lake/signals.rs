@@ -65,6 +65,9 @@ struct Signals {
 
 impl Signals {
     fn take() -> io::Result<Self> {
+        // A file that would pass the limit of the process (`ulimit -f`) is one that cannot be written, and
+        // not the end: who takes the signal once is not ended by it any more.
+        let _ = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
         let hangup = (!ignores_hangup()).then(|| signal(SignalKind::hangup()));
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

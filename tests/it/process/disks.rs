@@ -11,7 +11,7 @@ use crate::support::mount::Mount;
 use crate::support::process::{
     BadDisk, Ended, Lake, PROGRAM, Place, calls_in, gap, often, random, shim,
 };
-use crate::support::scenario::assert_same;
+use crate::support::scenario::{assert_same, files_below};
 
 const ENOENT: u32 = 2;
 const EIO: u32 = 5;
@@ -510,4 +510,35 @@ fn what_is_missing_for_a_moment_is_not_taken_for_done() {
         lake.expect_recovered("after what was missing");
     }
     println!("{tried} calls found nothing where something was");
+}
+
+/// The table is the only witness that a commit was there once: what exports or looks at the lake hears it.
+#[test]
+fn commits_that_the_table_knows_and_that_are_missing_are_said() {
+    let place = Place::small();
+    let lake = place.lake();
+    lake.expect_recovered("at first");
+    let commits = files_below(&lake.path().join("_mdca/commits"));
+    std::fs::remove_file(&commits[0]).unwrap();
+    for command in ["export", "status"] {
+        let ended = place.run(&mut lake.command(command));
+        assert_eq!(ended.code(), Some(5), "{ended}");
+        let said = ended.text();
+        assert!(said.contains("the table takes in 1 more than"), "{ended}");
+        assert!(said.contains("restore all of _mdca"), "{ended}");
+        assert!(!said.contains("brings it up to date"), "{ended}");
+    }
+}
+
+/// Who passes the limit gets a signal that ends a process by default.
+#[test]
+fn a_limit_of_the_size_of_files_is_an_error_of_the_disk() {
+    let place = Place::small();
+    let lake = place.lake();
+    let mut limited = Command::new("prlimit");
+    // Enough for the report.
+    limited.arg("--fsize=16384");
+    let ended = place.run(&mut lake.scan_through(limited));
+    expect_storage(&lake, &ended, "a limit of 16 KiB");
+    lake.expect_recovered("after a limit");
 }
