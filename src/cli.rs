@@ -49,8 +49,8 @@ pub enum Command {
     /// Merge the small files of past days
     ///
     /// A reader of `activities/**/*.parquet` may see a day twice for about a second, never less than once.
-    /// Needs room for the files of one day: in the lake's folder, or for object storage where temporary files
-    /// go.
+    /// Needs room for the files of one day, twice: in the lake's folder, or for object storage where temporary
+    /// files go.
     Compact(CompactArgs),
     /// Write the original records as NDJSON to stdout, by `timestamp`
     Export(ExportArgs),

@@ -39,8 +39,8 @@
 //! | [`clock`], [`error`] | time as an argument; kinds of failure | the wall clock |
 //!
 //! Deliberately absent: no stage reads the wall clock or the environment; no value of a record
-//! reaches a log line; no type that holds a secret can be printed; crash safety never relies on a
-//! destructor.
+//! reaches a log line, but for the tenant ids of two hosts that differ; no type that holds a secret can
+//! be printed; crash safety never relies on a destructor.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// So many rejects and not one row: what came is of another form than this program knows.
+const TELLING_REJECTS: u64 = 20;
+
 /// What a slice's scan counted. `records + copies = rows + rejects + repeats + outside_probe`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -37,6 +40,14 @@ impl SliceCounts {
         let rejects: u128 = self.rejects.values().copied().map(u128::from).sum();
         sum(&[self.records, self.copies])
             == sum(&[self.rows, self.repeats, self.outside_probe]) + rejects
+    }
+
+    /// How many records are rejects, where not one is a row and they are enough to tell.
+    pub fn nothing_but_rejects(&self) -> Option<u64> {
+        let all: u64 = self.rejects.values().sum();
+        // Rejects with the same text are kept once, and where no row is, nothing else repeats.
+        let rejects = all.saturating_sub(self.copies) + self.repeats;
+        (self.rows == 0 && rejects >= TELLING_REJECTS).then_some(rejects)
     }
 
     /// Adds another slice's counts.

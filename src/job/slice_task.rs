@@ -105,8 +105,6 @@ pub(crate) enum SliceEnd {
     Unproven,
 }
 
-/// So many records of a slice that are all rejects are no matter of single records.
-const TELLING_REJECTS: u64 = 20;
 /// A slice that ended so long ago is kept as it is, before the service forgets it.
 const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
 
@@ -461,12 +459,9 @@ fn check_form(
     counts: &SliceCounts,
     service_ms: Option<i64>,
 ) -> Result<Option<JobError>, JobError> {
-    let all: u64 = counts.rejects.values().sum();
-    // Rejects with the same text are kept once, and where no row is, nothing else repeats.
-    let rejects = all.saturating_sub(counts.copies) + counts.repeats;
-    if counts.rows > 0 || rejects < TELLING_REJECTS {
+    let Some(rejects) = counts.nothing_but_rejects() else {
         return Ok(None);
-    }
+    };
     let committed = service_ms.is_some_and(|now_ms| now_ms - slice.until_ms() >= LAST_CHANCE_MS);
     let error = JobError::AllRejects {
         slice,

@@ -22,9 +22,6 @@ use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::layout;
 use crate::scan::ClockField;
 
-/// So many records of an input that are all rejects are no matter of single records.
-const TELLING_REJECTS: u64 = 20;
-
 /// What every input of a run needs.
 #[derive(Clone)]
 pub(super) struct InputTask {
@@ -241,9 +238,7 @@ impl InputTask {
             let reasons = reasons();
             return Err(InputFault::Rejects { rejects, reasons });
         }
-        // Rejects with the same text are kept once, and where no row is, nothing else repeats.
-        let rejects = rejects.saturating_sub(counts.copies) + counts.repeats;
-        if counts.rows == 0 && rejects >= TELLING_REJECTS {
+        if let Some(rejects) = counts.nothing_but_rejects() {
             let reasons = reasons();
             return Err(InputFault::AllRejects { rejects, reasons });
         }
