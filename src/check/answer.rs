@@ -92,6 +92,10 @@ impl Answer {
         self.verdict == Verdict::Ok
     }
 
+    pub(super) fn is_fail(&self) -> bool {
+        self.verdict == Verdict::Fail
+    }
+
     pub(super) fn advise(self, advice: impl Into<String>) -> Self {
         Self {
             advice: Some(advice.into()),

@@ -9,7 +9,7 @@ use super::{Answer, Checked, failed};
 use crate::error::{ErrorKind, JobError};
 use crate::job::Planned;
 use crate::layout;
-use crate::store::{Creation, Store, StoreError};
+use crate::store::{Creation, Store, StoreError, StoreErrorKind};
 use crate::text::units::bytes;
 
 /// A scan does not begin with less free.
@@ -32,9 +32,16 @@ pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
         },
         None => None,
     };
+    let writers = if checked.options.single_writer {
+        Writers::One
+    } else {
+        Writers::Several
+    };
     match (identity, folder) {
-        (Some((store, Some(lake))), folder) => answers.extend(in_lake(store, lake, folder).await),
-        (Some((store, None)), None) => answers.extend(in_bucket(store).await),
+        (Some((store, Some(lake))), folder) => {
+            answers.extend(in_lake(store, lake, folder, writers).await);
+        }
+        (Some((store, None)), None) => answers.extend(in_bucket(store, writers).await),
         (_, Some(folder)) => answers.push(can_be_made(folder)),
         (None, None) => {}
     }
@@ -110,17 +117,64 @@ fn can_be_made(folder: &DiskPath) -> Answer {
     }
 }
 
-/// A name that no object of a lake has.
-fn probe() -> Path {
-    Path::from(format!("_mdca/check-{:016x}", fastrand::u64(..)))
+/// How many runs write at once, by the flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writers {
+    /// One, for which a store need not create only once.
+    One,
+    Several,
+}
+
+impl Writers {
+    /// The store as a scan of so many writes to it.
+    fn store(self, store: &Store) -> Store {
+        match self {
+            Self::One => store.clone().for_single_writer(),
+            Self::Several => store.clone(),
+        }
+    }
+}
+
+/// A name that no object of a lake has, below a folder of it.
+fn probe(folder: &str) -> Path {
+    Path::from(format!("{folder}/check-{:016x}", fastrand::u64(..)))
+}
+
+/// The folders that a scan writes to, as far as they are on this disk: each may have its own rights.
+fn written_to(lake: &DiskPath) -> Vec<String> {
+    let own = [
+        layout::commits(),
+        layout::attempts(),
+        layout::all_rejects(),
+        layout::unproven(),
+        layout::runs(),
+    ];
+    let own = own.iter().map(ToString::to_string);
+    let shared = [layout::FILES_FOLDER, layout::LOG_FOLDER].map(str::to_owned);
+    let folders = own.chain(shared);
+    folders
+        .filter(|folder| lake.join(folder).exists())
+        .collect()
 }
 
 /// In a lake: its own identity, created once more, says whether the store creates only once.
-async fn in_lake(store: &Store, lake: Bytes, folder: Option<&DiskPath>) -> Vec<Answer> {
+async fn in_lake(
+    store: &Store,
+    lake: Bytes,
+    folder: Option<&DiskPath>,
+    writers: Writers,
+) -> Vec<Answer> {
     let staging = folder.map(|folder| folder.join("_mdca/staging"));
     let is_new = staging.as_ref().is_some_and(|staging| !staging.exists());
-    let mut answers = vec![created_once(store.create(&layout::identity(), lake).await)];
-    answers.extend(made_and_removed(store, &probe()).await);
+    let again = store.create(&layout::identity(), lake).await;
+    let mut answers = vec![created_once(again, writers)];
+    let store = writers.store(store);
+    answers.extend(made_and_removed(&store, &probe(layout::OWN_FOLDER)).await);
+    if answers.iter().all(|answer| !answer.is_fail()) {
+        for folder in folder.map(written_to).unwrap_or_default() {
+            answers.extend(not_writable(&store, &probe(&folder)).await);
+        }
+    }
     if let Some(staging) = staging.filter(|_| is_new) {
         // Where it is not empty it is a run's by now.
         let _ = std::fs::remove_dir(staging);
@@ -129,22 +183,25 @@ async fn in_lake(store: &Store, lake: Bytes, folder: Option<&DiskPath>) -> Vec<A
 }
 
 /// In a bucket without a lake: an object that is made twice.
-async fn in_bucket(store: &Store) -> Vec<Answer> {
-    let path = probe();
-    let mut answers = made_and_removed(store, &path).await;
+async fn in_bucket(store: &Store, writers: Writers) -> Vec<Answer> {
+    let path = probe(layout::OWN_FOLDER);
+    let mut answers = made_and_removed(&writers.store(store), &path).await;
     if answers.iter().all(Answer::is_ok) {
         let object = || Bytes::from_static(b"check");
         let first = store.create(&path, object()).await;
         let second = store.create(&path, object()).await;
-        answers.push(created_once(first.and(second)));
+        answers.push(created_once(first.and(second), writers));
         answers.extend(store.delete(&path).await.err().map(not_removed));
     }
     answers
 }
 
-fn created_once(creation: Result<Creation, StoreError>) -> Answer {
+fn created_once(creation: Result<Creation, StoreError>, writers: Writers) -> Answer {
+    let is_needed = writers == Writers::Several;
     match creation {
         Ok(Creation::Existed) => Answer::ok("create-only", "the store creates an object only once"),
+        Ok(Creation::Created) if !is_needed => not_needed(),
+        Err(error) if !is_needed && error.kind() == StoreErrorKind::CreateOnly => not_needed(),
         Ok(Creation::Created) => Answer::fail_as(
             "create-only",
             ErrorKind::Storage,
@@ -155,11 +212,26 @@ fn created_once(creation: Result<Creation, StoreError>) -> Answer {
     }
 }
 
+fn not_needed() -> Answer {
+    let found =
+        "the store creates an object that is there already, which a single writer never asks it to";
+    Answer::warn("create-only", found)
+        .advise("see that only one run at a time ever writes, as --single-writer says")
+}
+
 fn not_removed(error: StoreError) -> Answer {
     let error = JobError::from(error);
     let text = crate::text::plain::chain(&error);
     Answer::warn("deletes", format!("refused: {text}"))
         .advise("allow deletes below the lake, or accept that what is left of lost attempts stays")
+}
+
+/// What is wrong with a folder of a lake on disk, where this object is made and removed.
+async fn not_writable(store: &Store, path: &Path) -> Option<Answer> {
+    if let Err(error) = store.create(path, Bytes::from_static(b"check")).await {
+        return Some(failed("writable", &JobError::from(error)));
+    }
+    store.delete(path).await.err().map(not_removed)
 }
 
 /// Makes an object and removes it. Whether it could be removed is asked first: else it would stay.

@@ -97,6 +97,12 @@ impl Changes {
         self.0.last().map_or(0, |last| last.number + 1)
     }
 
+    /// Whether they say that the lake has compactions.
+    pub fn say_compactions(&self) -> bool {
+        let mut changes = self.0.iter();
+        changes.any(|change| change.change == ChangeKind::Compactions)
+    }
+
     /// The tenant's host now, where it changed.
     pub fn api_host(&self) -> Option<&str> {
         self.0.iter().rev().find_map(|change| match &change.change {
@@ -117,8 +123,7 @@ pub async fn announce_compactions(
 ) -> Result<(), CommitError> {
     for _ in 0..ANNOUNCE_TRIES {
         let changes = Changes::load(store).await?;
-        let is_said = |change: &Change| change.change == ChangeKind::Compactions;
-        if changes.0.iter().any(is_said) {
+        if changes.say_compactions() {
             return Ok(());
         }
         let number = changes.next_number();

@@ -39,6 +39,9 @@ pub enum Damage {
     /// It is missing, and what it has taken is gone.
     #[error("it is missing, and the files that it has taken were removed")]
     Lost,
+    /// It is missing, and a file that it has left is there.
+    #[error("it is missing, and {0} is there, which may have the rows of what has no commit")]
+    Unrecorded(String),
     /// It names another place or slice than the one where it lies.
     #[error("it belongs elsewhere: it names {0}")]
     Place(String),
@@ -87,6 +90,7 @@ impl Damage {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Newer { .. } => "use the newer program; nothing is to be moved or removed",
+            Self::Unrecorded(_) => "restore all of _mdca from a copy of the lake",
             Self::BeginsLater { .. } => {
                 "set this machine's clock; if it is right, restore the object from a copy"
             }

@@ -41,13 +41,13 @@ pub enum CommitError {
         /// The objects.
         paths: Vec<String>,
     },
-    /// The commit of a slice is missing, and a compaction has taken its rows.
-    #[error("cannot scan slice {slice}: its commit is missing, and {compaction} has its rows")]
+    /// A slice has no commit, and a compaction has its rows, or may have had.
+    #[error("cannot scan slice {slice}: {holder}")]
     Compacted {
         /// The slice.
         slice: String,
-        /// Where the compaction lies.
-        compaction: Path,
+        /// What has its rows.
+        holder: Holder,
     },
     /// The store says that the identity is there, and shows none.
     #[error(
@@ -125,6 +125,17 @@ pub enum CommitError {
     },
 }
 
+/// What has the rows of a slice without a commit.
+#[derive(Debug, thiserror::Error)]
+pub enum Holder {
+    /// The compaction that lies there.
+    #[error("its commit is missing, and {0} has its rows")]
+    Compaction(Path),
+    /// This file, perhaps.
+    #[error("it has no commit, and {0} may have its rows, whose compaction is missing")]
+    Stray(Path),
+}
+
 /// Objects that are there, so many of them by name as a message takes.
 fn are_there(paths: &[String]) -> String {
     const SHOWN: usize = 5;
@@ -155,7 +166,10 @@ impl CommitError {
             Self::Orphaned { .. } => {
                 Some("restore _mdca from a copy; without one, move these files away and run again")
             }
-            Self::Compacted { .. } => Some("restore _mdca/commits from a copy"),
+            Self::Compacted { holder, .. } => Some(match holder {
+                Holder::Compaction(_) => "restore _mdca/commits from a copy",
+                Holder::Stray(_) => "restore all of _mdca from a copy of the lake",
+            }),
             Self::IdentityNotMade { .. }
             | Self::Unknown { .. }
             | Self::CompactionUnknown { .. } => Some("run again"),

@@ -1,7 +1,7 @@
 //! Which files hold the rows of a lake: what commits and compactions name as their own, and no
 //! compaction has taken.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -19,8 +19,8 @@ const READS: usize = 64;
 pub struct Compactions {
     /// By day and number; of a day without damage all of them.
     known: BTreeMap<CompactionName, Compaction>,
-    /// Paths that a compaction has taken.
-    taken: HashSet<String>,
+    /// Paths that a compaction has taken, and which.
+    taken: HashMap<String, CompactionName>,
     /// Days of which a compaction is missing or cannot be read: nobody knows which files are live.
     unsure: BTreeSet<PartitionKey>,
     /// What cannot be read, or is missing.
@@ -57,42 +57,48 @@ impl Compactions {
         store: &Store,
         which: impl Fn(PartitionKey) -> bool,
     ) -> Result<Self, CommitError> {
-        let mut last: BTreeMap<PartitionKey, u32> = BTreeMap::new();
+        let mut listed: BTreeMap<PartitionKey, BTreeSet<u32>> = BTreeMap::new();
         for object in store.list(&layout::compactions()).await? {
             if let Some(OwnObject::Compaction { name }) = OwnObject::at(object.location.as_ref())
                 && which(name.day)
             {
-                let number = last.entry(name.day).or_default();
-                *number = name.number.max(*number);
+                listed.entry(name.day).or_default().insert(name.number);
             }
         }
-        let days = last.into_iter();
-        let names = days
-            .flat_map(|(day, last)| (0..=last).map(move |number| CompactionName { day, number }));
-        // A number that the listing lacks is asked for by its key.
-        let load = |name| async move {
-            match Compaction::load(store, name).await {
-                Err(CommitError::Store(error)) => Err(CommitError::Store(error)),
-                read => Ok((name, read)),
-            }
-        };
-        let mut reads = stream::iter(names).map(load).buffered(READS);
         let mut compactions = Self::default();
+        let mut names = Vec::new();
+        for (&day, numbers) in &listed {
+            names.extend(numbers.iter().map(|&number| CompactionName { day, number }));
+        }
+        let load = |name| load_one(store, name);
+        let mut reads = stream::iter(names).map(load).buffered(READS);
         while let Some((name, read)) = reads.try_next().await? {
             compactions.take(name, read);
+        }
+        let load = |(day, numbers)| load_unlisted(store, day, numbers);
+        let mut days = stream::iter(listed).map(load).buffered(READS);
+        while let Some(reads) = days.try_next().await? {
+            for (name, read) in reads {
+                compactions.take(name, read);
+            }
         }
         Ok(compactions)
     }
 
-    fn take(&mut self, name: CompactionName, read: Result<Option<Compaction>, CommitError>) {
+    pub(super) fn take(
+        &mut self,
+        name: CompactionName,
+        read: Result<Option<Compaction>, CommitError>,
+    ) {
         let missing = || CommitError::Damaged {
             path: layout::compaction(name),
             damage: Damage::Gap,
         };
         match read.and_then(|found| found.ok_or_else(missing)) {
             Ok(compaction) => {
-                let inputs = compaction.inputs.iter().map(|input| input.path.clone());
-                self.taken.extend(inputs);
+                for input in &compaction.inputs {
+                    self.taken.entry(input.path.clone()).or_insert(name);
+                }
                 self.known.insert(name, compaction);
             }
             Err(error) => {
@@ -119,7 +125,12 @@ impl Compactions {
 
     /// Whether a compaction has taken the rows of a file, so that it is live no more.
     pub fn has_taken(&self, path: &str) -> bool {
-        self.taken.contains(path)
+        self.taken.contains_key(path)
+    }
+
+    /// The compaction that has taken the rows of a file.
+    pub(super) fn taker_of(&self, path: &str) -> Option<&Compaction> {
+        self.taken.get(path).and_then(|name| self.get(*name))
     }
 
     /// Whether nobody knows which files of a day are live.
@@ -150,6 +161,36 @@ impl Compactions {
         };
         committed.into_iter().chain(left).filter(is_live).collect()
     }
+}
+
+/// A compaction as it was read: `None` where it is missing, and an error where it is damaged.
+type Read = (CompactionName, Result<Option<Compaction>, CommitError>);
+
+async fn load_one(store: &Store, name: CompactionName) -> Result<Read, CommitError> {
+    match Compaction::load(store, name).await {
+        Err(CommitError::Store(error)) => Err(CommitError::Store(error)),
+        read => Ok((name, read)),
+    }
+}
+
+/// Asks by key for the numbers that a listing lacks, up to the first that is missing: one costs its day,
+/// and somebody's number of six digits should not cost a million look-ups.
+async fn load_unlisted(
+    store: &Store,
+    day: PartitionKey,
+    listed: BTreeSet<u32>,
+) -> Result<Vec<Read>, CommitError> {
+    let mut reads = Vec::new();
+    let last = listed.last().copied().unwrap_or_default();
+    for number in (0..last).filter(|number| !listed.contains(number)) {
+        let read = load_one(store, CompactionName { day, number }).await?;
+        let is_there = matches!(read, (_, Ok(Some(_))));
+        reads.push(read);
+        if !is_there {
+            break;
+        }
+    }
+    Ok(reads)
 }
 
 /// The live files of a lake, and the commits and compactions that cannot be read, so that theirs are

@@ -1,11 +1,10 @@
 //! Steps 5 and 6 of a compaction: what shows the live files is brought up to date, then the files that it
 //! has taken are removed, each only while the rows are safe.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::join_all;
 use object_store::path::Path;
 
 use super::{Cleaner, CommitError, Compaction, Compactions};
@@ -142,32 +141,87 @@ pub(super) async fn are_safe<'f>(
     Ok(true)
 }
 
-/// Whether the rows of a file that is not there are in the outputs of a compaction. Numbers only grow, so
-/// this ends.
-fn is_kept<'f>(
-    store: &'f Store,
-    compactions: &'f Compactions,
-    path: &'f str,
-) -> BoxFuture<'f, Result<bool, CommitError>> {
-    async move {
-        let is_input = |of: &&Compaction| of.inputs.iter().any(|input| input.path == path);
+/// Whether the rows of a file that is not there are in the outputs of compactions. Each file is judged
+/// once: numbers only grow, so nothing goes round, but compactions that somebody forged may name one file
+/// in many ways.
+async fn is_kept(
+    store: &Store,
+    compactions: &Compactions,
+    path: &str,
+) -> Result<bool, CommitError> {
+    let mut judged: HashSet<&str> = HashSet::from([path]);
+    let mut gone = vec![path];
+    while let Some(path) = gone.pop() {
         let is_unsure = FileName::parse(path).is_none_or(|name| compactions.is_unsure(name.key));
-        let Some(taker) = compactions.iter().find(is_input).filter(|_| !is_unsure) else {
+        let Some(taker) = compactions.taker_of(path).filter(|_| !is_unsure) else {
             return Ok(false);
         };
         for output in taker.named_outputs() {
-            let is_safe =
-                is_there(store, output).await? || is_kept(store, compactions, output.0).await?;
-            if !is_safe {
-                return Ok(false);
+            if judged.insert(output.0) && !is_there(store, output).await? {
+                gone.push(output.0);
             }
         }
-        Ok(true)
     }
-    .boxed()
+    Ok(true)
 }
 
 async fn is_there(store: &Store, (path, bytes): NamedFile<'_>) -> Result<bool, CommitError> {
     let size = store.size(&Path::from(path)).await?;
     Ok(size.is_some() && bytes.is_none_or(|bytes| size == Some(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::CompactedInput;
+    use crate::layout::CompactionName;
+    use crate::write::FileEntry;
+
+    /// Compactions that somebody forged: each takes both files that the one before it left.
+    #[tokio::test]
+    async fn each_file_is_judged_once_however_many_ways_lead_to_it() {
+        const NUMBERS: u32 = 200;
+        const ATTEMPT: &str = "0123456789abcdef";
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::make(folder.path().to_str().unwrap()).unwrap();
+        let name = |number| {
+            format!("2026-11-19-{number}")
+                .parse::<CompactionName>()
+                .unwrap()
+        };
+        let output = |number, file| FileEntry {
+            path: name(number).file(ATTEMPT, file).to_string(),
+            rows: 1,
+            bytes: 1,
+            checksum: String::new(),
+            timestamp_min_ms: 0,
+            timestamp_max_ms: 0,
+            created_min_ms: None,
+            created_max_ms: None,
+        };
+        let outputs = |number| vec![output(number, 0), output(number, 1)];
+        let mut compactions = Compactions::default();
+        for number in 1..NUMBERS {
+            let inputs = outputs(number - 1)
+                .iter()
+                .map(CompactedInput::from)
+                .collect();
+            let forged = Compaction::new(
+                name(number),
+                ATTEMPT.to_owned(),
+                String::new(),
+                0,
+                1,
+                inputs,
+                outputs(number),
+            );
+            compactions.take(name(number), Ok(Some(forged)));
+        }
+        let first = output(0, 0).path;
+        assert!(!is_kept(&store, &compactions, &first).await.unwrap());
+        for last in outputs(NUMBERS - 1) {
+            store.put(&Path::from(last.path), "x".into()).await.unwrap();
+        }
+        assert!(is_kept(&store, &compactions, &first).await.unwrap());
+    }
 }

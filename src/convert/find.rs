@@ -60,6 +60,11 @@ fn on_disk(arg: &str, lake: Option<&Path>) -> Result<Vec<Input>, InputFault> {
     match search.given(&path) {
         Err(InputFault::Missing) if arg.contains(MARKS) => {
             for path in matching(&path.to_string_lossy())? {
+                // Who names a pipe waits for it; a pattern that meets one by chance does not.
+                let kind = fs::metadata(&path);
+                if kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir()) {
+                    continue;
+                }
                 match search.given(&path) {
                     Err(InputFault::NoFiles | InputFault::InLake) => {}
                     // A link to nothing.

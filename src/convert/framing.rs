@@ -42,8 +42,11 @@ pub struct Chunk {
 /// Cuts the text of a file into chunks.
 pub struct Framer<R> {
     source: R,
-    /// What was read and not handed on. It begins at the record that is being looked for.
-    window: Vec<u8>,
+    /// What was read. It is moved up once for each read, and not for each value that is passed.
+    read: Vec<u8>,
+    /// How much of that was passed. The rest is the window, which begins at the record that is being
+    /// looked for.
+    passed: usize,
     /// Where the window begins in the file's text.
     base: u64,
     has_ended: bool,
@@ -98,7 +101,8 @@ impl<R: Read> Framer<R> {
     pub fn new(source: R, most_record_bytes: usize, buffers: TextBuffers) -> Self {
         Self {
             source,
-            window: Vec::new(),
+            read: Vec::new(),
+            passed: 0,
             base: 0,
             has_ended: false,
             state: State::Begin,
@@ -141,8 +145,8 @@ impl<R: Read> Framer<R> {
 
     /// Passes a byte-order mark, and finds out whether each line is a record.
     fn begin(&mut self) -> Result<(), InputFault> {
-        while self.window.len() < BYTE_ORDER_MARK.len() && self.read_on()? {}
-        if self.window.starts_with(BYTE_ORDER_MARK) {
+        while self.window().len() < BYTE_ORDER_MARK.len() && self.read_on()? {}
+        if self.window().starts_with(BYTE_ORDER_MARK) {
             self.drop(BYTE_ORDER_MARK.len());
         }
         self.state = State::Between;
@@ -157,11 +161,11 @@ impl<R: Read> Framer<R> {
 
     /// Whether the value that ends here is alone in its line.
     fn is_line(&mut self, end: usize) -> Result<bool, InputFault> {
-        if memchr::memchr(b'\n', &self.window[..end]).is_some() {
+        if memchr::memchr(b'\n', &self.window()[..end]).is_some() {
             return Ok(false);
         }
         loop {
-            let behind = &self.window[end..];
+            let behind = &self.window()[end..];
             let next = behind.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r'));
             match next.copied() {
                 Some(byte) => return Ok(byte == b'\n'),
@@ -189,7 +193,7 @@ impl<R: Read> Framer<R> {
                             text = self.buffers.take(end + 2);
                         }
                         text.push(if records == 0 { b'[' } else { b',' });
-                        text.extend_from_slice(&self.window[..end]);
+                        text.extend_from_slice(&self.window()[..end]);
                         self.drop(end);
                         records += 1;
                         None
@@ -221,7 +225,7 @@ impl<R: Read> Framer<R> {
         let mut count = 0;
         let (passed, has_ended) = loop {
             let from = records.map_or(0, |(_, end)| end);
-            match element(&self.window, from, is_first) {
+            match element(self.window(), from, is_first) {
                 Ok(Element::At { start, end }) => {
                     is_first = false;
                     count += 1;
@@ -236,7 +240,7 @@ impl<R: Read> Framer<R> {
             }
         };
         let chunk = records.map(|(start, end)| {
-            let records = &self.window[start..end];
+            let records = &self.read[self.passed..][start..end];
             let mut text = self.buffers.take(records.len() + 2);
             text.push(b'[');
             text.extend_from_slice(records);
@@ -255,24 +259,25 @@ impl<R: Read> Framer<R> {
 
     /// Lines; `None` where there are no more.
     fn lines(&mut self) -> Result<Option<Chunk>, InputFault> {
+        self.move_up();
         let mut looked_at = 0;
         let mut count = 0;
         let mut end = 0;
         'window: loop {
-            for newline in memchr::memchr_iter(b'\n', &self.window[looked_at..]) {
+            for newline in memchr::memchr_iter(b'\n', &self.read[looked_at..]) {
                 end = looked_at + newline + 1;
                 count += 1;
                 if end >= self.chunk_bytes || count >= CHUNK_RECORDS {
                     break 'window;
                 }
             }
-            looked_at = self.window.len();
+            looked_at = self.read.len();
             if looked_at - end > self.most_record_bytes {
                 return Err(self.too_large(end));
             }
             if !self.read_on()? {
                 self.check_last_line(end)?;
-                end = self.window.len();
+                end = self.read.len();
                 break;
             }
         }
@@ -281,19 +286,19 @@ impl<R: Read> Framer<R> {
         }
         let offset = self.base;
         // Little is behind the chunk, so that is what is copied.
-        let behind = &self.window[end..];
+        let behind = &self.read[end..];
         let room = behind.len().max(self.chunk_bytes) + self.block_bytes;
         let mut rest = self.buffers.take(room);
         rest.extend_from_slice(behind);
-        self.window.truncate(end);
-        let text = std::mem::replace(&mut self.window, rest);
+        self.read.truncate(end);
+        let text = std::mem::replace(&mut self.read, rest);
         self.base += end as u64;
         Ok(Some(self.chunk(text, true, offset)))
     }
 
     /// A last line without a newline must not break off in the middle of its record.
     fn check_last_line(&self, start: usize) -> Result<(), InputFault> {
-        let line = &self.window[start..];
+        let line = &self.window()[start..];
         let begin = skip_space(line, 0);
         if begin == line.len() {
             return Ok(());
@@ -319,9 +324,9 @@ impl<R: Read> Framer<R> {
     /// The first byte of the next value, at which the window begins then; `None` at the text's end.
     fn next_value(&mut self) -> Result<Option<u8>, InputFault> {
         loop {
-            let start = skip_space(&self.window, 0);
+            let start = skip_space(self.window(), 0);
             self.drop(start);
-            match self.window.first().copied() {
+            match self.window().first().copied() {
                 Some(byte) => return Ok(Some(byte)),
                 None if self.read_on()? => {}
                 None => return Ok(None),
@@ -332,7 +337,7 @@ impl<R: Read> Framer<R> {
     /// What is found at the window's beginning, once enough was read.
     fn find<T>(&mut self, what: fn(&[u8]) -> Result<T, Fault>) -> Result<T, InputFault> {
         loop {
-            match what(&self.window) {
+            match what(self.window()) {
                 Ok(found) => return Ok(found),
                 Err(Fault::Broken(broken)) => self.wait(broken, 0)?,
                 Err(Fault::Mixed(at)) => {
@@ -345,11 +350,11 @@ impl<R: Read> Framer<R> {
 
     /// Reads on where more of the text may tell what is there. `start` is where that begins.
     fn wait(&mut self, broken: Broken, start: usize) -> Result<(), InputFault> {
-        if broken.at < self.window.len() {
+        if broken.at < self.window().len() {
             let at = self.base + broken.at as u64;
             return Err(InputFault::NotJson { at });
         }
-        let there = self.window.len() - start;
+        let there = self.window().len() - start;
         if there > self.most_record_bytes {
             return Err(self.too_large(start));
         }
@@ -370,11 +375,12 @@ impl<R: Read> Framer<R> {
         if self.has_ended {
             return Ok(false);
         }
+        self.move_up();
         let read = self
             .source
             .by_ref()
             .take(most_bytes as u64)
-            .read_to_end(&mut self.window);
+            .read_to_end(&mut self.read);
         match read {
             Ok(0) => {
                 self.has_ended = true;
@@ -390,20 +396,20 @@ impl<R: Read> Framer<R> {
         if is_of_window(&source) {
             return InputFault::Window(source);
         }
-        let at = self.base + self.window.len() as u64;
+        let at = self.base + self.window().len() as u64;
         InputFault::Unreadable { at, source }
     }
 
     fn cut(&self) -> InputFault {
-        let at = self.base + self.window.len() as u64;
+        let at = self.base + self.window().len() as u64;
         InputFault::Cut { at }
     }
 
     /// The record that follows here is too large.
     fn too_large(&self, behind: usize) -> InputFault {
-        let mut start = skip_space(&self.window, behind);
-        if self.window.get(start) == Some(&b',') {
-            start = skip_space(&self.window, start + 1);
+        let mut start = skip_space(self.window(), behind);
+        if self.window().get(start) == Some(&b',') {
+            start = skip_space(self.window(), start + 1);
         }
         InputFault::RecordTooLarge {
             at: self.base + start as u64,
@@ -413,8 +419,19 @@ impl<R: Read> Framer<R> {
 
     /// Lets go of the window's first bytes.
     fn drop(&mut self, bytes: usize) {
-        self.window.drain(..bytes);
+        self.passed += bytes;
         self.base += bytes as u64;
+    }
+
+    /// What was read and not passed.
+    fn window(&self) -> &[u8] {
+        &self.read[self.passed..]
+    }
+
+    /// Makes what was read the window.
+    fn move_up(&mut self) {
+        self.read.drain(..self.passed);
+        self.passed = 0;
     }
 
     fn chunk(&mut self, text: Vec<u8>, is_lines: bool, offset: u64) -> Chunk {

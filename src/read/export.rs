@@ -7,7 +7,7 @@
 //! time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -214,12 +214,13 @@ impl Text {
 struct Merge {
     files: VecDeque<ExportFile>,
     waiting: Vec<Waiting>,
-    open: Vec<Option<Reading>>,
-    /// The next time of every open row group; the position breaks ties, so the order is the same each
-    /// time.
-    next: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The open row groups, each under the number that it got as it was opened.
+    open: HashMap<u64, Reading>,
+    opened: u64,
+    /// The next time of every open row group; its number breaks ties, so the order is the same each time.
+    next: BinaryHeap<Reverse<(i64, u64)>>,
     /// The row group whose row was given last.
-    last: Option<usize>,
+    last: Option<u64>,
 }
 
 impl Merge {
@@ -233,7 +234,8 @@ impl Merge {
         Self {
             files: files.into(),
             waiting: Vec::new(),
-            open: Vec::new(),
+            open: HashMap::new(),
+            opened: 0,
             next: BinaryHeap::new(),
             last: None,
         }
@@ -241,8 +243,8 @@ impl Merge {
 
     /// Goes to the next row: its time in microseconds, or `None` at the end.
     async fn next(&mut self, store: &Store) -> Result<Option<i64>, ReadError> {
-        if let Some(position) = self.last.take() {
-            self.advance(position).await?;
+        if let Some(number) = self.last.take() {
+            self.advance(number).await?;
         }
         loop {
             let now_us = self.next.peek().map(|Reverse((time_us, _))| *time_us);
@@ -260,32 +262,34 @@ impl Merge {
                 .waiting
                 .pop_if(|group| now_us.is_none_or(|now_us| group.min_us <= now_us))
             {
-                self.open.push(Some(begin(&group).await?));
-                self.advance(self.open.len() - 1).await?;
+                let number = self.opened;
+                self.opened += 1;
+                self.open.insert(number, begin(&group).await?);
+                self.advance(number).await?;
             } else {
-                let Some(Reverse((time_us, position))) = self.next.pop() else {
+                let Some(Reverse((time_us, number))) = self.next.pop() else {
                     return Ok(None);
                 };
-                self.last = Some(position);
+                self.last = Some(number);
                 return Ok(Some(time_us));
             }
         }
     }
 
-    async fn advance(&mut self, position: usize) -> Result<(), ReadError> {
-        let Some(reading) = &mut self.open[position] else {
+    async fn advance(&mut self, number: u64) -> Result<(), ReadError> {
+        let Some(reading) = self.open.get_mut(&number) else {
             return Ok(());
         };
         match advance(reading).await? {
-            Some(time_us) => self.next.push(Reverse((time_us, position))),
-            None => self.open[position] = None,
+            Some(time_us) => self.next.push(Reverse((time_us, number))),
+            None => drop(self.open.remove(&number)),
         }
         Ok(())
     }
 
     /// Appends the record of the row that was given last.
     fn restore(&self, text: &mut Text) -> Result<(), ReadError> {
-        if let Some(reading) = self.last.and_then(|last| self.open[last].as_ref()) {
+        if let Some(reading) = self.last.and_then(|last| self.open.get(&last)) {
             reading.restore(&mut text.held)?;
             text.held.push('\n');
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::client::{ActivityClient, Care, PageRequest};
+use super::envelope::Total;
 use super::error::ScanError;
 use super::request::ScanOptions;
 use super::tries::SAFE_LIMIT;
@@ -51,7 +52,7 @@ impl ActivityClient {
         let answer = self.fetch(&request).await?;
         Ok(Asked {
             date_ms: answer.date_ms,
-            total: answer.envelope.total,
+            total: answer.envelope.total.and_then(Total::records),
             has_next: answer.envelope.has_next,
             records: answer.text[answer.envelope.data].to_owned(),
         })

@@ -11,6 +11,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::DateTime;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION,
+    RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::{Client, Response};
@@ -44,6 +45,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 const SLOWEST_BYTES_PER_S: u64 = 16 * 1024;
 /// Credentials that are there so soon are there at once.
 const AT_ONCE: Duration = Duration::from_millis(100);
+/// So many places in the budget are left empty for credentials that are late: a token may live shorter
+/// than it takes to get one.
+const MAX_EMPTY_PLACES: u32 = 1;
 /// As much of an error's body is read as says what it is.
 const MAX_ERROR_BYTES: u64 = 64 * 1024;
 /// As much of it is shown.
@@ -268,16 +272,19 @@ impl ActivityClient {
 
     /// Returns with the credentials when the budget allows a request. To sign in may take a while, and a
     /// request sent that much later than its place in the budget would be one too many there: such a
-    /// place is left empty.
+    /// place is left empty, once.
     async fn take_turn(&self) -> Result<HeaderValue, ScanError> {
         self.auth.header().await?;
+        let mut empty_places = 0;
         loop {
             self.budget.take().await;
             let taken = self.clock.elapsed();
             let authorization = self.auth.header().await?;
-            if self.clock.elapsed().saturating_sub(taken) < AT_ONCE {
+            let is_at_once = self.clock.elapsed().saturating_sub(taken) < AT_ONCE;
+            if is_at_once || empty_places == MAX_EMPTY_PLACES {
                 return Ok(authorization);
             }
+            empty_places += 1;
         }
     }
 
@@ -467,7 +474,7 @@ impl ActivityClient {
         if status.is_redirection() {
             return Failure::Final(self.redirected(&response));
         }
-        let retry_after = retry_after(response.headers(), self.clock.now_ms());
+        let retry_after = pause_asked_for(response.headers(), self.clock.now_ms());
         let detail = match self.read_body(response, MAX_ERROR_BYTES).await {
             // Redacted before it is cut short, lest the beginning of a token is left.
             Ok(body) | Err(Unread::TooLong(body)) => shorten(&self.auth.redact(&detail(&body))),
@@ -563,6 +570,18 @@ fn delays() -> ExponentialBackoff {
         .with_jitter()
         .without_max_times()
         .build()
+}
+
+/// The pause that an answer asks for. More seconds than a number holds are as long as there is.
+fn pause_asked_for(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
+    let is_number = |text: &HeaderValue| {
+        let digits = text.as_bytes().trim_ascii();
+        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    };
+    retry_after(headers, now_ms).or_else(|| {
+        let text = headers.get(RETRY_AFTER)?;
+        is_number(text).then_some(MAX_RETRY_AFTER)
+    })
 }
 
 /// How long everybody waits after a status, if at all: where the service says so, and after a 429

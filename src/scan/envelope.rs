@@ -27,7 +27,30 @@ pub(super) struct Envelope {
     /// What the next request is to send as its filters: opaque JSON.
     pub(super) next: Option<String>,
     /// How many records there are in all, by the service's own, approximate count.
-    pub(super) total: Option<u64>,
+    pub(super) total: Option<Total>,
+}
+
+/// What an answer gives as its `total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Total {
+    /// So many records.
+    Records(u64),
+    /// Something that can be no count.
+    Odd,
+}
+
+impl Total {
+    fn parse(text: &str) -> Self {
+        text.parse().map_or(Self::Odd, Self::Records)
+    }
+
+    /// The count, if it is one.
+    pub(super) fn records(self) -> Option<u64> {
+        match self {
+            Self::Records(records) => Some(records),
+            Self::Odd => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -117,7 +140,7 @@ impl Envelope {
             data,
             has_next: members.has_next,
             next: members.next.map(|next| next.get().to_owned()),
-            total: members.total.and_then(|total| total.get().parse().ok()),
+            total: members.total.map(|total| Total::parse(total.get())),
         })
     }
 
@@ -196,13 +219,16 @@ mod tests {
         assert_eq!(envelope.next.as_deref(), Some(r#"{"b":[ 1]}"#));
         assert_eq!(
             (envelope.has_next, envelope.is_empty, envelope.total),
-            (true, false, Some(7))
+            (true, false, Some(Total::Records(7)))
         );
         let last = Envelope::parse(
             r#"{"data":[ ],"hasNext":false,"nextQueryFilters":null,"total":"many"}"#,
         )
         .unwrap();
-        assert_eq!((last.next, last.is_empty, last.total), (None, true, None));
+        assert_eq!(
+            (last.next, last.is_empty, last.total),
+            (None, true, Some(Total::Odd))
+        );
     }
 
     #[test]

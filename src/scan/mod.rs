@@ -5,14 +5,16 @@
 //! 2. Every answer with `nextQueryFilters` is followed by the same request with its `filters`
 //!    replaced by that value, which nobody outside the service understands. The length of a page
 //!    means nothing, and its order is not trusted.
-//! 3. The range is done when an answer has no continuation and `hasNext` is false. If all its
-//!    answers were empty it is asked once more from 1 ms earlier: the service has answered an exact
-//!    bound with nothing.
+//! 3. The range is done when an answer has no continuation and `hasNext` is false. A continuation
+//!    beside `hasNext: false` is followed as long as it brings something new of the range; a failure or
+//!    strays there mean nothing. If all its answers were empty the range is asked once more from 1 ms
+//!    earlier: the service has answered an exact bound with nothing.
 //! 4. A range that is **stuck** (more is said to come, but not from where; filters that were sent
 //!    already; ten pages without a new record) is halved, and the halves are scanned, the older
 //!    first, down to a millisecond. So is one with a page that **cannot be had** (too large, answered
 //!    with 5xx or not in time every time, broken at the same place twice), as long as a **control
-//!    request** for another millisecond is answered well: else the service is down. A millisecond
+//!    request** for another millisecond is answered well: else the service is down. A hundred such
+//!    ranges, of either kind, fail the slice. A millisecond
 //!    that cannot be had is asked once more when the slice has all else, and is a **hole** then.
 //! 5. Where slices are thin a **span** of neighbours is asked for as one range ([`SpanScan`]), and its
 //!    pages are shared out. Nothing is tried hard there: what is not plain is asked for slice by slice.

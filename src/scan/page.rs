@@ -1,6 +1,8 @@
 //! A page as it is handed on, and what the caller says of it.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::text::damage::Damage;
 use crate::window::{Slice, TimeWindow};
@@ -20,6 +22,8 @@ pub struct Page {
     pub damage: Option<Damage>,
     pub(super) slice: Slice,
     pub(super) asked: TimeWindow,
+    /// Counts the strays of a page that came after the end was said, where they mean nothing.
+    pub(super) strays: Option<Arc<AtomicU64>>,
 }
 
 /// Where a record belongs, by its clock.
@@ -27,7 +31,8 @@ pub struct Page {
 pub enum Place {
     /// In the slice. A record without a usable clock is taken to be.
     Inside,
-    /// In the slice before, met because an empty answer was probed from 1 ms earlier.
+    /// In the slice before, met because an empty answer was probed from 1 ms earlier; or anywhere, met
+    /// because a continuation was followed that the service itself called unneeded.
     Neighbour,
     /// In neither: the service was not asked for it.
     Outside,
@@ -81,6 +86,7 @@ impl Page {
             damage: None,
             slice,
             asked: self.asked,
+            strays: None,
             text,
         }
     }
@@ -91,7 +97,13 @@ impl Page {
             None => Place::Inside,
             Some(time_ms) if self.slice.window().contains(time_ms) => Place::Inside,
             Some(time_ms) if self.asked.contains(time_ms) => Place::Neighbour,
-            Some(_) => Place::Outside,
+            Some(_) => match &self.strays {
+                Some(strays) => {
+                    strays.fetch_add(1, Ordering::Relaxed);
+                    Place::Neighbour
+                }
+                None => Place::Outside,
+            },
         }
     }
 }

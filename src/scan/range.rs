@@ -1,12 +1,14 @@
 //! One range on its way: what it needs next, and what was seen in it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::JoinHandle;
 
 use super::answer::Answer;
 use super::client::FetchError;
-use super::envelope::Envelope;
+use super::envelope::{Envelope, Total};
 use super::page::PageSeen;
 use super::request::ScanOptions;
 use crate::text::fingerprint::fingerprint;
@@ -46,7 +48,11 @@ pub(super) struct RangeScan {
     /// Whether the last answer said that more is to come.
     pub(super) has_more: bool,
     pub(super) ahead: Option<Ahead>,
-    total: Option<u64>,
+    /// Whether the service has said that it ends. What is followed then must bring something.
+    pub(super) has_ended: bool,
+    /// Strays of the last page, where that came after the end.
+    pub(super) strays: Option<Arc<AtomicU64>>,
+    total: Option<Total>,
     outside: u64,
     pages: u32,
     pages_without_new: u32,
@@ -89,6 +95,8 @@ impl RangeScan {
             records: 0,
             has_more: false,
             ahead: None,
+            has_ended: false,
+            strays: None,
             total: None,
             outside: 0,
             pages: 0,
@@ -110,13 +118,16 @@ impl RangeScan {
     }
 
     /// Whether the service's count of the range differs from what came.
-    pub(super) fn total_differs(&self) -> Option<u64> {
-        self.total.filter(|total| *total != self.records)
+    pub(super) fn total_differs(&self) -> Option<Total> {
+        let records = Total::Records(self.records);
+        self.total.filter(|total| *total != records)
     }
 
     /// Learns from an answer what to ask next. True where a continuation came beside the end.
     pub(super) fn learn(&mut self, envelope: &Envelope) -> bool {
-        self.any |= !envelope.is_empty;
+        self.strays = self.has_ended.then(Arc::default);
+        self.any |= !envelope.is_empty && !self.has_ended;
+        self.has_ended |= !envelope.has_next;
         self.has_more = envelope.has_next;
         if self.is_unanswered() {
             self.total = envelope.total;
@@ -135,6 +146,11 @@ impl RangeScan {
     /// Takes note of what was seen in the page handed out last; `due` records of it were to come
     /// again.
     pub(super) fn observe(&mut self, seen: PageSeen, due: u64) {
+        if let Some(strays) = &self.strays {
+            let strays = strays.load(Ordering::Relaxed);
+            self.observe_extra(seen.new.saturating_sub(strays), strays, due);
+            return;
+        }
         self.pages_without_new = if seen.new > 0 || due > 0 {
             0
         } else {
@@ -143,15 +159,31 @@ impl RangeScan {
         self.records += seen.records;
         self.outside += seen.records.saturating_sub(seen.inside);
         let gets_on = self.pages_without_new < MAX_PAGES_WITHOUT_NEW;
-        if !gets_on && matches!(self.next, Next::Ask(_)) {
+        if !gets_on && !self.has_ended && matches!(self.next, Next::Ask(_)) {
             self.ahead = None;
             self.next = Next::Stuck;
         }
     }
 
+    /// The same of a page after the end. It is not judged, and only one that brings something new of
+    /// the range is a reason to go on; where all of it is of the range and more is to come, it was no
+    /// end.
+    fn observe_extra(&mut self, new: u64, strays: u64, due: u64) {
+        self.records += new;
+        self.any |= new > 0;
+        let gets_on = new > 0 || due > 0;
+        if new > 0 && self.has_more && strays == 0 {
+            self.has_ended = false;
+        } else if !gets_on || matches!(self.next, Next::Stuck) {
+            self.ahead = None;
+            self.next = Next::Nothing;
+        }
+    }
+
     /// Whether the service cannot have looked at the filter on the clock.
     pub(super) fn is_filter_ignored(&self) -> bool {
-        let is_telling = self.pages >= TELLING_PAGES || !matches!(self.next, Next::Ask(_));
+        let is_over = self.has_ended || !matches!(self.next, Next::Ask(_));
+        let is_telling = self.pages >= TELLING_PAGES || is_over;
         is_telling && self.records >= TELLING_RECORDS && self.outside > self.records / 2
     }
 }

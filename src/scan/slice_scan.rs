@@ -113,6 +113,10 @@ impl SliceScan {
                     let request = self.request(filters.clone(), range);
                     match self.fetch(&request).await {
                         Ok(answer) => return Ok(Some(Scanned::Page(self.take(answer)?))),
+                        Err(error) if self.range().has_ended => {
+                            self.end_without(&error.into());
+                            continue;
+                        }
                         Err(FetchError::Scan(error)) => return Err(error),
                         Err(FetchError::Unreadable(page)) => page,
                     }
@@ -121,7 +125,9 @@ impl SliceScan {
                     self.end();
                     continue;
                 }
-                Next::Stuck if range.length_ms() > 1 => {
+                // A range that is stuck may cost more requests than one that is refused.
+                Next::Stuck if range.length_ms() > 1 && self.bad_ranges < MAX_BAD_RANGES => {
+                    self.bad_ranges += 1;
                     self.halve();
                     continue;
                 }
@@ -201,6 +207,8 @@ impl SliceScan {
             first: range.is_unanswered(),
             limit: None,
             care: match range.part {
+                // Not worth every try, and nothing is lost without it.
+                _ if range.has_ended => Care::Half,
                 _ if range.is_stubborn => Care::Stubborn,
                 Part::Whole => Care::Full,
                 Part::Half | Part::LastChance => Care::Half,
@@ -260,11 +268,14 @@ impl SliceScan {
             damage,
             slice: self.slice,
             asked: range.asked,
+            strays: range.strays.clone(),
             text,
         };
         self.pages += 1;
         debug!(slice = %self.slice, page = page.index, bytes = page.text.len(), more = envelope.has_next, "got a page");
         if let Next::Ask(filters) = &range.next
+            // What comes after the end is followed only where this page turns out to bring something.
+            && range.strays.is_none()
             && page.text.len() as u64 <= self.options.look_ahead_max_bytes
         {
             let client = Arc::clone(&self.client);
@@ -275,6 +286,13 @@ impl SliceScan {
         }
         self.current = Some(range);
         Ok(page)
+    }
+
+    /// Takes the service at its word that the range has ended: the continuation beside that leads
+    /// nowhere.
+    fn end_without(&mut self, error: &ScanError) {
+        debug!(slice = %self.slice, error = %chain(error), "gave up a continuation beside the end");
+        self.range().next = Next::Nothing;
     }
 
     /// Ends the range on its way, or probes it once if all of it was empty.
@@ -292,7 +310,7 @@ impl SliceScan {
             return;
         }
         if let Some(total) = range.total_differs() {
-            warn!(slice = %self.slice, total, records = range.records, "the service's total differs");
+            warn!(slice = %self.slice, ?total, records = range.records, "the service's total differs");
             self.client
                 .counters()
                 .count(|counts| counts.total_differs += 1);

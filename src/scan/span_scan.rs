@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tracing::debug;
 
 use super::client::{ActivityClient, Care, PageRequest};
+use super::envelope::Total;
 use super::error::ScanError;
 use super::page::Page;
 use super::range::{Next, Part, RangeScan};
@@ -83,7 +84,10 @@ impl SpanScan {
 
     /// Takes note of how many records the span had, of those that the service said.
     pub fn check_total(&self, read: &ReadRange, records: u64) {
-        if read.total.is_some_and(|total| total != records) {
+        if read
+            .total
+            .is_some_and(|total| total != Total::Records(records))
+        {
             self.client
                 .counters()
                 .count(|counts| counts.total_differs += 1);
@@ -97,7 +101,8 @@ impl SpanScan {
             total: None,
         };
         while let Next::Ask(filters) = &range.next {
-            if read.pages.len() >= MOST_PAGES {
+            let is_extra = range.has_ended;
+            if read.pages.len() >= MOST_PAGES && !is_extra {
                 // Pages of nothing do not come to an end for shorter ranges either.
                 return Err(if range.any {
                     SpanError::TooLong
@@ -114,12 +119,25 @@ impl SpanScan {
                 filters: filters.clone(),
                 options: Arc::clone(&self.options),
             };
-            let answer = self.client.fetch(&request).await.map_err(ScanError::from)?;
+            let answer = match self.client.fetch(&request).await {
+                Ok(answer) => answer,
+                // The service said that the range has ended.
+                Err(_) if is_extra => return Ok(read),
+                Err(error) => return Err(ScanError::from(error).into()),
+            };
             self.last_date_ms = answer.date_ms;
             if range.learn(&answer.envelope) {
                 self.client
                     .counters()
                     .count(|counts| counts.extra_continuations += 1);
+            }
+            if is_extra {
+                // Whether what comes after the end is new is seen where slices are asked for alone.
+                return if answer.envelope.is_empty {
+                    Ok(read)
+                } else {
+                    Err(SpanError::Stuck)
+                };
             }
             self.bytes += answer.text.len() as u64;
             if answer.envelope.has_next {
@@ -139,6 +157,7 @@ impl SpanScan {
                 damage: answer.damage,
                 slice: self.span,
                 asked,
+                strays: None,
                 text: answer.text,
             };
             self.pages += 1;
@@ -157,5 +176,5 @@ impl SpanScan {
 pub struct ReadRange {
     /// Its pages, in the order they came.
     pub pages: VecDeque<Page>,
-    total: Option<u64>,
+    total: Option<Total>,
 }

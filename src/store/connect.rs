@@ -18,12 +18,17 @@ use super::client::is_true;
 use super::error::{BadSettings, find};
 use super::location::{Provider, RemoteLocation};
 use super::remote::RemoteUploads;
+use super::settings::{self, KnownSecrets};
+use super::steady::{Patience, Steady};
 use super::transport::{Bounds, Connector, retry};
 use super::unfinished::{S3Unfinished, Unfinished};
 use super::{Store, StoreError};
 use crate::https::NoAuthorities;
 use crate::text::plain::chain;
 use crate::text::redact::redact;
+
+/// What the names of settings begin with, in the environment.
+const PREFIXES: [&str; 4] = ["aws_", "azure_", "google_", "mdca_"];
 
 /// Where settings come from.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +39,25 @@ pub(super) enum Settings<'s> {
     Given(&'s [(String, String)]),
 }
 
+impl Settings<'_> {
+    /// All of them, and the secrets for the service: lower-case names, and values.
+    fn all(self) -> Vec<(String, String)> {
+        match self {
+            Self::Environment => {
+                #[expect(clippy::disallowed_methods, reason = "settings are read here")]
+                let all = std::env::vars_os();
+                let all = all.filter_map(|(name, value)| {
+                    let name = name.to_str()?.to_ascii_lowercase();
+                    let is_known = PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+                    is_known.then_some((name, value.into_string().ok()?))
+                });
+                all.collect()
+            }
+            Self::Given(given) => given.to_vec(),
+        }
+    }
+}
+
 /// Makes the store of a lake. Nothing is sent.
 ///
 /// # Errors
@@ -42,7 +66,22 @@ pub(super) fn connect(
     location: &RemoteLocation,
     settings: Settings<'_>,
 ) -> Result<Store, StoreError> {
-    let connector = Connector::new(location.provider, Bounds::RUN);
+    let given = settings.all();
+    let connector = Connector::new(location.provider, Bounds::RUN, KnownSecrets::among(&given));
+    let checked = match location.provider {
+        Provider::S3 => settings::check::<AmazonS3ConfigKey>(&given),
+        Provider::Azure => settings::check::<AzureConfigKey>(&given),
+        Provider::Google => settings::check::<GoogleConfigKey>(&given),
+    };
+    checked.map_err(|bad| {
+        let settings = BadSettings {
+            provider: location.provider,
+            kind: StoreErrorKind::Settings,
+            reason: bad.to_string(),
+            advice: Some(bad.advice()),
+        };
+        StoreError::new("open the lake", location.shown.clone(), settings)
+    })?;
     let made = match location.provider {
         Provider::S3 => s3(location, settings, &connector),
         Provider::Azure => azure(location, settings, &connector),
@@ -54,9 +93,11 @@ pub(super) fn connect(
             provider,
             kind,
             reason: redact(&reason, &[]),
+            advice: None,
         };
         StoreError::new("open the lake", location.shown.clone(), settings)
     })?;
+    let objects: Arc<dyn ObjectStore> = Arc::new(Steady::new(objects, Patience::RUN));
     let objects: Arc<dyn ObjectStore> = if location.prefix.as_ref().is_empty() {
         objects
     } else {

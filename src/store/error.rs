@@ -5,6 +5,7 @@ use std::io;
 
 use super::error_document::{GaveUp, NoCredentials, Refusal};
 use super::error_kind::StoreErrorKind;
+use super::listing::NoListing;
 use super::location::{BadLocation, ParseLocationError, Provider};
 use super::scratch::ScratchError;
 use crate::https::{Distrust, INSTALL_AUTHORITIES};
@@ -53,6 +54,8 @@ pub(super) struct BadSettings {
     pub(super) provider: Provider,
     pub(super) kind: StoreErrorKind,
     pub(super) reason: String,
+    /// What to do, where more is known than the kind.
+    pub(super) advice: Option<&'static str>,
 }
 
 /// What the library of object stores said, its causes included, without secrets.
@@ -100,6 +103,9 @@ impl StoreError {
         if let Some(silent) = find::<GaveUp>(&source) {
             return Self::new(action, object, silent.clone());
         }
+        if let Some(none) = find::<NoListing>(&source) {
+            return Self::new(action, object, none.clone());
+        }
         if let Some(none) = find::<NoCredentials>(&source) {
             return Self::new(action, object, none.clone());
         }
@@ -143,6 +149,10 @@ impl StoreError {
     pub fn advice(&self) -> &'static str {
         if let Some(scratch) = find::<ScratchError>(self.source.as_ref()) {
             return scratch.advice();
+        }
+        let settings = find::<BadSettings>(self.source.as_ref());
+        if let Some(advice) = settings.and_then(|settings| settings.advice) {
+            return advice;
         }
         match (self.kind(), self.provider()) {
             (StoreErrorKind::Location, _) => {
@@ -245,7 +255,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
     if let Some(refusal) = error.downcast_ref::<Refusal>() {
         return Some(refusal.kind());
     }
-    if error.is::<GaveUp>() {
+    if error.is::<GaveUp>() || error.is::<NoListing>() {
         return Some(StoreErrorKind::Silent);
     }
     if error.is::<Distrust>() {

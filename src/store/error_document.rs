@@ -145,6 +145,15 @@ impl Refusal {
         }
     }
 
+    /// Whether another try may end otherwise, whatever the status says: S3 waited in vain for the rest
+    /// of a body, or two conditional requests met.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "RequestTimeout" | "ConditionalRequestConflict" | "OperationAborted"
+        )
+    }
+
     /// What the operator can act on.
     pub(super) fn kind(&self) -> StoreErrorKind {
         match self.code.as_str() {
@@ -206,10 +215,12 @@ impl Refusal {
 mod tests {
     use object_store::client::{HttpRequest, HttpRequestBody};
 
+    use super::super::settings::KnownSecrets;
     use super::*;
 
     fn read(provider: Provider, body: &[u8]) -> Option<Refusal> {
-        let sent = SentSecrets::of(&HttpRequest::new(HttpRequestBody::empty()));
+        let request = HttpRequest::new(HttpRequestBody::empty());
+        let sent = SentSecrets::of(&request, &KnownSecrets::default());
         Refusal::read(provider, StatusCode::FORBIDDEN, body, &sent)
     }
 

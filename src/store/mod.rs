@@ -13,12 +13,15 @@ mod disk;
 mod error;
 mod error_document;
 mod error_kind;
+mod listing;
 mod location;
 mod objects;
 mod open;
 mod remote;
 mod scratch;
 mod sent;
+mod settings;
+mod steady;
 mod transport;
 mod unfinished;
 

@@ -1,10 +1,10 @@
-//! The secrets that a request carries, to take them out of its answer.
+//! The secrets that a request carries and those that it is made with, to take them out of its answer.
 
 use http::header::AUTHORIZATION;
 use object_store::client::HttpRequest;
 use url::form_urlencoded;
 
-use crate::text::redact::redact;
+use super::settings::KnownSecrets;
 
 /// The header in which S3's temporary credentials travel.
 const SESSION_TOKEN: &str = "x-amz-security-token";
@@ -18,12 +18,15 @@ const PARAMETERS: [&str; 6] = [
     "assertion",
 ];
 
-/// What of a request nobody may see. It cannot be printed.
-pub(super) struct SentSecrets(Vec<String>);
+/// What of a request nobody may see, and of what it is made with. It cannot be printed.
+pub(super) struct SentSecrets {
+    carried: Vec<String>,
+    known: KnownSecrets,
+}
 
 impl SentSecrets {
-    /// The secrets of a request.
-    pub(super) fn of(request: &HttpRequest) -> Self {
+    /// The secrets of a request, beside those that are known.
+    pub(super) fn of(request: &HttpRequest, known: &KnownSecrets) -> Self {
         let header = |name| {
             let value = request.headers().get(name)?.to_str().ok()?;
             // Of `AWS4-HMAC-SHA256 …, Signature=x`, `Bearer x` and `SharedKey account:x` the x.
@@ -52,13 +55,15 @@ impl SentSecrets {
             };
             secrets.extend(form_urlencoded::parse(text).filter_map(secret));
         }
-        Self(secrets)
+        Self {
+            carried: secrets,
+            known: known.clone(),
+        }
     }
 
     /// A text of the answer without them.
     pub(super) fn redact(&self, text: &str) -> String {
-        let secrets: Vec<&str> = self.0.iter().map(String::as_str).collect();
-        redact(text, &secrets)
+        self.known.redact(text, &self.carried)
     }
 }
 
@@ -82,7 +87,10 @@ mod tests {
                 .body(HttpRequestBody::from(body.to_owned()))
                 .unwrap()
         };
-        let secrets = SentSecrets::of(&request("grant_type=x&client_secret=Cl1ent%7Esecret"));
+        let secrets = SentSecrets::of(
+            &request("grant_type=x&client_secret=Cl1ent%7Esecret"),
+            &KnownSecrets::default(),
+        );
         for secret in [
             "s1gn/ature=",
             "00ff11ee",

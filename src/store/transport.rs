@@ -21,8 +21,10 @@ use super::StoreErrorKind;
 use super::circuit_breaker::{Admission, CircuitBreaker};
 use super::client::client;
 use super::error_document::{NoCredentials, Refusal};
+use super::listing::{self, NoListing};
 use super::location::Provider;
 use super::sent::SentSecrets;
+use super::settings::KnownSecrets;
 use crate::https::{distrust, is_of_proxy};
 use crate::text::plain::chain;
 use crate::text::redact::redact;
@@ -87,16 +89,18 @@ pub(super) fn retry() -> RetryConfig {
 pub(super) struct Connector {
     provider: Provider,
     bounds: Bounds,
+    known: KnownSecrets,
     circuit_breaker: Arc<CircuitBreaker>,
     /// The client made last: that of the store itself, after those for its credentials.
     last: Arc<Mutex<Option<HttpClient>>>,
 }
 
 impl Connector {
-    pub(super) fn new(provider: Provider, bounds: Bounds) -> Self {
+    pub(super) fn new(provider: Provider, bounds: Bounds, known: KnownSecrets) -> Self {
         Self {
             provider,
             bounds,
+            known,
             circuit_breaker: Arc::default(),
             last: Arc::default(),
         }
@@ -122,6 +126,7 @@ impl HttpConnector for Connector {
             uploads: HttpClient::new(client(options, None)?),
             bounds: self.bounds,
             provider: self.provider,
+            known: self.known.clone(),
             circuit_breaker: Arc::clone(&self.circuit_breaker),
         });
         *self.last.lock() = Some(client.clone());
@@ -137,6 +142,7 @@ struct Transport {
     uploads: HttpClient,
     bounds: Bounds,
     provider: Provider,
+    known: KnownSecrets,
     circuit_breaker: Arc<CircuitBreaker>,
 }
 
@@ -201,7 +207,7 @@ impl Transport {
     /// Sends a request. The answer is whole if `object_store` would not ask again for what is missing:
     /// that of a listing and of a POST. Objects it reads on from where an answer ended.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let is_read_here = request.method() == Method::POST || is_listing(&request);
+        let is_read_here = request.method() == Method::POST || listing_root(&request).is_some();
         let body_bytes = request.body().content_length();
         let response = if body_bytes == 0 {
             self.quick.execute(request).await?
@@ -301,6 +307,25 @@ impl Transport {
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
 
+    /// Makes sure that an answer is the listing that was asked for.
+    async fn check_listing(
+        &self,
+        response: HttpResponse,
+        root: &str,
+        sent: &SentSecrets,
+    ) -> Result<Result<HttpResponse, NoListing>, HttpError> {
+        let (parts, body) = response.into_parts();
+        // It was read already.
+        let body = body.bytes().await?;
+        Ok(match listing::check(&body, root) {
+            Ok(()) => Ok(HttpResponse::from_parts(parts, body.into())),
+            Err(none) => {
+                let said = Refusal::read(self.provider, parts.status, &body, sent);
+                Err(none.saying(said.as_ref()))
+            }
+        })
+    }
+
     /// Reads why an answer is not a success, and passes on what `object_store` knows to handle, with no
     /// more of the body than the store's own words.
     async fn look_into(
@@ -316,7 +341,12 @@ impl Transport {
             let refusal = Refusal::redirect(self.provider, status, &parts.headers, read, sent);
             return Err(Self::refuse(refusal));
         }
-        let is_final = match (&read, status) {
+        if read.as_ref().is_some_and(Refusal::is_passing) {
+            parts.status = StatusCode::SERVICE_UNAVAILABLE;
+            self.circuit_breaker
+                .sent_again(format!("http_{}", status.as_u16()));
+        }
+        let is_final = match (&read, parts.status) {
             // A key that is missing is an answer like any other.
             (None, StatusCode::NOT_FOUND) => false,
             (Some(read), StatusCode::NOT_FOUND) => read.kind() == StoreErrorKind::Bucket,
@@ -325,7 +355,7 @@ impl Transport {
                 read.kind(),
                 StoreErrorKind::Immutable | StoreErrorKind::Bucket
             ),
-            _ => !is_part_of_the_protocol(status) && !is_trouble(status),
+            (_, status) => !is_part_of_the_protocol(status) && !is_trouble(status),
         };
         let read = read.unwrap_or_else(|| Refusal::bare(self.provider, status));
         if is_final {
@@ -372,7 +402,8 @@ impl HttpService for Transport {
         let began = Instant::now();
         let name = format!("{} {}", request.method(), request.uri());
         self.admit(&name, request.uri()).await?;
-        let sent = SentSecrets::of(&request);
+        let sent = SentSecrets::of(&request, &self.known);
+        let listing = listing_root(&request);
         let is_post = request.method() == Method::POST;
         let response = match self.send(request).await {
             Ok(response) => response,
@@ -388,6 +419,18 @@ impl HttpService for Transport {
             self.unmask(response, &sent).await?
         } else {
             response
+        };
+        let response = match listing.filter(|_| response.status().is_success()) {
+            Some(root) => match self.check_listing(response, root, &sent).await? {
+                Ok(listing) => listing,
+                Err(none) => {
+                    self.failed(Some(&name), began, &none);
+                    self.circuit_breaker.sent_again("no_listing".to_owned());
+                    // As an answer that was cut: it is asked for again.
+                    return Err(HttpError::new(HttpErrorKind::Request, none));
+                }
+            },
+            None => response,
         };
         let status = response.status();
         if is_trouble(status) {
@@ -413,9 +456,13 @@ fn words(error: &HttpError) -> String {
     words
 }
 
-/// Whether a request lists objects, in the words of S3 and Google, and of Azure.
-fn is_listing(request: &HttpRequest) -> bool {
-    asks_for(request, "list-type=2") || asks_for(request, "comp=list")
+/// What the listing begins with that a request asks for, if it does: that of S3 and Google, or Azure's.
+fn listing_root(request: &HttpRequest) -> Option<&'static str> {
+    if asks_for(request, "list-type=2") {
+        Some(listing::OF_OBJECTS)
+    } else {
+        asks_for(request, "comp=list").then_some(listing::OF_BLOBS)
+    }
 }
 
 /// Whether a request has this in its query.
@@ -515,7 +562,7 @@ mod tests {
     }
 
     fn connect() -> (Connector, HttpClient) {
-        let connector = Connector::new(Provider::S3, BOUNDS);
+        let connector = Connector::new(Provider::S3, BOUNDS, KnownSecrets::default());
         let options = ClientOptions::new().with_allow_http(true);
         let client = connector.connect(&options).unwrap();
         (connector, client)

@@ -13,6 +13,8 @@ use object_store::path::Path;
 use object_store::signer::{SignedUrlOptions, Signer};
 use serde::Deserialize;
 
+use super::listing::{self, NoListing, OF_UPLOADS};
+
 /// How long the signature of a listing is good for.
 const SIGNED_FOR: Duration = Duration::from_secs(300);
 /// How often a page of the listing is asked for.
@@ -42,7 +44,16 @@ pub enum UnfinishedError {
     /// An answer that is not a listing.
     #[error("the listing is not what S3 answers")]
     Listing(#[from] quick_xml::DeError),
+    /// An answer that is something else.
+    #[error("{0}")]
+    NoListing(String),
+    /// Pages that do not go on from one to the next.
+    #[error("the listing does not come to its end")]
+    Endless,
 }
+
+/// Where a page of the listing ends: a key, and an id of an upload to it.
+type Markers = (String, String);
 
 /// What a store knows of uploads that were not ended.
 #[async_trait]
@@ -79,7 +90,7 @@ impl S3Unfinished {
     async fn page(
         &self,
         prefix: &str,
-        markers: Option<&(String, String)>,
+        markers: Option<&Markers>,
     ) -> Result<Listing, UnfinishedError> {
         let mut query = vec![
             ("uploads".to_owned(), String::new()),
@@ -97,8 +108,8 @@ impl S3Unfinished {
                 .s3
                 .signed_url_opts(Method::GET, &Path::default(), SIGNED_FOR, &options)
                 .await?;
-            match self.get(url.as_str()).await {
-                Ok(body) => return Ok(quick_xml::de::from_str(&body)?),
+            match self.get(url.as_str()).await.and_then(|body| read(&body)) {
+                Ok(page) => return Ok(page),
                 Err(error) if tries == TRIES => return Err(error),
                 Err(_) => {}
             }
@@ -149,11 +160,14 @@ impl Unfinished for S3Unfinished {
                     id: upload_id,
                 }));
             }
-            let next = Some((page.next_key_marker, page.next_upload_id_marker));
-            if !page.is_truncated || next == markers {
+            if !page.is_truncated {
                 return Ok(found);
             }
-            markers = next;
+            let next = (page.next_key_marker, page.next_upload_id_marker);
+            if !goes_on(markers.as_ref(), &next) {
+                return Err(UnfinishedError::Endless);
+            }
+            markers = Some(next);
         }
     }
 
@@ -165,6 +179,25 @@ impl Unfinished for S3Unfinished {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+impl From<NoListing> for UnfinishedError {
+    fn from(error: NoListing) -> Self {
+        Self::NoListing(error.to_string())
+    }
+}
+
+/// Reads a page of the listing.
+fn read(body: &str) -> Result<Listing, UnfinishedError> {
+    listing::check(body.as_bytes(), OF_UPLOADS)?;
+    Ok(quick_xml::de::from_str(body)?)
+}
+
+/// Whether a page lies behind the one before: keys grow, and of one key the ids are other ones.
+fn goes_on(before: Option<&Markers>, next: &Markers) -> bool {
+    before.map_or(!next.0.is_empty(), |before| {
+        next.0 > before.0 || next.0 == before.0 && next.1 != before.1
+    })
 }
 
 #[derive(Debug, Deserialize)]

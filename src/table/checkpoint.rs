@@ -1,15 +1,20 @@
 //! A checkpoint: all of a table at one version as one Parquet file, with the columns of the protocol.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow_json::{LineDelimitedWriter, ReaderBuilder};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
 
 use super::action::{self, Action};
@@ -124,15 +129,145 @@ pub(super) fn encode(actions: &[Action]) -> Result<Bytes> {
     Ok(file.into_inner()?.into())
 }
 
-/// Reads the actions of a checkpoint; columns that are not known are passed over.
+/// The most rows of a checkpoint: each is a file of the lake, but for a few. Ten years have tens of
+/// thousands.
+const MOST_ROWS: i64 = 4_000_000;
+/// The most bytes that its columns unpack to, and that its actions take as text: some 500 for each of two
+/// million files.
+const MOST_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Reads the actions of a checkpoint; columns that are not known are passed over. It may be anybody's who
+/// can write to the lake, and the decoder stops on some: that becomes an error.
 pub(super) fn decode(bytes: Bytes) -> Result<Vec<Action>> {
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_within(bytes, MOST_BYTES)));
+    decoded.unwrap_or_else(|_| refused("it makes the decoder fail".to_owned()))
+}
+
+/// The same of one that takes at most so many bytes.
+fn decode_within(bytes: Bytes, most_bytes: usize) -> Result<Vec<Action>> {
+    let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())?;
+    check_size(metadata.metadata(), most_bytes)?;
+    // A text that stands in every row is in memory once.
+    let fields: Fields = metadata.schema().fields().iter().map(with_views).collect();
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(Schema::new(fields)));
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)?;
+    let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata).build()?;
     let mut actions = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
-        let mut lines = LineDelimitedWriter::new(Vec::new());
+    let mut left = most_bytes;
+    for batch in batches {
+        let text = Bounded {
+            text: Vec::new(),
+            most_bytes: left,
+        };
+        let mut lines = LineDelimitedWriter::new(text);
         lines.write(&batch?)?;
         lines.finish()?;
-        let read = action::of_lines(&lines.into_inner());
+        let Bounded { text, .. } = lines.into_inner();
+        left -= text.len();
+        let read = action::of_lines(&text);
         actions.extend(read.map_err(|error| ParquetError::External(Box::new(error)))?);
     }
     Ok(actions)
+}
+
+/// Makes sure that a footer says no more than a checkpoint has.
+fn check_size(footer: &ParquetMetaData, most_bytes: usize) -> Result<()> {
+    let rows = footer.file_metadata().num_rows();
+    let groups = footer.row_groups().iter();
+    let sizes = groups.map(|group| usize::try_from(group.total_byte_size()).unwrap_or(usize::MAX));
+    let bytes = sizes.fold(0, usize::saturating_add);
+    if (0..=MOST_ROWS).contains(&rows) && bytes <= most_bytes {
+        return Ok(());
+    }
+    refused(format!(
+        "it has {rows} rows that unpack to {bytes} bytes, and at most {MOST_ROWS} of {most_bytes} are read"
+    ))
+}
+
+fn refused<T>(what: String) -> Result<T> {
+    Err(ParquetError::General(what))
+}
+
+/// The same field with views in place of texts.
+fn with_views(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Utf8 => DataType::Utf8View,
+        DataType::List(element) => DataType::List(with_views(element)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(with_views).collect()),
+        DataType::Map(entry, is_sorted) => DataType::Map(with_views(entry), *is_sorted),
+        other => other.clone(),
+    };
+    Arc::new(Field::clone(field).with_data_type(data_type))
+}
+
+/// Text of so many bytes at most: a few bytes of a file may stand for a text in every row.
+struct Bounded {
+    text: Vec<u8>,
+    most_bytes: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        if self.text.len() + more.len() > self.most_bytes {
+            return Err(io::Error::other("it has more text than is read"));
+        }
+        self.text.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::action::{Add, Metadata};
+    use super::*;
+
+    fn add(number: usize, stats: &str) -> Action {
+        let add = Add {
+            path: format!("activities/{number}.parquet"),
+            partition_values: [("event_date".to_owned(), Some("2026-11-19".to_owned()))].into(),
+            size: 1,
+            modification_time: 1,
+            data_change: false,
+            stats: Some(stats.to_owned()),
+        };
+        add.into()
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_back() {
+        let metadata: Metadata = serde_json::from_str(
+            r#"{"id": "1", "format": {"provider": "parquet", "options": {}}, "schemaString": "{}",
+                "partitionColumns": ["event_date"], "configuration": {"a": "b"}}"#,
+        )
+        .unwrap();
+        let mut actions = vec![Action::from(metadata)];
+        actions.extend((0..3_000).map(|number| add(number, "{}")));
+        assert_eq!(decode(encode(&actions).unwrap()).unwrap(), actions);
+    }
+
+    /// Said in a few bytes, a long text in every row.
+    #[test]
+    fn a_checkpoint_that_says_more_than_is_read_is_refused() {
+        let stats = "x".repeat(100_000);
+        let actions: Vec<Action> = (0..1_000).map(|number| add(number, &stats)).collect();
+        let bytes = encode(&actions).unwrap();
+        assert!(bytes.len() < 1_000_000, "{}", bytes.len());
+        assert!(decode_within(bytes.clone(), 200_000_000).is_ok());
+        let error = decode_within(bytes, 50_000_000).unwrap_err();
+        assert!(error.to_string().contains("more text"), "{error}");
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic() {
+        let whole = encode(&[add(0, "{}")]).unwrap();
+        for position in 0..whole.len() {
+            let mut bytes = whole.to_vec();
+            bytes[position] ^= 0xff;
+            drop(decode(bytes.into()));
+        }
+    }
 }

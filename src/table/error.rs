@@ -90,8 +90,9 @@ impl TableError {
             Self::Store(error) => Some(error.advice()),
             Self::Commit(error) => error.advice(),
             Self::CommitMissing { .. } => Some("restore _mdca/commits from a copy"),
-            Self::CompactionMissing { .. } => Some("restore _mdca/compactions from a copy"),
-            Self::Missing { .. } => Some("restore all of _mdca from a copy of the lake"),
+            Self::CompactionMissing { .. } | Self::Missing { .. } => {
+                Some("restore all of _mdca from a copy of the lake")
+            }
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",
             ),

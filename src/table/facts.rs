@@ -24,6 +24,10 @@ const WRITER_VERSION: i32 = 7;
 /// remove, or write anew, files that the commits name.
 const WRITER_FEATURES: [&str; 2] = ["appendOnly", "mdcaLake"];
 
+/// Of which columns the files have bounds, so that readers look for no others: some take missing bounds for
+/// empty columns, and find nothing.
+const STATISTICS: (&str, &str) = ("delta.dataSkippingStatsColumns", "timestamp,created");
+
 /// What is said of the table by one run at one time.
 pub(super) struct Facts {
     /// The time, in milliseconds since the epoch.
@@ -84,7 +88,7 @@ impl Facts {
     /// What the table is, with the columns of this program.
     pub(super) fn metadata(&self) -> Action {
         let schema_string = schema::activity().to_delta();
-        let metadata = match &self.metadata {
+        let mut metadata = match &self.metadata {
             Some(before) => Metadata {
                 schema_string,
                 ..before.clone()
@@ -103,6 +107,10 @@ impl Facts {
                 created_time: Some(self.now_ms),
             },
         };
+        let (key, columns) = STATISTICS;
+        metadata
+            .configuration
+            .insert(key.to_owned(), columns.to_owned());
         metadata.into()
     }
 
@@ -168,11 +176,12 @@ fn uuid(of: u128) -> String {
     )
 }
 
-/// Whether this program has columns that a table lacks.
+/// The operation by which a table becomes what this program makes, where it is not: it lacks columns, or does
+/// not say which of them have bounds.
 ///
 /// # Errors
 /// The table was changed by another program, or has other columns than any version of this one.
-pub(super) fn widens(snapshot: &Snapshot) -> Result<bool, TableError> {
+pub(super) fn completion(snapshot: &Snapshot) -> Result<Option<&'static str>, TableError> {
     let changed = |what| Err(TableError::Changed { what });
     let protocol = snapshot.protocol.as_ref();
     let is_ours = protocol.is_some_and(|protocol| {
@@ -200,10 +209,13 @@ pub(super) fn widens(snapshot: &Snapshot) -> Result<bool, TableError> {
     let has_all = |these: &[serde_json::Value], those: &[serde_json::Value]| {
         those.iter().all(|field| these.contains(field))
     };
+    let (key, columns) = STATISTICS;
+    let says_bounds = metadata.configuration.get(key).map(String::as_str) == Some(columns);
     match (has_all(&own, &its), has_all(&its, &own)) {
-        (true, lacks_none) => Ok(!lacks_none),
+        (true, false) => Ok(Some("ADD COLUMNS")),
+        (true, true) => Ok((!says_bounds).then_some("SET TBLPROPERTIES")),
         // A newer version of this program has more.
-        (false, true) => Ok(false),
+        (false, true) => Ok(None),
         (false, false) => changed("columns"),
     }
 }

@@ -414,7 +414,7 @@ pub async fn compare(
     }
     log.check(store).await?;
     let snapshot = Snapshot::read(store, &log).await?;
-    facts::widens(&snapshot)?;
+    facts::completion(&snapshot)?;
     let live = Live::read_on(store, &list(store).await?, committed).await?;
     let read = live.seen();
     let seen = seen_at(store, snapshot.version).await?;

@@ -15,6 +15,8 @@ const OBJECTS: &str = "mdca-lake";
 const SUM: &str = "mdca-lake/sum";
 /// How many columns the table has.
 const COLUMNS: &str = "mdca-lake/columns";
+/// That it says which columns have bounds.
+const BOUNDS: (&str, u64) = ("mdca-lake/bounds", 1);
 /// That it has the remarks of all that it takes in, in this form.
 const REMARKS: (&str, u64) = ("mdca-lake/remarks", 1);
 
@@ -69,7 +71,7 @@ impl Seen {
     }
 
     /// As a version says it, of a table with so many columns.
-    pub(super) fn actions(self, columns: usize, now_ms: i64) -> [Action; 4] {
+    pub(super) fn actions(self, columns: usize, now_ms: i64) -> [Action; 5] {
         let txn = |app_id: &str, version: u64| {
             Action::from(Txn {
                 app_id: app_id.to_owned(),
@@ -81,12 +83,14 @@ impl Seen {
             txn(OBJECTS, self.objects),
             txn(SUM, self.sum),
             txn(COLUMNS, columns as u64),
+            txn(BOUNDS.0, BOUNDS.1),
             txn(REMARKS.0, REMARKS.1),
         ]
     }
 
     /// What a version says, with the number of columns; `None` where it is not of this program, or of an
-    /// earlier one that knew no remarks.
+    /// earlier one that knew no remarks. Of one that did not say which columns have bounds the number is
+    /// none, so that the table is looked at, and completed.
     pub(super) fn read(actions: &[Action]) -> Option<(Self, usize)> {
         let number = |app_id: &str| {
             let txns = actions.iter().filter_map(|action| action.txn.as_ref());
@@ -98,6 +102,8 @@ impl Seen {
             sum: number(SUM)?,
         };
         let columns = usize::try_from(number(COLUMNS)?).ok()?;
+        let says_bounds = number(BOUNDS.0) == Some(BOUNDS.1);
+        let columns = if says_bounds { columns } else { 0 };
         (number(REMARKS.0)? == REMARKS.1).then_some((seen, columns))
     }
 }

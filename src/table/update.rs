@@ -19,9 +19,10 @@ const MOST_FILES: usize = 200_000;
 /// What is to become of the table.
 #[derive(Debug, Default)]
 pub(super) struct Update {
-    /// Whether there is none so far, or it lacks columns.
+    /// Whether there is none so far.
     is_new: bool,
-    widens: bool,
+    /// The operation that makes it what it should be, where it is not.
+    completion: Option<&'static str>,
     /// Files of slices.
     scanned: Vec<Add>,
     /// Files of compactions, and what these have taken.
@@ -75,7 +76,7 @@ impl Update {
         }
         let update = Self {
             is_new: snapshot.is_none(),
-            widens: snapshot.map_or(Ok(false), facts::widens)?,
+            completion: snapshot.map_or(Ok(None), facts::completion)?,
             after: live.seen(),
             ..Self::default()
         };
@@ -104,7 +105,7 @@ impl Update {
 
     /// Whether a table that takes in what was seen `before`, and remarks this, is as it should be.
     pub(super) fn changes_nothing(&self, before: Option<Seen>, known: &Remarks) -> bool {
-        let is_as_it_is = !self.is_new && !self.widens && before == Some(self.after);
+        let is_as_it_is = !self.is_new && self.completion.is_none() && before == Some(self.after);
         let files = self.scanned.len() + self.compacted.len() + self.removed.len();
         is_as_it_is && files == 0 && known.have(&self.remarks)
     }
@@ -142,8 +143,8 @@ impl Update {
             return versions;
         }
         let mut versions = Vec::new();
-        if self.widens {
-            versions.push(facts.version("ADD COLUMNS", self.before, [facts.metadata()]));
+        if let Some(completion) = self.completion {
+            versions.push(facts.version(completion, self.before, [facts.metadata()]));
         }
         let compacts = !compacted.is_empty() || !removed.is_empty();
         // With the first version that takes in their commits: there may be no other.

@@ -4,7 +4,7 @@ use object_store::path::Path;
 use serde::Serialize;
 
 use crate::commit::Damage;
-use crate::layout::{CompactionName, FileName, OwnObject};
+use crate::layout::{self, CompactionName, FileName, OwnObject};
 use crate::text::plain::chain;
 
 /// In which way something is not as it should be.
@@ -56,6 +56,11 @@ impl FindingKind {
 
     /// What to do about it, for an object at a path.
     fn remedy(self, path: &str) -> &'static str {
+        if is_converted(path)
+            && let Some(remedy) = self.remedy_of_converted(path)
+        {
+            return remedy;
+        }
         const LOST: &str = "restore it from a copy of the lake; without one, move its slice's commit and files away and scan the slice again";
         match (self, OwnObject::at(path)) {
             (Self::Missing | Self::Damaged | Self::Contradicts, Some(OwnObject::Identity)) => {
@@ -67,6 +72,9 @@ impl FindingKind {
             (Self::Missing, Some(OwnObject::Commit { .. })) => {
                 "restore it from a copy of the lake; its rows are there, and its slice is not scanned again"
             }
+            (Self::Missing, Some(OwnObject::Change { .. })) => {
+                "restore _mdca/changes from a copy of the lake; without one, the next compact that merges a day says it again"
+            }
             (Self::Missing | Self::Damaged, Some(OwnObject::Compaction { .. })) => {
                 "restore it from a copy of the lake; without one nobody knows which files of its day are live"
             }
@@ -77,7 +85,7 @@ impl FindingKind {
                 "restore it from a copy of the lake: it holds the rows of files that were removed"
             }
             (Self::Stray, None) if is_compacted(path) => {
-                "restore _mdca/compactions from a copy of the lake; without one keep it: it may be the only copy of its rows"
+                "restore all of _mdca from a copy of the lake; without one keep it: it may be the only copy of its rows"
             }
             (Self::Damaged, Some(OwnObject::CompactionAttempt { .. })) => {
                 "move it away; its day is compacted again"
@@ -105,6 +113,40 @@ impl FindingKind {
             (Self::Foreign, _) => "move it away; nothing here reads or removes it",
         }
     }
+
+    /// The same where the slice is a converted file, if that makes a difference.
+    fn remedy_of_converted(self, path: &str) -> Option<&'static str> {
+        Some(match (self, OwnObject::at(path)) {
+            (Self::Damaged | Self::Contradicts, Some(OwnObject::Commit { .. })) => {
+                "restore it from a copy of the lake; without one, move it and the files of its slice away and convert its input again"
+            }
+            (Self::Missing, Some(OwnObject::Commit { .. })) => {
+                "restore it from a copy of the lake; its rows are there, and its input is not converted again"
+            }
+            (Self::Damaged, Some(OwnObject::Attempt { .. })) => {
+                "move it away; unless its slice is committed, convert its input again"
+            }
+            (Self::Stray, None | Some(OwnObject::Rejects { .. })) => {
+                "restore _mdca from a copy of the lake; without one, move it away and convert its input again"
+            }
+            (
+                Self::Missing | Self::Truncated | Self::Changed | Self::Damaged | Self::Contradicts,
+                None | Some(OwnObject::Rejects { .. }),
+            ) => {
+                "restore it from a copy of the lake; without one, move its slice's commit and files away and convert its input again"
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Whether an object is of a slice that is a converted file.
+fn is_converted(path: &str) -> bool {
+    let slice = match OwnObject::at(path) {
+        Some(OwnObject::Commit { slice } | OwnObject::Attempt { slice }) => Some(slice),
+        _ => layout::slice_of_object(&Path::from(path)),
+    };
+    slice.is_some_and(|slice| layout::is_converted(&slice))
 }
 
 fn is_compacted(path: &str) -> bool {
@@ -149,5 +191,36 @@ impl Finding {
             detail,
             remedy,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_converted_is_converted_again_and_not_scanned() {
+        let slice = "c-0123456789abcdef0123456789abcdef";
+        let attempt = "0123456789abcdef";
+        let file = format!("activities/event_date=2026-11-19/{slice}-{attempt}-0.parquet");
+        let commit = layout::commit(slice).to_string();
+        let rejects = layout::rejects(slice, attempt).to_string();
+        let attempt = layout::attempt(slice, attempt).to_string();
+        for (what, path) in [
+            (FindingKind::Missing, &file),
+            (FindingKind::Changed, &file),
+            (FindingKind::Stray, &file),
+            (FindingKind::Missing, &rejects),
+            (FindingKind::Stray, &rejects),
+            (FindingKind::Damaged, &commit),
+            (FindingKind::Missing, &commit),
+            (FindingKind::Damaged, &attempt),
+        ] {
+            let remedy = what.remedy(path);
+            let is_fit = remedy.contains("convert") && !remedy.contains("scan");
+            assert!(is_fit, "{what:?} {path}: {remedy}");
+        }
+        let compacted = "activities/event_date=2026-11-19/z-000000-0123456789abcdef-0.parquet";
+        assert!(!FindingKind::Stray.remedy(compacted).contains("convert"));
     }
 }

@@ -13,7 +13,8 @@ use super::names::Names;
 use super::slice::{self, SliceCheck};
 use super::{Finding, FindingKind, Verification};
 use crate::commit::{
-    self, Attempt, Cleaner, Commit, CommitError, Compaction, Compactions, Identity, Unproven, caps,
+    self, Attempt, Changes, Cleaner, Commit, CommitError, Compaction, Compactions, Identity,
+    Unproven, caps,
 };
 use crate::error::JobError;
 use crate::layout::{self, FileName, OwnObject};
@@ -100,7 +101,9 @@ impl Verification {
         self.read_compaction_attempts(store, &mut known).await?;
         self.read_markers(store, &lake, &known.listed.unproven)
             .await?;
-        known.is_writable = self.read_changes(store).await?;
+        let place = layout::compactions();
+        let is_read = !self.findings.iter().any(|of| of.path == place.as_ref());
+        known.is_writable = self.read_changes(store, &known.compactions).await? && is_read;
         known.is_table_current = match table::standing(store).await {
             Ok(standing) => standing.is_none_or(|standing| standing.is_current),
             // It is said where the table is compared.
@@ -136,9 +139,25 @@ impl Verification {
     }
 
     /// Whether nothing of the lake was changed in a way that only a newer program understands.
-    async fn read_changes(&mut self, store: &Store) -> Result<bool, JobError> {
+    /// That the lake has compactions is said before the first is made.
+    async fn read_changes(
+        &mut self,
+        store: &Store,
+        compactions: &Compactions,
+    ) -> Result<bool, JobError> {
         match commit::check_writable(store).await {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                let has_any = compactions.iter().next().is_some();
+                let changes = Changes::load(store).await?;
+                if has_any && !changes.say_compactions() {
+                    self.find(
+                        &layout::change(changes.next_number()),
+                        FindingKind::Missing,
+                        "the lake has compactions, and no change says so",
+                    );
+                }
+                Ok(true)
+            }
             Err(CommitError::Damaged { path, damage }) => {
                 self.findings.push(Finding::of_damage(&path, &damage));
                 Ok(false)
@@ -236,7 +255,13 @@ impl Verification {
         depth: Depth,
         named: &mut Named,
     ) -> Result<Arc<Compactions>, JobError> {
-        let mut compactions = Compactions::load(store).await?;
+        let mut compactions = match Compactions::load(store).await {
+            Err(CommitError::Store(error)) if error.kind() == StoreErrorKind::Unfit => {
+                self.find(&layout::compactions(), FindingKind::Foreign, chain(&error));
+                Compactions::default()
+            }
+            read => read?,
+        };
         for error in compactions.take_damaged() {
             match error {
                 CommitError::Damaged { path, damage } => {

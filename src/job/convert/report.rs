@@ -143,12 +143,15 @@ impl ConvertReport {
         if let Some(shard) = &self.shard {
             write!(o, " (share {shard} of {})", number(self.inputs))?;
         }
-        write!(
-            o,
-            ", {} committed, {} already there",
-            number(committed),
-            number(skipped)
-        )?;
+        // A plan looks at no commit.
+        if self.plan.is_empty() {
+            write!(
+                o,
+                ", {} committed, {} already there",
+                number(committed),
+                number(skipped)
+            )?;
+        }
         for (count, what) in [
             (repeated, "with the same bytes as another"),
             (adopted, "adopted"),

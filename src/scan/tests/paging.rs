@@ -4,8 +4,8 @@ use futures::FutureExt;
 use serde_json::{Map, Value, json};
 
 use super::server::Reply;
-use super::{FROM_MS, NextPage, Setup, UNTIL_MS, World, last, more, newest, record};
-use crate::scan::{ClockField, ScanOptions, SliceScan};
+use super::{CONTROL_MS, FROM_MS, NextPage, Setup, UNTIL_MS, World, last, more, newest, record};
+use crate::scan::{ClockField, ScanError, ScanOptions, SliceScan};
 use crate::window::Slice;
 
 #[tokio::test]
@@ -77,6 +77,110 @@ async fn a_continuation_beside_an_end_is_followed_and_counted() {
     world.scan().await.expect_ids(&["a", "b"]);
     let counts = world.counts();
     assert_eq!((counts.extra_continuations, counts.halvings), (2, 0));
+}
+
+/// Pages of a service that has ended its range and says all the same where to go on.
+fn ended(records: &[Value], next: &Value) -> Reply {
+    Reply::page(&json!({"data": records, "hasNext": false, "nextQueryFilters": next}))
+}
+
+#[tokio::test]
+async fn a_continuation_beside_an_end_that_brings_nothing_is_given_up() {
+    let whole: Vec<Value> = (0..30).map(|n| record(&format!("r{n}"), n)).collect();
+    let strays: Vec<Value> = (1..=30)
+        .map(|n| record(&format!("s{n}"), -n * 1_000))
+        .collect();
+    let extras: [fn(&[Value], &[Value]) -> Reply; 8] = [
+        |_, _| ended(&[], &json!({"n": 2})),
+        |_, _| more(&[], &json!({"n": 2})),
+        |whole, _| more(whole, &json!({"n": 2})),
+        |_, strays| more(strays, &json!({"n": 2})),
+        |whole, strays| last(&[strays, whole].concat()),
+        |_, _| Reply::page(&json!({"data": [], "hasNext": true})),
+        |_, _| Reply::status(400),
+        |_, _| Reply::status(500),
+    ];
+    for (index, extra) in extras.into_iter().enumerate() {
+        for setup in [Setup::default(), without_look_ahead()] {
+            let (first, strays) = (whole.clone(), strays.clone());
+            let world = setup
+                .serve(move |asked| match &asked.body["filters"]["n"] {
+                    Value::Null => ended(&first, &json!({"n": 1})),
+                    number if *number == 1 => extra(&first, &strays),
+                    _ => panic!("a fruitless continuation was followed"),
+                })
+                .await;
+            let story = world.scan().await;
+            assert!(story.error.is_none(), "{index}: {:?}", story.error);
+            assert_eq!((story.ids.len(), story.holes.len()), (30, 0), "{index}");
+            let counts = world.counts();
+            let halvings = (counts.halvings, counts.total_differs);
+            assert_eq!(halvings, (0, 0), "{index}");
+            assert!(counts.requests <= 3, "{index}: {}", counts.requests);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_continuation_beside_an_end_brings_of_the_range_is_kept() {
+    let replies = [
+        ended(&[record("a", 1)], &json!({"n": 1})),
+        // Strays beside it are nobody's.
+        ended(&[record("b", 2), record("old", -5)], &json!({"n": 2})),
+        last(&[record("c", 3)]),
+    ];
+    let world = Setup::default().script(replies).await;
+    let story = world.scan().await;
+    story.expect_ids(&["a", "b", "c"]);
+    assert_eq!(story.neighbours, ["old"]);
+
+    // Where more of the range is to come, it was no end: what is stuck then is halved.
+    let replies = [
+        ended(&[record("a", 1)], &json!({"n": 1})),
+        more(&[record("b", 2)], &json!({"n": 1})),
+        last(&[record("a", 1), record("b", 2), record("c", 3)]),
+        last(&[record("d", 40_000)]),
+    ];
+    let world = Setup::default().script(replies).await;
+    world.scan().await.expect_ids(&["a", "b", "c", "d"]);
+    assert_eq!(world.counts().halvings, 1);
+}
+
+#[tokio::test]
+async fn a_range_of_strays_is_judged_though_a_continuation_beside_its_end_fails() {
+    let strays: Vec<Value> = (1..=30).map(|n| record(&format!("s{n}"), -n)).collect();
+    let replies = [ended(&strays, &json!({"n": 1})), Reply::status(400)];
+    let error = Setup::default().script(replies).await.fail().await;
+    assert!(matches!(error, ScanError::FilterIgnored { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_hundred_stuck_ranges_fail_the_slice() {
+    // Ten empty pages come before the records of every range.
+    let mut number = 0;
+    let world = without_look_ahead()
+        .serve(move |asked| {
+            number += 1;
+            if asked.body["filters"]["created"].is_null()
+                || asked.bounds() != (CONTROL_MS, CONTROL_MS)
+            {
+                return more(&[], &json!({ "n": number }));
+            }
+            last(&[])
+        })
+        .await;
+    let error = world.fail().await;
+    let is_expected = matches!(
+        &error,
+        ScanError::TooManyBadRanges { max_ranges: 100, last, .. }
+            if matches!(**last, ScanError::Stuck { .. })
+    );
+    assert!(is_expected, "{error:?}");
+    assert!(
+        world.counts().requests <= 1_100,
+        "{}",
+        world.counts().requests
+    );
 }
 
 #[tokio::test]
@@ -337,7 +441,10 @@ async fn a_total_that_differs_is_counted() {
     for (total, differs) in [
         (json!(1), 0),
         (json!(2), 1),
-        (json!("many"), 0),
+        (json!("many"), 1),
+        (json!(-1), 1),
+        (json!(1.5), 1),
+        (json!(1e300), 1),
         (Value::Null, 0),
     ] {
         let world = Setup::default().script([page(total)]).await;

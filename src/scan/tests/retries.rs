@@ -193,7 +193,6 @@ async fn a_429_and_a_503_wait_as_long_as_they_say_within_bounds() {
         (429, Some("7"), 7),
         (429, Some("0"), 1),
         (429, Some("301"), 300),
-        (429, Some("99999999999999999999"), 60),
         (429, Some("Thu, 19 Nov 2026 10:01:30 GMT"), 30),
         (429, Some("Thu, 19 Nov 2026 09:00:00 GMT"), 1),
         (429, Some("Fri, 20 Nov 2026 10:00:00 GMT"), 300),
@@ -201,6 +200,7 @@ async fn a_429_and_a_503_wait_as_long_as_they_say_within_bounds() {
         (429, None, 60),
         (503, Some("7"), 7),
         (503, Some("301"), 300),
+        (429, Some("99999999999999999999"), 300),
         (503, Some("Thu, 19 Nov 2026 10:01:30 GMT"), 30),
     ];
     for (status, retry_after, seconds) in waits {
@@ -281,6 +281,43 @@ impl Authorize for Renewing {
     fn redact(&self, text: &str) -> String {
         text.to_owned()
     }
+}
+
+/// Credentials that are over before they are there: each asking takes longer than they live.
+struct Late(TestClock);
+
+#[async_trait]
+impl Authorize for Late {
+    async fn header(&self) -> Result<HeaderValue, SignInError> {
+        self.0.sleep(Duration::from_millis(1_200)).await;
+        Ok(HeaderValue::from_static("Bearer late"))
+    }
+
+    async fn renew(&self, _: &HeaderValue) -> Result<bool, SignInError> {
+        Ok(false)
+    }
+
+    fn advice(&self, _: Refusal<'_>) -> &'static str {
+        "renew it"
+    }
+
+    fn redact(&self, text: &str) -> String {
+        text.to_owned()
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_are_always_late_are_sent_all_the_same() {
+    let clock = TestClock::default();
+    let setup = Setup {
+        auth: Box::new(Late(clock.clone())),
+        clock,
+        ..Setup::default()
+    };
+    let world = setup.script([page()]).await;
+    world.scan().await.expect_ids(&["a"]);
+    // Before the budget, at the place that is left empty, and at the next.
+    assert_eq!(world.clock.slept().len(), 3);
 }
 
 #[tokio::test]

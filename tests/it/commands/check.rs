@@ -387,6 +387,20 @@ fn a_lake_that_is_there_is_tried_and_left_as_it_was() {
         expect_answer(question, &checked, (question, "ok", ["", ""], 0));
     }
     assert_eq!(files_below(world.folder.path()), before);
+    // A scan needs every folder that it writes to, and no right to write makes a file one.
+    for folder in ["_mdca/commits", "_mdca/runs", "activities", "_delta_log"] {
+        let folder = Path::new(&lake).join(folder);
+        let aside = folder.with_extension("aside");
+        std::fs::rename(&folder, &aside).unwrap();
+        std::fs::write(&folder, "").unwrap();
+        let checked = world.check(&lake, &[]);
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        assert_eq!(checked.0.status.code(), Some(6), "{name}: {}", checked.1);
+        assert!(checked.1.to_string().contains(&name), "{}", checked.1);
+        std::fs::remove_file(&folder).unwrap();
+        std::fs::rename(&aside, &folder).unwrap();
+    }
+    assert_eq!(files_below(world.folder.path()), before);
     let text = world.command("check", &lake, &[]).output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.starts_with("ok    host"), "{text}");
@@ -480,10 +494,26 @@ fn bucket(odd: Odd) -> Script {
 #[test]
 fn a_store_that_is_not_fit_is_told_without_leaving_anything_in_it() {
     let world = World::new(|_, _| {});
-    let cases = [
-        (Odd::Nothing, ("create-only", "ok", ["only once", ""], 0)),
+    let one: &[&str] = &["--single-writer"];
+    let cases: [(Odd, &[&str], _); 5] = [
+        (
+            Odd::Nothing,
+            &[],
+            ("create-only", "ok", ["only once", ""], 0),
+        ),
         (
             Odd::CreatesTwice,
+            one,
+            (
+                "create-only",
+                "warn",
+                ["never asks it to", "only one run at a time"],
+                0,
+            ),
+        ),
+        (
+            Odd::CreatesTwice,
+            &[],
             (
                 "create-only",
                 "fail",
@@ -493,17 +523,23 @@ fn a_store_that_is_not_fit_is_told_without_leaving_anything_in_it() {
         ),
         (
             Odd::RefusesPuts,
+            &[],
             ("writable", "fail", ["AccessDenied", ""], 6),
         ),
         (
             Odd::RefusesDeletes,
+            &[],
             ("deletes", "warn", ["refused", "allow deletes"], 0),
         ),
     ];
-    for (odd, expected) in cases {
+    for (odd, flags, expected) in cases {
         let store = bucket(odd);
         let output = world
-            .command("check", "s3://bucket/lake", &["--report", "json"])
+            .command(
+                "check",
+                "s3://bucket/lake",
+                &[flags, &["--report", "json"]].concat(),
+            )
             .env("AWS_ACCESS_KEY_ID", "id")
             .env("AWS_SECRET_ACCESS_KEY", "never sent")
             .env("AWS_ENDPOINT", store.url())

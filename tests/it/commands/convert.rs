@@ -573,6 +573,11 @@ fn folders_patterns_links_and_pipes_name_inputs() {
         );
     }
     desk.write("in/.DS_Store", "no JSON");
+    // Nobody writes into it.
+    let made = Command::new("mkfifo")
+        .arg(desk.path("other-3.json"))
+        .status();
+    assert!(made.unwrap().success());
     std::os::unix::fs::symlink(desk.path("in"), desk.path("in/a/around")).unwrap();
     let planned = desk.convert("in/lake", &["in", "other-*.json", "--dry-run"]);
     let plan: Vec<&str> = planned.report["plan"]

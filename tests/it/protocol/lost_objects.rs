@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use mdca_lake::commit::{find_orphans, live_files};
+use mdca_lake::text::plain;
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{Depth, FindingKind, Sweep, Verification, verify};
 use serde_json::{Value, json};
 
 use super::compact::scanned;
-use crate::support::scenario::{Story, age_by_an_hour, assert_same, files_below};
+use crate::support::faulty::{Fate, Gate};
+use crate::support::scenario::{Story, age_by_an_hour, assert_same, at, files_below};
 use crate::support::sealed;
 use crate::support::table::{expect_live, files, versions};
 
@@ -320,4 +324,136 @@ async fn a_marker_at_a_recent_slice_hides_no_records() {
     assert_eq!(report.slices.committed, 1, "{}", report.to_text());
     fs::remove_file(&marker).unwrap();
     story.expect_exact().await;
+}
+
+/// Moves the objects below `_mdca` away, but for the identity and the reports, or puts an older copy of
+/// them in their place.
+fn replace_own(story: &Story, older: &Contents) {
+    for folder in ["commits", "compactions", "attempts", "changes"] {
+        let folder = story.lake().join("_mdca").join(folder);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+    }
+    put_back(older);
+}
+
+/// Commits and compactions were lost together, or an older copy of them was put back: what lies in the
+/// files of lost compactions is not scanned a second time.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_in_the_files_of_lost_compactions_are_not_scanned_over() {
+    for (has_older, has_table) in [(false, true), (false, false), (true, true), (true, false)] {
+        let what = format!("an older copy: {has_older}, a table: {has_table}");
+        let story = scanned(None).await;
+        // As `_mdca` was when half of the slices were committed.
+        let mut older = copy_of(story.lake(), "_mdca/commits");
+        while older.len() > 3 || !has_older && !older.is_empty() {
+            older.pop_last();
+        }
+        assert_eq!(story.compact(&[]).await.head.exit_code, 0, "{what}");
+        let whole = copy_of(story.lake(), "_mdca");
+        replace_own(&story, &older);
+        if !has_table {
+            fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+        }
+        let report = story.scan(&[]).await;
+        assert_ne!(report.head.exit_code, 0, "{what}: {}", report.to_text());
+        assert_eq!(report.slices.committed, 0, "{what}: {}", report.to_text());
+        assert_eq!(report.slices.failed, 6 - older.len() as u64, "{what}");
+        let failure = &report.failures[0];
+        assert!(failure.error.contains("z-000000-"), "{}", failure.error);
+        assert_eq!(
+            failure.advice,
+            Some("restore all of _mdca from a copy of the lake"),
+            "{what}"
+        );
+        assert_same(&story.visible_ids().await, &story.expected_ids());
+
+        put_back(&whole);
+        let report = story.scan(&[]).await;
+        assert_eq!(report.head.exit_code, 0, "{what}: {}", report.to_text());
+        story.expect_exact().await;
+    }
+}
+
+/// The same of converted files, whose slices nobody can tell beforehand: none is converted.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_converted_where_a_compaction_was_lost() {
+    let story = compacted().await;
+    let identity = story.lake().join("_mdca/lake.json");
+    let mut value = sealed::read(&identity);
+    value["source"] = json!("convert");
+    sealed::write(&identity, &value);
+    let orphans = || async { find_orphans(&story.store(), None, |_| true).await };
+    assert!(orphans().await.unwrap().is_empty());
+    fs::remove_file(story.lake().join(COMPACTION)).unwrap();
+    let error = orphans().await.unwrap_err();
+    assert!(plain::chain(&error).contains("z-000000-"), "{error:?}");
+    assert!(error.advice().unwrap().contains("restore all of _mdca"));
+}
+
+/// A compaction that is lost stops no slice that ended after its file was made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_compaction_stops_no_slice_that_ended_later() {
+    let story = compacted().await;
+    for path in files_below(&story.lake().join("activities")) {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        let day_before =
+            SystemTime::UNIX_EPOCH + Duration::from_millis(at("2026-11-16").unsigned_abs());
+        file.set_modified(day_before).unwrap();
+    }
+    let orphans = || async {
+        find_orphans(&story.store(), Some(0), |_| true)
+            .await
+            .unwrap()
+    };
+    fs::remove_file(story.lake().join(COMPACTION)).unwrap();
+    let stopped: Vec<String> = orphans().await.into_keys().collect();
+    assert_eq!(stopped, Vec::<String>::new());
+}
+
+/// That the lake has compactions is said by a change, without which an older program would take what they
+/// have taken for lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_change_that_tells_of_compactions_is_named() {
+    let story = compacted().await;
+    let change = "_mdca/changes/0.json";
+    fs::remove_file(story.lake().join(change)).unwrap();
+    let found = story.verify(Sweep::Never).await;
+    assert_eq!(kinds(&found), [(change, FindingKind::Missing)]);
+}
+
+/// A file in the place of a folder is named, and nothing is swept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_the_place_of_a_folder_is_named() {
+    for folder in ["_mdca/compactions", "_mdca/attempts", "_mdca/changes"] {
+        let story = compacted().await;
+        let path = story.lake().join(folder);
+        if path.exists() {
+            fs::remove_dir_all(&path).unwrap();
+        }
+        fs::write(&path, "").unwrap();
+        let before = copy_of(story.lake(), "activities");
+        let found = verify(&story.store(), Depth::Bytes, Sweep::Unnamed, story.now_ms()).await;
+        let found = found.unwrap_or_else(|error| panic!("{folder}: {error:?}"));
+        assert_eq!(found.exit_code(), 5, "{folder}: {}", found.to_text());
+        let mut findings = found.findings.iter();
+        assert!(findings.any(|of| of.path == folder), "{}", found.to_text());
+        assert!(copy_of(story.lake(), "activities") == before, "{folder}");
+    }
+}
+
+/// A number of six digits in a name costs its day, and not a million look-ups.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_with_a_high_number_costs_few_calls() {
+    let story = compacted().await;
+    let far = "_mdca/compactions/2026-11-18-999999.json";
+    fs::write(story.lake().join(far), "").unwrap();
+    let gate = Gate::new(|_| Fate::Pass);
+    let (files, left_out) = live_files(&story.guarded(&gate)).await.unwrap();
+    assert!(files.iter().all(|file| !file.path.starts_with(DAY)));
+    assert!(gate.calls().len() < 100, "{}", gate.calls().len());
+    let said: Vec<String> = left_out.iter().map(ToString::to_string).collect();
+    let gap = "cannot read _mdca/compactions/2026-11-18-1.json";
+    assert_eq!(said, [format!("cannot read {far}"), gap.to_owned()]);
 }

@@ -69,6 +69,12 @@ async fn five_engines_see_exactly_the_live_rows() {
         for (engine, found) in rows_by_engine(story.lake()) {
             assert_eq!(found, rows, "{engine}, compacted: {compacted}");
         }
+        // Bounds are said of the times alone: nobody takes those of a name for empty.
+        let by_user = readers::rows_by_user(story.lake());
+        assert!(!by_user.is_empty());
+        for (user, [all, by_dataset, by_table]) in by_user {
+            assert_eq!([by_dataset, by_table], [all; 2], "{user}: {compacted}");
+        }
         expect_live(&story.store(), "").await;
     }
     assert_eq!(
@@ -531,6 +537,41 @@ fn older(mut action: Value) -> String {
         .unwrap()
         .retain(|_, member| !member.is_null());
     action.to_string()
+}
+
+/// A table of a program that did not say which columns have bounds says it after the next run, and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_does_not_say_which_columns_have_bounds_is_completed() {
+    const BOUNDS: &str = "delta.dataSkippingStatsColumns";
+    let story = begun(None).await;
+    let path = log(&story).remove(0);
+    let text = fs::read_to_string(&path).unwrap();
+    let mut earlier = Vec::new();
+    for line in text.lines() {
+        let mut action: Value = line.parse().unwrap();
+        if let Some(metadata) = action.get_mut("metaData") {
+            let removed = metadata["configuration"]
+                .as_object_mut()
+                .unwrap()
+                .remove(BOUNDS);
+            assert_eq!(removed, Some(json!("timestamp,created")));
+        }
+        if !line.contains("mdca-lake/bounds") {
+            earlier.push(action.to_string());
+        }
+    }
+    fs::write(&path, earlier.join("\n")).unwrap();
+    assert!(standing(&story).await.is_current);
+    expect_code(&story.scan(&FIRST).await, 0);
+    let completed = versions(&story.store()).await;
+    let mut actions = completed[1..].iter().flatten();
+    let metadata = actions.find_map(|action| action.get("metaData")).unwrap();
+    assert_eq!(metadata["configuration"][BOUNDS], "timestamp,created");
+    assert_eq!(metadata["configuration"]["delta.appendOnly"], "true");
+    expect_code(&story.scan(&FIRST).await, 0);
+    assert_eq!(versions(&story.store()).await.len(), completed.len());
+    expect_live(&story.store(), "").await;
+    story.expect_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,33 @@ pub(crate) fn asked(
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// How delta-rs is asked for the rows of each user, by both of its ways through pyarrow.
+const BY_USER: &str = r#"
+import json, sys
+import deltalake, pyarrow.compute as pc
+table = deltalake.DeltaTable(sys.argv[1])
+dataset = table.to_pyarrow_dataset()
+names = table.to_pyarrow_table(columns=["user_name"])["user_name"].to_pylist()
+counts = {}
+for name in set(names) - {None}:
+    by_dataset = dataset.to_table(filter=pc.field("user_name") == name, columns=["activity_id"])
+    by_table = table.to_pyarrow_table(filters=[("user_name", "=", name)], columns=["activity_id"])
+    counts[name] = [names.count(name), by_dataset.num_rows, by_table.num_rows]
+print(json.dumps(counts))
+"#;
+
+/// The rows of each user in the table: all of them, and those that delta-rs finds by the user's name.
+pub(crate) fn rows_by_user(lake: &Path) -> BTreeMap<String, [u64; 3]> {
+    let output = Command::new(python())
+        .args(["-c", BY_USER])
+        .arg(lake)
+        .output()
+        .expect("run ./tests/run once: it makes the Python environment");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// All rows of a lake, sorted; `DuckDB` and pyarrow agree on them, and every row lies in its day.
 pub(crate) fn rows(lake: &Path) -> Vec<Row> {
     agreed(ask(lake.to_str().unwrap(), Variables::new()))
