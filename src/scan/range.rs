@@ -34,6 +34,7 @@ pub(super) enum Part {
 }
 
 /// One range on its way.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct RangeScan {
     pub(super) range: TimeWindow,
     pub(super) part: Part,

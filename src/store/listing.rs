@@ -20,7 +20,7 @@ const MAX_NAME: usize = 40;
 
 /// A listing was asked for, and something else came with 200.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the listing is no listing: {came}")]
+#[error("what came is not a listing: {came}")]
 pub(super) struct NoListing {
     came: String,
 }
@@ -47,7 +47,7 @@ pub(super) fn check(body: &[u8], root: &str) -> Result<(), NoListing> {
         Some(name) if name == root => return Ok(()),
         Some(name) if is_plain(&name) => format!("an answer with <{name}>"),
         _ if body.is_empty() => "an empty answer".to_owned(),
-        _ => "an answer that is no XML".to_owned(),
+        _ => "an answer that is not XML".to_owned(),
     };
     Err(NoListing { came })
 }
@@ -93,10 +93,10 @@ mod tests {
     fn what_is_no_listing_is_refused_and_named() {
         for (body, came) in [
             ("", "an empty answer"),
-            ("{\"Contents\":[]}", "an answer that is no XML"),
+            ("{\"Contents\":[]}", "an answer that is not XML"),
             (
                 "ListBucketResult <ListBucketResult/>",
-                "an answer that is no XML",
+                "an answer that is not XML",
             ),
             (
                 "<!DOCTYPE html>\n<html><body/></html>",
@@ -116,7 +116,7 @@ mod tests {
             ),
         ] {
             let refused = check(body.as_bytes(), OF_OBJECTS).unwrap_err();
-            let said = format!("the listing is no listing: {came}");
+            let said = format!("what came is not a listing: {came}");
             assert_eq!(refused.to_string(), said, "{body}");
         }
     }

@@ -79,7 +79,7 @@ impl KnownSecrets {
 
     /// A text without them, and without these others.
     pub(super) fn redact(&self, text: &str, others: &[String]) -> String {
-        let known = self.0.iter().map(|secret| secret.expose_secret());
+        let known = self.0.iter().map(ExposeSecret::expose_secret);
         let secrets: Vec<&str> = known.chain(others.iter().map(String::as_str)).collect();
         redact(text, &secrets)
     }
@@ -114,7 +114,7 @@ impl fmt::Display for BadSetting {
             Flaw::LineBreak => "ends with a line break",
             Flaw::Control => "holds a line break or another control character",
             Flaw::NotAscii => "holds a character that is not ASCII",
-            Flaw::NoAddress => "is no http or https URL",
+            Flaw::NoAddress => "is not an http or https URL",
         };
         write!(f, "{} {flaw}", self.name.to_ascii_uppercase())
     }
@@ -221,12 +221,12 @@ mod tests {
             (
                 "aws_endpoint",
                 "::hunter2",
-                "AWS_ENDPOINT is no http or https URL",
+                "AWS_ENDPOINT is not an http or https URL",
             ),
             (
                 "aws_endpoint_url",
                 "hunter2:9000",
-                "AWS_ENDPOINT_URL is no http or https URL",
+                "AWS_ENDPOINT_URL is not an http or https URL",
             ),
         ] {
             let refused = check::<AmazonS3ConfigKey>(&given(name, value)).unwrap_err();

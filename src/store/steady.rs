@@ -73,7 +73,7 @@ impl Flow {
         self.stalled = if waited <= due {
             self.stalled.saturating_sub(waited)
         } else {
-            self.stalled + (waited - due)
+            self.stalled + waited.saturating_sub(due)
         };
         self.bytes += piece_bytes;
     }

@@ -56,12 +56,12 @@ impl FindingKind {
 
     /// What to do about it, for an object at a path.
     fn remedy(self, path: &str) -> &'static str {
+        const LOST: &str = "restore it from a copy of the lake; without one, move its slice's commit and files away and scan the slice again";
         if is_converted(path)
             && let Some(remedy) = self.remedy_of_converted(path)
         {
             return remedy;
         }
-        const LOST: &str = "restore it from a copy of the lake; without one, move its slice's commit and files away and scan the slice again";
         match (self, OwnObject::at(path)) {
             (Self::Missing | Self::Damaged | Self::Contradicts, Some(OwnObject::Identity)) => {
                 "restore it from a copy of the lake; nothing else says what the lake is of"

@@ -328,7 +328,8 @@ async fn export(args: ExportArgs) -> Result<Finished, JobError> {
     let exported = job::export::export(&store, window, &mut io::stdout()).await?;
     let loss = exported.loss.map(JobError::from);
     let left_out = exported.left_out.into_iter().map(JobError::from);
-    let exit_code = complain_of_all(left_out.chain(loss).collect());
+    let left_out: Vec<JobError> = left_out.chain(loss).collect();
+    let exit_code = complain_of_all(&left_out);
     Ok(Finished::without_output(exit_code))
 }
 

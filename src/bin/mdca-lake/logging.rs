@@ -90,7 +90,7 @@ pub(crate) fn complain(error: &JobError) -> u8 {
 }
 
 /// Says what was left out, and what the exit code is for it.
-pub(crate) fn complain_of_all(left_out: Vec<JobError>) -> u8 {
+pub(crate) fn complain_of_all(left_out: &[JobError]) -> u8 {
     const SHOWN: usize = 10;
     let count = left_out.len();
     for error in left_out.iter().take(SHOWN) {

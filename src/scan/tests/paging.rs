@@ -84,13 +84,16 @@ fn ended(records: &[Value], next: &Value) -> Reply {
     Reply::page(&json!({"data": records, "hasNext": false, "nextQueryFilters": next}))
 }
 
+/// What comes after the end, of what the range has and of what lies outside.
+type Extra = fn(&[Value], &[Value]) -> Reply;
+
 #[tokio::test]
 async fn a_continuation_beside_an_end_that_brings_nothing_is_given_up() {
     let whole: Vec<Value> = (0..30).map(|n| record(&format!("r{n}"), n)).collect();
     let strays: Vec<Value> = (1..=30)
         .map(|n| record(&format!("s{n}"), -n * 1_000))
         .collect();
-    let extras: [fn(&[Value], &[Value]) -> Reply; 8] = [
+    let extras: [Extra; 8] = [
         |_, _| ended(&[], &json!({"n": 2})),
         |_, _| more(&[], &json!({"n": 2})),
         |whole, _| more(whole, &json!({"n": 2})),

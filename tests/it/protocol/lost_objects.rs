@@ -423,26 +423,6 @@ async fn a_lost_change_that_tells_of_compactions_is_named() {
     assert_eq!(kinds(&found), [(change, FindingKind::Missing)]);
 }
 
-/// A file in the place of a folder is named, and nothing is swept.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_in_the_place_of_a_folder_is_named() {
-    for folder in ["_mdca/compactions", "_mdca/attempts", "_mdca/changes"] {
-        let story = compacted().await;
-        let path = story.lake().join(folder);
-        if path.exists() {
-            fs::remove_dir_all(&path).unwrap();
-        }
-        fs::write(&path, "").unwrap();
-        let before = copy_of(story.lake(), "activities");
-        let found = verify(&story.store(), Depth::Bytes, Sweep::Unnamed, story.now_ms()).await;
-        let found = found.unwrap_or_else(|error| panic!("{folder}: {error:?}"));
-        assert_eq!(found.exit_code(), 5, "{folder}: {}", found.to_text());
-        let mut findings = found.findings.iter();
-        assert!(findings.any(|of| of.path == folder), "{}", found.to_text());
-        assert!(copy_of(story.lake(), "activities") == before, "{folder}");
-    }
-}
-
 /// A number of six digits in a name costs its day, and not a million look-ups.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compaction_with_a_high_number_costs_few_calls() {
