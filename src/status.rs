@@ -125,17 +125,6 @@ impl From<CommitError> for LeftOut {
     }
 }
 
-impl From<TableError> for LeftOut {
-    fn from(error: TableError) -> Self {
-        Self {
-            what: "damaged",
-            error: chain(&error),
-            advice: error.advice(),
-            exit: JobError::from(error).kind(),
-        }
-    }
-}
-
 /// How the Delta table of a lake stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -144,9 +133,8 @@ pub struct TableStatus {
     pub version: u64,
     /// Whether it takes in every commit and compaction.
     pub is_current: bool,
-    /// Whether it takes in some that are missing, which `left_out` says.
-    #[serde(skip)]
-    is_ahead: bool,
+    /// Commits and compactions that it takes in and that are not there any more, at least.
+    pub missing: u64,
 }
 
 /// What a lake holds.
@@ -234,8 +222,6 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     explain(&mut gaps, store, &mut reports, &runs, &mut begun).await?;
     begun.retain(|slice, _| !known.contains(slice));
     let table = table::standing(store).await?;
-    let loss = table.and_then(|table| table.loss());
-    left_out.extend(loss.map(LeftOut::from));
     let mut gaps: Vec<GapStatus> = gaps.into_iter().map(|gap| gap.status(length)).collect();
     gaps.extend(committed.holes);
     gaps.sort_by(|a, b| a.window.from.cmp(&b.window.from));
@@ -257,7 +243,7 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         table: table.map(|of| TableStatus {
             version: of.version,
             is_current: of.is_current,
-            is_ahead: of.missing > 0,
+            missing: of.missing,
         }),
         rows: total(&days, |day| day.rows),
         bytes: total(&days, |day| day.bytes),
@@ -539,6 +525,30 @@ impl LakeStatus {
         Ok(())
     }
 
+    fn write_table(&self, o: &mut PlainText) -> std::fmt::Result {
+        let Some(table) = &self.table else {
+            return writeln!(o, "table       none: the next run makes it");
+        };
+        let TableStatus {
+            version,
+            is_current,
+            missing,
+        } = *table;
+        write!(o, "table       version {version}")?;
+        if missing > 0 {
+            let loss = TableError::Missing { missing };
+            writeln!(o, "; {loss}")?;
+            let advice = loss.advice().into_iter();
+            return advice
+                .map(|advice| writeln!(o, "            {advice}"))
+                .collect();
+        }
+        if !is_current {
+            write!(o, ", behind the commits: the next run brings it up to date")?;
+        }
+        writeln!(o)
+    }
+
     fn write_gaps(&self, o: &mut PlainText) -> std::fmt::Result {
         for GapStatus {
             window,
@@ -646,27 +656,7 @@ impl Report for LakeStatus {
             counted(self.rows, "row", "rows"),
             bytes(self.bytes),
         )?;
-        match &self.table {
-            Some(TableStatus {
-                version,
-                is_current: true,
-                ..
-            }) => {
-                writeln!(o, "table       version {version}")?;
-            }
-            Some(TableStatus {
-                version,
-                is_ahead: true,
-                ..
-            }) => {
-                writeln!(o, "table       version {version}, ahead of the commits")?;
-            }
-            Some(TableStatus { version, .. }) => writeln!(
-                o,
-                "table       version {version}, behind the commits: the next run brings it up to date"
-            )?,
-            None => writeln!(o, "table       none: the next run makes it")?,
-        }
+        self.write_table(o)?;
         for window in &self.coverage {
             writeln!(o, "covers      {} to {}", window.from, window.until)?;
         }

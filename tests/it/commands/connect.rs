@@ -101,12 +101,19 @@ async fn what_cannot_be_opened_is_refused_and_what_is_behind_is_said() {
     };
     refused("fabric", "it reaches object storage alone");
     refused("excel", "possible values: duckdb, spark, polars");
+    let printed = || String::from_utf8(connect(story.lake(), "duckdb").stdout).unwrap();
     // A commit that the table does not know.
     let commits = story.lake().join("_mdca/commits");
     let commit = files_below(&commits).remove(0);
+    let another = commits.join("20261118T0400Z-20261118T0500Z.json");
+    fs::copy(&commit, &another).unwrap();
+    let behind = printed();
+    assert!(behind.starts_with("-- The table is behind"), "{behind}");
+    fs::remove_file(another).unwrap();
+    // One that it knows, and that is missing.
     fs::rename(&commit, story.lake().join("commit")).unwrap();
-    let printed = String::from_utf8(connect(story.lake(), "duckdb").stdout).unwrap();
-    assert!(printed.starts_with("-- The table is behind"), "{printed}");
+    let lost = printed();
+    assert!(lost.starts_with("-- Commits are missing"), "{lost}");
     fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
     refused("duckdb", "it has no table yet");
     fs::remove_file(story.lake().join("_mdca/lake.json")).unwrap();

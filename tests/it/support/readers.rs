@@ -135,7 +135,7 @@ pub(crate) fn asked(
 
 /// How delta-rs is asked for the rows of each user, by both of its ways through pyarrow.
 const BY_USER: &str = r#"
-import json, sys
+import json, os, sys
 import deltalake, pyarrow.compute as pc
 table = deltalake.DeltaTable(sys.argv[1])
 dataset = table.to_pyarrow_dataset()
@@ -146,6 +146,9 @@ for name in set(names) - {None}:
     by_table = table.to_pyarrow_table(filters=[("user_name", "=", name)], columns=["activity_id"])
     counts[name] = [names.count(name), by_dataset.num_rows, by_table.num_rows]
 print(json.dumps(counts))
+sys.stdout.flush()
+# Its threads do not always end by themselves.
+os._exit(0)
 "#;
 
 /// The rows of each user in the table: all of them, and those that delta-rs finds by the user's name.
