@@ -538,10 +538,10 @@ impl LakeStatus {
         if missing > 0 {
             let loss = TableError::Missing { missing };
             writeln!(o, "; {loss}")?;
-            let advice = loss.advice().into_iter();
-            return advice
-                .map(|advice| writeln!(o, "            {advice}"))
-                .collect();
+            if let Some(advice) = loss.advice() {
+                writeln!(o, "            {advice}")?;
+            }
+            return Ok(());
         }
         if !is_current {
             write!(o, ", behind the commits: the next run brings it up to date")?;

@@ -101,7 +101,10 @@ impl Verification {
         self.read_compaction_attempts(store, &mut known).await?;
         self.read_markers(store, &lake, &known.listed.unproven)
             .await?;
-        known.is_writable = self.read_changes(store, &known.compactions).await?;
+        // Without the compactions nobody knows what may go.
+        let place = layout::compactions();
+        let has_compactions = !self.findings.iter().any(|of| of.path == place.as_ref());
+        known.is_writable = self.read_changes(store, &known.compactions).await? && has_compactions;
         known.is_table_current = match table::standing(store).await {
             Ok(standing) => standing.is_none_or(|standing| standing.is_current),
             // It is said where the table is compared.
