@@ -3,6 +3,11 @@
 use crate::store::StoreError;
 use crate::window::format_time;
 
+/// What to do where commits or compactions are lost. Objects there are made once and never change, so what
+/// is missing can be added, and nothing of it may be replaced by something older.
+pub const RESTORE: &str =
+    "add to _mdca what it lacks, from a copy of the lake; leave the rest of it as it is";
+
 /// Why the bytes of an object are not what was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
@@ -90,7 +95,7 @@ impl Damage {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Newer { .. } => "use the newer program; nothing is to be moved or removed",
-            Self::Unrecorded(_) => "restore all of _mdca from a copy of the lake",
+            Self::Unrecorded(_) => RESTORE,
             Self::BeginsLater { .. } => {
                 "set this machine's clock; if it is right, restore the object from a copy"
             }

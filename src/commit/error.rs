@@ -3,7 +3,7 @@
 use object_store::path::Path;
 
 use super::caps;
-use super::damage::Damage;
+use super::damage::{Damage, RESTORE};
 use crate::store::StoreError;
 
 /// Why the lake could not be read or a slice not committed.
@@ -166,10 +166,7 @@ impl CommitError {
             Self::Orphaned { .. } => {
                 Some("restore _mdca from a copy; without one, move these files away and run again")
             }
-            Self::Compacted { holder, .. } => Some(match holder {
-                Holder::Compaction(_) => "restore _mdca/commits from a copy",
-                Holder::Stray(_) => "restore all of _mdca from a copy of the lake",
-            }),
+            Self::Compacted { .. } => Some(RESTORE),
             Self::IdentityNotMade { .. }
             | Self::Unknown { .. }
             | Self::CompactionUnknown { .. } => Some("run again"),

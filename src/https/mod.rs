@@ -122,11 +122,12 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn
     })
 }
 
-/// How long the other side asks to wait: seconds, or a date.
+/// How long the other side asks to wait: seconds, or a date. More seconds than a number holds are as many as
+/// it does.
 pub(crate) fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let until_ms = DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis();
     Some(Duration::from_millis(

@@ -98,19 +98,23 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
         url,
         scheme: url.split_once("://").map(|(scheme, _)| scheme),
     };
-    let behind = match standing.missing {
-        0 if standing.is_current => None,
-        0 => Some("The table is behind the commits: the next run brings it up to date."),
-        _ => Some(
-            "Commits are missing that the table takes in: restore all of _mdca from a copy of the lake.",
-        ),
+    let remark = match standing.loss() {
+        Some(loss) => vec![
+            loss.to_string(),
+            loss.advice().unwrap_or_default().to_owned(),
+        ],
+        None if standing.is_current => Vec::new(),
+        None => {
+            vec!["The table is behind the commits: the next run brings it up to date.".to_owned()]
+        }
     };
     let mut out = String::new();
     let comment = match engine {
         Engine::Polars | Engine::Datafusion => "#",
         _ => "--",
     };
-    let said = place.warning(engine).into_iter().chain(behind);
+    let remark = remark.iter().map(String::as_str);
+    let said = place.warning(engine).into_iter().chain(remark);
     for line in notes(engine, &place).iter().copied().chain(said) {
         writeln!(out, "{comment} {line}").expect("a String takes any text");
     }

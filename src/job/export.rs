@@ -5,12 +5,14 @@ use std::io::Write;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tracing::debug;
 
 use crate::commit::{self, CommitError, Identity};
 use crate::error::JobError;
 use crate::read::{Export, ExportFile};
 use crate::store::Store;
 use crate::table::{self, TableError};
+use crate::text::plain::chain;
 use crate::window::TimeWindow;
 
 /// What an export came to.
@@ -66,13 +68,22 @@ async fn export_all(
             Err(error) if !error.is_broken_pipe() => return Err(error.into()),
             _ => {
                 let records = export.records();
-                let standing = table::standing(store).await?;
                 return Ok(Exported {
                     records,
                     left_out,
-                    loss: standing.and_then(|standing| standing.loss()),
+                    loss: loss(store).await,
                 });
             }
         }
     }
+}
+
+/// What the table tells of commits and compactions that are missing. The records were written without it: a
+/// table that cannot be read says nothing.
+async fn loss(store: &Store) -> Option<TableError> {
+    let standing = table::standing(store).await;
+    let standing = standing.inspect_err(|error| {
+        debug!(error = %chain(error), "the table cannot be asked for what is missing");
+    });
+    standing.ok().flatten()?.loss()
 }

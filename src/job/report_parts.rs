@@ -182,18 +182,22 @@ impl RunResult {
     /// Takes note of a commit that was made.
     pub(crate) fn committed(&mut self, made: &Made) {
         let Made { commit, checksum } = made;
-        if self.commits.len() < MOST_COMMITS {
-            self.commits.push(CommitDigest::of(&commit.slice, checksum));
-            if self.commits.len() == MOST_COMMITS {
-                self.notes.push(format!(
-                    "the report lists the first {} commits of the run only",
-                    number(MOST_COMMITS as u64)
-                ));
-            }
-        }
+        self.list(CommitDigest::of(&commit.slice, checksum));
         self.counts.add(&commit.counts);
         self.files += commit.files.len() as u64;
         self.bytes_out += commit.files.iter().map(|file| file.bytes).sum::<u64>();
+    }
+
+    fn list(&mut self, commit: CommitDigest) {
+        if self.commits.len() < MOST_COMMITS {
+            self.commits.push(commit);
+            return;
+        }
+        let most = number(MOST_COMMITS as u64);
+        let note = format!("the report lists the first {most} commits of the run only");
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
     }
 
     /// Takes note of how long the run took so far.
@@ -324,4 +328,43 @@ pub(crate) fn in_brackets(what: &str, counts: &BTreeMap<String, u64>) -> String 
         .map(|(name, count)| format!("{name} {}", number(*count)))
         .collect();
     format!(" ({what}: {})", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_very_many_commits_says_once_that_it_does_not_list_all() {
+        let commit = || CommitDigest {
+            slice: String::new(),
+            sha256: String::new(),
+        };
+        let mut result = RunResult::default();
+        for extra in 0..=2 {
+            while result.commits.len() < MOST_COMMITS {
+                result.list(commit());
+            }
+            assert_eq!(result.notes.len(), usize::from(extra > 0));
+            result.list(commit());
+        }
+        assert_eq!(result.commits.len(), MOST_COMMITS);
+        assert_eq!(result.notes.len(), 1, "{:?}", result.notes);
+    }
+
+    #[test]
+    fn a_running_report_has_everything_but_the_commits() {
+        let mut result = RunResult {
+            files: 7,
+            commits: vec![CommitDigest {
+                slice: "s".to_owned(),
+                sha256: "c".to_owned(),
+            }],
+            ..RunResult::default()
+        };
+        let whole = result.clone();
+        let running = RunResult::without_commits(&mut result, |result| result);
+        assert_eq!((running.files, running.commits.len()), (7, 0));
+        assert_eq!(result, whole);
+    }
 }

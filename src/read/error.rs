@@ -33,10 +33,12 @@ pub(super) enum ObjectError {
 }
 
 impl ObjectError {
-    /// What the store said of reading an object.
+    /// What the store said of reading an object. Only what its bytes say is damage. Whether it was cut
+    /// short, and is refused therefore, its size tells.
     pub(super) fn of(error: StoreError) -> Self {
         match error.kind() {
             StoreErrorKind::Missing => Self::Gone,
+            StoreErrorKind::Other if error.is_of_object_storage() => Self::Store(error),
             StoreErrorKind::Other | StoreErrorKind::Unfit | StoreErrorKind::Location => {
                 Self::Unfit(error.source().map_or_else(|| error.to_string(), chain))
             }

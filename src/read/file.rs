@@ -150,11 +150,12 @@ fn batch_rows(group: &RowGroupMetaData) -> usize {
 }
 
 /// The same field with views in place of texts.
-pub(super) fn with_views(field: &FieldRef) -> FieldRef {
+pub(crate) fn with_views(field: &FieldRef) -> FieldRef {
     let data_type = match field.data_type() {
         DataType::Utf8 => DataType::Utf8View,
         DataType::List(element) => DataType::List(with_views(element)),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(with_views).collect()),
+        DataType::Map(entry, is_sorted) => DataType::Map(with_views(entry), *is_sorted),
         other => other.clone(),
     };
     Arc::new(Field::clone(field).with_data_type(data_type))
@@ -171,7 +172,7 @@ pub fn in_decoder() -> bool {
 }
 
 /// Makes an error of the decoder's panic.
-async fn guarded<T>(
+pub(crate) async fn guarded<T>(
     work: impl Future<Output = Result<T, ParquetError>>,
 ) -> Result<T, ParquetError> {
     let mut work = std::pin::pin!(AssertUnwindSafe(work).catch_unwind());

@@ -1,7 +1,7 @@
 //! Committed files are read again: for `export`, which gives back the original records, and for
 //! `verify`, which looks at every row.
 //!
-//! Beside `write` the only stage that knows Parquet. It reads what commits name and nothing else, and
+//! Beside `write`, and the checkpoints of `table`, the only stage that knows Parquet. It reads what commits name and nothing else, and
 //! trusts no more than that: a file may be anybody's who can write to the lake.
 
 mod blocks;
@@ -23,6 +23,7 @@ pub use digest::{RowSum, sum_rows};
 pub use error::ReadError;
 pub use export::{Export, ExportFile};
 pub use file::in_decoder;
+pub(crate) use file::{guarded, with_views};
 pub use first::first_record;
 pub use inspect::{Expected, SliceRows, inspect};
 pub use merge::MergedRows;

@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 
 use super::error::ObjectError;
 use super::pages;
-use crate::store::Store;
+use crate::store::{Store, StoreErrorKind};
 
 /// What a row group may take when it is unpacked, in bytes. One that this program wrote has 32 MiB,
 /// or a single row as large as a page of the service.
@@ -59,11 +59,34 @@ impl ObjectReader {
         }
     }
 
+    /// Why ranges of an object do not come. A store refuses those that lie behind the end of one that was
+    /// cut short, too, each store in its own words.
+    async fn failed(&self, store: &Store, path: &Path, error: object_store::Error) -> ParquetError {
+        let mut error = ObjectError::of(store.read_error(path, error));
+        if let ObjectError::Store(refused) = &error
+            && refused.kind() == StoreErrorKind::Other
+            && let Ok(found) = store.size(path).await
+        {
+            let expected = self.bytes;
+            error = match found {
+                None => ObjectError::Gone,
+                Some(bytes) if bytes != expected => {
+                    ObjectError::Unfit(format!("it has {bytes} bytes instead of {expected}"))
+                }
+                Some(_) => error,
+            };
+        }
+        ParquetError::External(Box::new(error))
+    }
+
     async fn ranges(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         match &self.place {
             Place::Object(store, path) => {
                 let read = store.objects().get_ranges(path, ranges).await;
-                read.map_err(|error| failed(store, path, error))
+                match read {
+                    Ok(read) => Ok(read),
+                    Err(error) => Err(self.failed(store, path, error).await),
+                }
             }
             Place::Copy(copy) => {
                 let (copy, ranges) = (Arc::clone(copy), ranges.to_vec());
@@ -86,11 +109,6 @@ fn read_range(file: &File, range: Range<u64>) -> io::Result<Bytes> {
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, range.start)?;
     Ok(bytes.into())
-}
-
-fn failed(store: &Store, path: &Path, error: object_store::Error) -> ParquetError {
-    let error = ObjectError::of(store.read_error(path, error));
-    ParquetError::External(Box::new(error))
 }
 
 fn refused(what: String) -> ParquetError {
@@ -166,5 +184,47 @@ impl AsyncFileReader for ObjectReader {
             Ok(Arc::new(footer))
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::ReadError;
+    use super::*;
+    use crate::store::scripted::Scripted;
+
+    /// What is said of a file of ten bytes that the store answers so.
+    async fn said(answers: &[(u16, &'static str)]) -> ReadError {
+        let store = Scripted::start(answers).store();
+        let mut reader = ObjectReader::new(&store, "f", 10);
+        ReadError::of("f", reader.get_bytes(2..10).await.unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn what_the_store_says_of_a_whole_file_is_no_damage() {
+        let whole = (200, "0123456789");
+        for refusal in [
+            (400, "<Error><Code>BadRequest</Code></Error>"),
+            (409, "<Error><Code>Conflict</Code></Error>"),
+            (416, "<Error><Code>InvalidRange</Code></Error>"),
+            (200, "<html/>"),
+        ] {
+            let error = said(&[refusal, whole]).await;
+            assert!(
+                matches!(error, ReadError::Store(_)),
+                "{refusal:?}: {error:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_cut_short_is_damaged_whatever_the_store_says() {
+        let error = said(&[
+            (416, "<Error><Code>InvalidRange</Code></Error>"),
+            (200, "0123"),
+        ])
+        .await;
+        let words = "cannot read f: it has 4 bytes instead of 10";
+        assert_eq!(error.to_string(), words);
     }
 }

@@ -11,7 +11,6 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use chrono::DateTime;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION,
-    RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::{Client, Response};
@@ -474,7 +473,7 @@ impl ActivityClient {
         if status.is_redirection() {
             return Failure::Final(self.redirected(&response));
         }
-        let retry_after = pause_asked_for(response.headers(), self.clock.now_ms());
+        let retry_after = retry_after(response.headers(), self.clock.now_ms());
         let detail = match self.read_body(response, MAX_ERROR_BYTES).await {
             // Redacted before it is cut short, lest the beginning of a token is left.
             Ok(body) | Err(Unread::TooLong(body)) => shorten(&self.auth.redact(&detail(&body))),
@@ -570,18 +569,6 @@ fn delays() -> ExponentialBackoff {
         .with_jitter()
         .without_max_times()
         .build()
-}
-
-/// The pause that an answer asks for. More seconds than a number holds are as long as there is.
-fn pause_asked_for(headers: &HeaderMap, now_ms: i64) -> Option<Duration> {
-    let is_number = |text: &HeaderValue| {
-        let digits = text.as_bytes().trim_ascii();
-        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
-    };
-    retry_after(headers, now_ms).or_else(|| {
-        let text = headers.get(RETRY_AFTER)?;
-        is_number(text).then_some(MAX_RETRY_AFTER)
-    })
 }
 
 /// How long everybody waits after a status, if at all: where the service says so, and after a 429

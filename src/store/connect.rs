@@ -25,7 +25,6 @@ use super::unfinished::{S3Unfinished, Unfinished};
 use super::{Store, StoreError};
 use crate::https::NoAuthorities;
 use crate::text::plain::chain;
-use crate::text::redact::redact;
 
 /// What the names of settings begin with, in the environment.
 const PREFIXES: [&str; 4] = ["aws_", "azure_", "google_", "mdca_"];
@@ -67,7 +66,8 @@ pub(super) fn connect(
     settings: Settings<'_>,
 ) -> Result<Store, StoreError> {
     let given = settings.all();
-    let connector = Connector::new(location.provider, Bounds::RUN, KnownSecrets::among(&given));
+    let known = KnownSecrets::among(&given);
+    let connector = Connector::new(location.provider, Bounds::RUN, known.clone());
     let checked = match location.provider {
         Provider::S3 => settings::check::<AmazonS3ConfigKey>(&given),
         Provider::Azure => settings::check::<AzureConfigKey>(&given),
@@ -92,7 +92,7 @@ pub(super) fn connect(
         let settings = BadSettings {
             provider,
             kind,
-            reason: redact(&reason, &[]),
+            reason: known.redact(&reason, &[]),
             advice: None,
         };
         StoreError::new("open the lake", location.shown.clone(), settings)

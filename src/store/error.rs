@@ -136,6 +136,12 @@ impl StoreError {
         }
     }
 
+    /// Whether these are words of object storage, not of a disk.
+    pub(crate) fn is_of_object_storage(&self) -> bool {
+        let source = self.source.as_ref();
+        find::<Refusal>(source).is_some() || find::<Told>(source).is_some()
+    }
+
     /// Whose settings the advice is about.
     fn provider(&self) -> Option<Provider> {
         let source = self.source.as_ref();

@@ -19,6 +19,8 @@ mod objects;
 mod open;
 mod remote;
 mod scratch;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod sent;
 mod settings;
 mod steady;

@@ -327,9 +327,11 @@ impl Transport {
     }
 
     /// Reads why an answer is not a success, and passes on what `object_store` knows to handle, with no
-    /// more of the body than the store's own words.
+    /// more of the body than the store's own words. A refusal that passes is made one that it sends again.
     async fn look_into(
         &self,
+        name: &str,
+        began: Instant,
         response: HttpResponse,
         sent: &SentSecrets,
     ) -> Result<HttpResponse, HttpError> {
@@ -337,14 +339,21 @@ impl Transport {
         let status = parts.status;
         let body = first_bytes(body, self.bounds.answer_within).await;
         let read = Refusal::read(self.provider, status, &body, sent);
+        let passing = read.as_ref().filter(|read| read.is_passing());
+        if passing.is_some() {
+            parts.status = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        if is_trouble(parts.status) {
+            let what = passing.map_or_else(|| status.to_string(), ToString::to_string);
+            self.failed(Some(name), began, &what);
+            self.circuit_breaker
+                .sent_again(format!("http_{}", status.as_u16()));
+        } else {
+            self.circuit_breaker.answered();
+        }
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             let refusal = Refusal::redirect(self.provider, status, &parts.headers, read, sent);
             return Err(Self::refuse(refusal));
-        }
-        if read.as_ref().is_some_and(Refusal::is_passing) {
-            parts.status = StatusCode::SERVICE_UNAVAILABLE;
-            self.circuit_breaker
-                .sent_again(format!("http_{}", status.as_u16()));
         }
         let is_final = match (&read, parts.status) {
             // A key that is missing is an answer like any other.
@@ -432,18 +441,11 @@ impl HttpService for Transport {
             },
             None => response,
         };
-        let status = response.status();
-        if is_trouble(status) {
-            self.failed(Some(&name), began, &status);
-            self.circuit_breaker
-                .sent_again(format!("http_{}", status.as_u16()));
-        } else {
+        if response.status().is_success() {
             self.circuit_breaker.answered();
-        }
-        if status.is_success() {
             return Ok(response);
         }
-        self.look_into(response, &sent).await
+        self.look_into(&name, began, response, &sent).await
     }
 }
 

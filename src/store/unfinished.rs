@@ -1,6 +1,7 @@
 //! Uploads that were begun in S3 and neither completed nor aborted. They are invisible and cost
 //! money. `object_store` cannot list them; its signer and its client can be made to.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -148,6 +149,7 @@ impl Unfinished for S3Unfinished {
         let folder = self.folder();
         let mut found = Vec::new();
         let mut markers = None;
+        let mut seen = HashSet::new();
         loop {
             let page = self.page(&folder, markers.as_ref()).await?;
             for Entry { key, upload_id } in page.uploads {
@@ -164,7 +166,8 @@ impl Unfinished for S3Unfinished {
                 return Ok(found);
             }
             let next = (page.next_key_marker, page.next_upload_id_marker);
-            if !goes_on(markers.as_ref(), &next) {
+            // Ids of one key have an order of the store's own.
+            if !seen.insert(next.clone()) {
                 return Err(UnfinishedError::Endless);
             }
             markers = Some(next);
@@ -193,13 +196,6 @@ fn read(body: &str) -> Result<Listing, UnfinishedError> {
     Ok(quick_xml::de::from_str(body)?)
 }
 
-/// Whether a page lies behind the one before: keys grow, and of one key the ids are other ones.
-fn goes_on(before: Option<&Markers>, next: &Markers) -> bool {
-    before.map_or(!next.0.is_empty(), |before| {
-        next.0 > before.0 || next.0 == before.0 && next.1 != before.1
-    })
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Listing {
@@ -223,6 +219,21 @@ struct Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_listing_of_uploads_is_refused() {
+        for body in [
+            "",
+            "<html/>",
+            "<Error><Code>x</Code></Error>",
+            "<ListBucketResult/>",
+        ] {
+            assert!(
+                matches!(read(body), Err(UnfinishedError::NoListing(_))),
+                "{body}"
+            );
+        }
+    }
 
     #[test]
     fn listings_are_read_with_and_without_uploads() {

@@ -1,10 +1,9 @@
 //! A checkpoint: all of a table at one version as one Parquet file, with the columns of the protocol.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow_json::{LineDelimitedWriter, ReaderBuilder};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -18,6 +17,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
 
 use super::action::{self, Action};
+use crate::read::{guarded, with_views};
 use crate::schema::element_field;
 
 /// Actions that are turned into columns at once.
@@ -138,9 +138,8 @@ const MOST_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Reads the actions of a checkpoint; columns that are not known are passed over. It may be anybody's who
 /// can write to the lake, and the decoder stops on some: that becomes an error.
-pub(super) fn decode(bytes: Bytes) -> Result<Vec<Action>> {
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_within(bytes, MOST_BYTES)));
-    decoded.unwrap_or_else(|_| refused("it makes the decoder fail".to_owned()))
+pub(super) async fn decode(bytes: Bytes) -> Result<Vec<Action>> {
+    guarded(async { decode_within(bytes, MOST_BYTES) }).await
 }
 
 /// The same of one that takes at most so many bytes.
@@ -179,25 +178,9 @@ fn check_size(footer: &ParquetMetaData, most_bytes: usize) -> Result<()> {
     if (0..=MOST_ROWS).contains(&rows) && bytes <= most_bytes {
         return Ok(());
     }
-    refused(format!(
+    Err(ParquetError::General(format!(
         "it has {rows} rows that unpack to {bytes} bytes, and at most {MOST_ROWS} of {most_bytes} are read"
-    ))
-}
-
-fn refused<T>(what: String) -> Result<T> {
-    Err(ParquetError::General(what))
-}
-
-/// The same field with views in place of texts.
-fn with_views(field: &FieldRef) -> FieldRef {
-    let data_type = match field.data_type() {
-        DataType::Utf8 => DataType::Utf8View,
-        DataType::List(element) => DataType::List(with_views(element)),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(with_views).collect()),
-        DataType::Map(entry, is_sorted) => DataType::Map(with_views(entry), *is_sorted),
-        other => other.clone(),
-    };
-    Arc::new(Field::clone(field).with_data_type(data_type))
+    )))
 }
 
 /// Text of so many bytes at most: a few bytes of a file may stand for a text in every row.
@@ -237,8 +220,8 @@ mod tests {
         add.into()
     }
 
-    #[test]
-    fn a_checkpoint_is_read_back() {
+    #[tokio::test]
+    async fn a_checkpoint_is_read_back() {
         let metadata: Metadata = serde_json::from_str(
             r#"{"id": "1", "format": {"provider": "parquet", "options": {}}, "schemaString": "{}",
                 "partitionColumns": ["event_date"], "configuration": {"a": "b"}}"#,
@@ -246,7 +229,8 @@ mod tests {
         .unwrap();
         let mut actions = vec![Action::from(metadata)];
         actions.extend((0..3_000).map(|number| add(number, "{}")));
-        assert_eq!(decode(encode(&actions).unwrap()).unwrap(), actions);
+        let read = decode(encode(&actions).unwrap()).await;
+        assert_eq!(read.unwrap(), actions);
     }
 
     /// Said in a few bytes, a long text in every row.
@@ -261,13 +245,13 @@ mod tests {
         assert!(error.to_string().contains("more text"), "{error}");
     }
 
-    #[test]
-    fn no_bytes_make_the_decoder_panic() {
+    #[tokio::test]
+    async fn no_bytes_make_the_decoder_panic() {
         let whole = encode(&[add(0, "{}")]).unwrap();
         for position in 0..whole.len() {
             let mut bytes = whole.to_vec();
             bytes[position] ^= 0xff;
-            drop(decode(bytes.into()));
+            drop(decode(bytes.into()).await);
         }
     }
 }

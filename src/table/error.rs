@@ -2,7 +2,7 @@
 
 use object_store::path::Path;
 
-use crate::commit::CommitError;
+use crate::commit::{self, CommitError};
 use crate::layout::CompactionName;
 use crate::store::StoreError;
 
@@ -89,9 +89,8 @@ impl TableError {
         match self {
             Self::Store(error) => Some(error.advice()),
             Self::Commit(error) => error.advice(),
-            Self::CommitMissing { .. } => Some("restore _mdca/commits from a copy"),
-            Self::CompactionMissing { .. } | Self::Missing { .. } => {
-                Some("restore all of _mdca from a copy of the lake")
+            Self::CommitMissing { .. } | Self::CompactionMissing { .. } | Self::Missing { .. } => {
+                Some(commit::RESTORE)
             }
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",

@@ -302,10 +302,12 @@ async fn read_version(store: &Store, version: u64) -> Result<Vec<Action>, TableE
 async fn read_checkpoint(store: &Store, version: u64) -> Result<Vec<Action>, TableError> {
     let path = LogObject::Checkpoint(version).path();
     let bytes = read(store, &path).await?;
-    checkpoint::decode(bytes).map_err(|error| TableError::Unreadable {
-        path,
-        is: format!("is not a checkpoint: {error}"),
-    })
+    checkpoint::decode(bytes)
+        .await
+        .map_err(|error| TableError::Unreadable {
+            path,
+            is: format!("is not a checkpoint: {error}"),
+        })
 }
 
 /// Reads an object of the log whole.

@@ -85,7 +85,7 @@ impl FindingKind {
                 "restore it from a copy of the lake: it holds the rows of files that were removed"
             }
             (Self::Stray, None) if is_compacted(path) => {
-                "restore all of _mdca from a copy of the lake; without one keep it: it may be the only copy of its rows"
+                "add to _mdca what it lacks, from a copy of the lake; without one keep this file: it may be the only copy of its rows"
             }
             (Self::Damaged, Some(OwnObject::CompactionAttempt { .. })) => {
                 "move it away; its day is compacted again"

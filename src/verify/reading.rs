@@ -101,10 +101,7 @@ impl Verification {
         self.read_compaction_attempts(store, &mut known).await?;
         self.read_markers(store, &lake, &known.listed.unproven)
             .await?;
-        // Without the compactions nobody knows what may go.
-        let place = layout::compactions();
-        let has_compactions = !self.findings.iter().any(|of| of.path == place.as_ref());
-        known.is_writable = self.read_changes(store, &known.compactions).await? && has_compactions;
+        known.is_writable = self.read_changes(store, &known.compactions).await?;
         known.is_table_current = match table::standing(store).await {
             Ok(standing) => standing.is_none_or(|standing| standing.is_current),
             // It is said where the table is compared.
@@ -256,13 +253,7 @@ impl Verification {
         depth: Depth,
         named: &mut Named,
     ) -> Result<Arc<Compactions>, JobError> {
-        let mut compactions = match Compactions::load(store).await {
-            Err(CommitError::Store(error)) if error.kind() == StoreErrorKind::Unfit => {
-                self.find(&layout::compactions(), FindingKind::Foreign, chain(&error));
-                Compactions::default()
-            }
-            read => read?,
-        };
+        let mut compactions = Compactions::load(store).await?;
         for error in compactions.take_damaged() {
             match error {
                 CommitError::Damaged { path, damage } => {

@@ -11,7 +11,7 @@ use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 const KEEP: &str = "keep it until the rest is restored: it may be the only copy of its rows";
 /// The remedy for files that are missing where the compaction is lost that may have taken them.
 const COMPACTION_FIRST: &str =
-    "restore all of _mdca from a copy of the lake first: a compaction of its day is lost";
+    "add to _mdca what it lacks first, from a copy of the lake: a compaction of its day is lost";
 
 /// The remedy for what a compaction has taken, while the table may still have it.
 const TABLE_FIRST: &str =

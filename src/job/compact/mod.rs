@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use object_store::path::Path;
 use tracing::{Instrument, error, error_span};
 
 use self::day::{Compactor, Day, DayEnd};
@@ -29,7 +30,7 @@ use crate::error::JobError;
 use crate::job::context::{StoreWorld, keepers, refresh_table};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::Pulse;
-use crate::layout::{self, CompactionName, FileName, PartitionKey};
+use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 use crate::store::{ScratchFolder, Store};
 use crate::table::{self, LiveFile};
 use crate::text::plain::chain;
@@ -138,7 +139,13 @@ async fn run_days(
     report.head.table_version = Some(table.refresh().await?.version);
     let attempts = store.list(&layout::attempts()).await?;
     let attempts = attempts.into_iter().map(|object| object.location);
-    let attempts: Vec<_> = attempts.collect();
+    let is_of_compaction = |path: &Path| {
+        matches!(
+            OwnObject::at(path.as_ref()),
+            Some(OwnObject::CompactionAttempt { .. })
+        )
+    };
+    let attempts: Vec<Path> = attempts.filter(is_of_compaction).collect();
     let has_left = !attempts.is_empty();
     // Recovery makes voids, which must not take the place of a compaction.
     if has_left && !options.single_writer {

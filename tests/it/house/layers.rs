@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &str)] = &[
     ),
     (
         "table",
-        "clock commit layout schema store text window write",
+        "clock commit layout read schema store text window write",
     ),
     ("read", "schema store text window write"),
     (

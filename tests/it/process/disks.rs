@@ -525,7 +525,7 @@ fn commits_that_the_table_knows_and_that_are_missing_are_said() {
         assert_eq!(ended.code(), Some(code), "{ended}");
         let said = ended.text();
         assert!(said.contains("the table takes in 1 more than"), "{ended}");
-        assert!(said.contains("restore all of _mdca"), "{ended}");
+        assert!(said.contains("add to _mdca what it lacks"), "{ended}");
         assert!(!said.contains("brings it up to date"), "{ended}");
     }
 }

@@ -689,7 +689,7 @@ async fn a_lost_commit_whose_rows_are_compacted_is_not_scanned_over() {
     fs::remove_file(&lost).unwrap();
     let report = story.scan(&[]).await;
     assert_eq!(report.head.exit_code, 5, "{}", report.to_text());
-    assert!(report.to_text().contains("restore _mdca/commits"));
+    assert!(report.to_text().contains("add to _mdca what it lacks"));
     assert_same(&story.visible_ids().await, &story.expected_ids());
     fs::write(&lost, copy).unwrap();
     assert_eq!(story.scan(&[]).await.head.exit_code, 0);

@@ -362,11 +362,7 @@ async fn rows_in_the_files_of_lost_compactions_are_not_scanned_over() {
         assert_eq!(report.slices.failed, 6 - older.len() as u64, "{what}");
         let failure = &report.failures[0];
         assert!(failure.error.contains("z-000000-"), "{}", failure.error);
-        assert_eq!(
-            failure.advice,
-            Some("restore all of _mdca from a copy of the lake"),
-            "{what}"
-        );
+        assert_eq!(failure.advice, Some(mdca_lake::commit::RESTORE), "{what}");
         assert_same(&story.visible_ids().await, &story.expected_ids());
 
         put_back(&whole);
@@ -389,7 +385,12 @@ async fn nothing_is_converted_where_a_compaction_was_lost() {
     fs::remove_file(story.lake().join(COMPACTION)).unwrap();
     let error = orphans().await.unwrap_err();
     assert!(plain::chain(&error).contains("z-000000-"), "{error:?}");
-    assert!(error.advice().unwrap().contains("restore all of _mdca"));
+    assert!(
+        error
+            .advice()
+            .unwrap()
+            .contains("add to _mdca what it lacks")
+    );
 }
 
 /// A compaction that is lost stops no slice that ended after its file was made.

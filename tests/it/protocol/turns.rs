@@ -263,6 +263,8 @@ async fn what_another_run_leaves_when_it_ends_is_scanned_too() {
 async fn a_run_that_does_not_get_on_is_not_waited_for() {
     for (report, waits) in [
         (running(0..6, 16 * 60), false),
+        // A number that somebody forged.
+        (running(0..6, u64::MAX), false),
         // Not a slice of this plan.
         (running(6..9, 0), false),
         (json!({"status": "running"}), false),
