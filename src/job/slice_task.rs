@@ -343,21 +343,8 @@ impl SliceTask {
                     continue;
                 }
             };
-            flow.found.text_bytes += page.text.len() as u64;
-            let page = Arc::new(page);
-            let mut seen = PageSeen::default();
-            let mut from = None;
-            loop {
-                let classified;
-                (flow, classified, from) = self.take_piece(slice, flow, &page, from).await?;
-                memory.holds_for_records(flow.classifier.held_bytes());
-                seen.add(classified.seen);
-                let parts = partition::split(&classified.rows)?;
-                attempt.take(parts, classified.rejects).await?;
-                if from.is_none() {
-                    break;
-                }
-            }
+            let seen;
+            (flow, seen) = self.take_page(slice, flow, page, attempt, &memory).await?;
             self.world.counters.received(seen.records);
             pages.observe(seen)?;
         }
@@ -375,6 +362,32 @@ impl SliceTask {
     async fn turn_for_a_page(&self, memory: &SlicePart) -> SemaphorePermit<'_> {
         memory.may_grow().await;
         self.pages.wait().await
+    }
+
+    /// Takes a page to the writer, piece by piece; says what it held.
+    async fn take_page(
+        &self,
+        slice: Slice,
+        mut flow: Flow,
+        page: Page,
+        attempt: &mut SliceAttempt,
+        memory: &SlicePart,
+    ) -> Result<(Flow, PageSeen), JobError> {
+        flow.found.text_bytes += page.text.len() as u64;
+        let page = Arc::new(page);
+        let mut seen = PageSeen::default();
+        let mut from = None;
+        loop {
+            let classified;
+            (flow, classified, from) = self.take_piece(slice, flow, &page, from).await?;
+            memory.holds_for_records(flow.classifier.held_bytes());
+            seen.add(classified.seen);
+            let parts = partition::split(&classified.rows)?;
+            attempt.take(parts, classified.rejects).await?;
+            if from.is_none() {
+                return Ok((flow, seen));
+            }
+        }
     }
 
     /// Decodes and sifts a piece of a page where it may take its time; says where the next begins.

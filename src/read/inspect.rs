@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{Array, AsArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Schema, TimestampMicrosecondType};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
@@ -390,78 +390,70 @@ impl<'e> Rows<'e> {
 
     /// Looks at the rows of a batch; false where it lacks a column.
     fn take(&mut self, batch: &RecordBatch, slice: &mut SliceRows) -> bool {
-        let Some(timestamps) = times(batch, TIMESTAMP) else {
+        let Some(columns) = RowColumns::of(batch, self.order) else {
             return false;
         };
-        let Some(created) = times(batch, CREATED) else {
-            return false;
-        };
-        let ids = batch
-            .column_by_name(ACTIVITY_ID)
-            .and_then(|column| column.as_string_view_opt());
-        let Some(ids) = ids else { return false };
-        let Some(restorer) = RecordRestorer::new(schema::activity(), batch) else {
-            return false;
-        };
-        // By time the users play no part.
-        let users = batch.column_by_name(USER_NAME);
-        let users = users.and_then(|column| column.as_string_view_opt());
-        let users = users.filter(|_| self.order == RowOrder::User);
         for row in 0..batch.num_rows() {
             let number = self.file.rows;
-            let timestamp_us = timestamps.value(row);
-            let created_us = created.is_valid(row).then(|| created.value(row));
-            for span in [&mut self.file, &mut self.group] {
-                span.rows += 1;
-                widen(&mut span.timestamp, timestamp_us);
-                match created_us {
-                    Some(created_us) => widen(&mut span.created, created_us),
-                    None => span.created_nulls += 1,
-                }
-            }
-            let user = users.filter(|users| users.is_valid(row));
-            let key = (user.map(|users| users.value(row)), timestamp_us);
-            let last = &mut self.last;
-            if (last.0.as_deref(), last.1) > key {
-                self.unsorted.count(number);
-            }
-            if last.0.as_deref() != key.0 {
-                last.0 = key.0.map(str::to_owned);
-            }
-            last.1 = timestamp_us;
-            if !self.expected.day_us.contains(&timestamp_us) {
-                self.elsewhere.count(number);
-            }
-            if let Some((column, window)) = &self.expected.clock {
-                let clock_us = if *column == CREATED {
-                    created_us
-                } else {
-                    Some(timestamp_us)
-                };
-                // Without a usable clock a record is the slice's that it came with.
-                if clock_us.is_some_and(|clock_us| !window.contains(ms(clock_us))) {
-                    self.outside.count(number);
-                }
-            }
-            self.text.clear();
-            if restorer.record_bytes(row) > MAX_RECORD_BYTES {
+            self.take_times(&columns, row);
+            if columns.restorer.record_bytes(row) > MAX_RECORD_BYTES {
                 self.oversized.count(number);
                 continue;
             }
-            restorer.restore(row, &mut self.text);
+            self.text.clear();
+            columns.restorer.restore(row, &mut self.text);
             slice.rows += 1;
-            slice.odd_created += u64::from(created_us.is_none());
+            slice.odd_created += u64::from(columns.created.is_null(row));
             if slice.is_of_slices {
                 continue;
             }
-            slice
-                .ids
-                .insert(short_fingerprint(ids.value(row).as_bytes()));
+            let id = columns.ids.value(row);
+            slice.ids.insert(short_fingerprint(id.as_bytes()));
             if !slice.records.insert(fingerprint(&self.text)) {
                 self.repeated.count(number);
             }
         }
         true
+    }
+
+    /// Looks at whether a row lies where its times, and its user, say.
+    fn take_times(&mut self, columns: &RowColumns<'_>, row: usize) {
+        let number = self.file.rows;
+        let timestamp_us = columns.timestamps.value(row);
+        let created = columns.created;
+        let created_us = created.is_valid(row).then(|| created.value(row));
+        for span in [&mut self.file, &mut self.group] {
+            span.rows += 1;
+            widen(&mut span.timestamp, timestamp_us);
+            match created_us {
+                Some(created_us) => widen(&mut span.created, created_us),
+                None => span.created_nulls += 1,
+            }
+        }
+        let users = columns.users.filter(|users| users.is_valid(row));
+        let key = (users.map(|users| users.value(row)), timestamp_us);
+        let last = &mut self.last;
+        if (last.0.as_deref(), last.1) > key {
+            self.unsorted.count(number);
+        }
+        if last.0.as_deref() != key.0 {
+            last.0 = key.0.map(str::to_owned);
+        }
+        last.1 = timestamp_us;
+        if !self.expected.day_us.contains(&timestamp_us) {
+            self.elsewhere.count(number);
+        }
+        if let Some((column, window)) = &self.expected.clock {
+            let clock_us = if *column == CREATED {
+                created_us
+            } else {
+                Some(timestamp_us)
+            };
+            // Without a usable clock a record is the slice's that it came with.
+            if clock_us.is_some_and(|clock_us| !window.contains(ms(clock_us))) {
+                self.outside.count(number);
+            }
+        }
     }
 
     /// Compares a row group with what the footer says of it.
@@ -530,6 +522,30 @@ impl<'e> Rows<'e> {
         ]
         .into_iter()
         .flatten()
+    }
+}
+
+/// The columns of a batch that are looked at.
+struct RowColumns<'b> {
+    timestamps: &'b TimestampMicrosecondArray,
+    created: &'b TimestampMicrosecondArray,
+    ids: &'b StringViewArray,
+    /// Where rows lie by user; by time the users play no part.
+    users: Option<&'b StringViewArray>,
+    restorer: RecordRestorer,
+}
+
+impl<'b> RowColumns<'b> {
+    fn of(batch: &'b RecordBatch, order: RowOrder) -> Option<Self> {
+        let users = batch.column_by_name(USER_NAME);
+        let users = users.and_then(|column| column.as_string_view_opt());
+        Some(Self {
+            timestamps: times(batch, TIMESTAMP)?,
+            created: times(batch, CREATED)?,
+            ids: batch.column_by_name(ACTIVITY_ID)?.as_string_view_opt()?,
+            users: users.filter(|_| order == RowOrder::User),
+            restorer: RecordRestorer::new(schema::activity(), batch)?,
+        })
     }
 }
 

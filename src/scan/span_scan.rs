@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tracing::debug;
 
+use super::answer::Answer;
 use super::client::{ActivityClient, Care, PageRequest};
 use super::envelope::Total;
 use super::error::ScanError;
@@ -150,24 +151,30 @@ impl SpanScan {
                 return Err(SpanError::TooLong);
             }
             read.total = read.total.or(answer.envelope.total);
-            let page = Page {
-                index: self.pages,
-                is_counted: true,
-                data: answer.envelope.data,
-                damage: answer.damage,
-                slice: self.span,
-                asked,
-                strays: None,
-                text: answer.text,
-            };
-            self.pages += 1;
-            debug!(span = %self.span, page = page.index, bytes = page.text.len(), more = answer.envelope.has_next, "got a page of a span");
+            let page = self.page(answer, asked);
             read.pages.push_back(page);
         }
         match range.next {
             Next::Stuck => Err(SpanError::Stuck),
             _ => Ok(read),
         }
+    }
+
+    /// The next page of the span, as it was answered.
+    fn page(&mut self, answer: Answer, asked: TimeWindow) -> Page {
+        let page = Page {
+            index: self.pages,
+            is_counted: true,
+            data: answer.envelope.data,
+            damage: answer.damage,
+            slice: self.span,
+            asked,
+            strays: None,
+            text: answer.text,
+        };
+        self.pages += 1;
+        debug!(span = %self.span, page = page.index, bytes = page.text.len(), more = answer.envelope.has_next, "got a page of a span");
+        page
     }
 }
 

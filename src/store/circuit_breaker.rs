@@ -18,6 +18,10 @@ pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// pause between two tries.
 const FORGET_AFTER: Duration = Duration::from_secs(15);
 
+/// One request that gets no good answer for this long is given up, however well the store answers
+/// others.
+const GIVE_UP_ONE_AFTER: Duration = Duration::from_secs(60);
+
 /// A look in vain says for so long that the next would be.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -25,6 +29,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker {
     trouble: Mutex<Option<Trouble>>,
+    /// Requests that fail while others may be answered.
+    failing: Mutex<BTreeMap<String, Failing>>,
     /// When the store was looked for in vain.
     looked: Mutex<Option<Instant>>,
     retries: Mutex<BTreeMap<String, u64>>,
@@ -42,6 +48,15 @@ pub(super) enum Admission {
     Refused(GaveUp),
 }
 
+/// One request that fails again and again.
+#[derive(Debug)]
+struct Failing {
+    since: Instant,
+    last: Instant,
+    /// What the last failure was.
+    what: String,
+}
+
 /// A row of failures without a good answer between them.
 #[derive(Debug)]
 struct Trouble {
@@ -57,6 +72,9 @@ struct Trouble {
 impl CircuitBreaker {
     /// Whether a request makes sense at `now`.
     pub(super) fn admit(&self, request: &str, now: Instant) -> Admission {
+        if let Some(given_up) = self.fails_alone(request, now) {
+            return Admission::Refused(given_up);
+        }
         let looked = *self.looked.lock();
         let mut trouble = self.trouble.lock();
         let Some(Trouble {
@@ -88,6 +106,26 @@ impl CircuitBreaker {
             };
         }
         Admission::Granted
+    }
+
+    /// Why this one request is given up.
+    fn fails_alone(&self, request: &str, now: Instant) -> Option<GaveUp> {
+        let mut failing = self.failing.lock();
+        failing.retain(|_, failing| now.saturating_duration_since(failing.last) <= FORGET_AFTER);
+        let failing = failing.get(request)?;
+        let silent = now.saturating_duration_since(failing.since);
+        (silent > GIVE_UP_ONE_AFTER).then(|| GaveUp {
+            silent,
+            last: failing.what.clone(),
+        })
+    }
+
+    /// A request failed, and not for a slow link: it is sent again within [`GIVE_UP_ONE_AFTER`].
+    pub(super) fn fails(&self, request: &str, began: Instant, now: Instant, what: String) {
+        let mut failing = self.failing.lock();
+        let since = failing.get(request).map_or(began, |failing| failing.since);
+        let last = now;
+        failing.insert(request.to_owned(), Failing { since, last, what });
     }
 
     /// The store was looked for, and gave no sign of life.
@@ -122,9 +160,15 @@ impl CircuitBreaker {
         is_first
     }
 
-    /// A request got a good answer.
-    pub(super) fn answered(&self) {
+    /// The store gave a sign of life.
+    pub(super) fn lives(&self) {
         *self.trouble.lock() = None;
+    }
+
+    /// A request got a good answer.
+    pub(super) fn answered(&self, request: &str) {
+        self.lives();
+        self.failing.lock().remove(request);
     }
 
     /// A request failed, for this cause, so that it is sent again.
@@ -176,7 +220,7 @@ mod tests {
     fn one_good_answer_makes_up_for_all_failures() {
         let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
         circuit_breaker.failed(None, start, start + s(29), String::new());
-        circuit_breaker.answered();
+        circuit_breaker.answered("GET /a");
         assert!(matches!(
             circuit_breaker.admit("GET /a", start + s(31)),
             Admission::Granted
@@ -219,6 +263,44 @@ mod tests {
         circuit_breaker.failed(Some("HEAD /a"), start + s(32), start + s(33), String::new());
         assert!(!matches!(
             circuit_breaker.admit("GET /a", start + s(34)),
+            Admission::Granted
+        ));
+    }
+
+    #[test]
+    fn one_request_that_always_fails_is_given_up_while_others_are_answered() {
+        let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
+        for at in (0..=60).step_by(10) {
+            assert!(matches!(
+                circuit_breaker.admit("GET /a", start + s(at)),
+                Admission::Granted
+            ));
+            circuit_breaker.fails("GET /a", start + s(at), start + s(at + 1), String::new());
+            circuit_breaker.answered("GET /b");
+        }
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(62)),
+            Admission::Refused(_)
+        ));
+        assert!(matches!(
+            circuit_breaker.admit("GET /b", start + s(62)),
+            Admission::Granted
+        ));
+        // Asked for later, it is asked for anew.
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(80)),
+            Admission::Granted
+        ));
+    }
+
+    #[test]
+    fn a_good_answer_ends_the_failures_of_its_request() {
+        let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
+        circuit_breaker.fails("GET /a", start, start + s(55), String::new());
+        circuit_breaker.answered("GET /a");
+        circuit_breaker.fails("GET /a", start + s(56), start + s(61), String::new());
+        assert!(matches!(
+            circuit_breaker.admit("GET /a", start + s(62)),
             Admission::Granted
         ));
     }

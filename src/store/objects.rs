@@ -219,6 +219,9 @@ impl Store {
 
     /// The size of an object in bytes; where it is the one expected, also `sha256:` with the SHA-256
     /// of all of them. `None` if the object does not exist.
+    ///
+    /// # Errors
+    /// Among others, what came has another size than the object.
     pub async fn checksum(
         &self,
         path: &Path,
@@ -238,6 +241,15 @@ impl Store {
             Ok((bytes, Some(checksum.text())))
         };
         match read.await {
+            Ok((bytes, None)) => match self.size(path).await? {
+                // Something between answered for the store.
+                Some(size) if size == expected_bytes => {
+                    let object = format!("{}/{path}", self.location);
+                    let answer = format!("the answer has {bytes} bytes, and the object {size}");
+                    Err(StoreError::new("read", object, answer))
+                }
+                found => Ok(found.map(|size| (size, None))),
+            },
             Ok(found) => Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.error("read", path, error)),

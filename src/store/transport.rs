@@ -148,10 +148,14 @@ struct Transport {
 
 impl Transport {
     fn failed(&self, answered: Option<&str>, began: Instant, what: &dyn std::fmt::Display) {
-        let what = what.to_string();
+        let (what, now) = (what.to_string(), Instant::now());
+        if let Some(request) = answered {
+            self.circuit_breaker
+                .fails(request, began, now, what.clone());
+        }
         if self
             .circuit_breaker
-            .failed(answered, began, Instant::now(), what.clone())
+            .failed(answered, began, now, what.clone())
         {
             warn!(%what, "the store answers badly");
         }
@@ -274,7 +278,7 @@ impl Transport {
             Admission::Refused(given_up) => Err(Self::refuse(given_up)),
             Admission::Doubtful(given_up) => {
                 if self.is_there(uri).await {
-                    self.circuit_breaker.answered();
+                    self.circuit_breaker.lives();
                     Ok(())
                 } else {
                     Err(Self::refuse(given_up))
@@ -349,7 +353,7 @@ impl Transport {
             self.circuit_breaker
                 .sent_again(format!("http_{}", status.as_u16()));
         } else {
-            self.circuit_breaker.answered();
+            self.circuit_breaker.answered(name);
         }
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             let refusal = Refusal::redirect(self.provider, status, &parts.headers, read, sent);
@@ -414,13 +418,19 @@ impl HttpService for Transport {
         let sent = SentSecrets::of(&request, &self.known);
         let listing = listing_root(&request);
         let is_post = request.method() == Method::POST;
+        let has_body = request.body().content_length() > 0;
         let response = match self.send(request).await {
             Ok(response) => response,
             Err(error) => {
                 if let Some(distrust) = distrust(&error) {
                     return Err(Self::refuse(distrust));
                 }
-                self.failed(None, began, &words(&error));
+                let words = words(&error);
+                if !has_body {
+                    self.circuit_breaker
+                        .fails(&name, began, Instant::now(), words.clone());
+                }
+                self.failed(None, began, &words);
                 return Err(self.to_be_sent_again(error));
             }
         };
@@ -442,7 +452,7 @@ impl HttpService for Transport {
             None => response,
         };
         if response.status().is_success() {
-            self.circuit_breaker.answered();
+            self.circuit_breaker.answered(&name);
             return Ok(response);
         }
         self.look_into(&name, began, response, &sent).await
