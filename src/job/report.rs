@@ -280,6 +280,14 @@ impl RunReport {
         )?;
         self.result.write_rejects(o)?;
         self.write_oddities(o)?;
+        let members = &self.scanned.unknown_members;
+        if !members.is_empty() {
+            writeln!(
+                o,
+                "answers    {}",
+                in_brackets("with unknown members", members)
+            )?;
+        }
         writeln!(
             o,
             "files       {} with {}, from {} of JSON",

@@ -422,6 +422,14 @@ impl ActivityClient {
         if is_damaged {
             return Err(Failure::InvalidUtf8(Box::new(answer)));
         }
+        if let Ok(answer) = &answer {
+            for member in self.counters.unknown_members(&answer.envelope.unknown) {
+                warn!(
+                    member,
+                    "answers have a member that this program does not know"
+                );
+            }
+        }
         answer
     }
 

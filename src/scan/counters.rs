@@ -6,6 +6,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+/// Names of members that are counted one by one; beyond, they are counted together.
+const MAX_UNKNOWN_MEMBERS: usize = 100;
+/// The name of that lump.
+const OTHERS: &str = "(others)";
+
 /// What scanning cost so far, as a report says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -30,6 +35,8 @@ pub struct ScanCounts {
     pub extra_continuations: u64,
     /// Ranges whose records were not as many as the service's `total`.
     pub total_differs: u64,
+    /// Answers with a member that nobody has described, by its name.
+    pub unknown_members: BTreeMap<String, u64>,
     /// Whether the tenant took only the smaller page limit.
     pub page_limit_lowered: bool,
     /// Requests that asked whether the service is well.
@@ -72,6 +79,23 @@ impl ScanCounters {
     /// Counts something.
     pub(crate) fn count(&self, count: impl FnOnce(&mut ScanCounts)) {
         count(&mut self.0.lock().counts);
+    }
+
+    /// Counts the members of an answer that nobody has described; says which of them are new.
+    pub(super) fn unknown_members<'n>(&self, names: &'n [String]) -> Vec<&'n str> {
+        let mut new = Vec::new();
+        let known = &mut self.0.lock().counts.unknown_members;
+        for name in names {
+            if let Some(count) = known.get_mut(name) {
+                *count += 1;
+            } else if known.len() < MAX_UNKNOWN_MEMBERS {
+                known.insert(name.clone(), 1);
+                new.push(name.as_str());
+            } else {
+                *known.entry(OTHERS.to_owned()).or_default() += 1;
+            }
+        }
+        new
     }
 
     /// Counts a request that is sent again, by a word for the cause.

@@ -1,9 +1,11 @@
 //! The outline of an answer: `data`, `hasNext`, `nextQueryFilters`, `total`.
 
+use std::fmt;
 use std::ops::Range;
 
 use memchr::memmem;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::text::outline::{Broken, Elements, skip_space, string_end, value_end};
@@ -28,6 +30,8 @@ pub(super) struct Envelope {
     pub(super) next: Option<String>,
     /// How many records there are in all, by the service's own, approximate count.
     pub(super) total: Option<Total>,
+    /// Members that nobody has described, some of them, as far as a name is shown.
+    pub(super) unknown: Vec<String>,
 }
 
 /// What an answer gives as its `total`.
@@ -62,6 +66,42 @@ struct Members<'a> {
     next: Option<&'a RawValue>,
     #[serde(borrow)]
     total: Option<&'a RawValue>,
+}
+
+/// The members of an answer (API.md section 5.1).
+const KNOWN: [&str; 4] = ["data", "hasNext", "nextQueryFilters", "total"];
+
+/// Unknown members of an answer that are named, and what is shown of a name, in characters.
+const MAX_UNKNOWN: usize = 16;
+const MAX_NAME_CHARS: usize = 64;
+
+/// The members of an answer that are not known.
+struct Unknown(Vec<String>);
+
+impl<'de> Deserialize<'de> for Unknown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Unknown;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Unknown, A::Error> {
+                let mut unknown = Vec::new();
+                while let Some((name, _)) = members.next_entry::<String, IgnoredAny>()? {
+                    if !KNOWN.contains(&name.as_str()) && unknown.len() < MAX_UNKNOWN {
+                        unknown.push(name.chars().take(MAX_NAME_CHARS).collect());
+                    }
+                }
+                Ok(Unknown(unknown))
+            }
+        }
+
+        deserializer.deserialize_map(Names)
+    }
 }
 
 /// What stands for the records while the rest of the answer is read.
@@ -135,7 +175,10 @@ impl Envelope {
                 "`nextQueryFilters` are {next_bytes} bytes, more than {MAX_NEXT_BYTES}, and are not sent back"
             )));
         }
+        let unknown =
+            serde_json::from_str(&rest).map_or_else(|_| Vec::new(), |Unknown(names)| names);
         Ok(Self {
+            unknown,
             is_empty: text[data.start + 1..data.end - 1].trim().is_empty(),
             data,
             has_next: members.has_next,
@@ -210,6 +253,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn members_that_nobody_has_described_are_named() {
+        let text = r#"{"partial":true,"data":[],"hasNext":false,"total":1,"warnings":[{"a":1}]}"#;
+        let envelope = Envelope::parse(text).unwrap();
+        assert_eq!(envelope.unknown, ["partial", "warnings"]);
+        let many: String = (0..1000).map(|nth| format!("\"{nth:0100}\":0,")).collect();
+        let text = format!("{{{many}\"data\":[],\"hasNext\":false}}");
+        let names = Envelope::parse(&text).unwrap().unknown;
+        assert_eq!(names.len(), MAX_UNKNOWN);
+        assert!(names.iter().all(|name| name.len() == MAX_NAME_CHARS));
+    }
 
     #[test]
     fn an_answer_is_an_object_with_data_and_has_next() {

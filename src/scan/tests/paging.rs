@@ -522,3 +522,19 @@ async fn the_services_clock_is_that_of_the_last_answer() {
         assert_eq!(scan.last_date_ms(), date_ms);
     }
 }
+
+#[tokio::test]
+async fn members_of_an_answer_that_nobody_has_described_are_counted_by_name() {
+    let replies = [
+        Reply::page(&json!({
+            "data": [record("a", 1)], "hasNext": true, "nextQueryFilters": {"n": 1}, "partial": true,
+        })),
+        Reply::page(
+            &json!({"partial": false, "data": [record("b", 2)], "hasNext": false, "eta": 1}),
+        ),
+    ];
+    let world = Setup::default().script(replies).await;
+    world.scan().await.expect_ids(&["a", "b"]);
+    let members: Vec<_> = world.counts().unknown_members.into_iter().collect();
+    assert_eq!(members, [("eta".to_owned(), 1), ("partial".to_owned(), 2)]);
+}
