@@ -195,6 +195,9 @@ impl StoreError {
             (StoreErrorKind::Immutable, _) => {
                 "remove policies, holds and leases that forbid changes below the lake's prefix: a lake removes its own attempts and rewrites a run's report"
             }
+            (StoreErrorKind::Archived, _) => {
+                "restore it from the archive tier, and keep rules that archive objects off the lake's prefix"
+            }
             (StoreErrorKind::Credentials, Some(Provider::Azure)) => {
                 "set AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or with AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, to valid credentials"
             }

@@ -188,6 +188,9 @@ impl Refusal {
             | "InsufficientCapacity"
             | "StorageQuotaExceeded"
             | "EntityTooLarge" => StoreErrorKind::Full,
+            "InvalidObjectState" | "BlobArchived" | "BlobBeingRehydrated" => {
+                StoreErrorKind::Archived
+            }
             // A policy of the container, a legal hold, a lease: nobody may change what is there.
             "BlobImmutableDueToPolicy"
             | "BlobImmutableDueToLegalHold"
@@ -236,6 +239,19 @@ mod tests {
             "S3 refused: HTTP 403, SignatureDoesNotMatch, It does not match."
         );
         assert!(!format!("{refusal:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_lies_in_an_archive_tier_is_a_kind_of_its_own() {
+        for (provider, code) in [
+            (Provider::S3, "InvalidObjectState"),
+            (Provider::Azure, "BlobArchived"),
+            (Provider::Azure, "BlobBeingRehydrated"),
+        ] {
+            let body = format!("<Error><Code>{code}</Code><Message>No.</Message></Error>");
+            let refusal = read(provider, body.as_bytes()).unwrap();
+            assert_eq!(refusal.kind(), StoreErrorKind::Archived);
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum StoreErrorKind {
     Denied,
     /// What is there may not be changed: a policy, a legal hold or a lease keeps it.
     Immutable,
+    /// What is there is in an archive tier, and cannot be read until it is restored.
+    Archived,
     /// Another host is to be asked.
     Redirected,
     /// The endpoint is plain http, and nothing says that it may be.

@@ -366,7 +366,7 @@ impl Transport {
             // That something is there is one, too; that it may not be changed is a refusal.
             (Some(read), StatusCode::CONFLICT) => matches!(
                 read.kind(),
-                StoreErrorKind::Immutable | StoreErrorKind::Bucket
+                StoreErrorKind::Immutable | StoreErrorKind::Archived | StoreErrorKind::Bucket
             ),
             (_, status) => !is_part_of_the_protocol(status) && !is_trouble(status),
         };
