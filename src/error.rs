@@ -481,6 +481,7 @@ fn kind_of_input(fault: &InputFault) -> ErrorKind {
         | InputFault::Window(_)
         | InputFault::NotJson { .. }
         | InputFault::Mixed { .. }
+        | InputFault::PageAmongRecords { .. }
         | InputFault::RecordTooLarge { .. }
         | InputFault::TooManyRecords { .. }
         | InputFault::Decode { .. }

@@ -78,6 +78,12 @@ pub enum InputFault {
         /// Where the member is that says so.
         at: u64,
     },
+    /// What should be a record is a page of them.
+    #[error("an API page stands where a record should, at byte {at}")]
+    PageAmongRecords {
+        /// Where it begins.
+        at: u64,
+    },
     /// A record is larger than memory allows.
     #[error("its record at byte {at} is larger than {}", bytes(*.most_bytes))]
     RecordTooLarge {
@@ -148,6 +154,9 @@ impl InputFault {
             Self::Cut { .. } | Self::Unreadable { .. } => {
                 Some("get a whole copy of the file; nothing of it was committed")
             }
+            Self::PageAmongRecords { .. } => Some(
+                "put its pages after each other into a file of their own; nothing of it was committed",
+            ),
             Self::Window(_) => {
                 Some("use a higher --memory-limit: a quarter of it may be taken to unpack a file")
             }

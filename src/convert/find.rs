@@ -10,7 +10,7 @@ use object_store::path::Path as ObjectPath;
 use super::fault::{InputError, InputFault};
 use super::input::{Input, Place, Readable, of_file};
 use crate::layout;
-use crate::store::Store;
+use crate::store::{Site, Store};
 
 /// What stands for other letters in a pattern.
 const MARKS: [char; 3] = ['*', '?', '['];
@@ -18,28 +18,43 @@ const MARKS: [char; 3] = ['*', '?', '['];
 /// The argument that stands for the standard input.
 pub const STDIN: &str = "-";
 
-/// Finds the inputs that some arguments name, each once: in the order of the arguments, sorted by name
-/// inside of each. Folders are gone through with all that is below them, except the lake's own, which
-/// lies at `lake` where it is on a disk. Links to folders are not followed there.
+/// What some arguments name.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// The inputs, each once: in the order of the arguments, sorted by name inside of each.
+    pub found: Vec<Input>,
+    /// What folders and patterns have beside files: links to folders and to nothing, pipes, devices.
+    pub passed_over: Vec<String>,
+}
+
+/// Finds the inputs that some arguments name. Folders, and prefixes in object storage, are gone through
+/// with all that is below them, except the lake's own. Links to folders are not followed there.
 ///
 /// # Errors
-/// An argument names nothing, or what cannot be looked at.
-pub async fn find_inputs(args: &[String], lake: Option<&Path>) -> Result<Vec<Input>, InputError> {
-    let lake = lake.and_then(|lake| fs::canonicalize(lake).ok());
-    let mut inputs: Vec<Input> = Vec::new();
+/// An argument names nothing, a part of the lake, or what cannot be looked at.
+pub async fn find_inputs(args: &[String], lake: &Site) -> Result<Inputs, InputError> {
+    let folder = lake.folder().and_then(|lake| fs::canonicalize(lake).ok());
+    let mut inputs = Inputs::default();
     for arg in args {
         let found = match arg.split_once("://") {
-            Some((scheme, _)) if !scheme.eq_ignore_ascii_case("file") => in_store(arg).await,
-            _ => on_disk(arg, lake.as_deref()),
+            Some((scheme, _)) if !scheme.eq_ignore_ascii_case("file") => {
+                let lake = lake.store().map(Store::location);
+                in_store(arg, lake.unwrap_or_default()).await
+            }
+            _ => on_disk(arg, folder.as_deref(), &mut inputs.passed_over),
         };
-        inputs.extend(found.map_err(|fault| fault.of(arg))?);
+        inputs.found.extend(found.map_err(|fault| fault.of(arg))?);
     }
     let mut places = BTreeSet::new();
-    inputs.retain(|input| places.insert(input.identity()));
+    inputs.found.retain(|input| places.insert(input.identity()));
     Ok(inputs)
 }
 
-fn on_disk(arg: &str, lake: Option<&Path>) -> Result<Vec<Input>, InputFault> {
+fn on_disk(
+    arg: &str,
+    lake: Option<&Path>,
+    passed_over: &mut Vec<String>,
+) -> Result<Vec<Input>, InputFault> {
     if arg == STDIN {
         return Ok(vec![Input {
             name: arg.to_owned(),
@@ -56,6 +71,7 @@ fn on_disk(arg: &str, lake: Option<&Path>) -> Result<Vec<Input>, InputFault> {
     let mut search = Search {
         lake,
         found: Vec::new(),
+        passed_over,
     };
     match search.given(&path) {
         Err(InputFault::Missing) if arg.contains(MARKS) => {
@@ -63,12 +79,13 @@ fn on_disk(arg: &str, lake: Option<&Path>) -> Result<Vec<Input>, InputFault> {
                 // Who names a pipe waits for it; a pattern that meets one by chance does not.
                 let kind = fs::metadata(&path);
                 if kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir()) {
+                    search.pass_over(&path);
                     continue;
                 }
                 match search.given(&path) {
                     Err(InputFault::NoFiles | InputFault::InLake) => {}
                     // A link to nothing.
-                    Err(InputFault::Missing) if path.is_symlink() => {}
+                    Err(InputFault::Missing) if path.is_symlink() => search.pass_over(&path),
                     given => given?,
                 }
             }
@@ -88,6 +105,14 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, InputFault> {
         let paths: Result<Vec<_>, _> = paths.collect();
         paths.map_err(|error| of_file(error.into()))
     };
+    // All that is below; the library takes it for the folders alone.
+    let whole = pattern.strip_suffix("**");
+    let whole = whole.filter(|folder| folder.is_empty() || folder.ends_with('/'));
+    if let Some(folder) = whole {
+        let mut folders = matching(if folder.is_empty() { "." } else { folder })?;
+        folders.retain(|path| path.is_dir());
+        return Ok(folders);
+    }
     let mut found = matching(pattern)?;
     // The library passes over names that are not UTF-8, and a mark may stand for one.
     let (folder, name) = pattern.rsplit_once('/').unwrap_or((".", pattern));
@@ -123,6 +148,7 @@ fn name_of(path: &Path) -> String {
 struct Search<'a> {
     lake: Option<&'a Path>,
     found: Vec<Input>,
+    passed_over: &'a mut Vec<String>,
 }
 
 impl Search<'_> {
@@ -162,20 +188,32 @@ impl Search<'_> {
             let kind = match fs::metadata(&path) {
                 Ok(kind) => kind,
                 // A link to nothing.
-                Err(_) if is_link => continue,
+                Err(_) if is_link => {
+                    self.pass_over(&path);
+                    continue;
+                }
                 Err(error) => return Err(of_file(error)),
             };
-            if kind.is_dir() && !is_link && !self.is_in_lake(&path) {
-                self.below(&path)?;
-            } else if kind.is_file() && !layout::is_dropped_by_a_system(&path.to_string_lossy()) {
-                self.take(
-                    &path,
-                    kind.len(),
-                    Place::Readable(Readable::File(path.clone())),
-                );
+            if kind.is_dir() {
+                if self.is_in_lake(&path) {
+                    continue;
+                } else if is_link {
+                    self.pass_over(&path);
+                } else {
+                    self.below(&path)?;
+                }
+            } else if !kind.is_file() {
+                self.pass_over(&path);
+            } else if !layout::is_dropped_by_a_system(&path.to_string_lossy()) {
+                let place = Place::Readable(Readable::File(path.clone()));
+                self.take(&path, kind.len(), place);
             }
         }
         Ok(())
+    }
+
+    fn pass_over(&mut self, path: &Path) {
+        self.passed_over.push(name_of(path));
     }
 
     fn take(&mut self, path: &Path, bytes: u64, place: Place) {
@@ -192,34 +230,69 @@ impl Search<'_> {
     }
 }
 
-/// An object, or all objects below a prefix.
-async fn in_store(url: &str) -> Result<Vec<Input>, InputFault> {
+/// An object, or all objects below a prefix, but for those of the lake at `lake`.
+async fn in_store(url: &str, lake: &str) -> Result<Vec<Input>, InputFault> {
     let trimmed = url.trim_end_matches('/');
-    let scheme = trimmed.find("://").map_or(0, |at| at + 3);
-    if let Some((above, name)) = trimmed
+    let object = if url.ends_with('/') {
+        None
+    } else {
+        object(trimmed).await?
+    };
+    // An empty one may only stand for the folder of its name.
+    let found = match object {
+        Some(object) if object.bytes > 0 => vec![object],
+        marker => {
+            let below = below(&Store::open_input(trimmed)?).await?;
+            if below.is_empty() {
+                marker.into_iter().collect()
+            } else {
+                below
+            }
+        }
+    };
+    let is_any = !found.is_empty();
+    let mut outside = found;
+    outside.retain(|input| !lies_in(&input.name, lake));
+    match (is_any, outside.is_empty()) {
+        (false, _) => Err(InputFault::NoFiles),
+        (true, true) => Err(InputFault::InLake),
+        (true, false) => Ok(outside),
+    }
+}
+
+/// The object of this URL, where there is one.
+async fn object(url: &str) -> Result<Option<Input>, InputFault> {
+    let scheme = url.find("://").map_or(0, |at| at + 3);
+    let Some((above, name)) = url
         .rsplit_once('/')
         .filter(|(above, _)| above.len() > scheme)
-        && !url.ends_with('/')
-    {
-        let store = Store::open_input(above)?;
-        let path = ObjectPath::from_url_path(name).map_err(|_| InputFault::Missing)?;
-        if let Some(found) = store.look(&path).await? {
-            return Ok(vec![of_object(&store, path, found.size)]);
-        }
-    }
-    let store = Store::open_input(trimmed)?;
+    else {
+        return Ok(None);
+    };
+    let store = Store::open_input(above)?;
+    let path = ObjectPath::from_url_path(name).map_err(|_| InputFault::Missing)?;
+    let found = store.look(&path).await?;
+    Ok(found.map(|found| of_object(&store, path, found.size)))
+}
+
+/// All objects of a store that have bytes.
+async fn below(store: &Store) -> Result<Vec<Input>, InputFault> {
     let listed = store.list(&ObjectPath::default()).await?.into_iter();
     let objects = listed.filter(|object| {
         let path = object.location.as_ref();
         object.size > 0 && !layout::is_dropped_by_a_system(path)
     });
-    let found: Vec<Input> = objects
-        .map(|object| of_object(&store, object.location, object.size))
-        .collect();
-    if found.is_empty() {
-        return Err(InputFault::NoFiles);
-    }
-    Ok(found)
+    Ok(objects
+        .map(|object| of_object(store, object.location, object.size))
+        .collect())
+}
+
+/// Whether an object belongs to the lake at this location.
+fn lies_in(object: &str, lake: &str) -> bool {
+    !lake.is_empty()
+        && object
+            .strip_prefix(lake)
+            .is_some_and(|rest| rest.is_empty() || lake.ends_with('/') || rest.starts_with('/'))
 }
 
 fn of_object(store: &Store, path: ObjectPath, bytes: u64) -> Input {

@@ -492,6 +492,15 @@ fn object(bytes: &[u8]) -> Result<Object, Fault> {
     }
 }
 
+/// Whether a value is an API page that holds an object, and so no record.
+pub fn is_page(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    match object(bytes) {
+        Ok(Object::Page(start)) => bytes.get(skip_space(bytes, start)) == Some(&b'{'),
+        _ => false,
+    }
+}
+
 /// The member of a page that follows its records, or the page's end.
 fn member(bytes: &[u8]) -> Result<Member, Fault> {
     let at = skip_space(bytes, 0);

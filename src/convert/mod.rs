@@ -19,8 +19,8 @@ mod unpack;
 
 pub use buffers::TextBuffers;
 pub use fault::{InputError, InputFault};
-pub use find::{STDIN, find_inputs};
-pub use framing::{Chunk, Framer};
+pub use find::{Inputs, STDIN, find_inputs};
+pub use framing::{Chunk, Framer, is_page};
 pub use input::{Input, InputHash, Readable};
 pub use shard::{ParseShardError, Shard};
 pub use text::{InputText, TextLimits, check_beginning};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::look::{scalar_stop, string_stop};
+use super::outline::value_end;
 
 /// Seeds that keep apart what has the same bytes: `[]` and `{}`, a list's item and an object's member.
 const SCALAR: u64 = 1;
@@ -18,6 +19,10 @@ const OBJECT: u64 = 4;
 
 /// Containers of a usual record that are open at once, at most.
 const USUAL_DEPTH: usize = 8;
+
+/// Containers that are open at once, at most. What is deeper is the same only if its bytes are: a record
+/// of nothing but brackets would otherwise take many times its size.
+const MAX_DEPTH: usize = 4_096;
 
 /// What makes this process's fingerprints its own. They live in memory only.
 static SEED: AtomicU64 = AtomicU64::new(0);
@@ -58,6 +63,11 @@ fn fingerprint_with(json: &str, seed: u64) -> u128 {
             b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
                 at += 1;
                 None
+            }
+            b'{' | b'[' if containers.open.len() == MAX_DEPTH => {
+                let start = at;
+                at = value_end(json.as_bytes(), start).unwrap_or(json.len());
+                containers.scalar(&json[start..at])
             }
             b'{' | b'[' => {
                 at += 1;
@@ -365,6 +375,16 @@ mod tests {
     fn nesting_costs_no_stack() {
         let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
         assert_ne!(fingerprint(&deep), 0);
+    }
+
+    #[test]
+    fn what_is_very_deep_is_the_same_by_its_bytes_and_what_is_around_it_as_ever() {
+        let deep = |inner: &str| "[".repeat(10_000) + inner + &"]".repeat(10_000);
+        let record = |inner: &str| fingerprint(&format!(r#"{{"a":1,"b":{}}}"#, deep(inner)));
+        let other = fingerprint(&format!(r#"{{ "b" : {}, "a":1}}"#, deep("1")));
+        assert_eq!(record("1"), other);
+        assert_ne!(record("1"), record("2"));
+        assert_ne!(record("1"), record(" 1"));
     }
 
     fn any_value(random: &mut fastrand::Rng, depth: u32) -> Value {

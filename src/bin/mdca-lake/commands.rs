@@ -190,7 +190,7 @@ async fn convert(
 ) -> Result<ConvertReport, JobError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let site = Site::look(&config.lake)?;
-    let mut inputs = find_inputs(&config.inputs, site.folder()).await?;
+    let mut inputs = find_inputs(&config.inputs, &site).await?;
     // What the plan refuses is refused before a folder is made.
     let planned = job::convert::plan(
         &config.job,

@@ -30,7 +30,7 @@ use self::records::Workshop;
 use self::report::ConvertReport;
 use crate::clock::Clock;
 use crate::commit::{self, Cleaner, Identity, LakeSource, Outcome};
-use crate::convert::{Input, InputFault, check_beginning};
+use crate::convert::{Input, InputFault, Inputs, check_beginning};
 use crate::decode::Ingest;
 use crate::error::{ErrorKind, JobError, UsageError};
 use crate::job::context::{StoreWorld, keepers, refresh_table, slice_of_missing_commit};
@@ -42,22 +42,32 @@ use crate::scan::ClockField;
 use crate::schema;
 use crate::store::Store;
 use crate::text::report::Report;
+use crate::text::units::counted;
 
 /// The length of a slice that the identity of every lake has. Slices of converted files have none.
 const SLICE_MINUTES: i64 = 60;
+
+/// Paths that a note names.
+const SHOWN_PATHS: usize = 5;
 
 /// The inputs that a run takes, of all that were named.
 struct Plan {
     named: u64,
     inputs: Vec<Input>,
+    passed_over: Vec<String>,
 }
 
 impl Plan {
-    fn new(options: &ConvertOptions, inputs: Vec<Input>) -> Self {
-        let named = inputs.len() as u64;
-        let mut inputs = inputs;
+    fn new(options: &ConvertOptions, inputs: Inputs) -> Self {
+        let Inputs { found, passed_over } = inputs;
+        let named = found.len() as u64;
+        let mut inputs = found;
         inputs.retain(|input| options.takes(input));
-        Self { named, inputs }
+        Self {
+            named,
+            inputs,
+            passed_over,
+        }
     }
 
     fn describe(&self, options: &ConvertOptions, report: &mut ConvertReport) {
@@ -65,6 +75,16 @@ impl Plan {
         report.inputs = self.named;
         report.slices.planned = self.inputs.len() as u64;
         report.bytes_planned = self.inputs.iter().map(|input| input.bytes).sum();
+        if !self.passed_over.is_empty() {
+            let paths = counted(self.passed_over.len() as u64, "path", "paths");
+            let mut shown = self.passed_over[..self.passed_over.len().min(SHOWN_PATHS)].join(", ");
+            if self.passed_over.len() > SHOWN_PATHS {
+                shown.push_str(", …");
+            }
+            report.result.notes.push(format!(
+                "passed over {paths} that are no files, or links to folders or to nothing: {shown}"
+            ));
+        }
         if self.inputs.is_empty() {
             let note = "nothing to do: no input falls into this share";
             report.result.notes.push(note.to_owned());
@@ -77,7 +97,7 @@ impl Plan {
 /// `inputs`.
 pub async fn plan(
     options: &ConvertOptions,
-    inputs: &mut [Input],
+    inputs: &mut Inputs,
     store: Option<&Store>,
     clock: &dyn Clock,
     mut interrupted: watch::Receiver<bool>,
@@ -90,14 +110,14 @@ pub async fn plan(
             if !has_lake {
                 tokio::select! {
                     biased;
-                    () = check_beginnings(options, inputs, &mut report) => {}
+                    () = check_beginnings(options, &mut inputs.found, &mut report) => {}
                     // What comes through a pipe may never come.
                     _ = interrupted.wait_for(|interrupted| *interrupted) => {
                         report.failed(None, &JobError::Interrupted);
                     }
                 }
             }
-            let plan = Plan::new(options, inputs.to_owned());
+            let plan = Plan::new(options, inputs.clone());
             plan.describe(options, &mut report);
             report.plan = plan.inputs.into_iter().map(|input| input.name).collect();
         }
@@ -156,16 +176,12 @@ async fn check_beginnings(
 pub fn run(
     options: &ConvertOptions,
     world: StoreWorld,
-    inputs: Vec<Input>,
+    inputs: Inputs,
 ) -> BoxFuture<'_, ConvertReport> {
     convert(options, world, inputs).boxed()
 }
 
-async fn convert(
-    options: &ConvertOptions,
-    mut world: StoreWorld,
-    inputs: Vec<Input>,
-) -> ConvertReport {
+async fn convert(options: &ConvertOptions, mut world: StoreWorld, inputs: Inputs) -> ConvertReport {
     if options.single_writer {
         world.store = world.store.for_single_writer();
     }
@@ -200,7 +216,7 @@ async fn run_inputs(
     options: &ConvertOptions,
     world: &Arc<StoreWorld>,
     pulse: &Pulse<'_, ConvertReport>,
-    inputs: Vec<Input>,
+    inputs: Inputs,
     report: &mut ConvertReport,
 ) -> Result<(), JobError> {
     let store = &world.store;

@@ -14,9 +14,11 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::classify::{Classifier, Fingerprints, RecordText};
 use crate::commit::SliceCounts;
-use crate::convert::{Chunk, InputFault, InputHash, InputText, Readable, TextBuffers, TextLimits};
+use crate::convert::{
+    Chunk, InputFault, InputHash, InputText, Readable, TextBuffers, TextLimits, is_page,
+};
 use crate::decode::oddities::Oddities;
-use crate::decode::{Ingest, PageDecoder, Piece, Position};
+use crate::decode::{Ingest, PageDecoder, Piece, Position, Record, RejectReason};
 use crate::error::JobError;
 use crate::job::slice_memory::SlicePart;
 use crate::layout::PartitionKey;
@@ -135,6 +137,12 @@ impl Workshop {
             let piece = decoder
                 .decode(&text, from, ingest)
                 .map_err(|source| InputFault::Decode { at: offset, source })?;
+            let mut records = piece.records.iter();
+            if let Some(page) = records.find(|record| is_hidden_page(&text, record)) {
+                // An array has its bracket before the first record.
+                let at = offset + page.range.start as u64 - u64::from(!is_lines);
+                return Err(InputFault::PageAmongRecords { at });
+            }
             let fingerprints = Fingerprints::of(&text, &piece);
             from = piece.next;
             pieces.push((piece, fingerprints));
@@ -179,6 +187,13 @@ impl Workshop {
         });
         (chunks, reading)
     }
+}
+
+/// Whether a record that has no id is a page, with records that would be lost in it.
+fn is_hidden_page(text: &str, record: &Record) -> bool {
+    let flaw = record.flaw.as_ref();
+    flaw.is_some_and(|flaw| flaw.reason == RejectReason::NoId)
+        && is_page(&text[record.range.clone()])
 }
 
 /// Classifies chunks in the order of the text.

@@ -17,7 +17,7 @@ use mdca_lake::job::convert::report::ConvertReport;
 use mdca_lake::job::process::Machine;
 use mdca_lake::job::progress::Progress;
 use mdca_lake::job::{Ids, StoreWorld};
-use mdca_lake::store::Store;
+use mdca_lake::store::{Site, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_sim::{ClockField, SimOptions, Tenant, TenantOptions};
@@ -107,7 +107,8 @@ impl Study {
             unreachable!()
         };
         let config = ConvertConfig::resolve(*args).unwrap();
-        let inputs = find_inputs(&config.inputs, Some(&lake)).await.unwrap();
+        let site = Site::look(lake.to_str().unwrap()).unwrap();
+        let inputs = find_inputs(&config.inputs, &site).await.unwrap();
         // The sender is kept: nobody interrupts.
         let (_interrupt, interrupted) = watch::channel(false);
         let world = StoreWorld {
