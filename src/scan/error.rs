@@ -193,9 +193,9 @@ impl ScanError {
         match self {
             Self::SignIn(error) => Some(error.advice()),
             Self::Unauthorized { advice, .. } | Self::Forbidden { advice, .. } => Some(advice),
-            Self::Refused { status: 400, .. } => {
-                Some("check --filters and --service: a rerun sends the same request")
-            }
+            Self::Refused { status: 400, .. } => Some(
+                "check --filters and --service, or use --page-limit 100: a rerun sends the same request",
+            ),
             Self::Refused { status: 404, .. } => {
                 Some("check --api-url: this address does not serve activities")
             }

@@ -208,6 +208,7 @@ impl StoreError {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary keys) to valid credentials"
             }
             (StoreErrorKind::Clock, _) => "set this machine's clock and run again",
+            (StoreErrorKind::NoFileHandle, _) => "raise the limit on open files (ulimit -n)",
             (StoreErrorKind::Full, _) => "free some space and run again; committed slices are kept",
             (StoreErrorKind::Denied, Some(Provider::Azure)) => {
                 "check AZURE_STORAGE_ACCOUNT_KEY (or the other credentials) and the account's firewall, and allow listing, reading, writing and deleting in the container (commands that only read need listing and reading)"
@@ -303,6 +304,9 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
     // Its own `source` passes over the error that it was made of.
     if let Some(kind) = error.get_ref().and_then(|inner| kind_of(inner)) {
         return Some(kind);
+    }
+    if let Some(libc::EMFILE | libc::ENFILE) = error.raw_os_error() {
+        return Some(StoreErrorKind::NoFileHandle);
     }
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {

@@ -13,6 +13,8 @@ pub enum StoreErrorKind {
     Credentials,
     /// This machine's clock is too far from the store's.
     Clock,
+    /// This process, or the system, has no file handle left.
+    NoFileHandle,
     /// The store is full, or a quota is.
     Full,
     /// The store cannot be written, or this user may not.

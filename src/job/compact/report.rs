@@ -196,7 +196,7 @@ impl CompactReport {
         let made = self.compactions.iter();
         let made = made.map(|of| (&of.compaction, of.sizes));
         for (name, sizes) in plan.chain(made).take(SHOWN) {
-            write_sizes(o, &format!("            {name}: "), &sizes)?;
+            self.write_sizes(o, &format!("            {name}: "), &sizes)?;
         }
         let more = (self.plan.len() + self.compactions.len()).saturating_sub(SHOWN);
         if more > 0 {
@@ -228,29 +228,31 @@ impl CompactReport {
         }
         writeln!(o)?;
         if self.sizes.files_before > 0 {
-            write_sizes(o, "files       ", &self.sizes)?;
+            self.write_sizes(o, "files       ", &self.sizes)?;
         }
         Ok(())
     }
-}
 
-fn write_sizes(o: &mut PlainText, what: &str, sizes: &Sizes) -> std::fmt::Result {
-    let Sizes {
-        rows,
-        files_before,
-        files_after,
-        bytes_before,
-        bytes_after,
-    } = *sizes;
-    writeln!(
-        o,
-        "{what}{} with {} become {} with {}, {}",
-        counted(files_before, "file", "files"),
-        bytes(bytes_before),
-        number(files_after),
-        bytes(bytes_after),
-        counted(rows, "row", "rows")
-    )
+    /// What is merged. How large that will be a plan knows by its bound only.
+    fn write_sizes(&self, o: &mut PlainText, what: &str, sizes: &Sizes) -> std::fmt::Result {
+        let Sizes {
+            rows,
+            files_before,
+            files_after,
+            bytes_before,
+            bytes_after,
+        } = *sizes;
+        let most = if self.plan.is_empty() { "" } else { "at most " };
+        writeln!(
+            o,
+            "{what}{} with {} become {} with {most}{}, {}",
+            counted(files_before, "file", "files"),
+            bytes(bytes_before),
+            number(files_after),
+            bytes(bytes_after),
+            counted(rows, "row", "rows")
+        )
+    }
 }
 
 impl GrowingReport for CompactReport {

@@ -56,6 +56,10 @@ impl CommonFilters {
             check(name, operators, &mut remarks)?;
         }
         for (flag, name, values) in self.by_flag() {
+            let mut texts = values.as_array().into_iter().flatten();
+            if texts.any(|value| value.as_str().is_some_and(|text| text.trim().is_empty())) {
+                return refused(format!("{flag} is empty"));
+            }
             let given = values.as_array().is_some_and(|values| !values.is_empty());
             let filters = match (&mut filters, given) {
                 (_, false) => continue,

@@ -184,6 +184,14 @@ fn flags_are_filters_and_set_none_a_second_time() {
         let said = flags.check_with(Some(&text)).unwrap_err().to_string();
         assert!(said.starts_with(flag), "{said}");
     }
+    for blank in ["", " "] {
+        let flags = CommonFilters {
+            user: vec!["ada@contoso.com".to_owned(), blank.to_owned()],
+            ..CommonFilters::default()
+        };
+        let said = flags.check_with(None).unwrap_err().to_string();
+        assert_eq!(said, "--user is empty");
+    }
     let nothing = CommonFilters::default().check_with(None).unwrap();
     assert_eq!(nothing.filters, None);
     // An empty object is asked for, and differs from a lake that has filters.

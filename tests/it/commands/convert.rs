@@ -352,6 +352,12 @@ fn broken_files_are_named_with_the_place_and_the_others_go_on() {
             good.replacen("\"total\"", "\"data\"", 1),
             good.find(",\"total\"").unwrap(),
         ),
+        ("pages in an array", format!("[{good},{good}]"), 1),
+        (
+            "a page behind a record",
+            format!("{}\n{}\n{good}\n", desk.records[0], desk.records[1]),
+            desk.records[0].len() + desk.records[1].len() + 2,
+        ),
     ] {
         desk.write(name, &text);
         let lake = format!("lake {name}");
@@ -596,6 +602,10 @@ fn folders_patterns_links_and_pipes_name_inputs() {
             "other-2.json"
         ]
     );
+    let note = planned.report["notes"][0].as_str().unwrap();
+    assert!(note.ends_with(": in/a/around, other-3.json"), "{note}");
+    let below = desk.convert("in/lake", &["in/**", "--dry-run"]);
+    assert_eq!(below.report["plan"].as_array().unwrap()[..], plan[..3]);
     assert!(!desk.path("in/lake").exists());
     // The lake's own files are not taken for inputs, even in the second run.
     for (round, committed) in [(0, 6), (1, 0)] {

@@ -229,6 +229,51 @@ async fn an_error_at_any_call_of_a_conversion_is_said_or_survived() {
     }
 }
 
+/// A prefix whose name an empty object has, too, as some programs mark a folder, and a lake below it.
+#[test]
+fn inputs_in_object_storage_are_all_below_a_prefix_but_the_lake() {
+    let Some(server) = Server::Rgw.up() else {
+        return;
+    };
+    let folder = server.lake(&format!("around-{:016x}", fastrand::u64(..)));
+    let store = server.store(&folder);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let put = |name: &str, text: String| {
+        let path = object_store::path::Path::from(name);
+        runtime.block_on(store.put(&path, text.into())).unwrap();
+    };
+    let records = activities(20);
+    put("saved", String::new());
+    for (n, records) in records.chunks(10).enumerate() {
+        let page = page(records.iter().map(|(_, json)| json.as_str()));
+        put(&format!("saved/{n}.json"), page);
+    }
+    let place = Place::small();
+    let lake = format!("{folder}/saved/lake");
+    let convert = |input: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["convert", &format!("{folder}/{input}"), "--lake", &lake]);
+        place.run(command.args(["--report", "json"]).envs(server.variables()))
+    };
+    for committed in [2, 0] {
+        let ended = convert("saved");
+        let found = (
+            ended.code(),
+            ended.slices("committed"),
+            ended.slices("skipped"),
+        );
+        assert_eq!(found, (Some(0), committed, 2 - committed), "{ended}");
+    }
+    for within in ["saved/lake", "saved/lake/_mdca"] {
+        let refused = convert(within);
+        assert_eq!(refused.code(), Some(2), "{refused}");
+        assert!(
+            refused.text().contains("lies in the lake itself"),
+            "{refused}"
+        );
+    }
+}
+
 /// Four processes convert the same inputs, which lie in object storage as the lake does: with shares,
 /// and without.
 #[test]
