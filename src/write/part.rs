@@ -20,10 +20,6 @@ const SLACK_BYTES: usize = 256 * 1024;
 const SMALL_ROWS: usize = 1024;
 const SMALL_BYTES: usize = 256 * 1024;
 
-/// What an array takes beside its values, in bytes: Arrow does not count that it shares its buffers, nor the
-/// allocator its headers. It decides where a few rows of each of a thousand days wait.
-const ARRAY_BYTES: usize = 320;
-
 /// So many small batches in a row become one. Late activities trickle into old days a few at a
 /// time; unmerged they would hold ten times their size and force row groups out early.
 const SMALL_BATCHES: usize = 16;
@@ -139,7 +135,7 @@ fn is_small(rows: &Rows) -> bool {
 /// The memory that rows keep alive. Buffers that columns share are counted for each of them: rather too
 /// much than too little.
 fn held_bytes(rows: &Rows) -> usize {
-    rows.batch().get_array_memory_size() + rows.batch().num_columns() * ARRAY_BYTES
+    rows.batch().get_array_memory_size()
 }
 
 #[cfg(test)]
@@ -195,7 +191,7 @@ mod tests {
     #[test]
     fn a_few_rows_of_a_page_do_not_keep_it_alive_and_most_rows_do() {
         let page = batch(0, 5_000, 1_000);
-        for (rows, may_hold) in [(100, 200_000), (4_000, held_bytes(&page.clone().into()))] {
+        for (rows, may_hold) in [(100, 200_000), (4_000, page.get_array_memory_size())] {
             let rows: Vec<usize> = (0..rows).collect();
             let mut part = Part::new(ROW_GROUP_BYTES);
             part.push(Rows::picked(page.clone(), rows)).unwrap();
@@ -208,7 +204,7 @@ mod tests {
         let page = batch(0, 5_000, 1_000);
         let mut part = Part::new(ROW_GROUP_BYTES);
         part.push(page.clone().into()).unwrap();
-        assert_eq!(part.held_bytes(), held_bytes(&page.clone().into()));
+        assert_eq!(part.held_bytes(), page.get_array_memory_size());
         assert!(Arc::ptr_eq(
             part.into_pieces()[0].batch().column(0),
             page.column(0)
