@@ -3,7 +3,8 @@
 //! In comes a batch as decoded, out go parts, ordered by key. Every row is in exactly one part and
 //! keeps its order there; nothing is added and nothing is left out. Each row is routed by itself,
 //! never a batch by its first row. The part with most rows of a batch lies in it; any other owns its
-//! memory, so that a few late rows do not keep a whole page alive. Pure: no files and no paths but the
+//! memory, so that a few late rows do not keep a whole page alive. Only where there are very many they
+//! all lie in it: a hundred arrays for each row or two would take many times the batch. Pure: no files and no paths but the
 //! key's segment.
 
 mod rows;
@@ -51,6 +52,9 @@ pub enum PartitionError {
     },
 }
 
+/// So many parts of a batch own their memory, at most.
+const MAX_COPIES: usize = 64;
+
 /// Splits a batch into parts, ordered by key. A batch without rows has none.
 pub fn split(batch: &RecordBatch) -> Result<Vec<(PartitionKey, Rows)>, PartitionError> {
     let timestamps = timestamps(batch)?;
@@ -72,12 +76,13 @@ pub fn split(batch: &RecordBatch) -> Result<Vec<(PartitionKey, Rows)>, Partition
         }
         rows_of.entry(key).or_default().push(row);
     }
+    let are_many = rows_of.len() > MAX_COPIES;
     rows_of
         .into_iter()
         .map(|(key, rows)| {
             let is_most = rows.len() > batch.num_rows() / 2;
             let rows = Rows::picked(batch.clone(), rows);
-            if is_most {
+            if is_most || are_many {
                 return Ok((key, rows));
             }
             match rows.copy() {

@@ -85,6 +85,20 @@ fn most_rows_lie_where_they_are_and_the_others_are_copied() {
 }
 
 #[test]
+fn rows_of_very_many_days_lie_where_they_are() {
+    for (days, are_copied) in [(MAX_COPIES, true), (MAX_COPIES + 1, false)] {
+        let times = (0..i64::try_from(days).unwrap()).map(|day| day * DAY_US);
+        let batch = batch(times.collect::<Vec<i64>>());
+        let parts = split(&batch).unwrap();
+        assert_eq!(parts.len(), days);
+        for (row, (_, part)) in parts.iter().enumerate() {
+            let lies_in_it = Arc::ptr_eq(part.batch().column(0), batch.column(0));
+            assert_eq!((lies_in_it, rows(part).len()), (!are_copied, 1), "{row}");
+        }
+    }
+}
+
+#[test]
 fn rows_are_divided_where_asked() {
     let all = batch(vec![1, 2, 3, 4, 5]);
     for part in [all.clone().into(), Rows::picked(all, vec![0, 2, 3, 4])] {
