@@ -195,12 +195,10 @@ impl Search<'_> {
                 Err(error) => return Err(of_file(error)),
             };
             if kind.is_dir() {
-                if self.is_in_lake(&path) {
-                    continue;
-                } else if is_link {
-                    self.pass_over(&path);
-                } else {
-                    self.below(&path)?;
+                match (self.is_in_lake(&path), is_link) {
+                    (true, _) => {}
+                    (false, true) => self.pass_over(&path),
+                    (false, false) => self.below(&path)?,
                 }
             } else if !kind.is_file() {
                 self.pass_over(&path);

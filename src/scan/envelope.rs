@@ -259,7 +259,8 @@ mod tests {
         let text = r#"{"partial":true,"data":[],"hasNext":false,"total":1,"warnings":[{"a":1}]}"#;
         let envelope = Envelope::parse(text).unwrap();
         assert_eq!(envelope.unknown, ["partial", "warnings"]);
-        let many: String = (0..1000).map(|nth| format!("\"{nth:0100}\":0,")).collect();
+        let many: Vec<String> = (0..1000).map(|nth| format!("\"{nth:0100}\":0,")).collect();
+        let many = many.concat();
         let text = format!("{{{many}\"data\":[],\"hasNext\":false}}");
         let names = Envelope::parse(&text).unwrap().unknown;
         assert_eq!(names.len(), MAX_UNKNOWN);
