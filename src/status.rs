@@ -503,12 +503,18 @@ impl LakeStatus {
             )
             .advise("leave them out"));
         }
-        let newest = self.coverage.last().map_or(&self.begin, |last| &last.until);
+        let last = self.coverage.last();
+        let newest = last.map_or(&self.begin, |last| &last.until);
         let newest_ms = parse_time(newest, now_ms).unwrap_or(0);
         let age = Duration::from_millis(u64::try_from(now_ms - newest_ms).unwrap_or(0));
         if let Some(max_age) = max_age.filter(|max_age| age > *max_age) {
+            let what = if last.is_some() {
+                "the newest committed slice ended"
+            } else {
+                "no slice is committed, and the lake begins"
+            };
             self.behind.push(format!(
-                "the newest committed slice ended {} ago, at {newest}; --max-age is {}",
+                "{what} {} ago, at {newest}; --max-age is {}",
                 format_duration(Duration::from_secs(age.as_secs())),
                 format_duration(max_age)
             ));

@@ -20,7 +20,7 @@ impl BothClocks {
         if self.differ_by_more_than(MOST_MS) {
             return Err(JobError::ClocksDiffer { clocks: self });
         }
-        let said = || format!("{} of the service's; set it", self.difference());
+        let said = || format!("{}, compared with the service's; set it", self.difference());
         Ok(self.differ_by_more_than(AGREE_MS).then(said))
     }
 }

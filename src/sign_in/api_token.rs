@@ -123,8 +123,10 @@ impl Authorize for ApiToken {
         Ok(is_there)
     }
 
-    fn advice(&self, _: Refusal<'_>) -> &'static str {
-        "renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked"
+    fn advice(&self, refusal: Refusal<'_>) -> &'static str {
+        refusal.advice_of_host().unwrap_or(
+            "renew the token (MDCA_API_TOKEN or --token-file) or have its rights checked",
+        )
     }
 
     fn redact(&self, text: &str) -> String {
@@ -148,6 +150,17 @@ mod tests {
         assert_eq!(header, "Token s3cret=");
         assert!(!format!("{header:?}").contains("s3cret"));
         assert_eq!(token.redact("bad token s3cret=!"), "bad token [secret]!");
+    }
+
+    #[test]
+    fn a_host_that_does_not_know_the_tenant_is_no_reason_to_renew() {
+        let token = ApiToken::try_new(&"s3cret=".into()).unwrap();
+        let advice = |detail| {
+            let status = 401;
+            token.advice(Refusal { status, detail })
+        };
+        assert!(advice("Invalid token").starts_with("renew the token"));
+        assert!(advice("Invalid JSON Web Key Set").contains("--api-url"));
     }
 
     #[tokio::test]

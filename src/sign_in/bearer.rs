@@ -96,9 +96,8 @@ impl Authorize for BearerToken {
     }
 
     fn advice(&self, refusal: Refusal<'_>) -> &'static str {
-        let detail = refusal.detail.to_lowercase();
-        if detail.contains("json web key") {
-            return "use the tenant's own regional host as --api-url, as the portal shows it (Settings, Cloud Apps, About): others do not know the tenant's keys";
+        if let Some(advice) = refusal.advice_of_host() {
+            return advice;
         }
         if refusal.status == 403 {
             return ROLE_ADVICE;

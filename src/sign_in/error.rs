@@ -14,6 +14,16 @@ pub struct Refusal<'a> {
     pub detail: &'a str,
 }
 
+impl Refusal<'_> {
+    /// What to do where the host does not know the tenant's keys, of whatever kind the credentials are.
+    pub(super) fn advice_of_host(&self) -> Option<&'static str> {
+        let detail = self.detail.to_lowercase();
+        detail.contains("json web key").then_some(
+            "use the tenant's own regional host as --api-url, as the portal shows it (Settings, Cloud Apps, About): others do not know the tenant's keys",
+        )
+    }
+}
+
 /// Why there are no credentials to send.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {

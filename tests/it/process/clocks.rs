@@ -189,7 +189,7 @@ fn a_new_lake_is_not_made_by_a_clock_that_is_wrong() {
         assert_eq!(
             ended.report()["notes"]
                 .to_string()
-                .contains("of the service's; set it"),
+                .contains(", compared with the service's; set it"),
             said,
             "{minutes_ahead}: {ended}"
         );
