@@ -4,8 +4,8 @@
 //! keeps its order there; nothing is added and nothing is left out. Each row is routed by itself,
 //! never a batch by its first row. The part with most rows of a batch lies in it; any other owns its
 //! memory, so that a few late rows do not keep a whole page alive. Only where there are very many they
-//! all lie in it: a hundred arrays for each row or two would take many times the batch. Pure: no files and no paths but the
-//! key's segment.
+//! all lie in it: a hundred arrays for each row or two would take many times the batch. Pure: no files
+//! and no paths but the key's segment.
 
 mod rows;
 

@@ -68,7 +68,7 @@ struct Members<'a> {
     total: Option<&'a RawValue>,
 }
 
-/// The members of an answer (API.md section 5.1).
+/// The members of an answer (pages "List activities" and "Investigate activities using the API").
 const KNOWN: [&str; 4] = ["data", "hasNext", "nextQueryFilters", "total"];
 
 /// Unknown members of an answer that are named, and what is shown of a name, in characters.
