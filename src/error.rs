@@ -331,10 +331,6 @@ pub enum JobError {
 impl JobError {
     /// What the operator does next.
     pub fn kind(&self) -> ErrorKind {
-        let no_handle = |store: &StoreError| store.kind() == StoreErrorKind::NoFileHandle;
-        if self.store().is_some_and(no_handle) {
-            return ErrorKind::Internal;
-        }
         match self {
             Self::Input(error) => kind_of_input(&error.fault),
             Self::Scan(error) | Self::ServiceDown(error) if error.is_sign_in() => ErrorKind::SignIn,
