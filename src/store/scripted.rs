@@ -137,6 +137,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_of_another_size_is_no_fault_of_its_object() {
+        let portal = (200, "<html/>");
+        let whole = Scripted::start(&[portal, (200, "0123456789")]).store();
+        let error = whole.checksum(&Path::from("x"), 10).await.unwrap_err();
+        let words = chain(&error);
+        assert!(words.contains("7 bytes, and the object 10"), "{words}");
+        let cut = Scripted::start(&[(200, "0123"), (200, "0123")]).store();
+        let found = cut.checksum(&Path::from("x"), 10).await.unwrap();
+        assert_eq!(found, Some((4, None)));
+    }
+
+    #[tokio::test]
     async fn a_secret_that_the_store_repeats_is_not_shown() {
         let s3 = Scripted::start(&[(
             403,
