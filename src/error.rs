@@ -479,6 +479,7 @@ fn kind_of_input(fault: &InputFault) -> ErrorKind {
         | InputFault::Unreadable { .. }
         | InputFault::Cut { .. }
         | InputFault::Window(_)
+        | InputFault::Foreign { .. }
         | InputFault::NotJson { .. }
         | InputFault::Mixed { .. }
         | InputFault::PageAmongRecords { .. }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::foreign::Foreign;
 use crate::decode::DecodeError;
 use crate::store::{ScratchError, StoreError, StoreErrorKind};
 use crate::text::units::bytes;
@@ -65,6 +66,12 @@ pub enum InputFault {
     Cut {
         /// Where it ends.
         at: u64,
+    },
+    /// It is a file of another kind.
+    #[error("it is {kind}")]
+    Foreign {
+        /// Which.
+        kind: Foreign,
     },
     /// Its text is none that holds records.
     #[error("its text is not a page, an array or lines of JSON, at byte {at}")]
@@ -150,6 +157,7 @@ impl InputFault {
             }),
             Self::InLake => Some("give the folder that holds the saved files, not the lake"),
             Self::Spool(error) => Some(error.advice()),
+            Self::Foreign { kind } => Some(kind.advice()),
             Self::Changed => Some("run again once nothing writes it any more"),
             Self::Cut { .. } | Self::Unreadable { .. } => {
                 Some("get a whole copy of the file; nothing of it was committed")

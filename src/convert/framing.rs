@@ -13,6 +13,7 @@ use std::io::{self, Read};
 
 use super::buffers::TextBuffers;
 use super::fault::InputFault;
+use super::foreign::{Foreign, HEAD_BYTES};
 use super::unpack::is_of_window;
 use crate::text::outline::{Broken, element_end, skip_space, string_end, value_end};
 
@@ -145,7 +146,10 @@ impl<R: Read> Framer<R> {
 
     /// Passes a byte-order mark, and finds out whether each line is a record.
     fn begin(&mut self) -> Result<(), InputFault> {
-        while self.window().len() < BYTE_ORDER_MARK.len() && self.read_on()? {}
+        while self.window().len() < HEAD_BYTES && self.read_on()? {}
+        if let Some(kind) = Foreign::of(self.window()) {
+            return Err(InputFault::Foreign { kind });
+        }
         if self.window().starts_with(BYTE_ORDER_MARK) {
             self.drop(BYTE_ORDER_MARK.len());
         }

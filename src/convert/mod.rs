@@ -11,6 +11,7 @@
 mod buffers;
 mod fault;
 mod find;
+mod foreign;
 mod framing;
 mod input;
 mod shard;

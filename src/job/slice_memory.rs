@@ -35,11 +35,15 @@ struct Holds {
     uploads_bytes: u64,
 }
 
+impl Holds {
+    fn bytes(&self) -> u64 {
+        self.records_bytes + self.uploads_bytes
+    }
+}
+
 impl Held {
     fn bytes(&self) -> u64 {
-        let each = self.by_slice.values();
-        each.map(|holds| holds.records_bytes + holds.uploads_bytes)
-            .sum()
+        self.by_slice.values().map(Holds::bytes).sum()
     }
 }
 
@@ -115,15 +119,18 @@ impl SlicePart {
         }
     }
 
-    /// How many bytes of its rows may wait now.
+    /// How many bytes of its rows may wait now: what the slice itself holds comes out of its own share, so
+    /// that it takes no more memory while it grows; what others hold beyond theirs comes out of all.
     pub(crate) fn rows_bytes(&self) -> usize {
         let SliceMemory {
             bytes, parallel, ..
         } = *self.memory;
-        let left = bytes
-            .saturating_sub(self.memory.held.lock().bytes())
-            .max(bytes / 4);
-        usize::try_from(left / parallel).unwrap_or(usize::MAX)
+        let held = self.memory.held.lock();
+        let own = held.by_slice.get(&self.number).map_or(0, Holds::bytes);
+        let of_its_share = (bytes / parallel).saturating_sub(own);
+        let of_all = bytes.saturating_sub(held.bytes()) / parallel;
+        let left = of_its_share.min(of_all).max(bytes / 4 / parallel);
+        usize::try_from(left).unwrap_or(usize::MAX)
     }
 }
 
@@ -152,11 +159,11 @@ mod tests {
         older.holds_for_records(100);
         newer.holds_for_records(20);
         newer.holds_for_uploads(40);
-        assert_eq!((older.rows_bytes(), newer.rows_bytes()), (320, 320));
+        assert_eq!((older.rows_bytes(), newer.rows_bytes()), (300, 320));
         older.holds_for_records(2_000);
-        assert_eq!(newer.rows_bytes(), 100);
+        assert_eq!((older.rows_bytes(), newer.rows_bytes()), (100, 100));
         drop(older);
-        assert_eq!(newer.rows_bytes(), 370);
+        assert_eq!(newer.rows_bytes(), 340);
     }
 
     #[test]

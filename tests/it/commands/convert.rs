@@ -379,6 +379,53 @@ fn broken_files_are_named_with_the_place_and_the_others_go_on() {
 }
 
 #[test]
+fn a_file_of_another_kind_is_called_what_it_is_and_the_others_go_on() {
+    let desk = Desk::with(10);
+    desk.write("good.json", page(&desk.records));
+    let text = desk.records.join("\n");
+    let utf_16 = |order: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("\u{feff}{text}")
+            .encode_utf16()
+            .flat_map(order)
+            .collect()
+    };
+    for (bytes, said, advice) in [
+        (utf_16(u16::to_le_bytes), "it is UTF-16 text", "as UTF-8"),
+        (utf_16(u16::to_be_bytes), "it is UTF-16 text", "as UTF-8"),
+        (
+            gzip(&utf_16(u16::to_le_bytes)),
+            "it is UTF-16 text",
+            "as UTF-8",
+        ),
+        (
+            gzip(&gzip(text.as_bytes())),
+            "it is packed twice",
+            "unpack it first",
+        ),
+        (
+            b"PK\x03\x04\x14\0".to_vec(),
+            "it is a zip archive",
+            "unpack it first",
+        ),
+        (b"PAR1\x15\x04".to_vec(), "it is a Parquet file", "export"),
+    ] {
+        desk.write("odd", bytes);
+        let ran = desk.convert("lake", &["odd", "good.json"]);
+        assert_eq!(ran.code, 5, "{}", ran.text);
+        let failure = &ran.report["failures"][0];
+        assert!(
+            failure["error"].as_str().unwrap().contains(said),
+            "{failure}"
+        );
+        assert!(
+            failure["advice"].as_str().unwrap().contains(advice),
+            "{failure}"
+        );
+        assert_same(&desk.ids("lake"), &ids_of(&desk.records));
+    }
+}
+
+#[test]
 fn a_record_that_cannot_be_a_row_costs_only_itself() {
     let desk = Desk::with(30);
     let bad = [
