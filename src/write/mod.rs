@@ -56,7 +56,7 @@ const MAX_OPEN_FILES: usize = 8;
 
 /// Row groups of unfinished files, where there are several: the footers of a large slice would outgrow what
 /// its rows take.
-const MAX_ROW_GROUPS: usize = 64;
+const MAX_ROW_GROUPS: usize = 128;
 
 /// What unfinished files may hold in memory until there is enough of it to send, over all files of an
 /// attempt. In an object store one holds up to a part of an upload (8 MiB).
