@@ -23,7 +23,8 @@ pub const STDIN: &str = "-";
 pub struct Inputs {
     /// The inputs, each once: in the order of the arguments, sorted by name inside of each.
     pub found: Vec<Input>,
-    /// What folders and patterns have beside files: links to folders and to nothing, pipes, devices.
+    /// What folders, prefixes and patterns have beside files: links to folders and to nothing, pipes,
+    /// devices, keys that no request can name.
     pub passed_over: Vec<String>,
 }
 
@@ -39,15 +40,23 @@ pub async fn find_inputs(args: &[String], lake: &Site) -> Result<Inputs, InputEr
         let found = match arg.split_once("://") {
             Some((scheme, _)) if !scheme.eq_ignore_ascii_case("file") => {
                 let lake = lake.store().map(Store::location);
-                in_store(arg, lake.unwrap_or_default()).await
+                in_store(arg, lake.unwrap_or_default(), &mut inputs.passed_over).await
             }
             _ => on_disk(arg, folder.as_deref(), &mut inputs.passed_over),
         };
-        inputs.found.extend(found.map_err(|fault| fault.of(arg))?);
+        inputs.found.extend(found.map_err(|fault| fault.of(&shown(arg)))?);
     }
     let mut places = BTreeSet::new();
     inputs.found.retain(|input| places.insert(input.identity()));
     Ok(inputs)
+}
+
+/// How messages name an argument. A URL of object storage may hold a secret, though it is refused for that.
+fn shown(arg: &str) -> String {
+    match arg.split_once("://") {
+        Some((scheme, _)) if !scheme.eq_ignore_ascii_case("file") => Site::name(arg),
+        _ => arg.to_owned(),
+    }
 }
 
 fn on_disk(
@@ -229,8 +238,14 @@ impl Search<'_> {
 }
 
 /// An object, or all objects below a prefix, but for those of the lake at `lake`.
-async fn in_store(url: &str, lake: &str) -> Result<Vec<Input>, InputFault> {
+async fn in_store(
+    url: &str,
+    lake: &str,
+    passed_over: &mut Vec<String>,
+) -> Result<Vec<Input>, InputFault> {
     let trimmed = url.trim_end_matches('/');
+    // Of a URL that is refused nothing is sent: it may hold a secret.
+    let store = Store::open_input(trimmed)?;
     let object = if url.ends_with('/') {
         None
     } else {
@@ -240,7 +255,9 @@ async fn in_store(url: &str, lake: &str) -> Result<Vec<Input>, InputFault> {
     let found = match object {
         Some(object) if object.bytes > 0 => vec![object],
         marker => {
-            let below = below(&Store::open_input(trimmed)?).await?;
+            let below = below(&store).await?;
+            let strangers = store.uploads().strangers().await?.into_iter();
+            passed_over.extend(strangers.map(|odd| format!("{}/{}", store.location(), odd.path)));
             if below.is_empty() {
                 marker.into_iter().collect()
             } else {
@@ -269,7 +286,14 @@ async fn object(url: &str) -> Result<Option<Input>, InputFault> {
     };
     let store = Store::open_input(above)?;
     let path = ObjectPath::from_url_path(name).map_err(|_| InputFault::Missing)?;
-    let found = store.look(&path).await?;
+    let found = match store.look(&path).await {
+        // A refusal to look has no words; that of a listing has.
+        Err(error) => {
+            store.list(&path).await?;
+            return Err(error.into());
+        }
+        Ok(found) => found,
+    };
     Ok(found.map(|found| of_object(&store, path, found.size)))
 }
 

@@ -67,7 +67,9 @@ pub(super) fn connect(
 ) -> Result<Store, StoreError> {
     let given = settings.all();
     let known = KnownSecrets::among(&given);
-    let connector = Connector::new(location.provider, Bounds::RUN, known.clone());
+    let old_way = given.iter().find(|(name, _)| name == "aws_imdsv1_fallback");
+    let connector = Connector::new(location.provider, Bounds::RUN, known.clone())
+        .asking_the_old_way(old_way.is_some_and(|(_, value)| value != "false"));
     let checked = match location.provider {
         Provider::S3 => settings::check::<AmazonS3ConfigKey>(&given),
         Provider::Azure => settings::check::<AzureConfigKey>(&given),
@@ -103,7 +105,8 @@ pub(super) fn connect(
     } else {
         Arc::new(PrefixStore::new(objects, location.prefix.clone()))
     };
-    let uploads = RemoteUploads::new(Arc::clone(&objects), location.shown.clone());
+    let uploads = RemoteUploads::new(Arc::clone(&objects), location.shown.clone())
+        .with_odd_keys(connector.odd_keys(), location.prefix.clone());
     let uploads = match unfinished {
         Some(unfinished) => uploads.with_unfinished(unfinished),
         None => uploads,

@@ -16,6 +16,7 @@ mod error_kind;
 mod listing;
 mod location;
 mod objects;
+mod odd_keys;
 mod open;
 mod remote;
 mod scratch;

@@ -58,8 +58,8 @@ pub trait Uploads: Send + Sync + fmt::Debug {
         Ok(())
     }
 
-    /// What lies in the lake and can be no object: links, pipes, names that no object has. Only a
-    /// disk has such.
+    /// What lies in the lake and can be no object: on a disk links, pipes and names that no object has; in
+    /// object storage keys that no request can name, as far as listings had them so far.
     async fn strangers(&self) -> Result<Vec<Stranger>, StoreError> {
         Ok(Vec::new())
     }

@@ -34,7 +34,7 @@ impl Site {
         Ok(Self { location, found })
     }
 
-    /// How messages name the lake at `location`. Holds no secret, whatever the location is.
+    /// How messages name `location`. Holds no secret, whatever the location is.
     pub fn name(location: &str) -> String {
         match Location::parse(location) {
             Ok(Location::Disk(folder)) => folder.display().to_string(),

@@ -13,8 +13,9 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use tracing::{debug, warn};
 
+use super::odd_keys::OddKeys;
 use super::unfinished::{Unfinished, UnfinishedError, UnfinishedUpload};
-use super::{StoreError, Upload, Uploads};
+use super::{StoreError, Stranger, Upload, Uploads};
 
 /// The size of a part. All parts but the last have it: some stores insist.
 pub const PART_BYTES: usize = 8 * 1024 * 1024;
@@ -28,6 +29,8 @@ const MAX_KEPT_BYTES: usize = 16 * 1024 * 1024;
 pub struct RemoteUploads {
     objects: Arc<dyn ObjectStore>,
     unfinished: Option<Arc<dyn Unfinished>>,
+    odd_keys: OddKeys,
+    prefix: Path,
     location: String,
     part_bytes: usize,
     kept: Arc<AtomicUsize>,
@@ -40,6 +43,8 @@ impl RemoteUploads {
         Self {
             objects,
             unfinished: None,
+            odd_keys: OddKeys::default(),
+            prefix: Path::default(),
             location,
             part_bytes: PART_BYTES,
             kept: Arc::default(),
@@ -58,6 +63,15 @@ impl RemoteUploads {
     pub fn with_unfinished(self, unfinished: Arc<dyn Unfinished>) -> Self {
         Self {
             unfinished: Some(unfinished),
+            ..self
+        }
+    }
+
+    /// The same, for a lake below a prefix, from whose listings these keys are taken.
+    pub(super) fn with_odd_keys(self, odd_keys: OddKeys, prefix: Path) -> Self {
+        Self {
+            odd_keys,
+            prefix,
             ..self
         }
     }
@@ -95,6 +109,10 @@ impl Uploads for RemoteUploads {
                 total: Arc::clone(&self.kept),
             },
         }))
+    }
+
+    async fn strangers(&self) -> Result<Vec<Stranger>, StoreError> {
+        Ok(self.odd_keys.below(&self.prefix))
     }
 
     async fn unfinished(&self) -> Vec<UnfinishedUpload> {

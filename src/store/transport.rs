@@ -23,6 +23,7 @@ use super::client::client;
 use super::error_document::{NoCredentials, Refusal};
 use super::listing::{self, NoListing};
 use super::location::Provider;
+use super::odd_keys::OddKeys;
 use super::sent::SentSecrets;
 use super::settings::KnownSecrets;
 use crate::https::{distrust, is_of_proxy};
@@ -68,6 +69,8 @@ const MAX_RETRIES: usize = 1_250;
 const RETRY_WITHIN: Duration = Duration::from_secs(240);
 /// How often a metadata service is asked for credentials that it may not have.
 const METADATA_TRIES: u64 = 3;
+/// A body that a slow link takes no longer for than a store may take to answer.
+const SMALL_BODY_BYTES: usize = 256 * 1024;
 /// The most of an error's body that is read to find out why.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
@@ -90,7 +93,9 @@ pub(super) struct Connector {
     provider: Provider,
     bounds: Bounds,
     known: KnownSecrets,
+    asks_the_old_way: bool,
     circuit_breaker: Arc<CircuitBreaker>,
+    odd_keys: OddKeys,
     /// The client made last: that of the store itself, after those for its credentials.
     last: Arc<Mutex<Option<HttpClient>>>,
 }
@@ -101,9 +106,24 @@ impl Connector {
             provider,
             bounds,
             known,
+            asks_the_old_way: false,
             circuit_breaker: Arc::default(),
+            odd_keys: OddKeys::default(),
             last: Arc::default(),
         }
+    }
+
+    /// The same, which asks S3's metadata service without a token where it gives none (AWS_IMDSV1_FALLBACK).
+    pub(super) fn asking_the_old_way(self, asks_the_old_way: bool) -> Self {
+        Self {
+            asks_the_old_way,
+            ..self
+        }
+    }
+
+    /// The keys that were taken out of listings.
+    pub(super) fn odd_keys(&self) -> OddKeys {
+        self.odd_keys.clone()
     }
 
     /// How the store answers its clients.
@@ -127,7 +147,9 @@ impl HttpConnector for Connector {
             bounds: self.bounds,
             provider: self.provider,
             known: self.known.clone(),
+            asks_the_old_way: self.asks_the_old_way,
             circuit_breaker: Arc::clone(&self.circuit_breaker),
+            odd_keys: self.odd_keys.clone(),
         });
         *self.last.lock() = Some(client.clone());
         Ok(client)
@@ -143,7 +165,10 @@ struct Transport {
     bounds: Bounds,
     provider: Provider,
     known: KnownSecrets,
+    /// Whether S3's metadata service is asked without a token where it gives none.
+    asks_the_old_way: bool,
     circuit_breaker: Arc<CircuitBreaker>,
+    odd_keys: OddKeys,
 }
 
 impl Transport {
@@ -168,10 +193,11 @@ impl Transport {
 
     async fn ask_metadata(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = self.quick.execute(request).await;
-        // With 401 some services ask for another request, and S3's say with 403 to ask another way.
+        // With 401 some services ask for another request; with 403 S3's may say to ask the old way.
         let has_none = answer.as_ref().is_ok_and(|answer| match answer.status() {
             StatusCode::NOT_FOUND => true,
-            StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => self.provider != Provider::S3,
+            StatusCode::FORBIDDEN => !self.asks_the_old_way,
+            StatusCode::BAD_REQUEST => self.provider != Provider::S3,
             _ => false,
         });
         if has_none {
@@ -237,8 +263,11 @@ impl Transport {
         let uri = request.uri().clone();
         let began = Instant::now();
         let mut exchange = std::pin::pin!(self.uploads.execute(request));
+        let within = self.bounds.upload_within(body_bytes);
         loop {
-            let waited = tokio::time::timeout(self.bounds.answer_within, exchange.as_mut());
+            let left = within.saturating_sub(began.elapsed());
+            let waited =
+                tokio::time::timeout(self.bounds.answer_within.min(left), exchange.as_mut());
             if let Ok(answer) = waited.await {
                 return answer;
             }
@@ -246,7 +275,7 @@ impl Transport {
                 answer = exchange.as_mut() => return answer,
                 is_there = self.is_there(&uri) => is_there,
             };
-            if !is_there || began.elapsed() > self.bounds.upload_within(body_bytes) {
+            if !is_there || began.elapsed() >= within {
                 return Err(timed_out());
             }
         }
@@ -311,18 +340,25 @@ impl Transport {
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
 
-    /// Makes sure that an answer is the listing that was asked for.
+    /// Makes sure that an answer is the listing that was asked for, and takes odd keys out of it.
     async fn check_listing(
         &self,
         response: HttpResponse,
         root: &str,
         sent: &SentSecrets,
     ) -> Result<Result<HttpResponse, NoListing>, HttpError> {
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         // It was read already.
         let body = body.bytes().await?;
         Ok(match listing::check(&body, root) {
-            Ok(()) => Ok(HttpResponse::from_parts(parts, body.into())),
+            Ok(()) => {
+                let body = match self.odd_keys.take_out(&body) {
+                    Some(page) => page.into(),
+                    None => body.into(),
+                };
+                parts.headers.remove(http::header::CONTENT_LENGTH);
+                Ok(HttpResponse::from_parts(parts, body))
+            }
             Err(none) => {
                 let said = Refusal::read(self.provider, parts.status, &body, sent);
                 Err(none.saying(said.as_ref()))
@@ -418,7 +454,7 @@ impl HttpService for Transport {
         let sent = SentSecrets::of(&request, &self.known);
         let listing = listing_root(&request);
         let is_post = request.method() == Method::POST;
-        let has_body = request.body().content_length() > 0;
+        let body_bytes = request.body().content_length();
         let response = match self.send(request).await {
             Ok(response) => response,
             Err(error) => {
@@ -426,7 +462,8 @@ impl HttpService for Transport {
                     return Err(Self::refuse(distrust));
                 }
                 let words = words(&error);
-                if !has_body {
+                let is_slow = body_bytes > SMALL_BODY_BYTES && began.elapsed() >= self.bounds.answer_within;
+                if !is_slow {
                     self.circuit_breaker
                         .fails(&name, began, Instant::now(), words.clone());
                 }
