@@ -165,6 +165,17 @@ pub enum JobError {
         /// The clocks after the service's last answer.
         clocks: BothClocks,
     },
+    /// By one clock the service may have forgotten the slice's time, by the other it cannot have.
+    #[error(
+        "cannot commit slice {slice}: by the service's clock it is {} now, and {}; only by one of them the service may have forgotten what is older than 29 days",
+        format_time(.clocks.service_ms), .clocks.difference()
+    )]
+    Disputed {
+        /// The slice.
+        slice: Slice,
+        /// The clocks after the service's last answer.
+        clocks: BothClocks,
+    },
     /// The clocks differ so much that no lake is made by them.
     #[error(
         "cannot make the lake: by the service's clock it is {} now, and {}",
@@ -340,6 +351,7 @@ impl JobError {
             | Self::Holes { .. }
             | Self::Decode(_)
             | Self::NotClosed { .. }
+            | Self::Disputed { .. }
             | Self::Forgotten { .. }
             | Self::ClocksDiffer { .. }
             | Self::NoDate { .. } => ErrorKind::Service,
@@ -354,6 +366,7 @@ impl JobError {
                 | TableError::CompactionMissing { .. }
                 | TableError::Missing { .. },
             ) => ErrorKind::Data,
+            Self::Store(error) if error.kind() == StoreErrorKind::NoLocation => ErrorKind::Usage,
             Self::Commit(_) | Self::Store(_) | Self::Table(_) => ErrorKind::Storage,
             Self::Write(_)
             | Self::Partition(_)
@@ -380,7 +393,11 @@ impl JobError {
 
     /// Whether scanning further slices is pointless.
     pub fn stops_the_run(&self) -> bool {
-        let is_of_all = matches!(self, Self::Scan(error) if error.is_of_all_requests());
+        let is_of_all = match self {
+            Self::Scan(error) => error.is_of_all_requests(),
+            Self::Disputed { .. } => true,
+            _ => false,
+        };
         is_of_all || self.kind().stops_the_run()
     }
 
@@ -411,6 +428,9 @@ impl JobError {
         }
         match self {
             Self::Scan(error) | Self::ServiceDown(error) => error.advice(),
+            Self::Disputed { .. } => Some(
+                "set this machine's clock if it is wrong, else wait until the service's is right; then run again",
+            ),
             Self::NotClosed { .. } | Self::ClocksDiffer { .. } => {
                 Some("set this machine's clock, and run again")
             }
@@ -472,7 +492,14 @@ fn kind_of_input(fault: &InputFault) -> ErrorKind {
         | InputFault::NoFiles
         | InputFault::InLake
         | InputFault::Read(_) => ErrorKind::Usage,
-        InputFault::Store(error) if error.kind() == StoreErrorKind::Location => ErrorKind::Usage,
+        InputFault::Store(error)
+            if matches!(
+                error.kind(),
+                StoreErrorKind::NoLocation | StoreErrorKind::Location
+            ) =>
+        {
+            ErrorKind::Usage
+        }
         InputFault::Store(_) | InputFault::Spool(_) => ErrorKind::Storage,
         InputFault::Died(_) => ErrorKind::Internal,
         InputFault::Changed

@@ -17,6 +17,7 @@ use crate::commit::{
     LakeSource, Unproven,
 };
 use crate::error::{ErrorKind, JobError, UsageError};
+use crate::job::clocks::remark_behind;
 use crate::job::plan::watermark;
 use crate::job::process::Machine;
 use crate::job::report::ReportWindow;
@@ -519,6 +520,10 @@ impl LakeStatus {
                 format_duration(max_age)
             ));
         }
+        // By a clock that is behind no lake is.
+        let is_asked = max_age.is_some() || max_gaps.is_some();
+        self.behind
+            .extend(remark_behind(newest_ms, now_ms).filter(|_| is_asked));
         let gaps = self.gaps.len() as u64;
         if let Some(max_gaps) = max_gaps.filter(|max_gaps| gaps > *max_gaps) {
             let slices: u64 = self.gaps.iter().map(|gap| gap.slices).sum();
@@ -574,6 +579,10 @@ impl LakeStatus {
             }
             match reason {
                 Some(KnownFailure { run, error, .. }) => writeln!(o, "            {run}: {error}")?,
+                None if self.table.as_ref().is_some_and(|table| table.missing > 0) => writeln!(
+                    o,
+                    "            no run says why; its commit may be one of those that are missing"
+                )?,
                 None => writeln!(
                     o,
                     "            no run says why; scan --from {} --until {} fills it",

@@ -336,16 +336,22 @@ fn kept(flag: &'static str, file: &Path) -> Result<KeptSecret, UsageError> {
     Ok(KeptSecret::of_file(flag, file, read_secret(flag, file)?))
 }
 
+/// A token, a secret or a certificate is far smaller.
+const MOST_SECRET_BYTES: u64 = 1024 * 1024;
+
 /// Reads a file that only its owner should be able to read. Warns of one that everybody can.
 fn read_secret(flag: &str, path: &Path) -> Result<SecretString, UsageError> {
     let read = || {
-        let mut file = File::open(path)?;
+        let file = File::open(path)?;
         let found = file.metadata()?;
         if found.is_file() && found.mode() & 0o004 != 0 {
             warn!(file = %path.display(), "every user of this machine can read the {}: use chmod o-r", what(flag));
         }
         let mut text = String::new();
-        file.read_to_string(&mut text)?;
+        file.take(MOST_SECRET_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MOST_SECRET_BYTES {
+            return Err(io::Error::other("it has more than 1 MiB"));
+        }
         Ok(SecretString::from(text))
     };
     read().map_err(|error: io::Error| {

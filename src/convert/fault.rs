@@ -150,7 +150,9 @@ impl InputFault {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => Some(match error.kind() {
-                StoreErrorKind::Location => "use a path, or the URL of an object or of a prefix",
+                StoreErrorKind::NoLocation | StoreErrorKind::Location => {
+                    "use a path, or the URL of an object or of a prefix"
+                }
                 StoreErrorKind::Bucket => "correct the input's URL, or the store's settings",
                 StoreErrorKind::Denied => "allow these credentials to list and read the inputs",
                 _ => error.advice(),

@@ -44,7 +44,9 @@ pub async fn find_inputs(args: &[String], lake: &Site) -> Result<Inputs, InputEr
             }
             _ => on_disk(arg, folder.as_deref(), &mut inputs.passed_over),
         };
-        inputs.found.extend(found.map_err(|fault| fault.of(&shown(arg)))?);
+        inputs
+            .found
+            .extend(found.map_err(|fault| fault.of(&shown(arg)))?);
     }
     let mut places = BTreeSet::new();
     inputs.found.retain(|input| places.insert(input.identity()));

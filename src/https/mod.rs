@@ -23,7 +23,7 @@ pub(crate) const INSTALL_AUTHORITIES: &str = "install the system's certificates 
 
 /// What to do where a proxy is the reason ([`is_of_proxy`]).
 pub(crate) const CHECK_PROXY: &str =
-    "check the address, name and password in HTTPS_PROXY, and the hosts in NO_PROXY";
+    "check the address, name and password in HTTPS_PROXY or ALL_PROXY, and the hosts in NO_PROXY";
 
 /// Why there is no client to send requests with.
 #[derive(Debug, thiserror::Error)]

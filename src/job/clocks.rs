@@ -17,12 +17,29 @@ impl BothClocks {
     /// # Errors
     /// They differ so much that the lake's begin would be a guess.
     pub(crate) fn check_for_new_lake(self) -> Result<Option<String>, JobError> {
-        if self.differ_by_more_than(MOST_MS) {
+        if !self.agree_roughly() {
             return Err(JobError::ClocksDiffer { clocks: self });
         }
         let said = || format!("{}, compared with the service's; set it", self.difference());
         Ok(self.differ_by_more_than(AGREE_MS).then(said))
     }
+
+    /// Whether they are near enough to each other for what is never taken back.
+    pub(crate) fn agree_roughly(self) -> bool {
+        !self.differ_by_more_than(MOST_MS)
+    }
+}
+
+/// What is to be said of this machine's clock where a slice that ends at `until_ms` is committed: none is
+/// before it has ended.
+pub(crate) fn remark_behind(until_ms: i64, now_ms: i64) -> Option<String> {
+    (until_ms > now_ms.saturating_add(AGREE_MS)).then(|| {
+        format!(
+            "a slice that ends at {} is committed, and by this machine's clock it is {} now: the clock is behind, so set it",
+            format_time(until_ms),
+            format_time(now_ms)
+        )
+    })
 }
 
 impl RunReport {
@@ -52,6 +69,17 @@ mod tests {
             local_ms: 1_795_082_400_000 + ahead_ms,
             service_ms: 1_795_082_400_000,
         }
+    }
+
+    #[test]
+    fn a_commit_of_the_future_says_that_the_clock_is_behind() {
+        let now_ms = 1_795_082_400_000;
+        assert_eq!(remark_behind(now_ms + AGREE_MS, now_ms), None);
+        let said = remark_behind(now_ms + MOST_MS, now_ms).unwrap();
+        assert!(
+            said.contains("2026-11-19T11:00:00Z") && said.contains("behind"),
+            "{said}"
+        );
     }
 
     #[test]

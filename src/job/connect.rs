@@ -67,10 +67,31 @@ impl Place<'_> {
 
     /// As Hadoop's file systems spell it.
     fn for_hadoop(&self) -> String {
-        match self.url.strip_prefix("s3://") {
-            Some(bucket) => format!("s3a://{bucket}"),
+        if let Some(bucket) = self.url.strip_prefix("s3://") {
+            return format!("s3a://{bucket}");
+        }
+        match self.url.strip_prefix("az://") {
+            Some(place) => {
+                let (container, folder) = place.split_once('/').unwrap_or((place, ""));
+                format!("abfss://{container}@<account>.dfs.core.windows.net/{folder}")
+            }
             None => self.url.to_owned(),
         }
+    }
+
+    /// The same, with S3 by its own name.
+    fn for_trino(&self) -> String {
+        if self.scheme == Some("s3") {
+            return self.url.to_owned();
+        }
+        self.for_hadoop()
+    }
+
+    /// What those who read it that way have to fill in.
+    fn gap_for_hadoop(&self, engine: Engine) -> Option<&'static str> {
+        let is_read_so = matches!(engine, Engine::Spark | Engine::Trino | Engine::Fabric);
+        (is_read_so && self.scheme == Some("az"))
+            .then_some("Put the storage account in the place of <account>.")
     }
 }
 
@@ -114,7 +135,8 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
         _ => "--",
     };
     let remark = remark.iter().map(String::as_str);
-    let said = place.warning(engine).into_iter().chain(remark);
+    let gap = place.gap_for_hadoop(engine);
+    let said = place.warning(engine).into_iter().chain(gap).chain(remark);
     for line in notes(engine, &place).iter().copied().chain(said) {
         writeln!(out, "{comment} {line}").expect("a String takes any text");
     }
@@ -126,7 +148,7 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
         ),
         Engine::Trino => format!(
             "CALL delta.system.register_table(schema_name => 'default', table_name => 'activities', table_location => {});\n",
-            sql(url)
+            sql(&place.for_trino())
         ),
         Engine::Fabric if place.scheme.is_none() => {
             let error = UsageError::new(format!(
@@ -135,7 +157,10 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
             ));
             return Err(error.into());
         }
-        Engine::Fabric => format!("-- {url}\nSELECT count(*) FROM activities;\n"),
+        Engine::Fabric => format!(
+            "-- {}\nSELECT count(*) FROM activities;\n",
+            place.for_trino()
+        ),
         Engine::Polars => format!(
             "import polars\n\nactivities = polars.scan_delta({})\n{}",
             python(url),

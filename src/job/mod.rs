@@ -4,7 +4,7 @@
 //! does not stop the others; refused credentials, a failing store and a signal do.
 
 mod beat;
-mod clocks;
+pub(crate) mod clocks;
 pub mod compact;
 pub mod connect;
 mod context;

@@ -9,13 +9,14 @@ use futures::{FutureExt, TryFutureExt};
 use crate::clock::Clock;
 use crate::commit::{self, Identity, KnownSlices};
 use crate::error::JobError;
+use crate::job::clocks::remark_behind;
 use crate::job::estimate::estimate;
 use crate::job::first_request::Asking;
 use crate::job::plan::Plan;
 use crate::job::report::{Cost, RunReport};
 use crate::job::setup::{JobOptions, Setup};
 use crate::store::Store;
-use crate::window::format_time;
+use crate::window::{Slice, format_time};
 
 /// A lake that can be scanned into, or made, and the slices that are to be scanned.
 pub struct Planned {
@@ -164,6 +165,13 @@ impl Planned {
             .result
             .notes
             .extend(self.setup.remark_before(plan, &self.known));
+        let newest = self
+            .known
+            .committed
+            .last()
+            .and_then(|name| name.parse::<Slice>().ok());
+        let behind = newest.and_then(|slice| remark_behind(slice.until_ms(), self.now_ms));
+        report.result.notes.extend(behind);
         report.window_asked = Some(plan.asked.into());
         report.window = Some(plan.covered.into());
         report.slices.planned = plan.slices.len() as u64;

@@ -141,6 +141,16 @@ impl SealedAttempt {
         self.files.iter().map(|file| &file.entry)
     }
 
+    /// Gives the attempt up: nothing of it stays.
+    pub(crate) async fn abort(self) {
+        for mut file in self.files {
+            file.abort().await;
+        }
+        if let Some((_, mut rejects)) = self.rejects {
+            rejects.abort().await;
+        }
+    }
+
     /// Commits it, with what else `say` has the commit say.
     pub(crate) async fn commit(
         self,

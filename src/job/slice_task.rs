@@ -222,7 +222,13 @@ impl SliceTask {
         let mut flaws = found.flaws;
         let sealed = attempt.seal().await?;
         self.note_oldest(sealed.entries());
-        let late = !self.oldest.proves(&slice, found.answered_ms);
+        let late = match self.is_late(slice, found.answered_ms) {
+            Ok(late) => late,
+            Err(error) => {
+                sealed.abort().await;
+                return Err(error);
+            }
+        };
         let is_empty = sealed.is_empty() && found.holes.is_empty();
         drop(turn);
         if late && is_empty {
@@ -433,6 +439,23 @@ impl SliceTask {
             rejects,
             reasons: reasons(counts),
         })
+    }
+
+    /// Whether a slice was asked for so late that an answer of this time proves nothing.
+    ///
+    /// # Errors
+    /// The clocks are far apart, and say different things: what is marked as late is so for ever.
+    fn is_late(&self, slice: Slice, service_ms: i64) -> Result<bool, JobError> {
+        let local_ms = self.world.clock.now_ms();
+        let clocks = BothClocks {
+            local_ms,
+            service_ms,
+        };
+        let is_late = |now_ms| !self.oldest.proves(&slice, now_ms);
+        if is_late(local_ms) != is_late(service_ms) && !clocks.agree_roughly() {
+            return Err(JobError::Disputed { slice, clocks });
+        }
+        Ok(is_late(service_ms))
     }
 
     /// Makes sure by the service's own clock that nothing can be added to the slice any more: a

@@ -494,7 +494,12 @@ impl ActivityClient {
         let location = response.headers().get(LOCATION);
         let target = location
             .and_then(|to| response.url().join(to.to_str().ok()?).ok())
-            .and_then(|url| url.host_str().map(str::to_owned));
+            .and_then(|url| {
+                let host = url.host_str()?;
+                // Of the same host the page is what is wrong.
+                let is_same = Some(host) == response.url().host_str();
+                Some(format!("{host}{}", if is_same { url.path() } else { "" }))
+            });
         let target = target.as_deref().unwrap_or("nowhere");
         ScanError::Redirected {
             host: self.options.api_url.host(),

@@ -319,7 +319,7 @@ impl RequestError {
         let what = if source.is_timeout() {
             "the service took too long"
         } else if is_of_proxy(&source) {
-            "the proxy of HTTPS_PROXY gave no connection to the service"
+            "the proxy of HTTPS_PROXY or ALL_PROXY gave no connection to the service"
         } else if source.is_connect() {
             "no connection to the service"
         } else {

@@ -154,7 +154,7 @@ impl TokenRequestError {
         let what = if source.is_timeout() {
             "the authority took too long"
         } else if is_of_proxy(&source) {
-            "the proxy of HTTPS_PROXY gave no connection to the authority"
+            "the proxy of HTTPS_PROXY or ALL_PROXY gave no connection to the authority"
         } else if source.is_connect() {
             "no connection to the authority"
         } else {

@@ -6,7 +6,7 @@ use std::io;
 use super::error_document::{GaveUp, NoCredentials, Refusal};
 use super::error_kind::StoreErrorKind;
 use super::listing::NoListing;
-use super::location::{BadLocation, ParseLocationError, Provider};
+use super::location::{BadLocation, NoLocation, ParseLocationError, Provider};
 use super::scratch::ScratchError;
 use crate::https::{Distrust, INSTALL_AUTHORITIES};
 use crate::text::plain::chain;
@@ -161,7 +161,7 @@ impl StoreError {
             return advice;
         }
         match (self.kind(), self.provider()) {
-            (StoreErrorKind::Location, _) => {
+            (StoreErrorKind::NoLocation | StoreErrorKind::Location, _) => {
                 "use a folder, a path where one can be made, or the URL of a bucket as --lake"
             }
             (StoreErrorKind::Bucket, Some(Provider::Azure)) => {
@@ -253,6 +253,9 @@ fn kind_of_chain(error: &(dyn Error + 'static)) -> StoreErrorKind {
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
+    if error.is::<NoLocation>() {
+        return Some(StoreErrorKind::NoLocation);
+    }
     if error.is::<BadLocation>() {
         return Some(StoreErrorKind::Location);
     }

@@ -3,7 +3,9 @@
 /// Why a store refused, as far as an operator acts differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// The location itself cannot be a lake: unknown scheme, a file, no such folder.
+    /// The location is none: an unknown scheme, no bucket, a secret in it.
+    NoLocation,
+    /// What is at the location cannot be a lake: a file, no such folder.
     Location,
     /// The bucket or container does not exist.
     Bucket,

@@ -27,6 +27,9 @@ impl fmt::Display for Provider {
     }
 }
 
+/// What a URL of a lake begins with.
+const SCHEMES: [&str; 7] = ["file", "s3", "s3a", "az", "abfs", "abfss", "gs"];
+
 /// Where a lake is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Location {
@@ -62,6 +65,12 @@ impl Location {
         if text == "~" || text.starts_with("~/") {
             return Err(bad(text, "the shell did not expand '~'"));
         }
+        if let Some(scheme) = scheme_of_typo(text) {
+            let reason = format!(
+                "there is no '//' behind '{scheme}:'; a folder of that name is ./{scheme}:…"
+            );
+            return Err(bad(text, &reason));
+        }
         match text.split_once("://") {
             None => Ok(Self::Disk(PathBuf::from(text))),
             Some(("file", _)) => Url::parse(text)
@@ -82,10 +91,15 @@ impl Location {
     }
 }
 
-/// A location that cannot be a lake's.
+/// Where nothing is that can be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct BadLocation(pub(super) String);
+
+/// A text that is no location.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoLocation(String);
 
 /// Why a text is not a location, and as much of the text as may be shown.
 #[derive(Debug, thiserror::Error)]
@@ -93,14 +107,21 @@ pub(super) struct BadLocation(pub(super) String);
 pub(super) struct ParseLocationError {
     pub(super) shown: String,
     #[source]
-    pub(super) reason: BadLocation,
+    pub(super) reason: NoLocation,
 }
 
 fn bad(shown: &str, reason: &str) -> ParseLocationError {
     ParseLocationError {
         shown: shown.to_owned(),
-        reason: BadLocation(reason.to_owned()),
+        reason: NoLocation(reason.to_owned()),
     }
+}
+
+/// The scheme of a URL that lacks a slash or both: it would be a folder's name.
+fn scheme_of_typo(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_known = SCHEMES.contains(&scheme.to_ascii_lowercase().as_str());
+    (is_known && !rest.starts_with("//")).then_some(scheme)
 }
 
 fn remote(text: &str, provider: Provider) -> Result<RemoteLocation, ParseLocationError> {

@@ -138,16 +138,25 @@ mod tests {
 
     fn page(keys: &[(&str, u64)]) -> String {
         let entry = |(key, size): &(&str, u64)| {
-            format!("<Contents><Key>{key}</Key><Owner><ID>x</ID></Owner><Size>{size}</Size></Contents>")
+            format!(
+                "<Contents><Key>{key}</Key><Owner><ID>x</ID></Owner><Size>{size}</Size></Contents>"
+            )
         };
         let entries: String = keys.iter().map(entry).collect();
-        format!("<?xml version=\"1.0\"?><ListBucketResult><Name>b</Name>{entries}</ListBucketResult>")
+        format!(
+            "<?xml version=\"1.0\"?><ListBucketResult><Name>b</Name>{entries}</ListBucketResult>"
+        )
     }
 
     #[test]
     fn a_page_of_keys_that_can_be_named_stays_as_it_is() {
         let odd = OddKeys::default();
-        let plain = page(&[("l/a b", 1), ("l/a%2Fb", 1), ("l/x &amp; y/ü", 0), ("l/.a", 2)]);
+        let plain = page(&[
+            ("l/a b", 1),
+            ("l/a%2Fb", 1),
+            ("l/x &amp; y/ü", 0),
+            ("l/.a", 2),
+        ]);
         assert_eq!(odd.take_out(plain.as_bytes()), None);
         for other in ["", "<html>", "no XML", "<ListBucketResult>"] {
             assert_eq!(odd.take_out(other.as_bytes()), None, "{other}");
@@ -180,12 +189,18 @@ mod tests {
     fn azure_says_it_in_other_words() {
         let odd = OddKeys::default();
         let blob = |name: &str| {
-            format!("<Blob><Name>{name}</Name><Properties><Content-Length>3</Content-Length></Properties></Blob>")
+            format!(
+                "<Blob><Name>{name}</Name><Properties><Content-Length>3</Content-Length></Properties></Blob>"
+            )
         };
         let page = |blobs: &str| {
-            format!("\u{feff}<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>")
+            format!(
+                "\u{feff}<EnumerationResults><Blobs>{blobs}</Blobs><NextMarker/></EnumerationResults>"
+            )
         };
-        let all = blob("l/a") + &blob("l//b") + "<BlobPrefix><Name>l//</Name></BlobPrefix><BlobPrefix><Name>l/c/</Name></BlobPrefix>";
+        let all = blob("l/a")
+            + &blob("l//b")
+            + "<BlobPrefix><Name>l//</Name></BlobPrefix><BlobPrefix><Name>l/c/</Name></BlobPrefix>";
         let left = page(&(blob("l/a") + "<BlobPrefix><Name>l/c/</Name></BlobPrefix>"));
         let left = left.trim_start_matches('\u{feff}');
         assert_eq!(odd.take_out(page(&all).as_bytes()).as_deref(), Some(left));

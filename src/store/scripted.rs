@@ -115,6 +115,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_key_that_no_request_can_name_hides_no_other() {
+        let s3 = Scripted::start(&[(
+            200,
+            "<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated>\
+             <Contents><Key>l/x//odd</Key><LastModified>2026-10-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>\
+             <Contents><Key>l/x/</Key><LastModified>2026-10-01T00:00:00.000Z</LastModified><Size>0</Size></Contents>\
+             <Contents><Key>l/x/a</Key><LastModified>2026-10-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>\
+             </ListBucketResult>",
+        )]);
+        let store = s3.store();
+        let listed = store.list(&Path::from("x")).await.unwrap();
+        let paths: Vec<&str> = listed
+            .iter()
+            .map(|object| object.location.as_ref())
+            .collect();
+        assert_eq!(paths, ["x/a"]);
+        let strangers = store.uploads().strangers().await.unwrap();
+        let paths: Vec<&str> = strangers.iter().map(|odd| odd.path.as_str()).collect();
+        assert_eq!(paths, ["x//odd"]);
+    }
+
+    #[tokio::test]
     async fn a_refusal_that_passes_is_tried_again_and_still_creates_only() {
         for (status, refusal) in [
             (

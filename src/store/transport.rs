@@ -462,7 +462,8 @@ impl HttpService for Transport {
                     return Err(Self::refuse(distrust));
                 }
                 let words = words(&error);
-                let is_slow = body_bytes > SMALL_BODY_BYTES && began.elapsed() >= self.bounds.answer_within;
+                let is_slow =
+                    body_bytes > SMALL_BODY_BYTES && began.elapsed() >= self.bounds.answer_within;
                 if !is_slow {
                     self.circuit_breaker
                         .fails(&name, began, Instant::now(), words.clone());
@@ -500,7 +501,7 @@ impl HttpService for Transport {
 fn words(error: &HttpError) -> String {
     let words = redact(&chain(error), &[]);
     if is_of_proxy(error) {
-        return format!("the proxy of HTTPS_PROXY gave no connection: {words}");
+        return format!("the proxy of HTTPS_PROXY or ALL_PROXY gave no connection: {words}");
     }
     words
 }

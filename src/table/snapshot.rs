@@ -293,10 +293,17 @@ pub(super) async fn seen_at(
 async fn read_version(store: &Store, version: u64) -> Result<Vec<Action>, TableError> {
     let path = LogObject::Version(version).path();
     let bytes = read(store, &path).await?;
-    action::of_lines(&bytes).map_err(|error| TableError::Unreadable {
-        path,
-        is: format!("is not a version: {error}"),
-    })
+    match action::of_lines(&bytes) {
+        Ok(actions) if actions.is_empty() => Err(TableError::Unreadable {
+            path,
+            is: "is not a version: it says nothing".to_owned(),
+        }),
+        Ok(actions) => Ok(actions),
+        Err(error) => Err(TableError::Unreadable {
+            path,
+            is: format!("is not a version: {error}"),
+        }),
+    }
 }
 
 async fn read_checkpoint(store: &Store, version: u64) -> Result<Vec<Action>, TableError> {

@@ -8,7 +8,7 @@ use mdca_lake::cli::Cli;
 use mdca_sim::{Sim, SimOptions, Tenant, TenantOptions};
 use tempfile::TempDir;
 
-use crate::support::process::Place;
+use crate::support::process::{PROGRAM, Place};
 use crate::support::scenario::at;
 
 /// A lake, flags, a token, and the exit code and the message that they lead to.
@@ -185,7 +185,7 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
             "nfs://host/x",
             &[],
             good,
-            6,
+            2,
             "scheme 'nfs' is not supported",
         ),
     ];
@@ -648,7 +648,7 @@ fn errors_are_json_where_the_logs_are() {
             6,
         ),
         (&["scan", "--no-such-flag", "--log-format", "json"], 2),
-        (&["status", "--lake", "~/x", "--log-format=json"], 6),
+        (&["status", "--lake", "~/x", "--log-format=json"], 2),
     ];
     for (args, code) in cases {
         let output = run(args, None);
@@ -690,9 +690,54 @@ async fn every_line_of_the_log_says_its_run_and_its_slice() {
 }
 
 #[test]
+fn a_lake_that_is_no_location_is_exit_code_2_and_its_secret_is_not_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for lake in [
+        "",
+        "s3:/bucket/lake",
+        "S3:bucket",
+        "az:/container",
+        "http://host/x",
+        "s3://",
+        "s3://key:hunter2@bucket/lake",
+        "s3://bucket/lake?sig=hunter2",
+    ] {
+        for command in ["status", "verify", "export", "compact", "check", "connect"] {
+            let mut program = Command::new(PROGRAM);
+            program
+                .current_dir(folder.path())
+                .args([command, "--lake", lake]);
+            if command == "check" {
+                program.args(["--api-url", "https://contoso.portal.cloudappsecurity.com"]);
+            }
+            let output = program.env("MDCA_API_TOKEN", "token").output().unwrap();
+            let said = text(&output);
+            assert_eq!(output.status.code(), Some(2), "{command} {lake}: {said}");
+            assert!(!said.contains("hunter2"), "{command} {lake}: {said}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_secret_of_endless_bytes_is_refused() {
+    let flags = ["check", "--lake", "/nowhere/x", "--token-file", "/dev/zero"];
+    let output = run(
+        &[
+            &flags[..],
+            &["--api-url", "https://contoso.portal.cloudappsecurity.com"],
+        ]
+        .concat(),
+        None,
+    );
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("more than"), "{}", text(&output));
+}
+
+#[test]
 fn a_tilde_that_no_shell_replaced_is_refused() {
     let output = run(&["status", "--lake", "~/x"], None);
-    assert_eq!(output.status.code(), Some(6), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(
         text(&output).contains("the shell did not expand '~'"),
         "{}",

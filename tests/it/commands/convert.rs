@@ -538,7 +538,7 @@ fn what_names_no_input_is_exit_code_2_and_makes_no_lake() {
         (vec!["empty"], "cannot convert empty: no file is in it"),
         (
             vec!["ftp://host/x"],
-            "cannot convert ftp://host/x: cannot open the input",
+            "cannot convert ftp://…: cannot open the input ftp://…",
         ),
         (vec!["a.json", "--shard", "5/4"], "5/4"),
         (vec!["a.json", "--memory-limit", "1KiB"], "--memory-limit"),
@@ -547,6 +547,36 @@ fn what_names_no_input_is_exit_code_2_and_makes_no_lake() {
         assert_eq!(ran.code, 2, "{inputs:?}: {}", ran.text);
         assert!(ran.text.contains(says), "{inputs:?}: {}", ran.text);
         assert!(!desk.path("lake").exists(), "{inputs:?}");
+    }
+}
+
+#[test]
+fn an_input_with_a_secret_in_its_url_is_refused_and_the_secret_is_not_said() {
+    let desk = Desk::with(1);
+    desk.write("a.json", page(&desk.records));
+    for url in [
+        "s3://key:hunter2@bucket/x",
+        "s3://bucket/x?X-Amz-Signature=hunter2",
+        "S3://bucket/x?X-Amz-Signature=hunter2",
+        "s3a://key:hunter2@bucket/x",
+        "az://container/x?sv=1&sig=hunter2",
+        "abfss://c:hunter2@account.dfs.core.windows.net/x",
+        "https://account.blob.core.windows.net/c/x?sig=hunter2",
+        "http://user:hunter2@host/x",
+        "gs://bucket/x?sig=hunter2",
+    ] {
+        for more in [&[][..], &["--dry-run"], &["--report", "json"]] {
+            let ran = Ran::of(
+                &desk
+                    .command("lake", &["a.json", url])
+                    .args(more)
+                    .output()
+                    .unwrap(),
+            );
+            assert_eq!(ran.code, 2, "{url}: {}", ran.text);
+            assert!(!ran.text.contains("hunter2"), "{url}: {}", ran.text);
+            assert!(!desk.path("lake").exists(), "{url}");
+        }
     }
 }
 

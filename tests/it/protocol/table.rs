@@ -302,7 +302,16 @@ async fn a_table_that_does_not_know_of_a_late_slice_is_named_and_one_of_an_earli
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_lost_or_damaged_is_made_anew() {
     type Harm = fn(&[PathBuf]);
-    let harms: [(&str, Harm); 6] = [
+    let harms: [(&str, Harm); 8] = [
+        ("the only version is empty", |log| {
+            for path in &log[1..] {
+                fs::remove_file(path).unwrap();
+            }
+            fs::write(&log[0], "").unwrap();
+        }),
+        ("its first version is empty", |log| {
+            fs::write(&log[0], "").unwrap();
+        }),
         ("all of it is gone", |log| {
             for path in log {
                 fs::remove_file(path).unwrap();

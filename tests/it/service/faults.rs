@@ -222,6 +222,13 @@ async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
             What::DateAhead { ms: -48 * HOUR_MS },
             "by the service's clock it is",
         ),
+        (
+            4,
+            What::DateAhead {
+                ms: 40 * 24 * HOUR_MS,
+            },
+            "only by one of them the service may have forgotten",
+        ),
         (4, What::DateMissing, "no Date header"),
     ];
     for (exit_code, what, message) in faults {
