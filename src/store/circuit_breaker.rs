@@ -33,7 +33,8 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker {
     trouble: Mutex<Option<Trouble>>,
-    /// Requests that fail while others may be answered.
+    /// Requests that fail while others may be answered, and kinds of them of which none is answered: where
+    /// nothing can be put, another key is not tried for as long as the first.
     failing: Mutex<BTreeMap<String, Failing>>,
     /// When the store was looked for in vain.
     looked: Mutex<Option<Instant>>,
@@ -117,20 +118,24 @@ impl CircuitBreaker {
         let mut failing = self.failing.lock();
         failing
             .retain(|_, failing| now.saturating_duration_since(failing.last) <= FORGET_ONE_AFTER);
-        let failing = failing.get(request)?;
-        let silent = now.saturating_duration_since(failing.since);
-        (silent > GIVE_UP_ONE_AFTER).then(|| GaveUp {
-            silent,
-            last: failing.what.clone(),
+        [request, kind(request)].into_iter().find_map(|of| {
+            let failing = failing.get(of)?;
+            let silent = now.saturating_duration_since(failing.since);
+            (silent > GIVE_UP_ONE_AFTER).then(|| GaveUp {
+                silent,
+                last: failing.what.clone(),
+            })
         })
     }
 
     /// A request failed, and not for a slow link: it is sent again within [`GIVE_UP_ONE_AFTER`].
     pub(super) fn fails(&self, request: &str, began: Instant, now: Instant, what: String) {
         let mut failing = self.failing.lock();
-        let since = failing.get(request).map_or(began, |failing| failing.since);
-        let last = now;
-        failing.insert(request.to_owned(), Failing { since, last, what });
+        for of in [request, kind(request)] {
+            let since = failing.get(of).map_or(began, |failing| failing.since);
+            let (last, what) = (now, what.clone());
+            failing.insert(of.to_owned(), Failing { since, last, what });
+        }
     }
 
     /// The store was looked for, and gave no sign of life.
@@ -173,7 +178,9 @@ impl CircuitBreaker {
     /// A request got a good answer.
     pub(super) fn answered(&self, request: &str) {
         self.lives();
-        self.failing.lock().remove(request);
+        let mut failing = self.failing.lock();
+        failing.remove(request);
+        failing.remove(kind(request));
     }
 
     /// A request failed, for this cause, so that it is sent again.
@@ -192,6 +199,13 @@ impl CircuitBreaker {
     pub(super) fn metadata_failed(&self) -> u64 {
         self.metadata_failures.fetch_add(1, Ordering::Relaxed) + 1
     }
+}
+
+/// The method of a request.
+fn kind(request: &str) -> &str {
+    request
+        .split_once(' ')
+        .map_or(request, |(method, _)| method)
 }
 
 #[cfg(test)]
@@ -300,6 +314,22 @@ mod tests {
             circuit_breaker.admit("GET /a", start + s(120)),
             Admission::Granted
         ));
+    }
+
+    #[test]
+    fn where_nothing_can_be_put_another_key_is_not_tried_as_long() {
+        let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
+        for at in (0..=48).step_by(24) {
+            circuit_breaker.answered("GET /b");
+            circuit_breaker.fails("PUT /a", start + s(at), start + s(at + 20), String::new());
+        }
+        let admitted = |request: &str| {
+            let admission = circuit_breaker.admit(request, start + s(72));
+            matches!(admission, Admission::Granted)
+        };
+        assert!(!admitted("PUT /a") && !admitted("PUT /c") && admitted("GET /c"));
+        circuit_breaker.answered("PUT /d");
+        assert!(!admitted("PUT /a") && admitted("PUT /c"));
     }
 
     #[test]
