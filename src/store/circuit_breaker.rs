@@ -129,11 +129,11 @@ impl CircuitBreaker {
     }
 
     /// A request failed, and not for a slow link: it is sent again within [`GIVE_UP_ONE_AFTER`].
-    pub(super) fn fails(&self, request: &str, began: Instant, now: Instant, what: String) {
+    pub(super) fn fails(&self, request: &str, began: Instant, now: Instant, what: &str) {
         let mut failing = self.failing.lock();
         for of in [request, kind(request)] {
             let since = failing.get(of).map_or(began, |failing| failing.since);
-            let (last, what) = (now, what.clone());
+            let (last, what) = (now, what.to_owned());
             failing.insert(of.to_owned(), Failing { since, last, what });
         }
     }
@@ -299,7 +299,7 @@ mod tests {
                 let _ = circuit_breaker.admit("GET /b", start + s(at + second));
                 circuit_breaker.answered("GET /b");
             }
-            circuit_breaker.fails("GET /a", start + s(at), start + s(at + 20), String::new());
+            circuit_breaker.fails("GET /a", start + s(at), start + s(at + 20), "");
         }
         assert!(matches!(
             circuit_breaker.admit("GET /a", start + s(72)),
@@ -321,7 +321,7 @@ mod tests {
         let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
         for at in (0..=48).step_by(24) {
             circuit_breaker.answered("GET /b");
-            circuit_breaker.fails("PUT /a", start + s(at), start + s(at + 20), String::new());
+            circuit_breaker.fails("PUT /a", start + s(at), start + s(at + 20), "");
         }
         let admitted = |request: &str| {
             let admission = circuit_breaker.admit(request, start + s(72));
@@ -335,9 +335,9 @@ mod tests {
     #[test]
     fn a_good_answer_ends_the_failures_of_its_request() {
         let (circuit_breaker, start) = (CircuitBreaker::default(), Instant::now());
-        circuit_breaker.fails("GET /a", start, start + s(55), String::new());
+        circuit_breaker.fails("GET /a", start, start + s(55), "");
         circuit_breaker.answered("GET /a");
-        circuit_breaker.fails("GET /a", start + s(56), start + s(61), String::new());
+        circuit_breaker.fails("GET /a", start + s(56), start + s(61), "");
         assert!(matches!(
             circuit_breaker.admit("GET /a", start + s(62)),
             Admission::Granted

@@ -113,7 +113,7 @@ impl Connector {
         }
     }
 
-    /// The same, which asks S3's metadata service without a token where it gives none (AWS_IMDSV1_FALLBACK).
+    /// The same, which asks S3's metadata service without a token where it gives none (`AWS_IMDSV1_FALLBACK`).
     pub(super) fn asking_the_old_way(self, asks_the_old_way: bool) -> Self {
         Self {
             asks_the_old_way,
@@ -175,8 +175,7 @@ impl Transport {
     fn failed(&self, answered: Option<&str>, began: Instant, what: &dyn std::fmt::Display) {
         let (what, now) = (what.to_string(), Instant::now());
         if let Some(request) = answered {
-            self.circuit_breaker
-                .fails(request, began, now, what.clone());
+            self.circuit_breaker.fails(request, began, now, &what);
         }
         if self
             .circuit_breaker
@@ -466,7 +465,7 @@ impl HttpService for Transport {
                     body_bytes > SMALL_BODY_BYTES && began.elapsed() >= self.bounds.answer_within;
                 if !is_slow {
                     self.circuit_breaker
-                        .fails(&name, began, Instant::now(), words.clone());
+                        .fails(&name, began, Instant::now(), &words);
                 }
                 self.failed(None, began, &words);
                 return Err(self.to_be_sent_again(error));
