@@ -210,7 +210,7 @@ pub enum JobError {
     },
     /// The service's last answer had no date.
     #[error(
-        "cannot commit slice {slice}: the service's last answer has no Date header, so nothing says that the slice is closed"
+        "cannot commit slice {slice}: the service's last answer has no Date header that can be read, so nothing says that the slice is closed"
     )]
     NoDate {
         /// The slice.

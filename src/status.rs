@@ -521,7 +521,7 @@ impl LakeStatus {
             ));
         }
         // By a clock that is behind no lake is.
-        let is_asked = max_age.is_some() || max_gaps.is_some();
+        let is_asked = last.is_some() && (max_age.is_some() || max_gaps.is_some());
         self.behind
             .extend(remark_behind(newest_ms, now_ms).filter(|_| is_asked));
         let gaps = self.gaps.len() as u64;

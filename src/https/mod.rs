@@ -6,7 +6,7 @@ mod trust;
 use std::error::Error;
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use chrono::DateTime;
 use http::HeaderMap;
@@ -129,8 +129,41 @@ pub(crate) fn retry_after(headers: &HeaderMap, now_ms: i64) -> Option<Duration> 
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
-    let until_ms = DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis();
+    let until_ms = date_ms(text)?;
     Some(Duration::from_millis(
         u64::try_from(until_ms - now_ms).unwrap_or(0),
     ))
+}
+
+/// A date of a header in milliseconds since the epoch: in one of the three forms that HTTP has (RFC 9110,
+/// section 5.6.7), or as mail has it, with a zone in numbers.
+pub(crate) fn date_ms(text: &str) -> Option<i64> {
+    let text = text.trim();
+    match httpdate::parse_http_date(text) {
+        Ok(date) => {
+            let since = date.duration_since(UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_millis()).ok()
+        }
+        Err(_) => Some(DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_read_in_every_form_that_http_has() {
+        for text in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            " Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 09:49:37 +0100",
+        ] {
+            assert_eq!(date_ms(text), Some(784_111_777_000), "{text}");
+        }
+        for text in ["", "tomorrow", "1994-11-06T08:49:37Z", "784111777"] {
+            assert_eq!(date_ms(text), None, "{text}");
+        }
+    }
 }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use chrono::DateTime;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, LOCATION,
 };
@@ -26,7 +25,7 @@ use super::request::ScanOptions;
 use super::tries::{End, Failure, Patience, SAFE_LIMIT, Step, Tries, Wait};
 use super::url::ApiUrl;
 use crate::clock::Clock;
-use crate::https::{ClientError, client_builder, distrust, has_cause, retry_after, trusting};
+use crate::https::{self, ClientError, client_builder, distrust, has_cause, retry_after, trusting};
 use crate::sign_in::{Authorize, Refusal};
 use crate::text::damage::Damage;
 use crate::window::{Slice, TimeWindow};
@@ -398,9 +397,13 @@ impl ActivityClient {
             .answered(answered.map(|response| response.status().as_u16()));
         let response = sent.map_err(|error| self.unsent(error))?;
         let status = response.status();
-        let date_ms = date_ms(response.headers());
+        let date_ms = date_of(response.headers());
         if !status.is_success() {
             return Err(self.refusal(status, response).await);
+        }
+        if let Some(encoding) = unknown_encoding(response.headers()) {
+            let reason = format!("its body is packed with '{encoding}', and gzip was asked for");
+            return Err(Failure::Passing(RequestError::malformed(&reason), None));
         }
         let body = match self.read_body(response, self.options.max_page_bytes).await {
             Ok(body) => body,
@@ -672,10 +675,17 @@ fn shorten(text: &str) -> String {
     text.chars().take(MAX_DETAIL_CHARS).collect()
 }
 
+/// What a body is packed with, where it was not unpacked: the header goes with what is.
+fn unknown_encoding(headers: &HeaderMap) -> Option<String> {
+    let encoding = headers.get(CONTENT_ENCODING)?;
+    let encoding = String::from_utf8_lossy(encoding.as_bytes());
+    let is_none = encoding.is_empty() || encoding.eq_ignore_ascii_case("identity");
+    (!is_none).then(|| shorten(&encoding))
+}
+
 /// The `Date` of an answer, in milliseconds since the epoch.
-fn date_ms(headers: &HeaderMap) -> Option<i64> {
-    let date = headers.get(DATE)?.to_str().ok()?;
-    Some(DateTime::parse_from_rfc2822(date).ok()?.timestamp_millis())
+fn date_of(headers: &HeaderMap) -> Option<i64> {
+    https::date_ms(headers.get(DATE)?.to_str().ok()?)
 }
 
 /// How long so many bytes may take.

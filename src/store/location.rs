@@ -69,7 +69,7 @@ impl Location {
             let reason = format!(
                 "there is no '//' behind '{scheme}:'; a folder of that name is ./{scheme}:…"
             );
-            return Err(bad(text, &reason));
+            return Err(bad(&format!("{scheme}:…"), &reason));
         }
         match text.split_once("://") {
             None => Ok(Self::Disk(PathBuf::from(text))),

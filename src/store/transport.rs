@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::StreamExt;
 use http::{Method, StatusCode, Uri};
+use http_body_util::BodyExt;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody,
     HttpResponse, HttpResponseBody, HttpService,
@@ -365,6 +366,17 @@ impl Transport {
         })
     }
 
+    /// The same answer; where its body breaks off, `object_store` asks for the rest, and that is counted.
+    fn counting_cuts(&self, response: HttpResponse) -> HttpResponse {
+        let circuit_breaker = Arc::clone(&self.circuit_breaker);
+        response.map(|body| {
+            HttpResponseBody::new(body.map_err(move |error| {
+                circuit_breaker.sent_again("cut".to_owned());
+                error
+            }))
+        })
+    }
+
     /// Reads why an answer is not a success, and passes on what `object_store` knows to handle, with no
     /// more of the body than the store's own words. A refusal that passes is made one that it sends again.
     async fn look_into(
@@ -490,7 +502,7 @@ impl HttpService for Transport {
         };
         if response.status().is_success() {
             self.circuit_breaker.answered(&name);
-            return Ok(response);
+            return Ok(self.counting_cuts(response));
         }
         self.look_into(&name, began, response, &sent).await
     }
@@ -661,6 +673,22 @@ mod tests {
         assert!(error.is_err());
         let bound = BOUNDS.upload_within(BODY_BYTES);
         assert!(began.elapsed() >= bound && began.elapsed() < 3 * bound);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_breaks_off_is_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/bucket/object", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            let _ = client.read(&mut [0; 4096]).unwrap();
+            write!(client, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345").unwrap();
+        });
+        let (connector, client) = connect();
+        let answer = client.execute(request(&url, Method::GET)).await.unwrap();
+        assert!(answer.into_body().bytes().await.is_err());
+        let retries = connector.circuit_breaker().retries();
+        assert_eq!(retries.get("cut"), Some(&1));
     }
 
     #[tokio::test]

@@ -99,6 +99,22 @@ fn keys_of_a_record_steer_no_terminal() {
 }
 
 #[test]
+fn an_answer_that_is_packed_otherwise_than_asked_for_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Script::start(|asked| Said {
+        headers: "Content-Encoding: br\r\n".to_owned(),
+        ..Said::one_record(asked, &json!({}))
+    });
+    let lake = folder.path().join("lake").display().to_string();
+    let url = service.url();
+    let mut flags = scan_flags(&url, &lake);
+    flags.extend(["--max-attempts", "1"]);
+    let all = run_plain(&flags, &[], 4);
+    assert!(all[0].contains("packed with 'br'"), "{}", all[0]);
+    assert!(!Path::new(&lake).exists());
+}
+
+#[test]
 fn objects_of_a_lake_steer_no_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake").display().to_string();
