@@ -40,8 +40,12 @@ impl OddKeys {
             let path = inside.map_or(key.as_str(), |inside| {
                 inside.strip_prefix('/').unwrap_or(inside)
             });
-            let is = "no request can name its key".to_owned();
-            let path = path.to_owned();
+            let is = if key.ends_with('/') {
+                "its key ends in '/', as if it were a folder; it alone is meant, not what is below it"
+            } else {
+                "no request can name its key"
+            };
+            let (path, is) = (path.to_owned(), is.to_owned());
             Stranger { path, is }
         });
         below.collect()
