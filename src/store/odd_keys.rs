@@ -59,6 +59,11 @@ impl OddKeys {
             if keys.len() < MOST_KEYS && !keys.contains(&key) {
                 warn!(key = %one_line(&key), "an object is passed over: no request can name its key");
                 keys.insert(key);
+                if keys.len() == MOST_KEYS {
+                    warn!(
+                        "{MOST_KEYS} such objects are named; more are passed over without a word"
+                    );
+                }
             }
         }
         Some(taken.page)
@@ -103,8 +108,9 @@ impl Taken {
             kept.push_str(page.get(copied..start)?);
             copied = at(reader.buffer_position())?;
             let is_empty = value_of(inside, &SIZES).is_some_and(|size| size == "0");
-            // Else it only stands for the folder of its name.
-            if is_object && !(is_path && is_empty) {
+            // An empty object whose key is a path but for the slash only stands for a folder.
+            let is_marker = is_path && is_empty;
+            if is_object && !is_marker {
                 keys.push(key);
             }
         }

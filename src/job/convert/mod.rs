@@ -82,7 +82,7 @@ impl Plan {
                 shown.push_str(", …");
             }
             report.result.notes.push(format!(
-                "passed over {paths}: pipes, devices, links to folders or to nothing, odd keys ({shown})"
+                "passed over {paths}: pipes, devices, links to folders or to nothing, keys that no request can name ({shown})"
             ));
         }
         if self.inputs.is_empty() {
