@@ -6,6 +6,6 @@ mod pairs;
 mod rejects;
 mod shares;
 
-pub use classifier::{Classified, Classifier, Fingerprints, RecordText};
+pub use classifier::{Classified, Classifier, Fingerprints, RecordText, SameBy};
 pub use rejects::RejectsWriter;
 pub(crate) use shares::{Shares, Unfit};

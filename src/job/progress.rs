@@ -127,6 +127,11 @@ impl Progress {
         self.bar.inc(bytes);
     }
 
+    /// So many bytes that were done are to be done once more.
+    pub fn bytes_again(&self, bytes: u64) {
+        self.bar.dec(bytes);
+    }
+
     /// The run has so many rows now.
     pub fn rows(&self, rows: u64) {
         self.bar.set_message(counted(rows, "row", "rows"));

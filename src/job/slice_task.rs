@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, SemaphorePermit};
 use tokio::task;
 
-use crate::classify::{Classified, Classifier, Fingerprints};
+use crate::classify::{Classified, Classifier, Fingerprints, SameBy};
 use crate::clock::BothClocks;
 use crate::commit::SliceCounts;
 use crate::commit::{self, Cleaner, Commit, CommittedHole, Outcome, Rescue, Unproven};
@@ -413,7 +413,7 @@ impl SliceTask {
         let work = task::spawn_blocking(move || {
             let array = &page.text[page.data.clone()];
             let piece = flow.decoder.decode(array, from, &ingest)?;
-            let fingerprints = Fingerprints::of(array, &piece);
+            let fingerprints = Fingerprints::of(array, &piece, SameBy::Json);
             let classified = flow.classifier.classify(&*page, &piece, &fingerprints)?;
             let found = &mut flow.found;
             found.counts.add(&classified.counts);

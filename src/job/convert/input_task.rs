@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
+use tracing::info;
 
 use super::options::ConvertOptions;
 use super::records::{Parted, RowsError, Source, Tally, Workshop, send_rows, unwound};
+use crate::classify::SameBy;
 use crate::commit::{Cleaner, CommitError, Outcome, SliceCounts};
 use crate::convert::{Input, InputFault, InputHash, Readable};
 use crate::decode::Ingest;
@@ -75,6 +78,26 @@ impl InputEnd {
     }
 }
 
+/// An attempt that has taken all records of its input.
+struct Filled {
+    attempt: SliceAttempt,
+    tally: Tally,
+    bytes_in: u64,
+}
+
+/// Why an attempt has not taken all records of its input.
+enum Unfilled {
+    /// They cannot be told apart by their bytes.
+    Respelled,
+    Failed(JobError),
+}
+
+impl<E: Into<JobError>> From<E> for Unfilled {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// An input, its bytes named.
 struct Hashed {
     readable: Readable,
@@ -98,16 +121,29 @@ impl InputTask {
             self.world.progress.bytes_done(bytes);
             return Ok(end.done());
         }
-        let attempt = self.world.ids.next();
-        let store = &self.world.store;
-        let source = Source {
+        let mut source = Source {
             input: readable,
             hash,
+            same_by: self.workshop.same_by(),
             slice: slice.as_str().into(),
             ingest: Arc::clone(&self.ingest),
         };
-        match self.attempt(&name, source, &attempt, turn).await {
-            Err(error) if is_lost(store, &slice, &attempt, &error).await => {
+        let (id, ended) = loop {
+            let id = self.world.ids.next();
+            match self.filled(&name, source.clone(), &id).await {
+                Ok(filled) => break (id, self.commit(filled, turn).await),
+                Err(Unfilled::Failed(error)) => break (id, Err(error)),
+                Err(Unfilled::Respelled) => {
+                    info!(
+                        "an id comes again with other bytes: reading once more, to compare the JSON"
+                    );
+                    self.workshop.tell_by_json();
+                    source.same_by = SameBy::Json;
+                }
+            }
+        };
+        match ended {
+            Err(error) if is_lost(&self.world.store, &slice, &id, &error).await => {
                 Ok(InputEnd::Settled(Outcome::Lost).done())
             }
             ended => ended,
@@ -151,13 +187,8 @@ impl InputTask {
         }
     }
 
-    async fn attempt(
-        &self,
-        name: &str,
-        source: Source,
-        id: &str,
-        turn: OwnedSemaphorePermit,
-    ) -> Result<InputDone, JobError> {
+    /// An attempt that has taken all records of an input. Of one that has not, nothing stays.
+    async fn filled(&self, name: &str, source: Source, id: &str) -> Result<Filled, Unfilled> {
         let memory = Arc::new(self.memory.begin());
         let mut attempt = SliceAttempt::begin(
             &self.world.store,
@@ -168,13 +199,29 @@ impl InputTask {
             self.options.write,
             Arc::clone(&memory),
         );
-        let (tally, bytes_in) = match self.fill(name, source, &mut attempt, memory).await {
-            Ok(filled) => filled,
-            Err(error) => {
+        match self.fill(name, source, &mut attempt, memory).await {
+            Ok((tally, bytes_in)) => Ok(Filled {
+                attempt,
+                tally,
+                bytes_in,
+            }),
+            Err(unfilled) => {
                 attempt.abort().await;
-                return Err(error);
+                Err(unfilled)
             }
-        };
+        }
+    }
+
+    async fn commit(
+        &self,
+        filled: Filled,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<InputDone, JobError> {
+        let Filled {
+            attempt,
+            tally,
+            bytes_in,
+        } = filled;
         let sealed = attempt.seal().await?;
         drop(turn);
         let clock = self.world.clock.as_ref();
@@ -195,34 +242,42 @@ impl InputTask {
         source: Source,
         attempt: &mut SliceAttempt,
         memory: Arc<SlicePart>,
-    ) -> Result<(Tally, u64), JobError> {
+    ) -> Result<(Tally, u64), Unfilled> {
         let (sender, rows) = mpsc::unbounded_channel();
-        let seen = Arc::new(Mutex::new(0_u64));
+        let seen = Arc::new(AtomicU64::new(0));
         let progress = self.world.progress.clone();
         let last = Arc::clone(&seen);
         let read = move |bytes: u64| {
-            let mut last = last.lock();
-            progress.bytes_done(bytes - *last);
-            *last = bytes;
+            progress.bytes_done(bytes - last.swap(bytes, Ordering::Relaxed));
         };
         let reading = async {
-            let sent = send_rows(&self.workshop, &memory, source, read, sender).await;
-            let tally = sent.map_err(|error| match error {
-                RowsError::Input(fault) => fault.of(name).into(),
-                RowsError::Own(error) => error,
-            })?;
+            let tally = send_rows(&self.workshop, &memory, source, read, sender)
+                .await
+                .map_err(|error| match error {
+                    RowsError::Input(fault) => fault.of(name).into(),
+                    RowsError::Own(error) => error.into(),
+                    RowsError::Respelled => Unfilled::Respelled,
+                })?;
             self.check_rejects(&tally.counts)
                 .map_err(|fault| fault.of(name))?;
             Ok(tally)
         };
+        let writing = async { Ok(write(attempt, rows).await?) };
         let mut interrupted = self.world.interrupted.clone();
-        let (tally, ()) = tokio::select! {
+        let filled = tokio::select! {
             biased;
-            _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
-            filled = async { tokio::try_join!(reading, write(attempt, rows)) } => filled?,
+            _ = interrupted.wait_for(|interrupted| *interrupted) => Err(JobError::Interrupted.into()),
+            filled = async { tokio::try_join!(reading, writing) } => filled,
         };
-        let bytes = *seen.lock();
-        Ok((tally, bytes))
+        let bytes_in = seen.load(Ordering::Relaxed);
+        match filled {
+            Ok((tally, ())) => Ok((tally, bytes_in)),
+            Err(Unfilled::Respelled) => {
+                self.world.progress.bytes_again(bytes_in);
+                Err(Unfilled::Respelled)
+            }
+            Err(unfilled) => Err(unfilled),
+        }
     }
 
     fn check_rejects(&self, counts: &SliceCounts) -> Result<(), InputFault> {

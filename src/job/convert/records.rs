@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use crate::classify::{Classifier, Fingerprints, RecordText};
+use crate::classify::{Classifier, Fingerprints, RecordText, SameBy};
 use crate::commit::SliceCounts;
 use crate::convert::{
     Chunk, InputFault, InputHash, InputText, Readable, TextBuffers, TextLimits, is_page,
@@ -39,6 +39,7 @@ pub(super) struct Workshop {
     texts: TextBuffers,
     limits: TextLimits,
     max_records: u64,
+    same_by: Mutex<SameBy>,
 }
 
 /// Rows that follow each other, by the day, and what became of their neighbours.
@@ -113,13 +114,26 @@ impl Workshop {
             texts: TextBuffers::default(),
             limits,
             max_records,
+            same_by: Mutex::new(SameBy::Bytes),
         }
+    }
+
+    /// By what the records of the next input are told apart.
+    pub(super) fn same_by(&self) -> SameBy {
+        *self.same_by.lock()
+    }
+
+    /// Has all inputs from now on told apart by their JSON: where one spells its repeats otherwise, others
+    /// do, and each would be read twice.
+    pub(super) fn tell_by_json(&self) {
+        *self.same_by.lock() = SameBy::Json;
     }
 
     fn decode(
         &self,
         chunk: Chunk,
         ingest: &Ingest,
+        same_by: SameBy,
         memory: OwnedSemaphorePermit,
     ) -> Result<Decoded, InputFault> {
         let Chunk {
@@ -143,7 +157,7 @@ impl Workshop {
                 let at = offset + page.range.start as u64 - u64::from(!is_lines);
                 return Err(InputFault::PageAmongRecords { at });
             }
-            let fingerprints = Fingerprints::of(&text, &piece);
+            let fingerprints = Fingerprints::of(&text, &piece, same_by);
             from = piece.next;
             pieces.push((piece, fingerprints));
             if from.is_none() {
@@ -203,6 +217,7 @@ struct Sorter {
     slice: Arc<str>,
     texts: TextBuffers,
     max_records: u64,
+    same_by: SameBy,
 }
 
 impl Sorter {
@@ -232,6 +247,9 @@ impl Sorter {
             rows.rejects.push_str(&classified.rejects);
         }
         self.texts.give_back(text.text.into_bytes());
+        if self.same_by == SameBy::Bytes && counts.changed_repeats > 0 {
+            return Err(RowsError::Respelled);
+        }
         if counts.records - counts.repeats > self.max_records {
             let most = self.max_records;
             return Err(InputFault::TooManyRecords { most }.into());
@@ -244,6 +262,8 @@ impl Sorter {
 pub(super) enum RowsError {
     /// It is the input's fault.
     Input(InputFault),
+    /// An id came again with other bytes: whether its JSON is other, too, takes [`SameBy::Json`].
+    Respelled,
     /// It is this program's.
     Own(JobError),
 }
@@ -273,9 +293,11 @@ impl From<JobError> for RowsError {
 }
 
 /// An input whose records are to become rows of a slice.
+#[derive(Clone)]
 pub(super) struct Source {
     pub(super) input: Readable,
     pub(super) hash: InputHash,
+    pub(super) same_by: SameBy,
     pub(super) slice: Arc<str>,
     pub(super) ingest: Arc<Ingest>,
 }
@@ -284,7 +306,7 @@ pub(super) struct Source {
 /// it were read.
 ///
 /// # Errors
-/// The input is broken. What was sent before is to be given up.
+/// The input is broken, or its records cannot be told apart so. What was sent before is to be given up.
 pub(super) async fn send_rows(
     workshop: &Arc<Workshop>,
     part: &SlicePart,
@@ -295,6 +317,7 @@ pub(super) async fn send_rows(
     let Source {
         input,
         hash,
+        same_by,
         slice,
         ingest,
     } = source;
@@ -305,6 +328,7 @@ pub(super) async fn send_rows(
         slice,
         texts: workshop.texts.clone(),
         max_records: workshop.max_records,
+        same_by,
     };
     let mut decoding: FuturesOrdered<JoinHandle<_>> = FuturesOrdered::new();
     let mut has_ended = false;
@@ -322,7 +346,7 @@ pub(super) async fn send_rows(
             (memory, chunk) = next, if !has_ended => match chunk {
                 Some(chunk) => {
                     let (workshop, ingest) = (Arc::clone(workshop), Arc::clone(&ingest));
-                    let work = move || workshop.decode(chunk, &ingest, memory);
+                    let work = move || workshop.decode(chunk, &ingest, same_by, memory);
                     decoding.push_back(spawn_blocking(work));
                 }
                 None => has_ended = true,

@@ -276,6 +276,46 @@ fn a_record_that_comes_again_in_a_file_is_a_row_once() {
     assert_same(&desk.ids("lake"), &ids_of(&desk.records));
 }
 
+/// Such a file is read twice, and the files behind it are told apart by their JSON from the beginning.
+#[test]
+fn a_record_that_comes_again_spelled_otherwise_is_a_row_once() {
+    let desk = Desk::with(6_000);
+    let respelled = |record: &String| format!("{{ {}", &record[1..]);
+    let changed = |record: &String| format!("{{\"changed\":1,{}", &record[1..]);
+    for (name, records) in [("a", &desk.records[..3_000]), ("b", &desk.records[3_000..])] {
+        let spelled = records[..10].iter().map(respelled);
+        let others: Vec<String> = records[10..15].iter().map(changed).collect();
+        let others_again = others.iter().map(respelled);
+        let lines: Vec<String> = records
+            .iter()
+            .cloned()
+            .chain(spelled)
+            .chain(others.clone())
+            .chain(others_again)
+            .collect();
+        desk.write(&format!("in/{name}.ndjson"), lines.join("\n"));
+    }
+    // A row group is full long before the first record comes again.
+    let flags = ["-v", "--memory-limit", "32MiB", "--parallel", "1", "in"];
+    let ran = desk.convert("lake", &flags);
+    assert_eq!((ran.code, ran.tally()), (0, [2, 2, 0, 0]), "{}", ran.text);
+    let counts = ["/repeats", "/changed_repeats"].map(|count| ran.number(count));
+    assert_eq!(counts, [30, 10], "{}", ran.text);
+    let bytes: u64 = ["in/a.ndjson", "in/b.ndjson"]
+        .map(|name| fs::metadata(desk.path(name)).unwrap().len())
+        .iter()
+        .sum();
+    assert_eq!(ran.number("/bytes_in"), bytes, "{}", ran.text);
+    let once_more = ran.text.matches("reading once more").count();
+    assert_eq!(once_more, 1, "{}", ran.text);
+    let twice = [&desk.records[10..15], &desk.records[3_010..3_015]].concat();
+    assert_same(
+        &desk.ids("lake"),
+        &ids_of(&[&desk.records[..], &twice].concat()),
+    );
+    desk.expect_whole("lake");
+}
+
 /// Cut anywhere, a file is a failed file that is named with the place, and nothing of it is seen; the
 /// others are committed. A cut between two lines is none.
 #[test]
