@@ -554,8 +554,10 @@ impl LakeStatus {
             }
             return Ok(());
         }
-        if !is_current {
-            write!(o, ", behind the commits: the next run brings it up to date")?;
+        match (is_current, self.left_out.is_empty()) {
+            (true, _) => {}
+            (false, true) => write!(o, ", behind the commits: the next run brings it up to date")?,
+            (false, false) => write!(o, ", behind the commits, of which some cannot be read")?,
         }
         writeln!(o)
     }

@@ -224,7 +224,7 @@ fn workload(args: &SignInArgs, workload: Workload, api_host: &str) -> Result<Way
             Some(flag) => wrong(format!(
                 "cannot sign in as an application: {flag} is given, and neither a secret nor a certificate nor a federated token"
             ))
-            .advise("set MDCA_CLIENT_SECRET, --client-secret-file, --client-certificate-file, --federated-token-file or --managed-identity"),
+            .advise("set MDCA_CLIENT_SECRET, --client-secret-file, --client-certificate-file or --federated-token-file"),
             None => no_credentials(),
         });
     };

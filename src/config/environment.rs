@@ -1,6 +1,7 @@
 //! The doors to the environment: the command line with its variables, and what signs in.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::FromArgMatches;
 use http::Uri;
@@ -81,6 +82,47 @@ pub fn command_line() -> Result<Cli, clap::Error> {
         |variable: &OsStr| std::env::var_os(variable).is_none_or(|value| !value.is_empty());
     let matches = cli::command_with(&counts).try_get_matches()?;
     Cli::from_arg_matches(&matches)
+}
+
+/// A command line that was refused, as far as its metrics go.
+pub struct RefusedRun {
+    /// The command.
+    pub command: &'static str,
+    /// The lake, as it was given.
+    pub lake: String,
+    /// Where its metrics were to go.
+    pub metrics_file: PathBuf,
+}
+
+/// The run that these arguments and the environment ask for, of commands that leave metrics; for arguments
+/// that are refused, so that nothing else reads them.
+pub fn refused_run(args: impl Iterator<Item = OsString>) -> Option<RefusedRun> {
+    let args: Vec<OsString> = args.collect();
+    let is_asked = |name: &str| args.iter().skip(1).any(|arg| arg == name);
+    let command = ["scan", "convert", "compact"];
+    let command = command.into_iter().find(|command| is_asked(command))?;
+    if is_asked("--dry-run") {
+        return None;
+    }
+    Some(RefusedRun {
+        command,
+        lake: setting(&args, "--lake", "MDCA_LAKE")?.into_string().ok()?,
+        metrics_file: setting(&args, "--metrics-file", "MDCA_METRICS_FILE")?.into(),
+    })
+}
+
+/// What a flag or, without it, its variable says.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn setting(args: &[OsString], flag: &str, variable: &str) -> Option<OsString> {
+    let behind = args.iter().skip_while(|arg| *arg != flag).nth(1).cloned();
+    let within = || {
+        let prefix = format!("{flag}=");
+        let mut texts = args.iter().filter_map(|arg| arg.to_str());
+        texts.find_map(|arg| arg.strip_prefix(&prefix).map(OsString::from))
+    };
+    let given = behind.or_else(within);
+    let value = given.or_else(|| std::env::var_os(variable))?;
+    (!value.is_empty()).then_some(value)
 }
 
 /// Whether these arguments, or the environment, ask for logs as JSON; for arguments that are refused,

@@ -11,7 +11,9 @@ mod scan;
 pub use self::compact::CompactConfig;
 pub use self::convert::{ConvertConfig, may_keep_memory};
 pub use self::credentials::{SignInEnvironment, Workload, no_credentials};
-pub use self::environment::{Environment, asks_for_json_logs, command_line};
+pub use self::environment::{
+    Environment, RefusedRun, asks_for_json_logs, command_line, refused_run,
+};
 pub use self::scan::ScanConfig;
 
 use bytesize::ByteSize;

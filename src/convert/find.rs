@@ -211,9 +211,9 @@ impl Search<'_> {
                     (false, true) => self.pass_over(&path),
                     (false, false) => self.below(&path)?,
                 }
-            } else if !kind.is_file() {
+            } else if !kind.is_file() || layout::is_dropped_by_a_system(&path.to_string_lossy()) {
                 self.pass_over(&path);
-            } else if !layout::is_dropped_by_a_system(&path.to_string_lossy()) {
+            } else {
                 let place = Place::Readable(Readable::File(path.clone()));
                 self.take(&path, kind.len(), place);
             }
@@ -257,7 +257,7 @@ async fn in_store(
     let found = match object {
         Some(object) if object.bytes > 0 => vec![object],
         marker => {
-            let below = below(&store).await?;
+            let below = below(&store, passed_over).await?;
             let strangers = store.uploads().strangers().await?.into_iter();
             passed_over.extend(strangers.map(|odd| format!("{}/{}", store.location(), odd.path)));
             if below.is_empty() {
@@ -299,16 +299,16 @@ async fn object(url: &str) -> Result<Option<Input>, InputFault> {
     Ok(found.map(|found| of_object(&store, path, found.size)))
 }
 
-/// All objects of a store that have bytes.
-async fn below(store: &Store) -> Result<Vec<Input>, InputFault> {
+/// All objects of a store that have bytes, but for what a system leaves.
+async fn below(store: &Store, passed_over: &mut Vec<String>) -> Result<Vec<Input>, InputFault> {
     let listed = store.list(&ObjectPath::default()).await?.into_iter();
-    let objects = listed.filter(|object| {
-        let path = object.location.as_ref();
-        object.size > 0 && !layout::is_dropped_by_a_system(path)
-    });
-    Ok(objects
-        .map(|object| of_object(store, object.location, object.size))
-        .collect())
+    let objects = listed
+        .filter(|object| object.size > 0)
+        .map(|object| of_object(store, object.location, object.size));
+    let (dropped, found): (Vec<_>, Vec<_>) =
+        objects.partition(|input| layout::is_dropped_by_a_system(&input.name));
+    passed_over.extend(dropped.into_iter().map(|input| input.name));
+    Ok(found)
 }
 
 /// Whether an object belongs to the lake at this location.

@@ -100,6 +100,12 @@ pub(crate) fn is_of_proxy(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| cause.to_string().starts_with("tunnel error"))
 }
 
+/// Whether a request failed because nobody knows the host's name.
+pub(crate) fn is_of_name(error: &(dyn Error + 'static)) -> bool {
+    // The error's type is kept to itself by the library.
+    causes(error).any(|cause| cause.to_string() == "dns error")
+}
+
 /// Whether an error is such a one, itself or one of its causes.
 pub(crate) fn has_cause(
     error: &(dyn Error + 'static),

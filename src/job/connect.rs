@@ -54,8 +54,9 @@ impl Place<'_> {
     fn warning(&self, engine: Engine) -> Option<&'static str> {
         let has = |mark: fn(char) -> bool| self.scheme.is_none() && self.url.contains(mark);
         let is_odd = |mark: char| !mark.is_ascii_alphanumeric() && !"/._-'".contains(mark);
+        let is_no_ascii = |mark: char| mark == ' ' || !mark.is_ascii();
         match engine {
-            Engine::Polars if has(is_odd) => Some(
+            Engine::Polars if has(is_odd) || self.url.contains(is_no_ascii) => Some(
                 "Polars opens paths of ASCII letters, digits, '.', '_' and '-' only: not this one.",
             ),
             Engine::Duckdb | Engine::Datafusion if has(|mark| matches!(mark, '\\' | '%')) => {
@@ -63,6 +64,16 @@ impl Place<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether an engine takes the path of a lake on a disk for that of another one: a percent sign and two
+    /// digits are a character to it, however they are written.
+    fn is_mistaken_by(&self, engine: Engine) -> bool {
+        let is_escape =
+            |bytes: &[u8]| bytes[0] == b'%' && bytes[1..].iter().all(u8::is_ascii_hexdigit);
+        self.scheme.is_none()
+            && matches!(engine, Engine::Duckdb | Engine::Polars | Engine::Datafusion)
+            && self.url.as_bytes().windows(3).any(is_escape)
     }
 
     /// As Hadoop's file systems spell it.
@@ -119,6 +130,13 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
         url,
         scheme: url.split_once("://").map(|(scheme, _)| scheme),
     };
+    if place.is_mistaken_by(engine) {
+        let error = UsageError::new(format!(
+            "cannot connect to {}: the engine would open another path, because of its percent sign",
+            location()
+        ));
+        return Err(error.advise("move the lake to a path without one").into());
+    }
     let remark = match standing.loss() {
         Some(loss) => vec![
             loss.to_string(),

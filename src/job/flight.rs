@@ -274,6 +274,7 @@ impl Flight<'_, '_> {
             SliceEnd::Settled(Outcome::Committed(made)) => {
                 report.slices.committed += 1;
                 report.slices.late += u64::from(made.commit.late);
+                report.slices.with_holes += u64::from(!made.commit.holes.is_empty());
                 report.result.committed(&made);
                 let Commit { counts, files, .. } = &made.commit;
                 info!(%slice, rows = counts.rows, files = files.len(), "committed");

@@ -13,6 +13,9 @@ use crate::window::parse_time;
 /// When the last run ended that ended well.
 const LAST_SUCCESS: &str = "mdca_lake_last_success_timestamp_seconds";
 
+/// The watermark of the last run that knew it.
+const WATERMARK: &str = "mdca_lake_watermark_timestamp_seconds";
+
 /// How a metric comes from what the report says.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -79,7 +82,8 @@ pub struct Labels {
 }
 
 /// The metrics of a run that ended with `exit_code` at `ended_ms`, in milliseconds since the epoch.
-/// `before` is the text of the run before it, which knows when one ended well last.
+/// `before` is the text of the run before it, which knows when one ended well last, and the watermark where
+/// this one ended before it was known.
 pub fn metrics(
     labels: &Labels,
     report: Option<&Value>,
@@ -98,7 +102,7 @@ pub fn metrics(
     text.sample("run_end_timestamp_seconds", None, &ended);
     let last_success = match exit_code {
         0 => Some(ended),
-        _ => text.last_success(before),
+        _ => text.kept(LAST_SUCCESS, before),
     };
     if let Some(time) = last_success {
         let name = LAST_SUCCESS.trim_start_matches("mdca_lake_");
@@ -106,10 +110,11 @@ pub fn metrics(
         text.sample(name, None, &time);
     }
     for Family(name, pointer, kind, help) in FAMILIES {
-        let Some(value) = report.and_then(|report| report.pointer(pointer)) else {
-            continue;
-        };
-        let samples = samples(value, *kind);
+        let value = report.and_then(|report| report.pointer(pointer));
+        let mut samples = value.map_or_else(Vec::new, |value| samples(value, *kind));
+        if samples.is_empty() && WATERMARK.ends_with(name) {
+            samples.extend(text.kept(WATERMARK, before).map(|time| (None, time)));
+        }
         if !samples.is_empty() {
             text.family(name, help);
         }
@@ -195,9 +200,9 @@ impl Text<'_> {
         )
     }
 
-    /// When a run ended well, as the text of an earlier run says.
-    fn last_success(&self, before: &str) -> Option<String> {
-        let series = self.series(LAST_SUCCESS, None);
+    /// A metric without a label of its own, as the text of an earlier run says.
+    fn kept(&self, name: &str, before: &str) -> Option<String> {
+        let series = self.series(name, None);
         let value = before
             .lines()
             .find_map(|line| line.strip_prefix(&series)?.strip_prefix(' '))?;
@@ -239,6 +244,20 @@ mod tests {
         let other = metrics(&labels("other"), None, 4, 9_000, &good);
         assert!(!other.contains(LAST_SUCCESS), "{other}");
         assert!(!of(4, 9_000, "garbage").contains(LAST_SUCCESS));
+    }
+
+    #[test]
+    fn a_run_that_does_not_come_to_the_watermark_keeps_that_of_the_last_that_did() {
+        let report = json!({"watermark": "1970-01-01T00:01:00Z"});
+        let good = metrics(&labels("l"), Some(&report), 0, 5_000, "");
+        let line = "mdca_lake_watermark_timestamp_seconds{command=\"scan\",lake=\"l\"} 60.000\n";
+        assert!(good.contains(line), "{good}");
+        let refused = metrics(&labels("l"), None, 2, 9_000, &good);
+        assert!(refused.contains(line), "{refused}");
+        let without = json!({"watermark": null});
+        assert!(metrics(&labels("l"), Some(&without), 6, 9_000, &refused).contains(line));
+        let later = json!({"watermark": "1970-01-01T00:02:00Z"});
+        assert!(!metrics(&labels("l"), Some(&later), 0, 9_000, &refused).contains(line));
     }
 
     #[test]

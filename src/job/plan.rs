@@ -28,6 +28,8 @@ pub struct Plan {
     pub gone: u64,
     /// When the first slice of the window closes, where none has; in milliseconds since the epoch.
     pub first_closes_ms: Option<i64>,
+    /// The end of the last closed slice, in the window or not; in milliseconds since the epoch.
+    pub closed_until_ms: i64,
 }
 
 impl Plan {
@@ -72,6 +74,7 @@ impl Plan {
             forgotten: forgotten as u64,
             gone: gone as u64,
             first_closes_ms,
+            closed_until_ms: closed_ms,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::job::estimate::estimate;
 use crate::job::first_request::Asking;
 use crate::job::plan::Plan;
 use crate::job::report::{Cost, RunReport};
+use crate::job::report_parts::NOT_BEGUN;
 use crate::job::setup::{JobOptions, Setup};
 use crate::store::Store;
 use crate::window::{Slice, format_time};
@@ -46,7 +47,7 @@ impl Planned {
         let now_ms = clock.now_ms();
         let planned = Self::try_read(options, store, now_ms);
         let planned = planned.map_err(move |error| {
-            let report = begin("(planned)", store, now_ms);
+            let report = begin(NOT_BEGUN, store, now_ms);
             ended(report, &error, stored(store))
         });
         planned.boxed()
@@ -94,7 +95,7 @@ impl Planned {
 
     /// The report of a plan that is not carried out; it would be with so many requests a minute.
     pub fn report(&self, per_minute: Option<NonZeroU32>) -> RunReport {
-        let mut report = begin("(planned)", self.store.as_ref(), self.now_ms);
+        let mut report = begin(NOT_BEGUN, self.store.as_ref(), self.now_ms);
         self.describe_lake(&mut report);
         self.describe_slices(&mut report);
         let length_ms = self.setup.length.as_ms();
@@ -123,7 +124,7 @@ impl Planned {
         match asking.ask(&self.options, &self.setup, &self.plan).await {
             Ok(note) => self.note = note,
             Err(error) => {
-                let mut report = begin("(not begun)", self.store.as_ref(), self.now_ms);
+                let mut report = begin(NOT_BEGUN, self.store.as_ref(), self.now_ms);
                 report.api_host.clone_from(&self.options.wish.api_host);
                 let mut cost = stored(self.store.as_ref());
                 cost.scanned = counters.counts();

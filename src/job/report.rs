@@ -67,6 +67,8 @@ pub struct SliceTally {
     /// Committed by this run though it asked late: the service may have forgotten some of their
     /// records.
     pub late: u64,
+    /// Committed by this run though the service did not give all of it: `status` has the holes.
+    pub with_holes: u64,
     /// Empty, and asked for by this run so late that it proves nothing: marked instead of committed.
     pub unproven: u64,
     /// Marked so before, and not asked for again.
@@ -209,6 +211,7 @@ impl RunReport {
             adopted,
             lost_attempts,
             late,
+            with_holes,
             unproven,
             unproven_before,
             failed,
@@ -226,6 +229,7 @@ impl RunReport {
             (adopted, "adopted"),
             (lost_attempts, "lost to another run"),
             (late, "committed late"),
+            (with_holes, "committed with holes"),
             (unproven, "unproven"),
             (unproven_before, "unproven before"),
             (failed, "failed"),

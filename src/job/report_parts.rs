@@ -26,6 +26,11 @@ const SHOWN_COMMITS: usize = 4;
 /// Commits that a report lists: with more it would become larger than any reader of reports takes.
 const MOST_COMMITS: usize = 65_536;
 
+/// In the place of its name, of a run that has not begun: nothing in the lake has that name.
+pub(crate) const NOT_BEGUN: &str = "(not begun)";
+/// The same of a run whose plan alone was asked for.
+const PLANNED: &str = "(planned)";
+
 /// A commit that the run made: kept elsewhere, it shows whether the lake was changed since.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -123,6 +128,7 @@ impl RunHead {
 
     /// Takes note that only the plan was asked for.
     pub(crate) fn planned(&mut self) {
+        PLANNED.clone_into(&mut self.run);
         self.status = "planned";
     }
 

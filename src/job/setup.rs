@@ -168,12 +168,12 @@ impl Setup {
         }
     }
 
-    /// What the user should know of the slices that the lake lacks before the plan's window, if any:
+    /// What the user should know of the closed slices that the lake lacks before the plan's window, if any:
     /// no window of a run that goes on from there takes them.
     pub(crate) fn remark_before(&self, plan: &Plan, known: &KnownSlices) -> Option<String> {
         let before = TimeWindow {
             from_ms: self.length.floor(self.identity.begin_ms),
-            until_ms: plan.covered.from_ms,
+            until_ms: plan.covered.from_ms.min(plan.closed_until_ms),
         };
         let left = self
             .length

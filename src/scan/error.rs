@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::https::{CHECK_PROXY, ClientError, Distrust, is_of_proxy};
+use crate::https::{CHECK_PROXY, ClientError, Distrust, is_of_name, is_of_proxy};
 use crate::sign_in::SignInError;
 use crate::text::units::counted;
 use crate::window::{Slice, format_time};
@@ -214,6 +214,12 @@ impl ScanError {
                 last: RequestError::Transport { source, .. },
                 ..
             } if is_of_proxy(source) => Some(CHECK_PROXY),
+            Self::Exhausted {
+                last: RequestError::Transport { source, .. },
+                ..
+            } if is_of_name(source) => Some(
+                "check the host in --api-url, and whether this machine finds other hosts; then run again",
+            ),
             Self::Exhausted { .. }
             | Self::Stuck { .. }
             | Self::TooManyBadRanges { .. }

@@ -6,7 +6,7 @@ use std::io;
 use super::error_document::{GaveUp, NoCredentials, Refusal};
 use super::error_kind::StoreErrorKind;
 use super::listing::NoListing;
-use super::location::{BadLocation, NoLocation, ParseLocationError, Provider};
+use super::location::{BadLocation, NoLocation, NothingThere, ParseLocationError, Provider};
 use super::scratch::ScratchError;
 use crate::https::{Distrust, INSTALL_AUTHORITIES};
 use crate::text::plain::chain;
@@ -156,6 +156,9 @@ impl StoreError {
         if let Some(scratch) = find::<ScratchError>(self.source.as_ref()) {
             return scratch.advice();
         }
+        if find::<NothingThere>(self.source.as_ref()).is_some() {
+            return "check the path; the first scan or convert makes a lake";
+        }
         let settings = find::<BadSettings>(self.source.as_ref());
         if let Some(advice) = settings.and_then(|settings| settings.advice) {
             return advice;
@@ -256,7 +259,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
     if error.is::<NoLocation>() {
         return Some(StoreErrorKind::NoLocation);
     }
-    if error.is::<BadLocation>() {
+    if error.is::<BadLocation>() || error.is::<NothingThere>() {
         return Some(StoreErrorKind::Location);
     }
     if error.is::<Unfit>() {

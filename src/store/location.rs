@@ -96,6 +96,11 @@ impl Location {
 #[error("{0}")]
 pub(super) struct BadLocation(pub(super) String);
 
+/// There is no folder of that name.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing is there")]
+pub(super) struct NothingThere;
+
 /// A text that is no location.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::connect::{self, Settings};
 use super::disk;
 use super::error::StoreError;
-use super::location::{BadLocation, Location};
+use super::location::{Location, NothingThere};
 use super::objects::Store;
 
 /// Where a lake is or will be. Nothing is made, and nothing is sent yet.
@@ -78,7 +78,7 @@ impl Store {
             None => Err(StoreError::new(
                 "open the lake",
                 location.to_owned(),
-                BadLocation("nothing is there".to_owned()),
+                NothingThere,
             )),
         }
     }

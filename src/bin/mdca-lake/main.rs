@@ -29,12 +29,24 @@ fn main() -> ExitCode {
     process::prepare();
     let cli = match config::command_line() {
         Ok(cli) => cli,
-        Err(error) => return logging::refuse(&error),
+        Err(error) => return refuse(&error),
     };
     process::set_free_memory(free_memory(&cli.command));
     logging::start(cli.output.log_format, cli.output.verbose);
     logging::log_panics();
     ExitCode::from(run(cli))
+}
+
+/// Says why the command line is refused, or what it asks to be told of the program.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let run = error
+        .use_stderr()
+        .then(|| config::refused_run(std::env::args_os()));
+    if let Some(metrics) = run.flatten().and_then(MetricsFile::of_refused) {
+        // What the program says on stderr is said all the same.
+        let _ = metrics.write(None, ErrorKind::Usage.exit_code());
+    }
+    logging::refuse(error)
 }
 
 /// Only `convert` is as fast as the machine, and it takes the memory that it was given for that.

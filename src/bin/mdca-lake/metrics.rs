@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mdca_lake::cli::Command;
 use mdca_lake::clock::{Clock, SystemClock};
+use mdca_lake::config::RefusedRun;
 use mdca_lake::error::{JobError, UsageError};
 use mdca_lake::job::metrics::{Labels, metrics};
 use mdca_lake::store::Site;
@@ -63,6 +64,23 @@ impl MetricsFile {
             .advise("name a file in a folder that is there and can be written to with --metrics-file (MDCA_METRICS_FILE)")
         })?;
         Ok(writes.then_some(file))
+    }
+
+    /// The file that a command was to write whose command line is refused; none where it cannot be written.
+    pub(crate) fn of_refused(run: RefusedRun) -> Option<Self> {
+        let RefusedRun {
+            command,
+            lake,
+            metrics_file,
+        } = run;
+        let file = Self {
+            path: fs::canonicalize(&metrics_file).unwrap_or(metrics_file),
+            labels: Labels {
+                command,
+                lake: Site::name(&lake),
+            },
+        };
+        file.check(true).is_ok().then_some(file)
     }
 
     /// Whether the file can be put there.

@@ -15,7 +15,11 @@ use mdca_lake::error::ErrorKind;
 /// Whatever held the run up may hold the last message up as well; it has this long.
 const SAY_WITHIN: Duration = Duration::from_millis(500);
 
-/// Takes the signals from now on. The first makes what is returned true; a second, or the end of
+/// Signals within this time of the first are the same one: `timeout` sends it to a process and then to its
+/// group, and a terminal to all that run in it.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
+/// Takes the signals from now on. The first makes what is returned true; a later one, or the end of
 /// `patience`, ends the process, after `say` has said so where there was anything to be patient for.
 ///
 /// On threads and a runtime of their own: a disk that hangs or a reader that no longer reads may hold
@@ -45,7 +49,7 @@ pub(crate) fn listen(
                 interrupt.send_replace(true);
                 tokio::select! {
                     () = clock.sleep(patience) => {}
-                    () = signals.next() => {}
+                    () = signals.later_one(&clock) => {}
                 }
             });
             if !patience.is_zero() {
@@ -74,6 +78,20 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: hangup.transpose()?,
         })
+    }
+
+    /// Returns when the process is asked to stop once more.
+    async fn later_one(&mut self, clock: &SystemClock) {
+        let same = async {
+            loop {
+                self.next().await;
+            }
+        };
+        tokio::select! {
+            () = clock.sleep(SAME_SIGNAL) => {}
+            () = same => {}
+        }
+        self.next().await;
     }
 
     /// Returns when the process is asked to stop.

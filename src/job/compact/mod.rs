@@ -30,6 +30,7 @@ use crate::error::JobError;
 use crate::job::context::{StoreWorld, keepers, refresh_table};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::Pulse;
+use crate::job::report_parts::NOT_BEGUN;
 use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 use crate::store::{ScratchFolder, Store};
 use crate::table::{self, LiveFile};
@@ -40,7 +41,7 @@ use crate::write::FileEntry;
 /// Plans a run, and writes nothing: which days, and how many files and bytes of each.
 pub async fn plan(options: &CompactOptions, store: &Store, now_ms: i64) -> CompactReport {
     let location = store.location().to_owned();
-    let mut report = CompactReport::begin("(planned)".to_owned(), location, now_ms);
+    let mut report = CompactReport::begin(NOT_BEGUN.to_owned(), location, now_ms);
     let read = match commit::check_writable(store).await {
         Ok(()) => begin_reading(options, store, now_ms, &mut report).await,
         Err(error) => Err(error.into()),

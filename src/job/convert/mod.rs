@@ -36,6 +36,7 @@ use crate::error::{ErrorKind, JobError, UsageError};
 use crate::job::context::{StoreWorld, keepers, refresh_table, slice_of_missing_commit};
 use crate::job::peak_memory_bytes;
 use crate::job::pulse::{GrowingReport, Pulse};
+use crate::job::report_parts::NOT_BEGUN;
 use crate::job::slice_memory::SliceMemory;
 use crate::layout;
 use crate::scan::ClockField;
@@ -82,7 +83,7 @@ impl Plan {
                 shown.push_str(", …");
             }
             report.result.notes.push(format!(
-                "passed over {paths}: pipes, devices, links to folders or to nothing, keys that no request can name ({shown})"
+                "passed over {paths}: pipes, devices, links to folders or to nothing, files that a system leaves, keys that no request can name ({shown})"
             ));
         }
         if self.inputs.is_empty() {
@@ -103,7 +104,7 @@ pub async fn plan(
     mut interrupted: watch::Receiver<bool>,
 ) -> ConvertReport {
     let location = store.map_or("(new)", Store::location).to_owned();
-    let run = String::from("(planned)");
+    let run = String::from(NOT_BEGUN);
     let mut report = ConvertReport::begin(run, location, clock.now_ms());
     match has_lake(store).await {
         Ok(has_lake) => {

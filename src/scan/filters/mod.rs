@@ -56,9 +56,16 @@ impl CommonFilters {
             check(name, operators, &mut remarks)?;
         }
         for (flag, name, values) in self.by_flag() {
-            let mut texts = values.as_array().into_iter().flatten();
-            if texts.any(|value| value.as_str().is_some_and(|text| text.trim().is_empty())) {
-                return refused(format!("{flag} is empty"));
+            let texts = values.as_array().into_iter().flatten();
+            for text in texts.filter_map(Value::as_str) {
+                if text.trim().is_empty() {
+                    return refused(format!("{flag} is empty"));
+                }
+                if text.trim() != text {
+                    return refused(format!(
+                        "{flag}: '{text}' begins or ends with a blank; a comma parts values, and --filters takes one that holds a comma"
+                    ));
+                }
             }
             let given = values.as_array().is_some_and(|values| !values.is_empty());
             let filters = match (&mut filters, given) {

@@ -88,6 +88,18 @@ async fn a_path_that_an_engine_cannot_open_is_said() {
         let is_refused = printed.contains("not this one");
         assert_eq!(is_refused, name != "it's-plain", "{name}: {printed}");
     }
+    // Two lakes, of which an engine takes the first for the second.
+    for name in ["100%41", "100A"] {
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(story.lake()).arg(room.path().join(name));
+        assert!(copy.status().unwrap().success());
+    }
+    for engine in ["duckdb", "polars", "datafusion"] {
+        let output = connect(&room.path().join("100%41"), engine);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("would open another path"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,6 +195,7 @@ fn the_metrics_of_a_run_are_what_its_report_says() {
     assert_eq!(metrics.get("run_slices{committed}"), 3.0);
     let last_success = metrics.get("last_success_timestamp_seconds");
     assert_eq!(last_success, metrics.get("run_end_timestamp_seconds"));
+    let watermark = metrics.get("watermark_timestamp_seconds");
     names.extend(metrics.names());
 
     // Refused before there is a report, by the service, and by a signal.
@@ -208,7 +209,25 @@ fn the_metrics_of_a_run_are_what_its_report_says() {
     });
     assert_eq!(unread.code(), Some(2), "{unread}");
     assert_eq!(metrics.get("last_success_timestamp_seconds"), last_success);
-    assert_eq!(metrics.0.len(), 3, "{:?}", metrics.0);
+    let kept = |metrics: &Metrics| {
+        assert_eq!(metrics.0.len(), 4, "{:?}", metrics.0);
+        assert_eq!(metrics.get("run_exit_code"), 2.0);
+        assert_eq!(metrics.get("last_success_timestamp_seconds"), last_success);
+        assert_eq!(metrics.get("watermark_timestamp_seconds"), watermark);
+    };
+    kept(&metrics);
+    // What the parser itself refuses, of a flag and of a variable.
+    let (refused, metrics) = scan(&mut |scan| {
+        scan.args(["--parallel", "0"]);
+    });
+    assert_eq!(refused.code(), Some(2), "{refused}");
+    kept(&metrics);
+    fs::remove_file(&file).unwrap();
+    let (refused, metrics) = scan(&mut |scan| {
+        scan.env("MDCA_PARALLEL", "x");
+    });
+    assert_eq!(refused.code(), Some(2), "{refused}");
+    assert_eq!(metrics.0.len(), 2, "{:?}", metrics.0);
     expect_named(&names);
 }
 

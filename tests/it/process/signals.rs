@@ -76,7 +76,12 @@ fn interrupted_at_any_moment_a_run_says_so_and_the_next_goes_on() {
         let mut command = lake.scan();
         let mut run = place.start(command.args(["--page-limit", "20"]));
         run.runs_for(Duration::from_micros(random.u64(0..400_000)));
-        run.signal(if moment % 2 == 0 { "TERM" } else { "INT" });
+        let signal = if moment % 2 == 0 { "TERM" } else { "INT" };
+        run.signal(signal);
+        if moment % 3 == 0 {
+            // As `timeout` does: to the process, and to its group.
+            run.signal(signal);
+        }
         let ended = run.wait_within(DUE);
         slowest = slowest.max(ended.waited);
         match ended.code() {
