@@ -218,7 +218,11 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     // What a run is at work on is not a gap yet.
     let ended = runs.iter().filter(|run| !run.is_at_work());
     let due_ms = ended.filter_map(RunView::until_ms).max();
-    let mut gaps = gaps(&asked_for, length.floor(identity.begin_ms), due_ms);
+    let oldest = joined(known.committed.iter())
+        .first()
+        .map(|first| first.from_ms);
+    let begin_ms = length.floor(identity.begin_ms);
+    let mut gaps = gaps(&asked_for, oldest.unwrap_or(begin_ms).min(begin_ms), due_ms);
     let mut begun = runs::begun_in_vain(&runs);
     explain(&mut gaps, store, &mut reports, &runs, &mut begun).await?;
     begun.retain(|slice, _| !known.contains(slice));
@@ -430,12 +434,9 @@ impl Gap {
     }
 }
 
-/// What is not covered from the lake's begin, or the first commit where that is older, to the last
+/// What is not covered from the lake's begin, or the oldest commit where that is older, to the last
 /// commit, or to the end of what the last runs were to scan where that is later.
-fn gaps(coverage: &[TimeWindow], begin_ms: i64, due_ms: Option<i64>) -> Vec<Gap> {
-    let mut from_ms = coverage
-        .first()
-        .map_or(begin_ms, |first| first.from_ms.min(begin_ms));
+fn gaps(coverage: &[TimeWindow], mut from_ms: i64, due_ms: Option<i64>) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let end = due_ms.map(|due_ms| TimeWindow {
         from_ms: due_ms,

@@ -8,6 +8,10 @@ use crate::window::format_time;
 pub const RESTORE: &str =
     "add to _mdca what it lacks, from a copy of the lake; leave the rest of it as it is";
 
+/// What to do about an object that may be nobody's.
+pub(super) const MOVE_AWAY: &str =
+    "restore it from a copy, or move it away if it is not the lake's";
+
 /// Why the bytes of an object are not what was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {
@@ -99,7 +103,7 @@ impl Damage {
             Self::BeginsLater { .. } => {
                 "set this machine's clock; if it is right, restore the object from a copy"
             }
-            _ => "restore it from a copy, or move it away if it is not the lake's",
+            _ => MOVE_AWAY,
         }
     }
 }

@@ -3,7 +3,8 @@
 use object_store::path::Path;
 
 use super::caps;
-use super::damage::{Damage, RESTORE};
+use super::damage::{Damage, MOVE_AWAY, RESTORE};
+use crate::layout;
 use crate::store::StoreError;
 
 /// Why the lake could not be read or a slice not committed.
@@ -156,7 +157,11 @@ impl CommitError {
     /// What to do about it, on a line of its own.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Damaged { damage, .. } => Some(damage.advice()),
+            Self::Damaged { path, damage } => Some(match damage.advice() {
+                // Without it nobody knows what the lake is of.
+                MOVE_AWAY if *path == layout::identity() => "restore it from a copy of the lake",
+                advice => advice,
+            }),
             Self::IdentityMissing { .. } => Some(
                 "restore _mdca/lake.json, or all of _mdca, from a copy; without one, scan into another location",
             ),

@@ -7,7 +7,7 @@ use super::checked_json;
 use super::damage::Damage;
 use super::{CommitError, caps};
 use crate::layout;
-use crate::store::Store;
+use crate::store::{Creation, Store};
 use crate::window::Slice;
 
 const VERSION: u32 = 1;
@@ -73,7 +73,13 @@ impl Unproven {
     /// Puts the marker, unless the slice has one: the first says when hope was lost.
     pub async fn create(&self, store: &Store) -> Result<(), CommitError> {
         let path = layout::unproven_at(&self.slice);
-        store.create(&path, checked_json::seal(self)).await?;
+        let marker = checked_json::seal(self);
+        // One that is empty was cut short, and is none: whoever lists markers passes it over.
+        if store.create(&path, marker.clone()).await? == Creation::Existed
+            && store.size(&path).await? == Some(0)
+        {
+            store.put(&path, marker).await?;
+        }
         Ok(())
     }
 

@@ -56,6 +56,7 @@ async fn export_all(
         let files = files.into_iter().map(|file| ExportFile {
             path: file.path,
             bytes: file.bytes,
+            checksum: file.checksum,
             timestamp_ms: (file.timestamp_min_ms, file.timestamp_max_ms),
         });
         match export.write(store, files.collect(), &mut out).await {

@@ -34,8 +34,10 @@ impl Standing {
         let named = known.committed.iter().chain(&known.unproven);
         let done: BTreeSet<Slice> = named.filter_map(|name| name.parse().ok()).collect();
         let mut reached_ms = length.floor(begin_ms);
-        if let Some(first) = done.first() {
-            reached_ms = reached_ms.min(first.from_ms());
+        // What was asked for in vain before the lake's begin opens no gap up to there.
+        let mut committed = known.committed.iter().filter_map(|name| name.parse().ok());
+        if let Some(first) = committed.next().map(|first: Slice| first.from_ms()) {
+            reached_ms = reached_ms.min(first);
         }
         let (mut gaps, mut gap_ms) = (0, 0);
         let due = (due_ms, due_ms);
@@ -94,6 +96,20 @@ mod tests {
         let (two, eleven) = ("2026-11-20T02:10:00Z", "2026-11-20T11:00:00Z");
         assert_eq!(standing(two, eleven), (3, 5));
         assert_eq!(standing(two, two), (2, 4));
+        let in_vain = KnownSlices {
+            committed: names(&[9]),
+            unproven: names(&[1]),
+            ..KnownSlices::default()
+        };
+        // What was asked for in vain before the begin opens no gap up to there.
+        let of_markers = Standing::of(
+            &in_vain,
+            hour,
+            at("2026-11-20T09:00:00Z"),
+            at(eleven),
+            [0, 0],
+        );
+        assert_eq!((of_markers.gaps, of_markers.gap_s), (1, 3_600));
         // Older than the begin, as an explicit window may be.
         assert_eq!(standing("2026-11-20T04:00:00Z", eleven), (2, 4));
     }

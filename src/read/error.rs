@@ -104,11 +104,7 @@ impl ReadError {
         let said = match error {
             ParquetError::External(source) => match source.downcast::<ObjectError>() {
                 Ok(error) => {
-                    return match *error {
-                        ObjectError::Gone => Self::Gone { path },
-                        ObjectError::Unfit(flaw) => Self::File { path, flaw },
-                        ObjectError::Store(error) => error.into(),
-                    };
+                    return Self::why(path, *error);
                 }
                 Err(source) => source.to_string(),
             },
@@ -120,6 +116,19 @@ impl ReadError {
         }
         let flaw = format!("it cannot be decoded: {said}");
         Self::File { path, flaw }
+    }
+
+    /// What the store said of a file.
+    pub(super) fn of_object(path: impl Into<String>, error: StoreError) -> Self {
+        Self::why(path.into(), ObjectError::of(error))
+    }
+
+    fn why(path: String, error: ObjectError) -> Self {
+        match error {
+            ObjectError::Gone => Self::Gone { path },
+            ObjectError::Unfit(flaw) => Self::File { path, flaw },
+            ObjectError::Store(error) => error.into(),
+        }
     }
 
     /// The file that is not there, where that is why.

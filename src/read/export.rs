@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
+use object_store::path::Path;
 use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescPtr;
 
@@ -36,6 +37,8 @@ pub struct ExportFile {
     pub path: String,
     /// Its size in bytes.
     pub bytes: u64,
+    /// `sha256:` and the SHA-256 of all of them.
+    pub checksum: String,
     /// The earliest and the latest `timestamp` in it, in milliseconds since the epoch.
     pub timestamp_ms: (i64, i64),
 }
@@ -307,8 +310,31 @@ fn is_due(min_us: i64, now_us: Option<i64>, waiting: &[Waiting]) -> bool {
         .is_none_or(|time_us| min_us <= time_us)
 }
 
+/// Makes sure that a file has the bytes that its commit says: a single other one may be another value, and no
+/// decoder would notice.
+async fn check(store: &Store, file: &ExportFile) -> Result<(), ReadError> {
+    let ExportFile {
+        path,
+        bytes,
+        checksum,
+        ..
+    } = file;
+    let found = store.checksum(&Path::from(path.as_str()), *bytes).await;
+    let flaw = match found.map_err(|error| ReadError::of_object(path.as_str(), error))? {
+        None => return Err(ReadError::Gone { path: path.clone() }),
+        Some((_, Some(found))) if found == *checksum => return Ok(()),
+        Some((_, Some(_))) => "it has other bytes than its commit says: it was changed".to_owned(),
+        Some((found, None)) => format!("it has {found} bytes instead of {bytes}"),
+    };
+    Err(ReadError::File {
+        path: path.clone(),
+        flaw,
+    })
+}
+
 /// Reads a file's footer: its row groups, and when each begins.
 async fn look_at(store: &Store, file: ExportFile) -> Result<Vec<Waiting>, ReadError> {
+    check(store, &file).await?;
     let ExportFile { path, bytes, .. } = file;
     let failed = |source| ReadError::of(path.as_str(), source);
     let file = CommittedFile::open(store, &path, bytes)

@@ -38,6 +38,8 @@ pub(super) struct Live {
     pub(super) compactions_seen: Seen,
     /// The commits and compactions that cannot be read, so that what they name is not in here.
     pub(super) left_out: Vec<CommitError>,
+    /// Commits and compactions, those that cannot be read among them.
+    objects: usize,
 }
 
 impl Live {
@@ -81,6 +83,7 @@ impl Live {
             commits_seen,
             compactions_seen,
             left_out,
+            objects: there.len(),
         })
     }
 
@@ -112,16 +115,18 @@ impl Live {
             commits_seen: Seen::of(of_commits),
             compactions_seen: Seen::of(of_compactions),
             left_out: Vec::new(),
+            objects: new.len(),
         }))
     }
 
-    /// All of which it is known what is live.
+    /// All of which it is known what is live. Where something cannot be read, the number is of all that is
+    /// there: the table keeps what it has of that, so its loss has to be noticed.
     pub(super) fn seen(&self) -> Seen {
         let seen = self.commits_seen + self.compactions_seen;
         if self.left_out.is_empty() {
             seen
         } else {
-            seen.incomplete()
+            seen.incomplete(self.objects)
         }
     }
 

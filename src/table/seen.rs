@@ -52,12 +52,12 @@ impl Seen {
         self.objects.saturating_sub(other.objects)
     }
 
-    /// The same, where some of what is there could not be read: no set of objects is this one, so that all
-    /// of them are looked at again.
-    pub(super) fn incomplete(self) -> Self {
+    /// The same, where some of the `objects` that are there could not be read: no set of objects is this one,
+    /// so that all of them are looked at again.
+    pub(super) fn incomplete(self, objects: usize) -> Self {
         Self {
+            objects: objects as u64,
             sum: self.sum ^ 1,
-            ..self
         }
     }
 

@@ -81,7 +81,10 @@ impl FindingKind {
             (Self::Contradicts, Some(OwnObject::Compaction { .. })) => {
                 "restore it, and the commits of its day, from one copy of the lake"
             }
-            (Self::Missing, None) if is_compacted(path) => {
+            (
+                Self::Missing | Self::Truncated | Self::Changed | Self::Damaged | Self::Contradicts,
+                None,
+            ) if is_compacted(path) => {
                 "restore it from a copy of the lake: it holds the rows of files that were removed"
             }
             (Self::Stray, None) if is_compacted(path) => {

@@ -47,7 +47,7 @@ async fn verify_all(
     let committed = std::mem::take(&mut known.committed);
     done.judge_table(store, &known, committed).await?;
     done.not_cleared = sweeper.map_or(0, |sweeper| sweeper.not_cleared());
-    done.advise_for_damage(known.is_table_current);
+    done.advise_for_damage(&known.compactions, known.is_table_current);
     done.findings.sort();
     done.findings.dedup();
     Ok(done)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use object_store::path::Path;
 
 use super::{Finding, FindingKind, Verification};
+use crate::commit::Compactions;
 use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 
 /// The remedy for what is left over, where something else is wrong beside it.
@@ -16,6 +17,9 @@ const COMPACTION_FIRST: &str =
 /// The remedy for what a compaction has taken, while the table may still have it.
 const TABLE_FIRST: &str =
     "run scan or compact, which brings the table up to date; then verify --sweep removes it";
+
+/// The remedy for what is wrong of a slice of which a compaction has rows.
+const COMPACTED: &str = "restore it from a copy of the lake; a compaction has rows of its slice, which is not scanned again";
 
 /// The slices and days of which something that is named is wrong.
 #[derive(Default)]
@@ -66,6 +70,18 @@ fn is_of_compaction(path: &str) -> bool {
     FileName::parse(path).is_some_and(|file| CompactionName::of_file(&file).is_some())
 }
 
+/// Whether what was written is not as it was.
+fn is_harm(what: FindingKind) -> bool {
+    use FindingKind::{Changed, Contradicts, Damaged, Missing, Truncated};
+    matches!(what, Missing | Truncated | Changed | Damaged | Contradicts)
+}
+
+/// The slice of a commit, a file or rejects.
+fn slice_of(path: &str) -> Option<String> {
+    let path = Path::from(path);
+    layout::slice_of_commit(&path).or_else(|| layout::slice_of_object(&path))
+}
+
 /// The day of a file or of a compaction.
 fn day_of(finding: &Finding) -> Option<PartitionKey> {
     match OwnObject::at(&finding.path) {
@@ -77,9 +93,18 @@ fn day_of(finding: &Finding) -> Option<PartitionKey> {
 impl Verification {
     /// Gives other remedies to what is left over beside something wrong, and to what a compaction may have
     /// taken that is lost.
-    pub(super) fn advise_for_damage(&mut self, is_table_current: bool) {
+    pub(super) fn advise_for_damage(&mut self, compactions: &Compactions, is_table_current: bool) {
         let harmed = Harmed::of(&self.findings);
+        let inputs = compactions.iter().flat_map(|made| &made.inputs);
+        let compacted: BTreeSet<String> = inputs
+            .filter_map(|input| layout::slice_of_object(&Path::from(input.path.as_str())))
+            .collect();
         for finding in &mut self.findings {
+            if is_harm(finding.what)
+                && slice_of(&finding.path).is_some_and(|slice| compacted.contains(&slice))
+            {
+                finding.remedy = COMPACTED;
+            }
             let Some(file) = FileName::parse(&finding.path) else {
                 continue;
             };

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
+use mdca_lake::error::ErrorKind;
+use mdca_lake::job::export::export;
 use mdca_lake::store::Store;
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Finding, Sweep, Verification};
@@ -11,6 +13,7 @@ use mdca_sim::{At, Fault, What};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
+use crate::support::process::{often, random};
 use crate::support::readers;
 use crate::support::scenario::{Scenario, Story, at, files_below};
 use crate::support::sealed;
@@ -763,6 +766,97 @@ async fn an_empty_commit_is_said_on_every_run_and_stops_no_other_slice() {
     fs::write(empty, was).unwrap();
     assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     story.expect_exact().await;
+}
+
+/// One bit of a file may be another value of a record, and no decoder notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_record_of_a_changed_file_is_exported() {
+    let (story, _) = Scenario::hours(1).activities(60).run().await;
+    let whole = story.export().await;
+    let mut victim = Victim {
+        lake: story.lake(),
+        random: random(),
+    };
+    for _ in 0..often(40) {
+        let file = victim.any("activities");
+        let was = fs::read(&file).unwrap();
+        victim.flip(file.clone());
+        let mut out = Vec::new();
+        let exported = export(&story.store(), None, &mut out).await;
+        let error = exported.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let said = error.to_string();
+        assert!(
+            said.contains(name) && said.contains("it was changed"),
+            "{said}"
+        );
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.lines().all(|line| whole.contains(line)), "{out}");
+        fs::write(&file, was).unwrap();
+    }
+    assert_eq!(story.export().await, whole);
+}
+
+/// What the table has of a commit that cannot be read stays in it, also in the versions that follow: so its
+/// loss is known, when it is moved away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_commit_that_is_moved_away_is_missed() {
+    let (story, _) = Scenario::hours(3).activities(90).run().await;
+    let commits = files_below(&story.lake().join(COMMITS));
+    let (damaged, again) = (&commits[0], &commits[2]);
+    let (was, of_again) = (fs::read(damaged).unwrap(), fs::read(again).unwrap());
+    fs::write(damaged, &was[..was.len() / 2]).unwrap();
+    // A slice for the next run, so that the table gets a version.
+    fs::remove_file(again).unwrap();
+    let commit: Value = serde_json::from_slice(&of_again).unwrap();
+    for file in commit["files"].as_array().unwrap() {
+        fs::remove_file(story.lake().join(file["path"].as_str().unwrap())).unwrap();
+    }
+    let report = story.scan(&[]).await;
+    assert_eq!(report.slices.committed, 1, "{}", report.to_text());
+    let missing = async || {
+        let status = story.status().await;
+        let exported = export(&story.store(), None, &mut Vec::new()).await.unwrap();
+        let missing = status.table.unwrap().missing;
+        assert_eq!(exported.loss.is_some(), missing > 0);
+        missing
+    };
+    assert_eq!(missing().await, 0);
+    fs::remove_file(damaged).unwrap();
+    assert_eq!(missing().await, 1);
+    fs::write(damaged, was).unwrap();
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
+    assert_eq!(missing().await, 0);
+    story.expect_exact().await;
+}
+
+/// Rows that a compaction has are not scanned a second time, so nobody is told to.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_remedies_of_a_compacted_day_are_those_that_work() {
+    let (story, _) = Scenario::hours(8).activities(400).run().await;
+    let report = story.compact(&[]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    let mut victim = Victim {
+        lake: story.lake(),
+        random: random(),
+    };
+    for (folder, says) in [
+        (COMMITS, "is not scanned again"),
+        ("activities", "it holds the rows of files that were removed"),
+    ] {
+        let place = victim.any(folder);
+        let was = fs::read(&place).unwrap();
+        for harm in [Victim::flip, Victim::cut] {
+            harm(&mut victim, place.clone());
+            let found = look(story.lake(), Depth::Bytes, Sweep::Never).await;
+            let path = place.strip_prefix(story.lake()).unwrap().to_str().unwrap();
+            let finding = found.findings.iter().find(|finding| finding.path == path);
+            let remedy = finding.unwrap().remedy;
+            assert!(remedy.contains(says), "{path}: {remedy}");
+            fs::write(&place, &was).unwrap();
+        }
+    }
 }
 
 /// What a put left when its process died is told from what somebody writes now, and what a system

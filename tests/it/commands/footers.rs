@@ -15,7 +15,7 @@ use fastrand::Rng;
 use mdca_lake::layout::PartitionKey;
 use mdca_lake::read::{self, Expected, Export, ExportFile, ReadError, SliceRows};
 use mdca_lake::schema;
-use mdca_lake::store::Store;
+use mdca_lake::store::{Checksum, Store};
 use mdca_lake::write::FileEntry;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -87,9 +87,12 @@ impl Write for Sink {
 
 /// Reads a file as `export` does.
 async fn export(store: &Store, entry: &FileEntry) -> Result<u64, ReadError> {
+    let bytes = fs::read(Path::new(store.location()).join(&entry.path)).unwrap_or_default();
     let file = ExportFile {
         path: entry.path.clone(),
         bytes: entry.bytes,
+        // What is forged comes with its own checksum.
+        checksum: Checksum::of(&bytes),
         timestamp_ms: (entry.timestamp_min_ms, entry.timestamp_max_ms),
     };
     let mut export = Export::new(None);

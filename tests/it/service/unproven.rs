@@ -201,6 +201,12 @@ async fn markers_are_verified_and_one_that_is_damaged_stops_nobody() {
     assert_eq!(verify().await, [(FindingKind::Damaged, path)]);
     assert_eq!(status_of(&story).await["unproven"][0]["slices"], 1);
     assert_eq!(story.go_on(&UNTIL).await.head.exit_code, 0);
+    // One that is empty is none; the next run that asks for its slice puts it again.
+    fs::write(marker(&story), "").unwrap();
+    assert_eq!(status_of(&story).await["gaps"].as_array().unwrap().len(), 1);
+    assert_eq!(story.go_on(&UNTIL).await.slices.unproven, 1);
+    assert_eq!(verify().await, []);
+    assert_eq!(status_of(&story).await["gaps"].as_array().unwrap().len(), 0);
     fs::remove_file(marker(&story)).unwrap();
     let odd = "20261118T0100Z-20261118T0130Z";
     let odd_path = format!("_mdca/unproven/{odd}.json");
