@@ -81,6 +81,20 @@ pub async fn find_orphans(
     Ok(orphans)
 }
 
+/// A file that a compaction has left which was lost, and that compaction: nothing records it, nor an attempt
+/// at it. `None` where there is none.
+pub async fn find_lost_compaction(
+    store: &Store,
+) -> Result<Option<(Path, CompactionName)>, StoreError> {
+    let compactions = store.list(&layout::compactions()).await?;
+    let Objects { outputs, .. } = objects_of(store, |_| false).await?;
+    let first = strays(store, outputs, &compactions)
+        .await?
+        .into_values()
+        .next();
+    Ok(first.map(|stray| (stray.path, stray.compaction)))
+}
+
 /// The slices, of some, whose rows a compaction has taken. One that cannot be read says nothing.
 async fn compacted(
     store: &Store,

@@ -25,7 +25,7 @@ pub enum TableError {
     },
     /// The table has a file of a compaction that is not there.
     #[error(
-        "cannot bring the table up to date: it has {path}, and the compaction {compaction} of that file is missing"
+        "cannot bring the table up to date: {path} is there, and its compaction {compaction} is missing"
     )]
     CompactionMissing {
         /// The file, relative to the lake's root.

@@ -45,7 +45,7 @@ use self::seen::Seen;
 use self::snapshot::{Log, Snapshot, seen_at};
 use self::update::Update;
 use crate::clock::Clock;
-use crate::commit::{CommitError, Projection};
+use crate::commit::{self, CommitError, Projection};
 use crate::layout::LogObject;
 use crate::schema;
 use crate::store::{Creation, Store};
@@ -167,6 +167,9 @@ impl Table {
             return Ok(None);
         }
         let snapshot = known.as_ref().filter(|_| tip.is_some());
+        if snapshot.is_none() {
+            self.check_whole().await?;
+        }
         let facts = self.facts(snapshot);
         let live = Live::read(store, &there).await?;
         let update = Update::of_all(&live, snapshot, &facts)?;
@@ -180,6 +183,18 @@ impl Table {
         };
         let left_out = live.left_out;
         Ok(written.map(|version| Refreshed { version, left_out }))
+    }
+
+    /// Makes sure that a table that is made anew has all rows: of a compaction that was lost, nothing but its
+    /// files tells any more.
+    async fn check_whole(&self) -> Result<(), TableError> {
+        match commit::find_lost_compaction(&self.store).await? {
+            None => Ok(()),
+            Some((path, compaction)) => Err(TableError::CompactionMissing {
+                path: path.to_string(),
+                compaction,
+            }),
+        }
     }
 
     /// Writes what is new since the last version. What the table has matters only to compactions.

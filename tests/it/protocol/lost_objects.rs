@@ -372,6 +372,29 @@ async fn rows_in_the_files_of_lost_compactions_are_not_scanned_over() {
     }
 }
 
+/// Nothing but the files of lost compactions tells that a table made anew would lack their rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_table_is_made_anew_without_the_rows_of_lost_compactions() {
+    let story = compacted().await;
+    let compactions = copy_of(story.lake(), "_mdca/compactions");
+    compactions
+        .keys()
+        .for_each(|path| fs::remove_file(path).unwrap());
+    let log = story.lake().join("_delta_log");
+    fs::remove_dir_all(&log).unwrap();
+    for _ in 0..2 {
+        let report = story.scan(&[]).await;
+        assert_eq!(report.head.exit_code, 5, "{}", report.to_text());
+        let failure = &report.failures[0];
+        assert!(failure.error.contains("/z-000000-"), "{}", failure.error);
+        assert_eq!(failure.advice, Some(mdca_lake::commit::RESTORE));
+        assert_eq!(files_below(&log), Vec::<PathBuf>::new());
+    }
+    put_back(&compactions);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
+    story.expect_exact().await;
+}
+
 /// The same of converted files, whose slices nobody can tell beforehand: none is converted.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_converted_where_a_compaction_was_lost() {

@@ -204,6 +204,10 @@ async fn markers_are_verified_and_one_that_is_damaged_stops_nobody() {
     // One that is empty is none; the next run that asks for its slice puts it again.
     fs::write(marker(&story), "").unwrap();
     assert_eq!(status_of(&story).await["gaps"].as_array().unwrap().len(), 1);
+    let nothing = Canned::json(200, &json!({"data": [], "hasNext": false}));
+    story
+        .sim
+        .add_fault(Fault::new(At::Every, What::Answer(nothing)).times(2));
     assert_eq!(story.go_on(&UNTIL).await.slices.unproven, 1);
     assert_eq!(verify().await, []);
     assert_eq!(status_of(&story).await["gaps"].as_array().unwrap().len(), 0);
