@@ -734,20 +734,24 @@ async fn a_damaged_object_of_the_lake_stops_a_scan_and_is_left_alone() {
     story.expect_exact().await;
 }
 
+/// Takes away all of a slice, so that it is scanned again.
+fn take_away(lake: &Path, commit: &Path) {
+    let files = sealed::read(commit)["files"].clone();
+    for file in files.as_array().unwrap() {
+        fs::remove_file(lake.join(file["path"].as_str().unwrap())).unwrap();
+    }
+    fs::remove_file(commit).unwrap();
+}
+
 /// A commit that lost its bytes costs its slice, which nobody scans over, and no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_commit_is_said_on_every_run_and_stops_no_other_slice() {
     let (story, _) = Scenario::hours(3).activities(90).run().await;
     let commits = files_below(&story.lake().join(COMMITS));
-    let (empty, gone) = (&commits[0], &commits[2]);
-    let (was, of_gone) = (fs::read(empty).unwrap(), fs::read(gone).unwrap());
+    let empty = &commits[0];
+    let was = fs::read(empty).unwrap();
     fs::write(empty, "").unwrap();
-    // The third slice is to be scanned again: all of it is taken away.
-    fs::remove_file(gone).unwrap();
-    let commit: Value = serde_json::from_slice(&of_gone).unwrap();
-    for file in commit["files"].as_array().unwrap() {
-        fs::remove_file(story.lake().join(file["path"].as_str().unwrap())).unwrap();
-    }
+    take_away(story.lake(), &commits[2]);
     for committed in [1, 0] {
         let report = story.scan(&[]).await;
         let text = report.to_text();
@@ -804,15 +808,11 @@ async fn no_record_of_a_changed_file_is_exported() {
 async fn a_damaged_commit_that_is_moved_away_is_missed() {
     let (story, _) = Scenario::hours(3).activities(90).run().await;
     let commits = files_below(&story.lake().join(COMMITS));
-    let (damaged, again) = (&commits[0], &commits[2]);
-    let (was, of_again) = (fs::read(damaged).unwrap(), fs::read(again).unwrap());
+    let damaged = &commits[0];
+    let was = fs::read(damaged).unwrap();
     fs::write(damaged, &was[..was.len() / 2]).unwrap();
     // A slice for the next run, so that the table gets a version.
-    fs::remove_file(again).unwrap();
-    let commit: Value = serde_json::from_slice(&of_again).unwrap();
-    for file in commit["files"].as_array().unwrap() {
-        fs::remove_file(story.lake().join(file["path"].as_str().unwrap())).unwrap();
-    }
+    take_away(story.lake(), &commits[2]);
     let report = story.scan(&[]).await;
     assert_eq!(report.slices.committed, 1, "{}", report.to_text());
     let missing = async || {

@@ -377,9 +377,9 @@ async fn rows_in_the_files_of_lost_compactions_are_not_scanned_over() {
 async fn no_table_is_made_anew_without_the_rows_of_lost_compactions() {
     let story = compacted().await;
     let compactions = copy_of(story.lake(), "_mdca/compactions");
-    compactions
-        .keys()
-        .for_each(|path| fs::remove_file(path).unwrap());
+    for path in compactions.keys() {
+        fs::remove_file(path).unwrap();
+    }
     let log = story.lake().join("_delta_log");
     fs::remove_dir_all(&log).unwrap();
     for _ in 0..2 {
