@@ -10,8 +10,8 @@ use crate::error::UsageError;
 use crate::job::convert::ConvertOptions;
 use crate::job::memory::{DEFAULT_LIMIT_BYTES, MemoryShares};
 
-/// What a chunk takes on its way, on average: its text, its columns, and what both grow into.
-const CHUNK_BYTES: u64 = 9 * 512 * 1024;
+/// What a chunk takes on its way: its text, its columns, and what both grow into.
+const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
 /// So many chunks for each core keep it busy while a row group is encoded.
 const CHUNKS_PER_CORE: usize = 8;
 

@@ -98,10 +98,12 @@ pub struct RefusedRun {
 /// that are refused, so that nothing else reads them.
 pub fn refused_run(args: impl Iterator<Item = OsString>) -> Option<RefusedRun> {
     let args: Vec<OsString> = args.collect();
-    let is_asked = |name: &str| args.iter().skip(1).any(|arg| arg == name);
+    let commands = cli::command_with(&|_| true);
+    let is_command = |arg: &&OsString| commands.find_subcommand(arg).is_some();
+    let asked = args.iter().skip(1).find(is_command)?;
     let command = ["scan", "convert", "compact"];
-    let command = command.into_iter().find(|command| is_asked(command))?;
-    if is_asked("--dry-run") {
+    let command = command.into_iter().find(|command| asked == command)?;
+    if args.iter().any(|arg| arg == "--dry-run") {
         return None;
     }
     Some(RefusedRun {

@@ -131,7 +131,7 @@ pub(crate) fn epilogue(lake: &str) -> Result<String, JobError> {
             writeln!(out, "│   ├── {name}{inside}").map_err(failed)?;
         }
     }
-    let lake = one_line(lake);
+    let lake = one_line(lake).replace('\'', "''");
     let files = format!("read_parquet('{lake}/activities/**/*.parquet', hive_partitioning = true)");
     writeln!(
         out,
