@@ -17,7 +17,7 @@ const SAY_WITHIN: Duration = Duration::from_millis(500);
 
 /// Signals within this time of the first are the same one: `timeout` sends it to a process and then to its
 /// group, and a terminal to all that run in it.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 /// Takes the signals from now on. The first makes what is returned true; a later one, or the end of
 /// `patience`, ends the process, after `say` has said so where there was anything to be patient for.
