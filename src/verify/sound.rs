@@ -19,7 +19,7 @@ const TABLE_FIRST: &str =
     "run scan or compact, which brings the table up to date; then verify --sweep removes it";
 
 /// The remedy for what is wrong of a slice of which a compaction has rows.
-const COMPACTED: &str = "restore it from a copy of the lake; a compaction has rows of its slice, which is not scanned again";
+const COMPACTED: &str = "restore it from a copy of the lake; no run makes it anew, because a compaction has rows of its slice";
 
 /// The slices and days of which something that is named is wrong.
 #[derive(Default)]

@@ -47,15 +47,7 @@ impl MetricsFile {
             _ => return Ok(None),
         };
         let Some(path) = path else { return Ok(None) };
-        let labels = Labels {
-            command,
-            lake: Site::name(lake),
-        };
-        let file = Self {
-            // What a link leads to is written, and the link stays.
-            path: fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
-            labels,
-        };
+        let file = Self::of(command, lake, path);
         file.check(writes).map_err(|error| {
             UsageError::new(format!(
                 "cannot write the metrics file {}: {error}",
@@ -66,6 +58,17 @@ impl MetricsFile {
         Ok(writes.then_some(file))
     }
 
+    fn of(command: &'static str, lake: &str, path: &Path) -> Self {
+        Self {
+            // What a link leads to is written, and the link stays.
+            path: fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+            labels: Labels {
+                command,
+                lake: Site::name(lake),
+            },
+        }
+    }
+
     /// The file that a command was to write whose command line is refused; none where it cannot be written.
     pub(crate) fn of_refused(run: RefusedRun) -> Option<Self> {
         let RefusedRun {
@@ -73,13 +76,7 @@ impl MetricsFile {
             lake,
             metrics_file,
         } = run;
-        let file = Self {
-            path: fs::canonicalize(&metrics_file).unwrap_or(metrics_file),
-            labels: Labels {
-                command,
-                lake: Site::name(&lake),
-            },
-        };
+        let file = Self::of(command, &lake, &metrics_file);
         file.check(true).is_ok().then_some(file)
     }
 

@@ -846,7 +846,7 @@ async fn the_remedies_of_a_compacted_day_are_those_that_work() {
         .into_iter()
         .find(merged);
     for (place, says) in [
-        (victim.any(COMMITS), "is not scanned again"),
+        (victim.any(COMMITS), "no run makes it anew"),
         (
             merged.unwrap(),
             "it holds the rows of files that were removed",
