@@ -13,7 +13,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::xxhash3_128;
 
 use super::fault::InputFault;
 use crate::store::{ScratchFolder, Store};
@@ -115,12 +115,12 @@ impl Readable {
         go_on: impl Fn() -> bool,
     ) -> Result<Option<InputHash>, InputFault> {
         let mut bytes = self.open(runtime)?;
-        let mut hash = Xxh3::new();
+        let mut hash = xxhash3_128::Hasher::new();
         let mut block = vec![0; BLOCK_BYTES];
         while go_on() {
             match bytes.read(&mut block) {
-                Ok(0) => return Ok(Some(hash.digest128())),
-                Ok(read) => hash.update(&block[..read]),
+                Ok(0) => return Ok(Some(hash.finish_128())),
+                Ok(read) => hash.write(&block[..read]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(fault_of(error)),
             }

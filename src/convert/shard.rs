@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 /// One of several equal shares. Its text is `2/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub struct ParseShardError(String);
 impl Shard {
     /// Whether an input of this name is in the share. Every name is in exactly one, on every machine.
     pub fn takes(self, name: &str) -> bool {
-        xxh3_64(name.as_bytes()) % u64::from(self.of) == u64::from(self.number % self.of)
+        XxHash3_64::oneshot(name.as_bytes()) % u64::from(self.of)
+            == u64::from(self.number % self.of)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::xxhash3_128;
 
 use super::buffers::TextBuffers;
 use super::fault::InputFault;
@@ -32,7 +32,7 @@ pub struct InputText {
 /// The bytes that were read, as they are: compressed or not.
 #[derive(Default)]
 struct Counted {
-    hash: Xxh3,
+    hash: xxhash3_128::Hasher,
     bytes: u64,
     /// Why they could not be read on. What unpacks them would wrap it.
     failed: Option<io::Error>,
@@ -75,7 +75,7 @@ impl InputText {
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, InputFault> {
         let next = self.chunks.next_chunk();
         let next = next.map_err(|fault| own_fault(&self.bytes, fault))?;
-        if next.is_none() && self.bytes.lock().hash.digest128() != self.expected {
+        if next.is_none() && self.bytes.lock().hash.finish_128() != self.expected {
             return Err(InputFault::Changed);
         }
         Ok(next)
@@ -113,7 +113,7 @@ impl Read for CountedReader {
         match self.source.read(buffer) {
             Ok(read) => {
                 let mut counted = self.counted.lock();
-                counted.hash.update(&buffer[..read]);
+                counted.hash.write(&buffer[..read]);
                 counted.bytes += read as u64;
                 Ok(read)
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::json;
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 use super::TableError;
 use super::action::{Action, Add, CommitInfo, Format, Metadata, Protocol, Remove};
@@ -43,7 +43,7 @@ impl Facts {
     pub(super) fn new(run: &str, now_ms: i64, before: Option<&Snapshot>) -> Self {
         Self {
             now_ms,
-            unique: xxh3_128(format!("{run} {now_ms}").as_bytes()),
+            unique: XxHash3_128::oneshot(format!("{run} {now_ms}").as_bytes()),
             metadata: before.and_then(|snapshot| snapshot.metadata.clone()),
         }
     }

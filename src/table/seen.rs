@@ -5,7 +5,7 @@
 use std::ops::Add;
 
 use object_store::ObjectMeta;
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::action::{Action, Txn};
 
@@ -40,7 +40,7 @@ impl Seen {
             let time_us = last_modified.timestamp_micros();
             Self {
                 objects: 1,
-                sum: xxh3_64(format!("{location} {size} {time_us}").as_bytes()) >> 1,
+                sum: XxHash3_64::oneshot(format!("{location} {size} {time_us}").as_bytes()) >> 1,
             }
         };
         let objects = objects.into_iter().map(one);

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+use twox_hash::{XxHash3_64, XxHash3_128};
 
 use super::look::{scalar_stop, string_stop};
 use super::outline::value_end;
@@ -39,12 +39,12 @@ fn seed() -> u64 {
 
 /// Sixteen bytes that are the same for the same bytes.
 pub fn fingerprint_of_bytes(bytes: &[u8]) -> u128 {
-    xxh3_128_with_seed(bytes, seed())
+    XxHash3_128::oneshot_with_seed(seed(), bytes)
 }
 
 /// Eight bytes that are the same for the same bytes; for what is only counted.
 pub fn short_fingerprint(bytes: &[u8]) -> u64 {
-    xxh3_64_with_seed(bytes, seed())
+    XxHash3_64::oneshot_with_seed(seed(), bytes)
 }
 
 /// Sixteen bytes that are the same for the same JSON, and for other JSON with a chance of 2⁻¹²⁸.
@@ -100,7 +100,7 @@ struct Hashes(u64);
 impl Hashes {
     #[inline]
     fn of(self, bytes: &[u8], kind: u64) -> u128 {
-        xxh3_128_with_seed(bytes, self.0.wrapping_add(kind))
+        XxHash3_128::oneshot_with_seed(self.0.wrapping_add(kind), bytes)
     }
 }
 

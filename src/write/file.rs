@@ -9,9 +9,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::error::{Cause, WriteError};
 use super::options::Provenance;
 use super::part::Part;
-use super::row_group::{Encoded, Encoder, Span};
+use super::row_group::{Encoded, Encoder, Ended, Span};
 use crate::layout::PartitionKey;
-use crate::store::{Checksum, StoreError, Upload};
+use crate::store::{StoreError, Upload};
 
 /// What a commit says about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +67,6 @@ pub(super) struct OpenFile {
     encoder: Option<Encoder>,
     /// The row group that is being encoded.
     encoding: Option<JoinHandle<Result<(Encoder, Encoded), Cause>>>,
-    checksum: Checksum,
     bytes: u64,
     rows: u64,
     /// Row groups that were appended: what the footer will say of them is in memory.
@@ -92,7 +91,6 @@ impl OpenFile {
             upload,
             encoder: Some(encoder),
             encoding: None,
-            checksum: Checksum::default(),
             bytes: 0,
             rows: 0,
             row_groups: 0,
@@ -171,7 +169,11 @@ impl OpenFile {
         }
 
         let encoding = spawn_blocking(move || encoder.finish(all));
-        let (bytes, footer) = encoded(&self.path, encoding).await?;
+        let Ended {
+            bytes,
+            footer,
+            checksum,
+        } = encoded(&self.path, encoding).await?;
         let counted = footer.file_metadata().num_rows();
         let in_row_groups: i64 = footer
             .row_groups()
@@ -196,7 +198,7 @@ impl OpenFile {
             path: self.path.to_string(),
             rows: self.rows,
             bytes: self.bytes,
-            checksum: self.checksum.text(),
+            checksum,
             timestamp_min_ms: ms(timestamp.min_us),
             timestamp_max_ms: ms(timestamp.max_us),
             created_min_ms: self.created.map(|created| ms(created.min_us)),
@@ -218,7 +220,6 @@ impl OpenFile {
     }
 
     async fn send(&mut self, bytes: Bytes) -> Result<(), WriteError> {
-        self.checksum.update(&bytes);
         self.bytes += bytes.len() as u64;
         self.upload
             .write(bytes)

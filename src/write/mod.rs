@@ -221,14 +221,11 @@ impl SliceWriter {
             source: source.into(),
         };
         let most_bytes = part_bytes(self.order);
-        let mut rest = rows;
-        while !rest.is_empty() {
+        let mut left = (!rows.is_empty()).then_some(rows);
+        while let Some(rows) = left {
             let part = self.parts.entry(key);
             let part = part.or_insert_with(|| Part::new(most_bytes));
-            let fitting = part.room_for(&rest).map_err(failed)?;
-            let fitted;
-            (fitted, rest) = rest.split_at(fitting);
-            part.push(fitted).map_err(failed)?;
+            left = part.take(rows).map_err(failed)?;
             if part.is_full() {
                 self.flush(key).await?;
             }

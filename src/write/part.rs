@@ -47,28 +47,41 @@ impl Part {
         }
     }
 
-    /// How many of some rows (at least one), from the first on, fit in.
-    pub(super) fn room_for(&self, rows: &Rows) -> Result<usize, ArrowError> {
-        let room_bytes = self.most_bytes.saturating_sub(self.bytes);
-        let bytes_per_row = row_bytes(rows)?.div_ceil(rows.len().max(1)).max(1);
-        Ok(rows
-            .len()
-            .min(ROW_GROUP_ROWS.saturating_sub(self.rows))
-            .min(room_bytes.div_ceil(bytes_per_row))
-            .max(1))
+    /// Adds rows, from the first on, as far as they fit in; at least one. Those that do not come back.
+    pub(super) fn take(&mut self, rows: Rows) -> Result<Option<Rows>, ArrowError> {
+        let bytes = row_bytes(&rows)?;
+        let fitting = self.room_for(rows.len(), bytes);
+        if fitting == rows.len() {
+            self.push(rows, bytes)?;
+            return Ok(None);
+        }
+        let (fitting, others) = rows.split_at(fitting);
+        let bytes = row_bytes(&fitting)?;
+        self.push(fitting, bytes)?;
+        Ok(Some(others))
     }
 
-    /// Adds rows.
-    pub(super) fn push(&mut self, rows: Rows) -> Result<(), ArrowError> {
-        let bytes = row_bytes(&rows)?;
-        let rows = if held_bytes(&rows) > 2 * bytes + SLACK_BYTES {
-            rows.copy()?.into()
+    /// How many of so many rows of so many bytes fit in; at least one.
+    fn room_for(&self, rows: usize, bytes: usize) -> usize {
+        let room_bytes = self.most_bytes.saturating_sub(self.bytes);
+        let bytes_per_row = bytes.div_ceil(rows).max(1);
+        rows.min(ROW_GROUP_ROWS.saturating_sub(self.rows))
+            .min(room_bytes.div_ceil(bytes_per_row))
+            .max(1)
+    }
+
+    fn push(&mut self, rows: Rows, bytes: usize) -> Result<(), ArrowError> {
+        let held = held_bytes(&rows);
+        let (rows, held) = if held > 2 * bytes + SLACK_BYTES {
+            let copied = Rows::from(rows.copy()?);
+            let held = held_bytes(&copied);
+            (copied, held)
         } else {
-            rows
+            (rows, held)
         };
         self.rows += rows.len();
         self.bytes += bytes;
-        self.held_bytes += held_bytes(&rows);
+        self.held_bytes += held;
         self.pieces.push(rows);
         self.merge_small()
     }
@@ -156,26 +169,27 @@ mod tests {
     fn a_row_group_takes_rows_up_to_its_limit_exactly() {
         let mut part = Part::new(ROW_GROUP_BYTES);
         let batch = batch(0, ROW_GROUP_ROWS - 1, 8);
-        part.push(batch.clone().into()).unwrap();
+        assert!(part.take(batch.clone().into()).unwrap().is_none());
         assert!(!part.is_full());
-        assert_eq!(part.room_for(&batch.clone().into()).unwrap(), 1);
-        part.push(batch.slice(0, 1).into()).unwrap();
+        let others = part.take(batch.clone().into()).unwrap().unwrap();
+        assert_eq!(others.len(), batch.num_rows() - 1);
         assert!(part.is_full());
     }
 
     #[test]
     fn a_row_group_closes_by_bytes_where_rows_are_wide() {
         let batch = batch(0, 40, 1024 * 1024);
-        let part = Part::new(ROW_GROUP_BYTES);
-        assert!((31..=33).contains(&part.room_for(&batch.clone().into()).unwrap()));
+        let mut part = Part::new(ROW_GROUP_BYTES);
+        let others = part.take(batch.into()).unwrap().unwrap();
+        assert!((31..=33).contains(&(40 - others.len())));
+        assert!(part.is_full());
     }
 
     #[test]
     fn one_huge_row_always_fits() {
         let huge = batch(0, 1, ROW_GROUP_BYTES + 1);
         let mut part = Part::new(ROW_GROUP_BYTES);
-        assert_eq!(part.room_for(&huge.clone().into()).unwrap(), 1);
-        part.push(huge.into()).unwrap();
+        assert!(part.take(huge.into()).unwrap().is_none());
         assert!(part.is_full());
     }
 
@@ -183,7 +197,7 @@ mod tests {
     fn a_slice_of_a_page_does_not_keep_the_page_alive() {
         let page = batch(0, 5_000, 1_000);
         let mut part = Part::new(ROW_GROUP_BYTES);
-        part.push(page.slice(4_990, 10).into()).unwrap();
+        part.take(page.slice(4_990, 10).into()).unwrap();
         assert!(part.held_bytes() < 50_000, "{}", part.held_bytes());
         assert_eq!(*part.into_pieces()[0].batch(), page.slice(4_990, 10));
     }
@@ -194,7 +208,7 @@ mod tests {
         for (rows, may_hold) in [(100, 200_000), (4_000, page.get_array_memory_size())] {
             let rows: Vec<usize> = (0..rows).collect();
             let mut part = Part::new(ROW_GROUP_BYTES);
-            part.push(Rows::picked(page.clone(), rows)).unwrap();
+            part.take(Rows::picked(page.clone(), rows)).unwrap();
             assert!(part.held_bytes() <= may_hold, "{}", part.held_bytes());
         }
     }
@@ -203,7 +217,7 @@ mod tests {
     fn a_whole_page_is_not_copied() {
         let page = batch(0, 5_000, 1_000);
         let mut part = Part::new(ROW_GROUP_BYTES);
-        part.push(page.clone().into()).unwrap();
+        part.take(page.clone().into()).unwrap();
         assert_eq!(part.held_bytes(), page.get_array_memory_size());
         assert!(Arc::ptr_eq(
             part.into_pieces()[0].batch().column(0),
@@ -215,7 +229,7 @@ mod tests {
     fn small_batches_are_merged_in_their_order() {
         let mut part = Part::new(ROW_GROUP_BYTES);
         for first in 0..100 {
-            part.push(batch(first, 1, 8).into()).unwrap();
+            part.take(batch(first, 1, 8).into()).unwrap();
         }
         let held = part.held_bytes();
         let pieces = part.into_pieces();

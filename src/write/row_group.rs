@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
-use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory};
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::writer::SerializedFileWriter;
 
@@ -19,6 +19,7 @@ use super::part::Part;
 use super::properties::Layout;
 use super::row_order::RowOrder;
 use crate::partition::Rows;
+use crate::store::Checksum;
 
 /// The earliest and the latest of some times, in microseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +66,21 @@ pub(super) struct Encoded {
     pub(super) created: Option<Span>,
 }
 
+/// The end of a file.
+pub(super) struct Ended {
+    /// Its last bytes: the footer.
+    pub(super) bytes: Bytes,
+    /// What the footer says.
+    pub(super) footer: ParquetMetaData,
+    /// The text of the SHA-256 of all its bytes.
+    pub(super) checksum: String,
+}
+
 /// Encodes one file, row group by row group. Keeps the footer only; all bytes are handed out.
 pub(super) struct Encoder {
     layout: Arc<Layout>,
+    /// Of what was handed out.
+    checksum: Checksum,
     file: SerializedFileWriter<Vec<u8>>,
     columns: ArrowRowGroupWriterFactory,
     bare_columns: ArrowRowGroupWriterFactory,
@@ -87,6 +100,7 @@ impl Encoder {
             // Settings are a file's, so the bare ones come from a file that is never written.
             bare_columns: columns(&begin(&layout.bare)?),
             layout,
+            checksum: Checksum::default(),
             file,
             row_groups: 0,
         })
@@ -137,8 +151,12 @@ impl Encoder {
     ) -> Result<(), Cause> {
         let columns = self.columns_of(batches)?;
         let chunks = on_two_cores(columns, |column| column.encode(order, indexed))?;
+        let chunks: Vec<ArrowColumnChunk> = chunks.into_iter().flatten().collect();
+        let bytes = chunks.iter().map(|chunk| chunk.close().bytes_written);
+        let bytes = usize::try_from(bytes.sum::<u64>()).unwrap_or_default();
+        self.file.inner_mut().reserve(bytes);
         let mut row_group = self.file.next_row_group()?;
-        for chunk in chunks.into_iter().flatten() {
+        for chunk in chunks {
             chunk.append_to_row_group(&mut row_group)?;
         }
         row_group.close()?;
@@ -168,21 +186,24 @@ impl Encoder {
             .collect())
     }
 
-    /// Ends the file: the bytes of its footer, and what the footer says.
-    pub(super) fn finish(
-        mut self,
-        key_values: Vec<KeyValue>,
-    ) -> Result<(Bytes, ParquetMetaData), Cause> {
+    /// Ends the file.
+    pub(super) fn finish(mut self, key_values: Vec<KeyValue>) -> Result<Ended, Cause> {
         for key_value in key_values {
             self.file.append_key_value_metadata(key_value);
         }
         let footer = self.file.finish()?;
-        Ok((self.drain()?, footer))
+        Ok(Ended {
+            bytes: self.drain()?,
+            footer,
+            checksum: self.checksum.text(),
+        })
     }
 
     fn drain(&mut self) -> Result<Bytes, Cause> {
         self.file.flush()?;
-        Ok(Bytes::from(std::mem::take(self.file.inner_mut())))
+        let bytes = std::mem::take(self.file.inner_mut());
+        self.checksum.update(&bytes);
+        Ok(bytes.into())
     }
 }
 

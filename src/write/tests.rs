@@ -846,7 +846,7 @@ async fn rows_are_taken_while_others_are_encoded_as_far_as_the_buffer_holds_both
     let more = shuffled(20_000, 70_000, 10);
     let held = {
         let mut part = Part::new(properties::ROW_GROUP_BYTES);
-        part.push(batch(&full).into()).unwrap();
+        part.take(batch(&full).into()).unwrap();
         part.held_bytes()
     };
     for (buffer_bytes, encodes_on) in [(2 * held, true), (held - 1, false)] {
