@@ -29,6 +29,8 @@ const WRITE_BYTES: usize = 256 * 1024;
 /// Text of one time that is held until it is whole. The service saves some thousand records in a
 /// millisecond, of some kilobytes each.
 const TIME_BYTES: usize = 64 * 1024 * 1024;
+/// A file up to this size, such as that of an hour, is held while it is open, and asked for once.
+const SMALL_BYTES: u64 = 1024 * 1024;
 
 /// A committed file.
 #[derive(Debug, Clone)]
@@ -258,7 +260,7 @@ impl Merge {
             if self.files.front().is_some_and(due)
                 && let Some(file) = self.files.pop_front()
             {
-                self.waiting.extend(look_at(store, file).await?);
+                self.waiting.extend(look_at(store, &file).await?);
                 // The earliest is last.
                 self.waiting.sort_by_key(|group| Reverse(group.min_us));
             } else if let Some(group) = self
@@ -310,19 +312,35 @@ fn is_due(min_us: i64, now_us: Option<i64>, waiting: &[Waiting]) -> bool {
         .is_none_or(|time_us| min_us <= time_us)
 }
 
-/// Makes sure that a file has the bytes that its commit says: a single other one may be another value, and no
-/// decoder would notice.
-async fn check(store: &Store, file: &ExportFile) -> Result<(), ReadError> {
+/// Opens a file once it has the bytes that its commit says: a single other one may be another value, and no
+/// decoder would notice. A small one is read once.
+async fn open(store: &Store, file: &ExportFile) -> Result<CommittedFile, ReadError> {
     let ExportFile {
         path,
         bytes,
         checksum,
         ..
     } = file;
-    let found = store.checksum(&Path::from(path.as_str()), *bytes).await;
+    let mut held = Vec::new();
+    let is_small = *bytes <= SMALL_BYTES;
+    let take = |read: &[u8]| {
+        if is_small {
+            held.extend_from_slice(read);
+        }
+    };
+    let found = store
+        .read_checked(&Path::from(path.as_str()), *bytes, take)
+        .await;
     let flaw = match found.map_err(|error| ReadError::of_object(path.as_str(), error))? {
         None => return Err(ReadError::Gone { path: path.clone() }),
-        Some((_, Some(found))) if found == *checksum => return Ok(()),
+        Some((_, Some(found))) if found == *checksum => {
+            let opened = if is_small {
+                CommittedFile::open_read(held.into()).await
+            } else {
+                CommittedFile::open(store, path, *bytes).await
+            };
+            return opened.map_err(|source| ReadError::of(path.as_str(), source));
+        }
         Some((_, Some(_))) => "it has other bytes than its commit says: it was changed".to_owned(),
         Some((found, None)) => format!("it has {found} bytes instead of {bytes}"),
     };
@@ -333,13 +351,9 @@ async fn check(store: &Store, file: &ExportFile) -> Result<(), ReadError> {
 }
 
 /// Reads a file's footer: its row groups, and when each begins.
-async fn look_at(store: &Store, file: ExportFile) -> Result<Vec<Waiting>, ReadError> {
-    check(store, &file).await?;
-    let ExportFile { path, bytes, .. } = file;
-    let failed = |source| ReadError::of(path.as_str(), source);
-    let file = CommittedFile::open(store, &path, bytes)
-        .await
-        .map_err(failed)?;
+async fn look_at(store: &Store, file: &ExportFile) -> Result<Vec<Waiting>, ReadError> {
+    let path = file.path.clone();
+    let file = open(store, file).await?;
     let columns = file.footer().file_metadata().schema_descr();
     let has_times = |column: &ColumnDescPtr| column.path().string() == TIMESTAMP;
     if !columns.columns().iter().any(has_times) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use bytes::Bytes;
 use futures::{FutureExt, TryStreamExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
@@ -44,6 +45,11 @@ impl CommittedFile {
     /// Reads the footer of an object of so many bytes.
     pub(super) async fn open(store: &Store, path: &str, bytes: u64) -> Result<Self, ParquetError> {
         Self::read_footer(ObjectReader::new(store, path, bytes)).await
+    }
+
+    /// The same of all bytes of one.
+    pub(super) async fn open_read(bytes: Bytes) -> Result<Self, ParquetError> {
+        Self::read_footer(ObjectReader::of_memory(bytes)).await
     }
 
     /// The same of the copy of one.

@@ -15,6 +15,7 @@ use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::ChunkReader;
 use tokio::task::spawn_blocking;
 
 use super::error::ObjectError;
@@ -33,6 +34,8 @@ enum Place {
     Object(Store, Path),
     /// A copy of what is on its way to be an object.
     Copy(Arc<File>),
+    /// All bytes of one.
+    Memory(Bytes),
 }
 
 /// Reads one object of a store, or the copy of one.
@@ -56,6 +59,14 @@ impl ObjectReader {
         Self {
             place: Place::Copy(copy),
             bytes,
+        }
+    }
+
+    /// A reader of all bytes of one.
+    pub(super) fn of_memory(bytes: Bytes) -> Self {
+        Self {
+            bytes: bytes.len() as u64,
+            place: Place::Memory(bytes),
         }
     }
 
@@ -99,6 +110,14 @@ impl ObjectReader {
                     Err(died) => Err(died.into()),
                 };
                 read.map_err(|error| ParquetError::External(Box::new(error)))
+            }
+            Place::Memory(bytes) => {
+                let part = |range: &Range<u64>| {
+                    let length = usize::try_from(range.end - range.start)
+                        .map_err(|error| ParquetError::External(Box::new(error)))?;
+                    bytes.get_bytes(range.start, length)
+                };
+                ranges.iter().map(part).collect()
             }
         }
     }

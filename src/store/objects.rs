@@ -227,6 +227,16 @@ impl Store {
         path: &Path,
         expected_bytes: u64,
     ) -> Result<Option<(u64, Option<String>)>, StoreError> {
+        self.read_checked(path, expected_bytes, |_| ()).await
+    }
+
+    /// The same, and `take` has the bytes as they come. They are the object's only once their checksum is.
+    pub async fn read_checked(
+        &self,
+        path: &Path,
+        expected_bytes: u64,
+        mut take: impl FnMut(&[u8]) + Send,
+    ) -> Result<Option<(u64, Option<String>)>, StoreError> {
         let read = async {
             let found = self.objects.get(path).await?;
             let bytes = found.meta.size;
@@ -237,6 +247,7 @@ impl Store {
             let mut checksum = Checksum::default();
             while let Some(chunk) = chunks.try_next().await? {
                 checksum.update(&chunk);
+                take(&chunk);
             }
             Ok((bytes, Some(checksum.text())))
         };

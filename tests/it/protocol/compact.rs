@@ -15,6 +15,7 @@ use mdca_lake::store::{ScratchFolder, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{FindingKind, Sweep};
 use mdca_lake::write::FileEntry;
+use mdca_sim::{At, Fault, What};
 use serde_json::{Value, json};
 
 use crate::support::bucket::{LARGE_PARTS, SMALL_PARTS};
@@ -31,15 +32,28 @@ const FORGED: &str = "00000000f0f0f0f0";
 
 /// A lake of six slices over several days.
 pub(super) async fn scanned(parts: Option<usize>) -> Story {
-    let (story, report) = Scenario::hours(6)
+    scan(six_hours().with_parts(parts)).await
+}
+
+fn six_hours() -> Scenario {
+    Scenario::hours(6)
         .activities(240)
-        .with_parts(parts)
         .now("2026-11-20")
         .flags(&["--requests-per-minute", "0", "--parallel", "1"])
-        .run()
-        .await;
+}
+
+async fn scan(scenario: Scenario) -> Story {
+    let (story, report) = scenario.run().await;
     assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     story
+}
+
+/// A lake with small files, and with one above a megabyte.
+async fn scanned_with_a_large_file() -> Story {
+    let mut random = random();
+    let text: String = (0..3_000_000).map(|_| random.alphanumeric()).collect();
+    let large = What::set("/large", &format!("\"{text}\""));
+    scan(six_hours().fault(Fault::new(At::Record(100), large).always())).await
 }
 
 /// The records of an export, in no order.
@@ -456,8 +470,7 @@ async fn where_nothing_can_be_removed_nothing_is_compacted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_goes_on_where_a_compaction_takes_its_files() {
-    let story = scanned(None).await;
-    let expected = story.export().await;
+    let story = scanned_with_a_large_file().await;
     let reads = {
         let gate = Gate::new(|_| Fate::Pass);
         let mut out = Vec::new();
@@ -468,7 +481,8 @@ async fn an_export_goes_on_where_a_compaction_takes_its_files() {
         gate.calls().len()
     };
     for index in (0..reads).step_by(7) {
-        let story = scanned(None).await;
+        let story = scanned_with_a_large_file().await;
+        let expected = story.export().await;
         let lake = story.lake().to_owned();
         // Before that call somebody compacts the lake, in a process of its own.
         let gate = Gate::new(move |call| {
@@ -486,6 +500,28 @@ async fn an_export_goes_on_where_a_compaction_takes_its_files() {
         assert_eq!(exported.records, found.lines().count() as u64);
         assert!(found == expected, "before call {index}");
     }
+}
+
+/// Small files are asked for once: a lake that was never compacted has some twenty thousand a year.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_asks_for_a_small_file_once() {
+    let story = scanned_with_a_large_file().await;
+    let gate = Gate::new(|_| Fate::Pass);
+    let guarded = story.guarded(&gate);
+    let exported = mdca_lake::job::export::export(&guarded, None, &mut Vec::new()).await;
+    assert_eq!(exported.unwrap().records, 240);
+    let mut reads: BTreeMap<String, usize> = BTreeMap::new();
+    for call in gate.calls() {
+        if call.path.starts_with("activities/") {
+            *reads.entry(call.path).or_default() += 1;
+        }
+    }
+    let files = live(&story).await.into_values().flatten();
+    let large = |file: &String| fs::metadata(story.lake().join(file)).unwrap().len() > 1024 * 1024;
+    let (large, small): (Vec<String>, Vec<String>) = files.partition(large);
+    assert_eq!((large.len(), small.len()), (1, reads.len() - 1));
+    assert!(reads[&large[0]] > 1, "{reads:?}");
+    assert!(small.iter().all(|file| reads[file] == 1), "{reads:?}");
 }
 
 fn compact_by_program(lake: &Path) {
