@@ -361,8 +361,10 @@ impl JobError {
                 ErrorKind::Data
             }
             Self::Commit(error) if error.is_newer() => ErrorKind::Usage,
+            Self::Table(TableError::Unsound(error)) if error.is_newer() => ErrorKind::Usage,
             Self::Table(
-                TableError::CommitMissing { .. }
+                TableError::Unsound(_)
+                | TableError::CommitMissing { .. }
                 | TableError::CompactionMissing { .. }
                 | TableError::Missing { .. },
             ) => ErrorKind::Data,
@@ -509,7 +511,7 @@ fn kind_of_input(fault: &InputFault) -> ErrorKind {
         | InputFault::Foreign { .. }
         | InputFault::NotJson { .. }
         | InputFault::Mixed { .. }
-        | InputFault::PageAmongRecords { .. }
+        | InputFault::NotOneRecord { .. }
         | InputFault::RecordTooLarge { .. }
         | InputFault::TooManyRecords { .. }
         | InputFault::Decode { .. }

@@ -12,6 +12,8 @@ use crate::scan::{Asked, ClockField, ScanError, ScanOptions};
 use crate::text::units::{counted, number};
 use crate::window::{Slice, format_time};
 
+/// Records among which the oldest is looked for. Of a single one nobody knows in which order they come.
+const OLDEST_LIMIT: u32 = 20;
 /// What every tenant takes (page "Investigate activities using the API").
 const SAFE_LIMIT: u32 = 500;
 const DAY_MINUTES: i64 = 24 * 60;
@@ -261,20 +263,26 @@ fn total(asked: &Asked) -> Answer {
 /// The oldest record that can be had.
 async fn oldest(checked: &Checked<'_>, closed_ms: i64, options: &Arc<ScanOptions>) -> Answer {
     let range = Slice::minutes_before(closed_ms, RETENTION_DAYS * DAY_MINUTES);
-    let asked = match checked.client.ask_for(1, range, options).await {
+    let unknown = |why: String| Answer::warn("oldest record", format!("not known: {why}"));
+    let asked = match checked.client.ask_for(OLDEST_LIMIT, range, options).await {
         Ok(asked) => asked,
-        Err(error) => {
-            let text = crate::text::plain::chain(&error);
-            return Answer::warn("oldest record", format!("not known: {text}"));
-        }
+        Err(error) => return unknown(crate::text::plain::chain(&error)),
     };
-    let first = times(&asked, options.clock).and_then(|times| times.into_iter().min());
-    let Some(first_ms) = first else {
-        return Answer::warn(
-            "oldest record",
-            "none: the tenant has no activities, or the filters leave none",
-        );
+    let clock = options.clock;
+    let times = times(&asked, clock).unwrap_or_default();
+    let Some(first_ms) = times.iter().min().copied() else {
+        return match (asked.records.contains('{'), asked.has_next) {
+            (true, _) => unknown(format!("the first records have no {clock}")),
+            (false, true) => unknown("the first page is empty, and more is to come".to_owned()),
+            (false, false) => Answer::warn(
+                "oldest record",
+                "none: the tenant has no activities, or the filters leave none",
+            ),
+        };
     };
+    if asked.has_next && !times.is_sorted() {
+        return unknown(format!("records do not come by {clock}"));
+    }
     let days = (checked.clock.now_ms() - first_ms) / DAY_MS;
     let found = format!(
         "{}, {} ago",
@@ -300,8 +308,15 @@ async fn compression(checked: &Checked<'_>, day: Slice, options: &Arc<ScanOption
 }
 
 fn budget(checked: &Checked<'_>) -> Answer {
-    let sent = checked.counters.counts().requests;
-    let sent = counted(sent, "request", "requests");
+    let counts = checked.counters.counts();
+    let sent = counted(counts.requests, "request", "requests");
+    let refused = counts.answers.get("429").copied().unwrap_or_default();
+    if refused > 0 {
+        let found = format!("{refused} of {sent} within a minute were too many");
+        return Answer::warn("budget", found).advise(
+            "set a lower --requests-per-minute, or find out who else asks with these credentials",
+        );
+    }
     Answer::ok(
         "budget",
         format!("{sent} within a minute were not too many"),

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::known::{Known, Met};
 use crate::commit::SliceCounts;
-use crate::decode::{Flaw, Piece, Record, RejectReason};
+use crate::decode::{Piece, Record, RejectReason};
 use crate::scan::{ClockField, Page, PageSeen, Place};
 use crate::schema;
 use crate::text::fingerprint::{fingerprint, fingerprint_of_bytes, short_fingerprint};
@@ -64,7 +64,7 @@ impl RecordText for Page {
     }
 }
 
-/// By what two records with one id are the same. What becomes no row is always told by its JSON.
+/// By what two records with one id are the same. What becomes no row is always told by its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SameBy {
     /// By their JSON, however it is spelled.
@@ -147,14 +147,20 @@ impl Classifier {
         };
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
-            let place = page.place(self.clock_ms(record));
-            let (id, fingerprint) = (fingerprints.ids[index], fingerprints.records[index]);
+            let clock_ms = self.clock_ms(record);
+            let place = page.place(clock_ms);
+            let id = fingerprints.ids[index];
+            // Bytes that were no UTF-8 all look alike in the text.
+            let raw = page.raw_record(record.range.clone());
+            let fingerprint = raw.map_or(fingerprints.records[index], |raw| {
+                fingerprint_of_bytes(&raw)
+            });
             let met = match (place, &record.flaw) {
                 (Place::Inside, None) => self.known.meet(id, fingerprint),
                 _ => self.known.meet_other(fingerprint),
             };
             seen.new += u64::from(met != Met::Again);
-            seen.inside += u64::from(place != Place::Outside);
+            seen.inside += u64::from(place != Place::Outside || clock_ms.is_none());
             let way = Way::of(record, place, met, self.clock);
             keep.push(matches!(way, Way::Row { .. }));
             sent.send(index, record, way);
@@ -256,19 +262,12 @@ impl<'p, P: RecordText> Sent<'p, P> {
     }
 }
 
-/// What tells a record from others: its JSON or, where it is none, its text.
+/// What tells a record from others: its JSON or, where it becomes no row, its text.
 fn fingerprint_of(array: &str, record: &Record, same_by: SameBy) -> u128 {
     let text = &array[record.range.clone()];
     match (&record.flaw, same_by) {
-        (
-            Some(Flaw {
-                reason: RejectReason::NotJson | RejectReason::TooLarge,
-                ..
-            }),
-            _,
-        )
-        | (None, SameBy::Bytes) => fingerprint_of_bytes(text.as_bytes()),
-        _ => fingerprint(text),
+        (None, SameBy::Json) => fingerprint(text),
+        _ => fingerprint_of_bytes(text.as_bytes()),
     }
 }
 

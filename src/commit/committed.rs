@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{Stream, StreamExt, stream};
 
-use super::{Commit, CommitError, Unproven};
+use super::{Commit, CommitError, Damage, Unproven};
 use crate::layout::{self, OwnObject};
 use crate::store::Store;
 
@@ -88,7 +88,8 @@ impl KnownSlices {
     }
 }
 
-/// Reads the commits of slices, several at once, in no order; a slice without one is left out.
+/// Reads the commits of slices, several at once, in no order. No commit is ever removed, so one that is not
+/// there was lost, or its store says so for a while: that is damage.
 pub fn load_commits(
     store: &Store,
     slices: BTreeSet<String>,
@@ -119,11 +120,17 @@ async fn load_chunk(store: Store, slices: Vec<String>) -> Vec<Result<Commit, Com
     let mut loads = stream::iter(slices)
         .map(|slice| {
             let store = store.clone();
-            async move { Commit::load(&store, &slice).await }
+            async move {
+                let commit = Commit::load(&store, &slice).await?;
+                commit.ok_or_else(|| CommitError::Damaged {
+                    path: layout::commit(&slice),
+                    damage: Damage::Vanished,
+                })
+            }
         })
         .buffer_unordered(READS);
     while let Some(commit) = loads.next().await {
-        commits.extend(commit.transpose());
+        commits.push(commit);
     }
     commits
 }

@@ -42,6 +42,9 @@ pub enum Damage {
     /// It cannot be an object of the lake.
     #[error("it cannot be read as an object of the lake")]
     Unfit(#[source] StoreError),
+    /// It is named, and cannot be read.
+    #[error("the lake has it, and reading it finds nothing")]
+    Vanished,
     /// It is missing, and what comes after it is there.
     #[error("it is missing, and a later one exists")]
     Gap,
@@ -99,6 +102,7 @@ impl Damage {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Newer { .. } => "use the newer program; nothing is to be moved or removed",
+            Self::Vanished => "run again; if it is not there then, restore it from a copy",
             Self::Unrecorded(_) => RESTORE,
             Self::BeginsLater { .. } => {
                 "set this machine's clock; if it is right, restore the object from a copy"

@@ -85,9 +85,9 @@ pub enum InputFault {
         /// Where the member is that says so.
         at: u64,
     },
-    /// What should be a record is a page of them.
-    #[error("an API page stands where a record should, at byte {at}")]
-    PageAmongRecords {
+    /// What should be a record is a page or a list of them.
+    #[error("several records stand where one should, at byte {at}")]
+    NotOneRecord {
         /// Where it begins.
         at: u64,
     },
@@ -164,8 +164,8 @@ impl InputFault {
             Self::Cut { .. } | Self::Unreadable { .. } => {
                 Some("get a whole copy of the file; nothing of it was committed")
             }
-            Self::PageAmongRecords { .. } => Some(
-                "put its pages after each other into a file of their own; nothing of it was committed",
+            Self::NotOneRecord { .. } => Some(
+                "write one record on each line, or lists and pages of them after each other; nothing of it was committed",
             ),
             Self::Window(_) => {
                 Some("use a higher --memory-limit: a quarter of it may be taken to unpack a file")

@@ -496,13 +496,32 @@ fn object(bytes: &[u8]) -> Result<Object, Fault> {
     }
 }
 
-/// Whether a value is an API page that holds an object, and so no record.
-pub fn is_page(value: &str) -> bool {
+/// Whether a value has records in it and is none: an array of objects, or an object with one as its `data`,
+/// as API pages have it, or `value`.
+pub fn has_records(value: &str) -> bool {
     let bytes = value.as_bytes();
-    match object(bytes) {
-        Ok(Object::Page(start)) => bytes.get(skip_space(bytes, start)) == Some(&b'{'),
-        _ => false,
+    let is_object = |at: usize| bytes.get(skip_space(bytes, at)) == Some(&b'{');
+    match (bytes.first(), object(bytes)) {
+        (Some(b'['), _) => is_object(1),
+        (_, Ok(Object::Page(start))) => is_object(start),
+        _ => value_list(bytes).is_some_and(is_object),
     }
+}
+
+/// Where the elements of an object's array `value` begin; `None` where it has none.
+fn value_list(bytes: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    while let Ok(Some((key, value))) = key(bytes, at) {
+        if key == b"\"value\"" && bytes[value] == b'[' {
+            return Some(value + 1);
+        }
+        at = skip_space(bytes, value_end(bytes, value).ok()?);
+        if bytes.get(at) != Some(&b',') {
+            return None;
+        }
+        at += 1;
+    }
+    None
 }
 
 /// The member of a page that follows its records, or the page's end.

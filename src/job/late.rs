@@ -15,27 +15,31 @@ pub(crate) fn begins_late(slice: &Slice, now_ms: i64) -> bool {
     slice.from_ms() < now_ms.saturating_sub(PROVEN_DAYS * DAY_MS)
 }
 
-/// The oldest record that a run was given, by the lake's clock: this far back the service has not
-/// forgotten.
+/// How old the oldest record was that a run was given, when it was given: so far back the service answers.
+/// A run may be asleep for days, in which the service forgets; so it is an age, and no time.
 #[derive(Debug)]
 pub(crate) struct OldestRecord(AtomicI64);
 
 impl Default for OldestRecord {
     fn default() -> Self {
-        Self(AtomicI64::new(i64::MAX))
+        Self(AtomicI64::new(i64::MIN))
     }
 }
 
 impl OldestRecord {
-    /// Takes note of a record's time, in milliseconds since the epoch.
-    pub(crate) fn note(&self, time_ms: i64) {
-        self.0.fetch_min(time_ms, Ordering::Relaxed);
+    /// Takes note of a record's time, and of that of the answer with it, in milliseconds since the epoch.
+    pub(crate) fn note(&self, time_ms: i64, answered_ms: i64) {
+        let age_ms = answered_ms.saturating_sub(time_ms);
+        self.0.fetch_max(age_ms, Ordering::Relaxed);
     }
 
     /// Whether an answer of this time says all that there was in a slice.
     pub(crate) fn proves(&self, slice: &Slice, answered_ms: i64) -> bool {
         !begins_late(slice, answered_ms)
-            || self.0.load(Ordering::Relaxed) <= slice.from_ms().saturating_sub(DAY_MS)
+            || self.0.load(Ordering::Relaxed)
+                >= answered_ms
+                    .saturating_sub(slice.from_ms())
+                    .saturating_add(DAY_MS)
     }
 }
 
@@ -50,10 +54,12 @@ mod tests {
         let oldest = OldestRecord::default();
         assert!(oldest.proves(&slice, late_ms - 1));
         assert!(!oldest.proves(&slice, late_ms));
-        oldest.note(slice.from_ms() - DAY_MS + 1);
+        oldest.note(slice.from_ms() - DAY_MS + 1, late_ms);
         assert!(!oldest.proves(&slice, late_ms));
-        oldest.note(slice.from_ms() - DAY_MS);
-        oldest.note(slice.from_ms());
+        oldest.note(slice.from_ms() - DAY_MS, late_ms);
+        oldest.note(slice.from_ms(), late_ms);
         assert!(oldest.proves(&slice, late_ms));
+        // Meanwhile the service may have forgotten.
+        assert!(!oldest.proves(&slice, late_ms + 1));
     }
 }

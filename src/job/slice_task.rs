@@ -221,7 +221,7 @@ impl SliceTask {
         let fill = self.fill_of(found.counts.records, found.text_bytes);
         let mut flaws = found.flaws;
         let sealed = attempt.seal().await?;
-        self.note_oldest(sealed.entries());
+        self.note_oldest(sealed.entries(), found.answered_ms);
         let late = match self.is_late(slice, found.answered_ms) {
             Ok(late) => late,
             Err(error) => {
@@ -252,13 +252,9 @@ impl SliceTask {
     }
 
     /// Takes note of how far back the records of a slice go.
-    fn note_oldest<'f>(&self, files: impl Iterator<Item = &'f FileEntry>) {
-        let times = files.filter_map(|file| match self.setup.clock {
-            ClockField::Created => file.created_min_ms,
-            ClockField::Date => Some(file.timestamp_min_ms),
-        });
-        for time_ms in times {
-            self.oldest.note(time_ms);
+    fn note_oldest<'f>(&self, files: impl Iterator<Item = &'f FileEntry>, answered_ms: i64) {
+        for time_ms in files.filter_map(|file| oldest_ms(file, self.setup.clock)) {
+            self.oldest.note(time_ms, answered_ms);
         }
     }
 
@@ -520,5 +516,19 @@ fn of_holes(slice: Slice, holes: &[CommittedHole]) -> Option<JobError> {
         count: holes.iter().map(|hole| hole.until_ms - hole.from_ms).sum(),
         first_ms: first.from_ms,
         reason: first.reason.clone(),
+    })
+}
+
+/// A time at which a record of a file was there, in milliseconds since the epoch. What happened long ago and
+/// was saved lately proves nothing: by `date` it has to be that old on both clocks.
+fn oldest_ms(file: &FileEntry, clock: ClockField) -> Option<i64> {
+    let (created_min_ms, created_max_ms) = (file.created_min_ms?, file.created_max_ms?);
+    Some(match clock {
+        ClockField::Created => created_min_ms,
+        // That which was saved first happened by the file's end; that which happened first was saved by then.
+        ClockField::Date => i64::min(
+            created_min_ms.max(file.timestamp_max_ms),
+            file.timestamp_min_ms.max(created_max_ms),
+        ),
     })
 }

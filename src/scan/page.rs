@@ -29,7 +29,8 @@ pub struct Page {
 /// Where a record belongs, by its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In the slice. A record without a usable clock is taken to be.
+    /// In the slice. A record without a usable clock is taken to be, unless more than the slice was asked
+    /// for.
     Inside,
     /// In the slice before, met because an empty answer was probed from 1 ms earlier; or anywhere, met
     /// because a continuation was followed that the service itself called unneeded.
@@ -94,6 +95,8 @@ impl Page {
     /// Says where a record belongs whose clock is `clock_ms`, in milliseconds since the epoch.
     pub fn place(&self, clock_ms: Option<i64>) -> Place {
         match clock_ms {
+            // It may be the last of the slice before, which has it.
+            None if self.asked.from_ms < self.slice.from_ms() => Place::Outside,
             None => Place::Inside,
             Some(time_ms) if self.slice.window().contains(time_ms) => Place::Inside,
             Some(time_ms) if self.asked.contains(time_ms) => Place::Neighbour,

@@ -15,6 +15,9 @@ pub enum TableError {
     /// The commits or compactions could not be read.
     #[error("cannot compare the Delta table with the commits")]
     Commit(#[from] CommitError),
+    /// A table that is made anew would lack the rows of a commit or compaction.
+    #[error("cannot make the table anew: it would lack rows")]
+    Unsound(#[source] CommitError),
     /// The table has a file of this program that no commit or compaction names.
     #[error(
         "cannot bring the table up to date: it has {path}, and the commit of that file is missing"
@@ -88,7 +91,7 @@ impl TableError {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) => Some(error.advice()),
-            Self::Commit(error) => error.advice(),
+            Self::Commit(error) | Self::Unsound(error) => error.advice(),
             Self::CommitMissing { .. } | Self::CompactionMissing { .. } | Self::Missing { .. } => {
                 Some(commit::RESTORE)
             }

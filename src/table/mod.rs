@@ -171,7 +171,12 @@ impl Table {
             self.check_whole().await?;
         }
         let facts = self.facts(snapshot);
-        let live = Live::read(store, &there).await?;
+        let mut live = Live::read(store, &there).await?;
+        if snapshot.is_none()
+            && let Some(error) = live.left_out.pop()
+        {
+            return Err(TableError::Unsound(error));
+        }
         let update = Update::of_all(&live, snapshot, &facts)?;
         let remarks = snapshot.map(|snapshot| Remarks::read(snapshot.txns()));
         let before = before.map(|(seen, _)| seen);

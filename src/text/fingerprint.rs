@@ -1,7 +1,8 @@
 //! When two records are the same JSON.
 //!
 //! White space, the order of keys and the way a string is escaped do not matter; everything else
-//! does, numbers by their token.
+//! does, numbers by their token. In an object that has a key twice the order matters, too: readers take the
+//! first value of such a key, or the last.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +17,12 @@ const SCALAR: u64 = 1;
 const MEMBER: u64 = 2;
 const LIST: u64 = 3;
 const OBJECT: u64 = 4;
+const OBJECT_WITH_REPEATS: u64 = 5;
 
 /// Containers of a usual record that are open at once, at most.
 const USUAL_DEPTH: usize = 8;
+/// Keys of those.
+const USUAL_KEYS: usize = 128;
 
 /// Containers that are open at once, at most. What is deeper is the same only if its bytes are: a record
 /// of nothing but brackets would otherwise take many times its size.
@@ -108,6 +112,8 @@ impl Hashes {
 struct Containers<'j> {
     hashes: Hashes,
     open: Vec<Open<'j>>,
+    /// Fingerprints of the keys of all that are open.
+    keys: Vec<u64>,
     scratch: Vec<u8>,
 }
 
@@ -115,6 +121,11 @@ struct Containers<'j> {
 struct Open<'j> {
     kind: u64,
     sum: u128,
+    /// In an object, its members so far, the sum of them, each times its number, and where its keys begin
+    /// among those of all that are open.
+    members: u128,
+    ordered: u128,
+    keys: usize,
     /// In an object, the token of the key whose value comes next.
     key: Option<Cow<'j, str>>,
 }
@@ -124,6 +135,7 @@ impl<'j> Containers<'j> {
         Self {
             hashes: Hashes(seed),
             open: Vec::with_capacity(USUAL_DEPTH),
+            keys: Vec::with_capacity(USUAL_KEYS),
             scratch: Vec::new(),
         }
     }
@@ -132,6 +144,9 @@ impl<'j> Containers<'j> {
         self.open.push(Open {
             kind,
             sum: 0,
+            members: 0,
+            ordered: 0,
+            keys: self.keys.len(),
             key: None,
         });
     }
@@ -140,10 +155,16 @@ impl<'j> Containers<'j> {
         let Self {
             hashes,
             open,
+            keys,
             scratch,
         } = self;
         let closed = open.pop()?;
-        let value = hashes.of(&closed.sum.to_le_bytes(), closed.kind);
+        let value = if has_repeats(&mut keys[closed.keys..]) {
+            hashes.of(&closed.ordered.to_le_bytes(), OBJECT_WITH_REPEATS)
+        } else {
+            hashes.of(&closed.sum.to_le_bytes(), closed.kind)
+        };
+        keys.truncate(closed.keys);
         let Some(container) = open.last_mut() else {
             return Some(value);
         };
@@ -163,7 +184,10 @@ impl<'j> Containers<'j> {
         let object = self.open.last_mut();
         let mut object = object.filter(|open| open.kind == OBJECT && open.key.is_none());
         if let Some(object) = &mut object {
-            *at = plain_members(bytes, start, |member| object.add(hashes, member, MEMBER));
+            *at = plain_members(bytes, start, |member, key| {
+                object.add(hashes, member, MEMBER);
+                self.keys.push(short_fingerprint(key));
+            });
             if *at > start {
                 return None;
             }
@@ -173,6 +197,7 @@ impl<'j> Containers<'j> {
         let token = same_token(&json[start..end], is_usual);
         match object {
             Some(object) => {
+                self.keys.push(short_fingerprint(token.as_bytes()));
                 object.key = Some(token);
                 None
             }
@@ -187,6 +212,7 @@ impl<'j> Containers<'j> {
             hashes,
             open,
             scratch,
+            ..
         } = self;
         let Some(container) = open.last_mut() else {
             return Some(hashes.of(token.as_bytes(), SCALAR));
@@ -212,6 +238,8 @@ impl Open<'_> {
         if self.kind == OBJECT {
             // Members are added up, so their order does not matter.
             self.sum = self.sum.wrapping_add(next);
+            self.members += 1;
+            self.ordered = self.ordered.wrapping_add(next.wrapping_mul(self.members));
         } else {
             let mut both = [0; 32];
             both[..16].copy_from_slice(&self.sum.to_le_bytes());
@@ -221,10 +249,16 @@ impl Open<'_> {
     }
 }
 
-/// Gives members from `at` on to `add` that stand there just as they are hashed, as almost all do: key
-/// and scalar without white space, strings spelled as usual. Says where it stops.
+/// Whether a key is there twice. The order of the keys is lost.
+fn has_repeats(keys: &mut [u64]) -> bool {
+    keys.sort_unstable();
+    keys.windows(2).any(|both| both[0] == both[1])
+}
+
+/// Gives members from `at` on to `add`, each with its key, that stand there just as they are hashed, as almost
+/// all do: key and scalar without white space, strings spelled as usual. Says where it stops.
 #[inline]
-fn plain_members(bytes: &[u8], mut at: usize, mut add: impl FnMut(&[u8])) -> usize {
+fn plain_members(bytes: &[u8], mut at: usize, mut add: impl FnMut(&[u8], &[u8])) -> usize {
     while bytes.get(at) == Some(&b'"') {
         let (key_end, is_usual) = string_end(bytes, at);
         if !is_usual || bytes.get(key_end) != Some(&b':') {
@@ -239,7 +273,7 @@ fn plain_members(bytes: &[u8], mut at: usize, mut add: impl FnMut(&[u8])) -> usi
         if !is_usual {
             break;
         }
-        add(&bytes[at..end]);
+        add(&bytes[at..end], &bytes[at..key_end]);
         at = end;
         if bytes.get(at) != Some(&b',') {
             break;
@@ -322,6 +356,15 @@ mod tests {
             r#"{"a":"b"}"#,
             r#"{"b":"a"}"#,
             r#"["a","b"]"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":2,"a":1}"#,
+            r#"{"a":2,"a":3}"#,
+            r#"{"a":3,"a":2}"#,
+            r#"{"a":{"b":1},"a":{"b":2}}"#,
+            r#"{"a":{"b":2},"a":{"b":1}}"#,
+            r#"{"a":{"b":2,"b":1}}"#,
+            r#"{"a":{"b":1,"b":2}}"#,
             r#"["\ud800"]"#,
             r#"["\ud801"]"#,
             r#"{"a":null}"#,

@@ -341,6 +341,7 @@ impl Verification {
                         named.lost.insert(commit.slice);
                     } else {
                         self.attempts += 1;
+                        self.attempts_at_files += u64::from(layout::is_converted(&commit.slice));
                         named.objects.extend(objects);
                     }
                 }

@@ -34,6 +34,8 @@ pub struct Verification {
     pub rows: u64,
     /// Attempts at slices without a commit, which wait for the next run; no damage.
     pub attempts: u64,
+    /// Those of them that are at converted files: they wait until the same bytes are converted again.
+    pub attempts_at_files: u64,
     /// Committed slices at which the work of other attempts is left; no damage.
     pub unfinished: BTreeSet<String>,
     /// What was removed: objects that no commit names.
@@ -89,11 +91,23 @@ impl Report for Verification {
             counted(self.rows, "row", "rows"),
             if self.deep { "; checked every row" } else { "" }
         )?;
-        if self.attempts > 0 {
+        let others = self.attempts.saturating_sub(self.attempts_at_files);
+        if others > 0 {
             writeln!(
                 o,
                 "waiting     {} for the next scan to finish",
-                counted(self.attempts, "attempt", "attempts")
+                counted(others, "attempt", "attempts")
+            )?;
+        }
+        if self.attempts_at_files > 0 {
+            writeln!(
+                o,
+                "waiting     {}: convert the same files again, byte for byte; until then a pattern over activities/ may show their rows",
+                counted(
+                    self.attempts_at_files,
+                    "attempt at a file",
+                    "attempts at files"
+                )
             )?;
         }
         for slice in &self.unfinished {

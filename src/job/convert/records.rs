@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use crate::classify::{Classifier, Fingerprints, RecordText, SameBy};
 use crate::commit::SliceCounts;
 use crate::convert::{
-    Chunk, InputFault, InputHash, InputText, Readable, TextBuffers, TextLimits, is_page,
+    Chunk, InputFault, InputHash, InputText, Readable, TextBuffers, TextLimits, has_records,
 };
 use crate::decode::oddities::Oddities;
 use crate::decode::{Ingest, PageDecoder, Piece, Position, Record, RejectReason};
@@ -152,10 +152,10 @@ impl Workshop {
                 .decode(&text, from, ingest)
                 .map_err(|source| InputFault::Decode { at: offset, source })?;
             let mut records = piece.records.iter();
-            if let Some(page) = records.find(|record| is_hidden_page(&text, record)) {
+            if let Some(page) = records.find(|record| hides_records(&text, record)) {
                 // An array has its bracket before the first record.
                 let at = offset + page.range.start as u64 - u64::from(!is_lines);
-                return Err(InputFault::PageAmongRecords { at });
+                return Err(InputFault::NotOneRecord { at });
             }
             let fingerprints = Fingerprints::of(&text, &piece, same_by);
             from = piece.next;
@@ -203,11 +203,11 @@ impl Workshop {
     }
 }
 
-/// Whether a record that has no id is a page, with records that would be lost in it.
-fn is_hidden_page(text: &str, record: &Record) -> bool {
+/// Whether a reject has records in it, which would be lost.
+fn hides_records(text: &str, record: &Record) -> bool {
     let flaw = record.flaw.as_ref();
-    flaw.is_some_and(|flaw| flaw.reason == RejectReason::NoId)
-        && is_page(&text[record.range.clone()])
+    flaw.is_some_and(|flaw| matches!(flaw.reason, RejectReason::NoId | RejectReason::NotAnObject))
+        && has_records(&text[record.range.clone()])
 }
 
 /// Classifies chunks in the order of the text.
