@@ -9,6 +9,8 @@ const DAY_MS: i64 = 24 * 60 * 60_000;
 /// got nothing older than 30 through this endpoint, and no error either (issue 108 of the PowerShell
 /// module MCAS); a day less, since nobody knows by which clock, or how punctually, it forgets.
 pub(crate) const PROVEN_DAYS: i64 = 29;
+/// What passes between two answers without loss of what the first one proves.
+const MEANWHILE_MS: i64 = 60 * 60_000;
 
 /// Whether a slice begins further back than the service is sure to answer for.
 pub(crate) fn begins_late(slice: &Slice, now_ms: i64) -> bool {
@@ -35,11 +37,9 @@ impl OldestRecord {
 
     /// Whether an answer of this time says all that there was in a slice.
     pub(crate) fn proves(&self, slice: &Slice, answered_ms: i64) -> bool {
-        !begins_late(slice, answered_ms)
-            || self.0.load(Ordering::Relaxed)
-                >= answered_ms
-                    .saturating_sub(slice.from_ms())
-                    .saturating_add(DAY_MS)
+        let age_ms = answered_ms.saturating_sub(slice.from_ms());
+        let proven_ms = self.0.load(Ordering::Relaxed).saturating_sub(DAY_MS);
+        !begins_late(slice, answered_ms) || age_ms <= proven_ms.saturating_add(MEANWHILE_MS)
     }
 }
 
@@ -54,12 +54,13 @@ mod tests {
         let oldest = OldestRecord::default();
         assert!(oldest.proves(&slice, late_ms - 1));
         assert!(!oldest.proves(&slice, late_ms));
-        oldest.note(slice.from_ms() - DAY_MS + 1, late_ms);
+        oldest.note(slice.from_ms() - DAY_MS + MEANWHILE_MS + 1, late_ms);
         assert!(!oldest.proves(&slice, late_ms));
         oldest.note(slice.from_ms() - DAY_MS, late_ms);
         oldest.note(slice.from_ms(), late_ms);
         assert!(oldest.proves(&slice, late_ms));
         // Meanwhile the service may have forgotten.
-        assert!(!oldest.proves(&slice, late_ms + 1));
+        assert!(oldest.proves(&slice, late_ms + MEANWHILE_MS));
+        assert!(!oldest.proves(&slice, late_ms + MEANWHILE_MS + 1));
     }
 }

@@ -173,6 +173,23 @@ fn cases() -> Vec<Case> {
             ("order", warn, ["do not come by created", ""], 0),
         ),
         Case::of_service(
+            "records of which nobody knows the oldest",
+            What::IgnoreOrder,
+            (
+                "oldest record",
+                warn,
+                ["not known: records do not come by created", ""],
+                0,
+            ),
+        ),
+        Case::of_world(
+            "a budget that others used up at the end",
+            |sim, _| {
+                sim.faults = vec![Fault::new(At::Request(3), What::throttled(Some(1)))];
+            },
+            ("budget", warn, ["too many", "--requests-per-minute"], 0),
+        ),
+        Case::of_service(
             "a limit that is ignored",
             What::IgnoreLimit { records: 50 },
             (

@@ -545,6 +545,72 @@ fn bytes_that_are_no_text_are_kept() {
     desk.expect_whole("lake");
 }
 
+/// Two ids that differ in a byte that is no UTF-8 look alike as text, and are two activities.
+#[test]
+fn records_that_differ_in_bytes_that_are_no_text_are_two() {
+    let desk = Desk::with(0);
+    let line = |byte: u8| {
+        let mut line = b"{\"_id\":\"Andr".to_vec();
+        line.push(byte);
+        line.extend_from_slice(b"\",\"timestamp\":1795000000000,\"created\":1795000000000}\n");
+        line
+    };
+    desk.write(
+        "latin1.ndjson",
+        [line(0xe9), line(0xe8), line(0xe9)].concat(),
+    );
+    let ran = desk.convert("lake", &["latin1.ndjson"]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    assert_eq!(ran.number("/rows"), 2, "{}", ran.text);
+    assert_eq!(ran.number("/rejects/invalid_utf8"), 2, "{}", ran.text);
+    assert_eq!(ran.number("/repeats"), 1, "{}", ran.text);
+    desk.expect_whole("lake");
+}
+
+/// Of a key that is there twice some readers take the first value, and others the last.
+#[test]
+fn records_with_a_key_twice_in_another_order_are_two() {
+    let desk = Desk::with(0);
+    let record = |first: &str, second: &str| {
+        format!(
+            r#"{{"_id":"a","timestamp":1795000000000,"created":1795000000000,"rawDataJson":{{"Actor":"{first}","Actor":"{second}"}}}}"#
+        )
+    };
+    let lines = [
+        record("alice", "bob"),
+        record("bob", "alice"),
+        record("alice", "bob"),
+    ];
+    desk.write("twice.ndjson", lines.join("\n"));
+    let ran = desk.convert("lake", &["twice.ndjson"]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    assert_eq!(ran.number("/rows"), 2, "{}", ran.text);
+    assert_eq!(ran.number("/changed_repeats"), 1, "{}", ran.text);
+    desk.expect_whole("lake");
+}
+
+/// Many records would be one reject.
+#[test]
+fn a_list_of_records_that_stands_where_one_should_fails_its_file() {
+    let desk = Desk::with(12);
+    let list = format!("[{}]", desk.records.join(","));
+    let files = [
+        ("lists.json", format!("[{list},{list}]")),
+        ("lines.ndjson", format!("{}\n{list}\n", desk.records[0])),
+        (
+            "value.json",
+            format!(r#"{{"@odata.context":"x","value":{list}}}"#),
+        ),
+    ];
+    for (name, text) in files {
+        desk.write(name, text);
+        let ran = desk.convert("lake", &[name]);
+        assert_eq!(ran.code, 5, "{name}: {}", ran.text);
+        let said = "several records stand where one should";
+        assert!(ran.text.contains(said), "{name}: {}", ran.text);
+    }
+}
+
 #[test]
 fn a_file_of_other_things_is_not_committed() {
     let desk = Desk::with(0);

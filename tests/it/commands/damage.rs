@@ -7,12 +7,14 @@ use fastrand::Rng;
 use mdca_lake::error::ErrorKind;
 use mdca_lake::job::export::export;
 use mdca_lake::store::Store;
+use mdca_lake::text::plain::chain;
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Finding, Sweep, Verification};
 use mdca_sim::{At, Fault, What};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
+use crate::support::faulty::{Fate, Gate};
 use crate::support::process::{often, random};
 use crate::support::readers;
 use crate::support::scenario::{Scenario, Story, at, files_below};
@@ -799,6 +801,58 @@ async fn no_record_of_a_changed_file_is_exported() {
         assert!(out.lines().all(|line| whole.contains(line)), "{out}");
         fs::write(&file, was).unwrap();
     }
+    assert_eq!(story.export().await, whole);
+}
+
+/// A table that is made anew has nothing of a commit that cannot be read: it would lack its rows, and say
+/// nothing of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_table_is_made_anew_while_a_commit_cannot_be_read() {
+    let (story, _) = Scenario::hours(3).activities(90).run().await;
+    let commits = files_below(&story.lake().join(COMMITS));
+    let was = fs::read(&commits[0]).unwrap();
+    fs::write(&commits[0], &was[..was.len() / 2]).unwrap();
+    let log = story.lake().join("_delta_log");
+    fs::remove_dir_all(&log).unwrap();
+    let report = story.scan(&[]).await;
+    let said = report.to_text();
+    assert_eq!(report.head.exit_code, 5, "{said}");
+    assert!(said.contains("cannot make the table anew"), "{said}");
+    assert!(!log.join("00000000000000000000.json").exists());
+    fs::write(&commits[0], was).unwrap();
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
+    story.expect_exact().await;
+}
+
+/// A store may list a commit and say that it is not there. No row is left out in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_listed_and_not_there_is_said() {
+    let (story, _) = Scenario::hours(3).activities(90).run().await;
+    let whole = story.export().await;
+    let commit = files_below(&story.lake().join(COMMITS)).remove(1);
+    let name = commit.file_name().unwrap().to_str().unwrap().to_owned();
+    let gate = Gate::new(move |call| {
+        let is_read = call.verb == "get" && call.path.ends_with(&name);
+        if is_read { Fate::Hide } else { Fate::Pass }
+    });
+    let store = story.guarded(&gate);
+    let mut out = Vec::new();
+    let exported = export(&store, None, &mut out).await.unwrap();
+    assert!(out.len() < whole.len());
+    let [left_out] = &exported.left_out[..] else {
+        panic!("{:?}", exported.left_out);
+    };
+    let said = chain(left_out);
+    assert!(said.contains("reading it finds nothing"), "{said}");
+    let now_ms = at("2026-11-20");
+    let verified = verify::verify(&store, Depth::Bytes, Sweep::Never, now_ms);
+    let found = verified.await.unwrap().findings;
+    // Nothing of it is called a stranger's.
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].detail.contains("reading it finds nothing"),
+        "{found:?}"
+    );
     assert_eq!(story.export().await, whole);
 }
 

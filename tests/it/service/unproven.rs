@@ -177,6 +177,33 @@ async fn late_rows_are_said_to_be_late_until_something_older_came() {
     }
 }
 
+/// What happened long ago and was saved lately says nothing of how far back the service remembers.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_date_a_record_that_was_saved_late_proves_nothing() {
+    let from = at("2026-09-18");
+    let story = Scenario::window(from, from + 2 * DAY_MS)
+        .activities(0)
+        .now("2026-11-18")
+        .flags(&["--by", "date", "--slice", "12h", "--parallel", "1"])
+        .start()
+        .await;
+    let saved = at("2026-11-12");
+    story.sim.tenant().push(format!(
+        r#"{{"_id":"a","timestamp":{from},"created":{saved}}}"#
+    ));
+    let report = story.scan(&[]).await;
+    let slices = &report.slices;
+    assert_eq!(
+        (slices.committed, slices.late, slices.unproven),
+        (1, 1, 3),
+        "{}",
+        report.to_text()
+    );
+    let status = status_of(&story).await;
+    assert_eq!(status["coverage"], json!([]));
+    story.expect_clean().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn markers_are_verified_and_one_that_is_damaged_stops_nobody() {
     let story = forgotten().await;

@@ -48,6 +48,8 @@ pub(crate) enum Fate {
     DieLate,
     /// It is not done: the store does not allow it.
     Deny,
+    /// A read: the answer is that nothing is there. Any other call is refused.
+    Hide,
 }
 
 /// One call on the store.
@@ -214,9 +216,12 @@ impl Gate {
                 Err(lost(verb))
             }
             Fate::Deny => Err(denied(path)),
-            Fate::Refuse | Fate::Conflict | Fate::CutBody | Fate::Die | Fate::DieLate => {
-                Err(lost(verb))
-            }
+            Fate::Refuse
+            | Fate::Hide
+            | Fate::Conflict
+            | Fate::CutBody
+            | Fate::Die
+            | Fate::DieLate => Err(lost(verb)),
         }
     }
 
@@ -240,9 +245,12 @@ impl Gate {
                 Err(error())
             }
             Fate::Deny => Err(StoreError::new(verb, path.to_owned(), denied(path))),
-            Fate::Refuse | Fate::Conflict | Fate::CutBody | Fate::Die | Fate::DieLate => {
-                Err(error())
-            }
+            Fate::Refuse
+            | Fate::Hide
+            | Fate::Conflict
+            | Fate::CutBody
+            | Fate::Die
+            | Fate::DieLate => Err(error()),
         }
     }
 }
@@ -366,7 +374,9 @@ impl ObjectStore for GuardedObjects {
                 Err(lost(verb))
             }
             Fate::Deny => Err(denied(location.as_ref())),
-            Fate::Refuse | Fate::Conflict | Fate::CutBody | Fate::Die => Err(lost(verb)),
+            Fate::Refuse | Fate::Hide | Fate::Conflict | Fate::CutBody | Fate::Die => {
+                Err(lost(verb))
+            }
         }
     }
 
@@ -401,6 +411,10 @@ impl ObjectStore for GuardedObjects {
                 Err(lost(verb))
             }
             Fate::Deny => Err(denied(location.as_ref())),
+            Fate::Hide => Err(object_store::Error::NotFound {
+                path: location.to_string(),
+                source: "it is hidden".into(),
+            }),
             Fate::Refuse | Fate::LoseAnswer | Fate::Conflict | Fate::Die | Fate::DieLate => {
                 Err(lost(verb))
             }
@@ -448,9 +462,12 @@ impl ObjectStore for GuardedObjects {
                     stream::empty().boxed()
                 }
                 Fate::Deny => stream::iter([Err(denied(&path))]).boxed(),
-                Fate::Refuse | Fate::LoseAnswer | Fate::Conflict | Fate::Die | Fate::DieLate => {
-                    stream::iter([Err(lost("list"))]).boxed()
-                }
+                Fate::Refuse
+                | Fate::Hide
+                | Fate::LoseAnswer
+                | Fate::Conflict
+                | Fate::Die
+                | Fate::DieLate => stream::iter([Err(lost("list"))]).boxed(),
             }
         }
         .flatten_stream()
