@@ -149,19 +149,25 @@ impl Classifier {
         for (index, record) in decoded.records.iter().enumerate() {
             let clock_ms = self.clock_ms(record);
             let place = page.place(clock_ms);
-            let id = fingerprints.ids[index];
+            let (id, fingerprint) = (fingerprints.ids[index], fingerprints.records[index]);
             // Bytes that were no UTF-8 all look alike in the text.
             let raw = page.raw_record(record.range.clone());
-            let fingerprint = raw.map_or(fingerprints.records[index], |raw| {
-                fingerprint_of_bytes(&raw)
-            });
-            let met = match (place, &record.flaw) {
-                (Place::Inside, None) => self.known.meet(id, fingerprint),
-                _ => self.known.meet_other(fingerprint),
+            let raw = raw.map(|raw| fingerprint_of_bytes(&raw));
+            let (met, has_new_bytes) = match (place, &record.flaw) {
+                (Place::Inside, None) => {
+                    let is_new = |raw| self.known.meet_other(raw) != Met::Again;
+                    let has_new_bytes = raw.is_some_and(is_new);
+                    (self.known.meet(id, fingerprint), has_new_bytes)
+                }
+                _ => (self.known.meet_other(raw.unwrap_or(fingerprint)), false),
             };
             seen.new += u64::from(met != Met::Again);
             seen.inside += u64::from(place != Place::Outside || clock_ms.is_none());
-            let way = Way::of(record, place, met, self.clock);
+            let way = match met {
+                // Its row would be the same as another's.
+                Met::Again if has_new_bytes => Way::Reject(RejectReason::InvalidUtf8, ""),
+                met => Way::of(record, place, met, self.clock),
+            };
             keep.push(matches!(way, Way::Row { .. }));
             sent.send(index, record, way);
         }

@@ -329,6 +329,11 @@ impl ActivityClient {
             .body(options.body(&options.filters(range.window()), SAFE_LIMIT))
             .send()
             .await;
+        let status = sent
+            .as_ref()
+            .ok()
+            .map(|response| response.status().as_u16());
+        self.counters.answered(status);
         let response = sent.map_err(|error| ScanError::Client(RequestError::transport(error)))?;
         let status = response.status();
         if !status.is_success() {

@@ -183,7 +183,7 @@ fn cases() -> Vec<Case> {
             ),
         ),
         Case::of_world(
-            "a budget that others used up at the end",
+            "a budget that others use at times",
             |sim, _| {
                 sim.faults = vec![Fault::new(At::Request(3), What::throttled(Some(1)))];
             },
