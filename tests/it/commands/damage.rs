@@ -835,9 +835,9 @@ async fn a_commit_that_is_listed_and_not_there_is_said() {
         let is_read = call.verb == "get" && call.path.ends_with(&name);
         if is_read { Fate::Hide } else { Fate::Pass }
     });
-    let store = story.guarded(&gate);
+    let guarded = story.guarded(&gate);
     let mut out = Vec::new();
-    let exported = export(&store, None, &mut out).await.unwrap();
+    let exported = export(&guarded, None, &mut out).await.unwrap();
     assert!(out.len() < whole.len());
     let [left_out] = &exported.left_out[..] else {
         panic!("{:?}", exported.left_out);
@@ -845,7 +845,7 @@ async fn a_commit_that_is_listed_and_not_there_is_said() {
     let said = chain(left_out);
     assert!(said.contains("reading it finds nothing"), "{said}");
     let now_ms = at("2026-11-20");
-    let verified = verify::verify(&store, Depth::Bytes, Sweep::Never, now_ms);
+    let verified = verify::verify(&guarded, Depth::Bytes, Sweep::Never, now_ms);
     let found = verified.await.unwrap().findings;
     // Nothing of it is called a stranger's.
     assert_eq!(found.len(), 1, "{found:?}");
