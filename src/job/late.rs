@@ -17,14 +17,21 @@ pub(crate) fn begins_late(slice: &Slice, now_ms: i64) -> bool {
     slice.from_ms() < now_ms.saturating_sub(PROVEN_DAYS * DAY_MS)
 }
 
-/// How old the oldest record was that a run was given, when it was given: so far back the service answers.
-/// A run may be asleep for days, in which the service forgets; so it is an age, and no time.
+/// The oldest records that a run was given, by the lake's clock: so far back the service answers.
 #[derive(Debug)]
-pub(crate) struct OldestRecord(AtomicI64);
+pub(crate) struct OldestRecord {
+    /// The earliest time, in milliseconds since the epoch.
+    time_ms: AtomicI64,
+    /// The greatest age at the time of the answer. A run may be asleep for days, in which the service forgets.
+    age_ms: AtomicI64,
+}
 
 impl Default for OldestRecord {
     fn default() -> Self {
-        Self(AtomicI64::new(i64::MIN))
+        Self {
+            time_ms: AtomicI64::new(i64::MAX),
+            age_ms: AtomicI64::new(i64::MIN),
+        }
     }
 }
 
@@ -32,14 +39,18 @@ impl OldestRecord {
     /// Takes note of a record's time, and of that of the answer with it, in milliseconds since the epoch.
     pub(crate) fn note(&self, time_ms: i64, answered_ms: i64) {
         let age_ms = answered_ms.saturating_sub(time_ms);
-        self.0.fetch_max(age_ms, Ordering::Relaxed);
+        self.time_ms.fetch_min(time_ms, Ordering::Relaxed);
+        self.age_ms.fetch_max(age_ms, Ordering::Relaxed);
     }
 
     /// Whether an answer of this time says all that there was in a slice.
     pub(crate) fn proves(&self, slice: &Slice, answered_ms: i64) -> bool {
-        let age_ms = answered_ms.saturating_sub(slice.from_ms());
-        let proven_ms = self.0.load(Ordering::Relaxed).saturating_sub(DAY_MS);
-        !begins_late(slice, answered_ms) || age_ms <= proven_ms.saturating_add(MEANWHILE_MS)
+        let older_ms = slice.from_ms().saturating_sub(DAY_MS);
+        let age_ms = answered_ms.saturating_sub(older_ms);
+        let given_ms = self.age_ms.load(Ordering::Relaxed);
+        !begins_late(slice, answered_ms)
+            || self.time_ms.load(Ordering::Relaxed) <= older_ms
+                && age_ms <= given_ms.saturating_add(MEANWHILE_MS)
     }
 }
 
@@ -54,7 +65,7 @@ mod tests {
         let oldest = OldestRecord::default();
         assert!(oldest.proves(&slice, late_ms - 1));
         assert!(!oldest.proves(&slice, late_ms));
-        oldest.note(slice.from_ms() - DAY_MS + MEANWHILE_MS + 1, late_ms);
+        oldest.note(slice.from_ms() - DAY_MS + 1, late_ms);
         assert!(!oldest.proves(&slice, late_ms));
         oldest.note(slice.from_ms() - DAY_MS, late_ms);
         oldest.note(slice.from_ms(), late_ms);

@@ -110,3 +110,33 @@ impl Page {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record without a clock is of the slice, unless it may be of the one before: that has it already.
+    #[test]
+    fn what_cannot_be_placed_is_of_the_slice_where_nothing_else_was_asked_for() {
+        let slice: Slice = "20261119T1000Z-20261119T1100Z".parse().unwrap();
+        let TimeWindow { from_ms, until_ms } = slice.window();
+        for (from_ms, until_ms, place) in [
+            (from_ms, until_ms, Place::Inside),
+            (from_ms + 1, until_ms - 1, Place::Inside),
+            (from_ms - 1, until_ms, Place::Outside),
+        ] {
+            let page = Page {
+                index: 0,
+                is_counted: true,
+                text: "[]".to_owned(),
+                data: 0..2,
+                damage: None,
+                slice,
+                asked: TimeWindow { from_ms, until_ms },
+                strays: None,
+            };
+            assert_eq!(page.place(None), place);
+            assert_eq!(page.place(Some(slice.from_ms())), Place::Inside);
+        }
+    }
+}
