@@ -1,7 +1,8 @@
 //! Which records of a page become rows, and where all the others go.
 //!
 //! Every record goes exactly one way: a row, a reject, a repeat, or the neighbour's. A record
-//! whose bytes were no UTF-8 is a row *and* a reject, so that the bytes are kept. The counts say so
+//! whose bytes were no UTF-8 is a row *and* a reject, so that the bytes are kept; where its text is another
+//! record's, it is a reject alone. The counts say so
 //! and are checked before anything is published.
 
 use std::ops::Range;

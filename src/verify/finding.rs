@@ -173,10 +173,10 @@ pub struct Finding {
 impl Finding {
     /// What is wrong with an object that cannot be read, if anything is.
     pub(super) fn of_damage(path: &Path, damage: &Damage) -> Self {
-        let what = if damage.is_newer() {
-            FindingKind::Newer
-        } else {
-            FindingKind::Damaged
+        let what = match damage {
+            Damage::Newer { .. } => FindingKind::Newer,
+            Damage::Vanished => FindingKind::Missing,
+            _ => FindingKind::Damaged,
         };
         Self::new(path, what, chain(damage))
     }

@@ -185,6 +185,29 @@ fn only(index: usize, fate: Fate) -> impl FnMut(&Call) -> Fate + Send + 'static 
     }
 }
 
+/// Where a file is changed after its conversion died, only its old bytes end what was begun.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_at_a_file_waits_for_the_same_bytes_and_is_said() {
+    let study = Study::new(false);
+    let gate = Gate::new(|call| {
+        let is_commit = call.verb == "create" && call.path.starts_with("_mdca/commits/");
+        if is_commit { Fate::Die } else { Fate::Pass }
+    });
+    assert!(study.convert_through(&gate).await.is_none());
+    let now_ms = mdca_lake::clock::Clock::now_ms(&study.clock);
+    let store = study.store();
+    let verified = verify::verify(&store, Depth::Bytes, Sweep::Never, now_ms).await;
+    let verified = verified.unwrap();
+    let text = verified.to_text();
+    assert_eq!(
+        (verified.attempts, verified.attempts_at_files),
+        (1, 1),
+        "{text}"
+    );
+    assert!(text.contains("convert the same files again"), "{text}");
+    assert!(!text.contains("next scan"), "{text}");
+}
+
 async fn dies_anywhere(in_bucket: bool) {
     let (mut tried, mut adopted) = (0, 0);
     for call in calls_of_a_whole_run(in_bucket).await {
