@@ -94,6 +94,17 @@ impl ErrorKind {
     }
 }
 
+/// A field that says whose a record is, and differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name.
+    pub field: &'static str,
+    /// What the lake's records say.
+    pub lake: String,
+    /// What the service's say.
+    pub other: String,
+}
+
 /// A flag, a variable, a file or a lake that a command cannot use.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -185,17 +196,18 @@ pub enum JobError {
         /// The clocks after the service's first answer.
         clocks: BothClocks,
     },
-    /// The host answers for another tenant than the lake's.
+    /// The service answers for another tenant than the lake's.
     #[error(
-        "cannot change the lake's host: its records have {field} {lake}, and the host's have {host}"
+        "cannot {}: {} records have {field} {other}, and the lake's have {lake}",
+        .slice.map_or("change the lake's host".to_owned(), |slice| format!("commit slice {slice}")),
+        if .slice.is_some() { "its" } else { "the host's" },
+        field = .difference.field, other = .difference.other, lake = .difference.lake
     )]
     OtherTenant {
-        /// The field that says whose a record is.
-        field: &'static str,
-        /// What the lake's records say.
-        lake: String,
-        /// What the host's say.
-        host: String,
+        /// The slice of such records; `None` where the host was to be changed.
+        slice: Option<Slice>,
+        /// What differs.
+        difference: Box<Difference>,
     },
     /// The service refuses the first request of a new lake.
     #[error("cannot make the lake: the service refuses its first request")]
@@ -397,7 +409,7 @@ impl JobError {
     pub fn stops_the_run(&self) -> bool {
         let is_of_all = match self {
             Self::Scan(error) => error.is_of_all_requests(),
-            Self::Disputed { .. } => true,
+            Self::Disputed { .. } | Self::OtherTenant { .. } => true,
             _ => false,
         };
         is_of_all || self.kind().stops_the_run()
@@ -453,7 +465,10 @@ impl JobError {
             Self::Usage(error) => error.advice,
             Self::NoLake { .. } => Some("check --lake; the first scan makes a lake"),
             Self::Forgotten { .. } => Some("run again in an hour"),
-            Self::OtherTenant { .. } => Some("use another --lake for this tenant"),
+            Self::OtherTenant { slice: None, .. } => Some("use another --lake for this tenant"),
+            Self::OtherTenant { .. } => {
+                Some("check the token and --api-url, or use another --lake for this tenant")
+            }
             Self::FirstRefused(_) => {
                 Some("check --filters, --service and --api-url; nothing was created")
             }

@@ -28,6 +28,22 @@ pub struct Inputs {
     pub passed_over: Vec<String>,
 }
 
+impl Inputs {
+    /// The object stores that they are read from.
+    pub fn stores(&self) -> Vec<Store> {
+        let mut stores: Vec<Store> = Vec::new();
+        // Those of one store follow each other.
+        for input in &self.found {
+            if let Place::Readable(Readable::Object(store, _)) = &input.place
+                && !stores.last().is_some_and(|last| last.counts_with(store))
+            {
+                stores.push(store.clone());
+            }
+        }
+        stores
+    }
+}
+
 /// Finds the inputs that some arguments name. Folders, and prefixes in object storage, are gone through
 /// with all that is below them, except the lake's own. Links to folders are not followed there.
 ///

@@ -36,6 +36,7 @@ mod slice_task;
 mod span;
 mod span_read;
 mod standing;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -66,6 +67,7 @@ use self::setup::Setup;
 use self::slice_memory::SliceMemory;
 use self::slice_task::SliceTask;
 use self::standing::Standing;
+use self::tenant::TenantIds;
 use self::turns::{Runs, Turn, Turns};
 use crate::commit::{self, Cleaner, Identity, KnownSlices};
 use crate::error::{ErrorKind, JobError};
@@ -142,7 +144,8 @@ async fn run_slices(
     let store = &world.store;
     planned.make_lake(store, world.clock.as_ref()).await?;
     planned.describe_lake(report);
-    host_change::record(&planned.options, world, &planned.setup, report).await?;
+    let kept = planned.kept_record(store).await?;
+    host_change::record(&planned.options, world, &planned.setup, &kept, report).await?;
     planned.describe_slices(report);
     let Planned {
         options,
@@ -169,6 +172,7 @@ async fn run_slices(
         plan: &plan,
         committed: known.committed,
         runs,
+        tenant: kept.tenant().map(Arc::new),
     };
     let outcome = scan_in_turn(&options, world, &setup, &cleaner, start, beat, report).await;
     report.result.not_cleared = cleaner.not_cleared();
@@ -261,6 +265,8 @@ struct Start<'a> {
     committed: BTreeSet<String>,
     /// The reports of runs, the own one among them.
     runs: Runs,
+    /// Whose the lake's records are, where they say so.
+    tenant: Option<Arc<TenantIds>>,
 }
 
 /// Scans what no earlier run is at work on; where such a run ends meanwhile, what it has left too.
@@ -277,6 +283,7 @@ async fn scan_in_turn(
         plan,
         mut committed,
         runs,
+        tenant,
     } = start;
     let store = &world.store;
     let mut runs = Some(runs);
@@ -302,6 +309,7 @@ async fn scan_in_turn(
                 memory: SliceMemory::new(options.memory.slices_bytes, options.parallel),
                 oldest: Arc::clone(&oldest),
                 history: Arc::clone(&history),
+                tenant: tenant.clone(),
             };
             scan_all(task, mine, beat, report).await?;
         }

@@ -23,6 +23,7 @@ use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::job::span::Fill;
+use crate::job::tenant::{TenantCheck, TenantIds};
 use crate::layout;
 use crate::partition;
 use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
@@ -44,6 +45,8 @@ pub(crate) struct SliceTask {
     pub(crate) oldest: Arc<OldestRecord>,
     /// What earlier runs reported, once it is asked for.
     pub(crate) history: Arc<OnceCell<History>>,
+    /// Whose the lake's records are, where they say so.
+    pub(crate) tenant: Option<Arc<TenantIds>>,
 }
 
 /// How a slice came to its end: none where another run has committed it since the plan was made.
@@ -122,6 +125,7 @@ pub(crate) struct SliceDone {
 struct Flow {
     decoder: PageDecoder,
     classifier: Classifier,
+    tenant: TenantCheck,
     found: Found,
 }
 
@@ -318,6 +322,7 @@ impl SliceTask {
         let mut flow = Flow {
             decoder: PageDecoder::new(self.options.memory.max_batch_bytes),
             classifier: Classifier::new(self.setup.clock),
+            tenant: TenantCheck::against(self.tenant.clone()),
             found: Found::default(),
         };
         let mut interrupted = self.world.interrupted.clone();
@@ -351,7 +356,10 @@ impl SliceTask {
             pages.observe(seen)?;
         }
         memory.holds_for_records(0);
-        let Flow { mut found, .. } = flow;
+        let Flow {
+            mut found, tenant, ..
+        } = flow;
+        tenant.end(slice)?;
         self.check_rejects(slice, &found.counts)?;
         found.answered_ms = self.check_closed(slice, pages.last_date_ms())?;
         let all_rejects = check_form(slice, &found.counts, pages.last_date_ms())?;
@@ -411,6 +419,7 @@ impl SliceTask {
             let piece = flow.decoder.decode(array, from, &ingest)?;
             let fingerprints = Fingerprints::of(array, &piece, SameBy::Json);
             let classified = flow.classifier.classify(&*page, &piece, &fingerprints)?;
+            flow.tenant.look_at(&classified.rows);
             let found = &mut flow.found;
             found.counts.add(&classified.counts);
             for (path, count) in piece.unknown {

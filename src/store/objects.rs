@@ -165,6 +165,11 @@ impl Store {
         self.circuit_breaker.retries()
     }
 
+    /// Whether the requests to another store are counted with those to this one.
+    pub fn counts_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.circuit_breaker, &other.circuit_breaker)
+    }
+
     /// The objects, for readers of Parquet files.
     pub fn objects(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.objects)

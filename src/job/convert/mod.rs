@@ -48,6 +48,9 @@ use crate::text::units::counted;
 /// The length of a slice that the identity of every lake has. Slices of converted files have none.
 const SLICE_MINUTES: i64 = 60;
 
+/// So many inputs in a row that their store does not give are no fault of theirs.
+const MAX_FAILED_READS: u32 = 10;
+
 /// Paths that a note names.
 const SHOWN_PATHS: usize = 5;
 
@@ -192,6 +195,7 @@ async fn convert(options: &ConvertOptions, mut world: StoreWorld, inputs: Inputs
     let mut report = ConvertReport::begin(run.clone(), location, started_ms);
     let world = Arc::new(world);
     let pulse = Pulse::new(&world);
+    let stores = inputs.stores();
     let span = error_span!("run", id = run);
     let work = run_inputs(options, &world, &pulse, inputs, &mut report).instrument(span);
     if let Err(error) = pulse.beside(Box::pin(work)).await {
@@ -199,7 +203,7 @@ async fn convert(options: &ConvertOptions, mut world: StoreWorld, inputs: Inputs
         report.failed(None, &error);
     }
     world.progress.finish();
-    report.result.store_retries = world.store.retries();
+    report.result.store_retries = retries(std::iter::once(&world.store).chain(&stores));
     report.result.peak_memory_bytes = peak_memory_bytes();
     report.spent(pulse.elapsed_s());
     report.finish();
@@ -211,6 +215,15 @@ async fn convert(options: &ConvertOptions, mut world: StoreWorld, inputs: Inputs
         }
     }
     report
+}
+
+/// What had to be sent again to some stores, by cause.
+fn retries<'s>(stores: impl Iterator<Item = &'s Store>) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for (cause, count) in stores.flat_map(Store::retries) {
+        *all.entry(cause).or_default() += count;
+    }
+    all
 }
 
 async fn run_inputs(
@@ -359,6 +372,7 @@ async fn convert_all(
     let mut flying: BTreeMap<Id, String> = BTreeMap::new();
     let mut tasks = JoinSet::new();
     let mut stop = false;
+    let mut failed_reads = 0;
     loop {
         let may_begin = !stop && tasks.len() < most && waiting.len() > 0;
         let ended = tokio::select! {
@@ -385,6 +399,11 @@ async fn convert_all(
         };
         let name = flying.remove(&id).expect("every task has its input");
         let result = result.unwrap_or_else(|died| Err(InputFault::Died(died).of(&name).into()));
+        failed_reads = match &result {
+            Err(error) if is_failed_read(error) => failed_reads + 1,
+            _ => 0,
+        };
+        stop |= failed_reads == MAX_FAILED_READS;
         stop |= take_note(report, &name, result);
         pulse.tell(report, flying.values().cloned());
         world.progress.rows(report.result.counts.rows);
@@ -395,17 +414,27 @@ async fn convert_all(
     Ok(())
 }
 
+/// Whether an input's own store does not give it: a right may be missing, or it lies in an archive.
+fn is_failed_read(error: &JobError) -> bool {
+    let JobError::Input(error) = error else {
+        return false;
+    };
+    matches!(error.fault, InputFault::Store(_))
+}
+
 /// Takes note of how an input ended; true where the run is to stop.
 fn take_note(report: &mut ConvertReport, input: &str, result: Result<InputDone, JobError>) -> bool {
     let done = match result {
         Ok(done) => done,
         Err(error) if error.kind() == ErrorKind::Interrupted => return true,
         Err(error) => {
+            report.ended += 1;
             error!(error = %crate::text::plain::chain(&error), "input failed");
             report.failed(Some(input), &error);
-            return error.stops_the_run();
+            return error.stops_the_run() && !is_failed_read(&error);
         }
     };
+    report.ended += 1;
     report.oddities.merge(done.oddities);
     report.bytes_in += done.bytes_in;
     match done.end {

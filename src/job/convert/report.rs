@@ -34,6 +34,8 @@ pub struct InputTally {
     pub lost_attempts: u64,
     /// Inputs that failed.
     pub failed: u64,
+    /// Inputs that a run which had to stop did not come to, or left half done.
+    pub not_done: u64,
 }
 
 /// An input, or the run, that failed.
@@ -72,6 +74,9 @@ pub struct ConvertReport {
     pub plan: Vec<String>,
     /// How the inputs went.
     pub slices: InputTally,
+    /// Inputs that came to their end, whichever.
+    #[serde(skip)]
+    pub ended: u64,
     /// What the run made and took.
     #[serde(flatten)]
     pub result: RunResult,
@@ -95,6 +100,7 @@ impl ConvertReport {
             inputs: 0,
             plan: Vec::new(),
             slices: InputTally::default(),
+            ended: 0,
             result: RunResult::default(),
             oddities: Oddities::default(),
             bytes_planned: 0,
@@ -120,6 +126,9 @@ impl ConvertReport {
     pub(crate) fn finish(&mut self) {
         self.result.commits.sort();
         self.failures.sort_by(|a, b| a.input.cmp(&b.input));
+        if self.plan.is_empty() {
+            self.slices.not_done = self.slices.planned - self.ended;
+        }
         let kinds = self.failures.iter().map(|failure| failure.exit);
         self.head.end(ErrorKind::worst(kinds));
     }
@@ -133,6 +142,7 @@ impl ConvertReport {
             adopted,
             lost_attempts,
             failed,
+            not_done,
         } = self.slices;
         write!(
             o,
@@ -157,6 +167,7 @@ impl ConvertReport {
             (adopted, "adopted"),
             (lost_attempts, "lost to another run"),
             (failed, "failed"),
+            (not_done, "not done"),
         ] {
             if count > 0 {
                 write!(o, ", {} {what}", number(count))?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,16 +22,17 @@ use mdca_lake::store::{Site, Store};
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{self, Depth, Sweep};
 use mdca_sim::{ClockField, SimOptions, Tenant, TenantOptions};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::support::bucket::{Bucket, CreateOnly, SMALL_PARTS};
 use crate::support::clock::TestClock;
 use crate::support::faulty::{Call, Fate, Gate};
-use crate::support::process::{PROGRAM, Place};
+use crate::support::process::{Ended, PROGRAM, Place};
 use crate::support::readers;
 use crate::support::scenario::{age_by_an_hour, assert_same, at};
+use crate::support::script::{Said, Script};
 use crate::support::servers::Server;
 
 /// The id and the exact text of some activities.
@@ -297,6 +299,109 @@ fn inputs_in_object_storage_are_all_below_a_prefix_but_the_lake() {
             "{refused}"
         );
     }
+}
+
+/// An S3 bucket with so many saved records, each in its own object, which says of a record's object what it is
+/// told to.
+fn saved(objects: usize, say: impl Fn(usize) -> Option<Said> + Send + Sync + 'static) -> Script {
+    Script::start(move |asked| {
+        let path = asked.head.split(' ').nth(1).unwrap();
+        let number = path
+            .strip_prefix("/bucket/saved/")
+            .and_then(|name| name.strip_suffix(".json")?.parse().ok());
+        let Some(number) = number else {
+            let listed: String = (0..objects)
+                .map(|n| {
+                    format!(
+                        "<Contents><Key>saved/{n}.json</Key><Size>{}</Size><ETag>\"e\"</ETag>\
+                         <LastModified>2026-11-01T00:00:00.000Z</LastModified></Contents>",
+                        record(n).len()
+                    )
+                })
+                .collect();
+            let is_list = path.contains("list-type=2");
+            let body = format!(
+                "<ListBucketResult><Name>bucket</Name><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>"
+            );
+            return Said::new(
+                if is_list { 200 } else { 404 },
+                if is_list { body } else { String::new() },
+            );
+        };
+        say(number).unwrap_or_else(|| Said {
+            headers: "ETag: \"e\"\r\nLast-Modified: Sun, 01 Nov 2026 00:00:00 GMT\r\n".to_owned(),
+            ..Said::new(200, record(number))
+        })
+    })
+}
+
+fn record(n: usize) -> String {
+    json!({"_id": format!("id-{n:03}"), "timestamp": 1_790_000_000_000_u64 + n as u64}).to_string()
+}
+
+fn convert_saved(place: &Place, store: &Script, lake: &Path) -> Ended {
+    let mut command = Command::new(PROGRAM);
+    command.args(["convert", "s3://bucket/saved/", "--report", "json"]);
+    command.arg("--lake").arg(lake);
+    command.envs([
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "key"),
+        ("AWS_ENDPOINT", &store.url()),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ALLOW_HTTP", "true"),
+    ]);
+    place.run(&mut command)
+}
+
+/// An object that was moved to an archive, or that these credentials may not read, costs itself only. What
+/// had to be asked for again is in the report.
+#[test]
+fn an_input_that_its_store_refuses_does_not_stop_the_others() {
+    let asked = AtomicUsize::new(0);
+    let store = saved(9, move |n| match n {
+        3 => Some(Said::new(
+            403,
+            "<Error><Code>InvalidObjectState</Code></Error>",
+        )),
+        5 if asked.fetch_add(1, Ordering::SeqCst) == 0 => Some(Said::new(503, "")),
+        _ => None,
+    });
+    let place = Place::small();
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    for committed in [8, 0] {
+        let ended = convert_saved(&place, &store, &lake);
+        let slices =
+            ["committed", "skipped", "failed", "not_done"].map(|which| ended.slices(which));
+        assert_eq!(slices, [committed, 8 - committed, 1, 0], "{ended}");
+        let report = ended.report();
+        let failure = &report["failures"][0];
+        assert_eq!(failure["input"], "s3://bucket/saved/3.json", "{ended}");
+        assert_eq!(
+            (ended.code(), &failure["kind"]),
+            (Some(6), &"storage".into())
+        );
+        let retries = report["store_retries"]["http_503"].as_u64().unwrap_or(0);
+        assert_eq!(retries, u64::from(committed > 0), "{ended}");
+    }
+}
+
+/// Where the store refuses one after another it is not the inputs, and the run does not go through all of them.
+#[test]
+fn a_store_that_refuses_every_input_stops_the_run() {
+    let store = saved(500, |_| {
+        Some(Said::new(403, "<Error><Code>AccessDenied</Code></Error>"))
+    });
+    let place = Place::small();
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    // A lake is made where one input at least begins with records.
+    let good = saved(1, |_| None);
+    assert_eq!(convert_saved(&place, &good, &lake).code(), Some(0));
+    let ended = convert_saved(&place, &store, &lake);
+    let [failed, not_done] = ["failed", "not_done"].map(|which| ended.slices(which));
+    assert_eq!((ended.code(), failed + not_done), (Some(6), 500), "{ended}");
+    assert!((10..20).contains(&failed), "{ended}");
 }
 
 /// Four processes convert the same inputs, which lie in object storage as the lake does: with shares,

@@ -9,6 +9,7 @@ mod holes; // what the service does not give, and a service that is down
 mod host; // a tenant's host changes
 mod hostile; // what hostile texts do: in records, answers, stores and lakes
 mod lossless; // whatever comes in can be given back
+mod other_tenant; // a token or a host of another tenant
 mod sign_in; // every way of signing in, and what becomes of tokens and secrets
 mod spans; // thin neighbouring slices in one range
 mod tenants; // what nobody knows for sure of the service, both ways

@@ -407,6 +407,20 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// Runs a command to its end.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let asked = Instant::now();
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self {
+            status: output.status,
+            waited: asked.elapsed(),
+            elapsed: asked.elapsed(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
     /// Its exit code; `None` where a signal ended it.
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()

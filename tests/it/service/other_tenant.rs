@@ -1,0 +1,189 @@
+//! A token of another tenant, or a host that is another tenant's: its records are not mixed into a lake.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use mdca_lake::clock::{Clock, SystemClock};
+use mdca_lake::window::format_time;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::process::Ended;
+use crate::support::scenario::{DAY_MS, HOUR_MS, files_below};
+use crate::support::script::{Said, Script};
+use crate::support::sealed;
+
+const OWN: &str = "ebac1a16-81bf-449b-8d43-5732c3c1d999";
+const OTHER: &str = "cafe1a16-cafe-dead-beef-1337c3c1d999";
+
+/// A service whose records say of their tenant what they are told to, and a lake.
+struct World {
+    service: Script,
+    /// What is in the one record of an answer; without it there is none.
+    record: Arc<Mutex<Option<Value>>>,
+    folder: TempDir,
+    first_ms: i64,
+}
+
+impl World {
+    fn new() -> Self {
+        let record: Arc<Mutex<Option<Value>>> = Arc::default();
+        let next = Arc::clone(&record);
+        let service = Script::start(move |asked| match &*next.lock().unwrap() {
+            Some(more) => Said::one_record(asked, more),
+            None => Said::new(200, r#"{"data": [], "hasNext": false}"#),
+        });
+        let now_ms = SystemClock::new().now_ms();
+        Self {
+            service,
+            record,
+            folder: tempfile::tempdir().unwrap(),
+            first_ms: now_ms / DAY_MS * DAY_MS - 3 * DAY_MS,
+        }
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.folder.path().join("lake")
+    }
+
+    /// Scans these hours of the lake, with one record in the first, or none.
+    fn scan(&self, hours: [i64; 2], record: Option<Value>) -> Ended {
+        self.scan_with(&[], hours, record)
+    }
+
+    fn scan_with(&self, flags: &[&str], hours: [i64; 2], record: Option<Value>) -> Ended {
+        *self.record.lock().unwrap() = record;
+        let [from, until] = hours.map(|hour| format_time(self.first_ms + hour * HOUR_MS));
+        let mut command = self.program("scan");
+        command.args(["--api-url", &self.service.url()]);
+        command.args(["--from", &from, "--until", &until]);
+        command.args(["--requests-per-minute", "0", "--report", "json"]);
+        command.args(flags);
+        Ended::of(&mut command)
+    }
+
+    fn program(&self, command: &str) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_mdca-lake"));
+        program
+            .env_clear()
+            .env("MDCA_API_TOKEN", "t0ken-of-the-tests");
+        program.arg(command).arg("--lake").arg(self.lake());
+        program
+    }
+
+    fn exported(&self) -> usize {
+        let output = self.program("export").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout.iter().filter(|byte| **byte == b'\n').count()
+    }
+}
+
+fn commits(lake: &Path) -> usize {
+    files_below(&lake.join("_mdca/commits")).len()
+}
+
+fn own() -> Value {
+    json!({"aadTenantId": OWN, "tenantId": 97_134_000})
+}
+
+fn other() -> Value {
+    json!({"aadTenantId": OTHER, "tenantId": 31_000_002})
+}
+
+#[test]
+fn records_of_another_tenant_stay_out() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    let files = files_below(&world.lake().join("activities"));
+    let refused = world.scan([1, 3], Some(other()));
+    assert_eq!(refused.code(), Some(2), "{refused}");
+    let failure = &refused.report()["failures"][0];
+    let error = failure["error"].as_str().unwrap();
+    assert!(
+        error.ends_with(&format!(
+            "its records have aadTenantId {OTHER}, and the lake's have {OWN}"
+        )),
+        "{error}"
+    );
+    let advice = failure["advice"].as_str().unwrap();
+    assert!(advice.contains("check the token"), "{advice}");
+    assert_eq!(files_below(&world.lake().join("activities")), files);
+    assert_eq!((commits(&world.lake()), world.exported()), (1, 1));
+    assert!(files_below(&world.lake().join("_mdca/staging")).is_empty());
+    // With the right token all goes on where it was.
+    let right = world.scan([1, 3], Some(own()));
+    assert_eq!(right.code(), Some(0), "{right}");
+    assert_eq!((commits(&world.lake()), world.exported()), (3, 3));
+}
+
+/// A refusal in vain would cost what the service forgets meanwhile: one field that agrees is enough, and so
+/// is silence.
+#[test]
+fn records_that_may_be_of_the_tenant_come_in() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    let upper = OWN.to_ascii_uppercase();
+    for (hour, record) in (1..).zip([
+        json!({}),
+        json!({"aadTenantId": null, "tenantId": null}),
+        json!({"aadTenantId": upper, "tenantId": 31_000_002}),
+        json!({"aadTenantId": {"id": OTHER}}),
+        own(),
+        json!({"aadTenantId": OTHER, "tenantId": 97_134_000}),
+        json!({"aadTenantId": OTHER, "tenantId": "97134000"}),
+        own(),
+    ]) {
+        let text = record.to_string();
+        let scanned = world.scan([hour, hour + 1], Some(record));
+        assert_eq!(scanned.code(), Some(0), "{text}: {scanned}");
+    }
+    assert_eq!(world.exported(), 9);
+}
+
+/// Where the newest commit is damaged, where a compaction has taken its files, and where the newest ones
+/// have no rows.
+#[test]
+fn a_quiet_lake_still_knows_whose_it_is() {
+    let world = World::new();
+    for hours in [[0, 1], [1, 2]] {
+        assert_eq!(world.scan(hours, Some(own())).code(), Some(0));
+    }
+    let refused = |hours: [i64; 2]| {
+        let refused = world.scan(hours, Some(other()));
+        let failures = refused.report()["failures"].to_string();
+        assert!(failures.contains(OTHER), "{refused}");
+    };
+    let newest = files_below(&world.lake().join("_mdca/commits")).pop();
+    let newest = newest.unwrap();
+    let good = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, "{}").unwrap();
+    refused([2, 3]);
+    std::fs::write(&newest, good).unwrap();
+
+    let compact = world.program("compact").output().unwrap();
+    assert!(compact.status.success(), "{compact:?}");
+    assert_eq!(files_below(&world.lake().join("activities")).len(), 1);
+    refused([2, 3]);
+    assert_eq!(world.scan([2, 40], None).code(), Some(0));
+    refused([40, 41]);
+    assert_eq!(world.scan([40, 41], Some(own())).code(), Some(0));
+    assert_eq!(world.exported(), 3);
+}
+
+/// A host that had nothing when it was changed has another tenant's records later.
+#[test]
+fn a_host_that_was_empty_when_it_was_changed_is_found_out() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    let identity = world.lake().join("_mdca/lake.json");
+    let mut lake = sealed::read(&identity);
+    lake["api_host"] = "tenant.eu2.portal.example.com".into();
+    sealed::write(&identity, &lake);
+    let changed = world.scan_with(&["--change-host"], [1, 2], None);
+    assert!(changed.text().contains("unchecked"), "{changed}");
+    assert_eq!(changed.code(), Some(0), "{changed}");
+    let refused = world.scan([2, 3], Some(other()));
+    assert_eq!(refused.code(), Some(2), "{refused}");
+    assert_eq!(world.exported(), 1);
+}
