@@ -94,6 +94,10 @@ impl ErrorKind {
     }
 }
 
+/// What to do where records are of another tenant than the lake's.
+pub(crate) const OTHER_TENANT: &str =
+    "check the token and --api-url, or use another --lake for this tenant";
+
 /// A field that says whose a record is, and differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
@@ -466,9 +470,7 @@ impl JobError {
             Self::NoLake { .. } => Some("check --lake; the first scan makes a lake"),
             Self::Forgotten { .. } => Some("run again in an hour"),
             Self::OtherTenant { slice: None, .. } => Some("use another --lake for this tenant"),
-            Self::OtherTenant { .. } => {
-                Some("check the token and --api-url, or use another --lake for this tenant")
-            }
+            Self::OtherTenant { .. } => Some(OTHER_TENANT),
             Self::FirstRefused(_) => {
                 Some("check --filters, --service and --api-url; nothing was created")
             }

@@ -134,6 +134,8 @@ pub struct TableStatus {
     pub version: u64,
     /// Whether it takes in every commit and compaction.
     pub is_current: bool,
+    #[serde(skip)]
+    is_of_others: bool,
     /// Commits and compactions that it takes in and that are not there any more, at least.
     pub missing: u64,
 }
@@ -248,6 +250,7 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         table: table.map(|of| TableStatus {
             version: of.version,
             is_current: of.is_current,
+            is_of_others: of.is_of_others,
             missing: of.missing,
         }),
         rows: total(&days, |day| day.rows),
@@ -544,6 +547,7 @@ impl LakeStatus {
         let TableStatus {
             version,
             is_current,
+            is_of_others,
             missing,
         } = *table;
         write!(o, "table       version {version}")?;
@@ -557,7 +561,8 @@ impl LakeStatus {
         }
         match (is_current, self.left_out.is_empty()) {
             (true, _) => {}
-            (false, true) => write!(o, ", behind the commits: the next run brings it up to date")?,
+            (false, true) if is_of_others => write!(o, ", {}", table::OF_OTHERS)?,
+            (false, true) => write!(o, ", {}", table::BEHIND)?,
             (false, false) => write!(o, ", behind the commits, of which some cannot be read")?,
         }
         writeln!(o)

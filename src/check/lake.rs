@@ -4,10 +4,12 @@ use std::path::Path as DiskPath;
 
 use bytes::Bytes;
 use object_store::path::Path;
+use serde_json::Value;
 
 use super::{Answer, Checked, failed};
-use crate::error::{ErrorKind, JobError};
+use crate::error::{Difference, ErrorKind, JobError, OTHER_TENANT};
 use crate::job::Planned;
+use crate::job::tenant::{self, Likeness};
 use crate::layout;
 use crate::store::{Creation, Store, StoreError, StoreErrorKind};
 use crate::text::units::bytes;
@@ -74,6 +76,21 @@ async fn identity(checked: &Checked<'_>) -> Answer {
                 Some(advice) => answer.advise(advice),
                 None => answer,
             }
+        }
+    }
+}
+
+/// Whether records of the service are of the lake's tenant; `None` where there are none to compare.
+pub(super) async fn tenant(checked: &Checked<'_>, records: &[Value]) -> Option<Answer> {
+    let store = checked.site.store()?;
+    // What cannot be read of a lake is said where it is asked for.
+    match tenant::compare_with_lake(store, records).await.ok()?? {
+        Likeness::Same(id) => Some(Answer::ok("tenant", format!("the lake's: {id}"))),
+        Likeness::Other(Difference { field, lake, other }) => {
+            let found =
+                format!("the service's records have {field} {other}, and the lake's have {lake}");
+            let answer = Answer::fail_as("tenant", ErrorKind::Usage, found);
+            Some(answer.advise(OTHER_TENANT))
         }
     }
 }

@@ -129,12 +129,15 @@ fn clocks(checked: &Checked<'_>, date_ms: Option<i64>) -> Answer {
     }
 }
 
-/// The times of the records of an answer, on the clock that was asked by; none where they cannot be
-/// read.
-fn times(asked: &Asked, clock: ClockField) -> Option<Vec<i64>> {
-    let records: Vec<Value> = serde_json::from_str(&asked.records).ok()?;
+/// The records of an answer; none where they cannot be read.
+fn records(asked: &Asked) -> Option<Vec<Value>> {
+    serde_json::from_str(&asked.records).ok()
+}
+
+/// The times of records, on the clock that was asked by.
+fn times(records: &[Value], clock: ClockField) -> Vec<i64> {
     let time = |record: &Value| record[clock.record_key()].as_i64();
-    Some(records.iter().filter_map(time).collect())
+    records.iter().filter_map(time).collect()
 }
 
 /// Asks for a page of the day, and looks at what came.
@@ -155,20 +158,24 @@ async fn page(
         }
         Err(error) => return vec![failed("page", &JobError::from(error))],
     };
-    let Some(times) = times(&asked, options.clock) else {
+    let Some(records) = records(&asked) else {
         return vec![Answer::warn(
             "page",
             "its records are not all JSON; a scan keeps those that are not as rejects",
         )];
     };
-    let one = self::times(first, options.clock).unwrap_or_default();
+    let times = times(&records, options.clock);
+    let one = self::records(first).unwrap_or_default();
+    let one = self::times(&one, options.clock);
     let is_honoured = is_within(&times, limit as usize) && is_within(&one, 1);
-    vec![
+    let mut answers = vec![
         filter(&times, day, options.clock),
         order(&times, options.clock),
         page_limit(&asked, times.len(), limit, is_honoured, is_refused),
         total(&asked),
-    ]
+    ];
+    answers.extend(lake::tenant(checked, &records).await);
+    answers
 }
 
 fn filter(times: &[i64], day: Slice, clock: ClockField) -> Answer {
@@ -269,7 +276,7 @@ async fn oldest(checked: &Checked<'_>, closed_ms: i64, options: &Arc<ScanOptions
         Err(error) => return unknown(crate::text::plain::chain(&error)),
     };
     let clock = options.clock;
-    let times = times(&asked, clock).unwrap_or_default();
+    let times = times(&records(&asked).unwrap_or_default(), clock);
     let Some(first_ms) = times.iter().min().copied() else {
         return match (asked.records.contains('{'), asked.has_next) {
             (true, _) => unknown(format!("the first records have no {clock}")),

@@ -143,9 +143,8 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
             loss.advice().unwrap_or_default().to_owned(),
         ],
         None if standing.is_current => Vec::new(),
-        None => {
-            vec!["The table is behind the commits: the next run brings it up to date.".to_owned()]
-        }
+        None if standing.is_of_others => vec![format!("The table is {}.", table::OF_OTHERS)],
+        None => vec![format!("The table is {}.", table::BEHIND)],
     };
     let mut out = String::new();
     let comment = match engine {

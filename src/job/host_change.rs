@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::commit::{Change, ChangeKind, Identity};
 use crate::error::{JobError, UsageError};
 use crate::job::context::World;
+use crate::job::planned::Planned;
 use crate::job::report::RunReport;
 use crate::job::setup::{JobOptions, Setup};
-use crate::job::tenant::{Found, Likeness};
+use crate::job::tenant::{self, Found, Likeness};
 use crate::store::Creation;
 use crate::text::outline::Elements;
 use crate::window::Slice;
@@ -18,18 +19,17 @@ const ASKED_DAYS: [i64; 2] = [1, 28];
 /// Makes sure that the lake has the host of this run: where somebody says that it changed, and it
 /// does not answer for another tenant, the change is recorded.
 pub(crate) async fn record(
-    options: &JobOptions,
+    planned: &Planned,
     world: &World,
-    setup: &Setup,
-    kept: &Found,
     report: &mut RunReport,
 ) -> Result<(), JobError> {
+    let setup = &planned.setup;
     let identity = &setup.identity;
     let Some(from) = setup.former_host.clone() else {
         return Ok(());
     };
     let to = identity.api_host.clone();
-    let tenant = match compare(options, world, setup, kept).await? {
+    let tenant = match compare(planned, world).await? {
         Ok(Likeness::Same(tenant)) => Ok(tenant),
         Ok(Likeness::Other(difference)) => {
             let (slice, difference) = (None, Box::new(difference));
@@ -64,16 +64,15 @@ pub(crate) async fn record(
 
 /// Compares a record of the lake with one of the host; or says why nothing can be compared.
 async fn compare(
-    options: &JobOptions,
+    planned: &Planned,
     world: &World,
-    setup: &Setup,
-    kept: &Found,
 ) -> Result<Result<Likeness, &'static str>, JobError> {
     const NO_RECORDS: &str = "there are no records to compare";
-    if !is_record(kept, "the lake")? {
+    let kept = tenant::kept_record(&world.store, &planned.known.committed).await?;
+    if !is_record(&kept, "the lake")? {
         return Ok(Err(NO_RECORDS));
     }
-    let asked = asked_record(options, world, setup).await?;
+    let asked = asked_record(&planned.options, world, &planned.setup).await?;
     if !is_record(&asked, "the host")? {
         return Ok(Err(NO_RECORDS));
     }

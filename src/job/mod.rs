@@ -36,7 +36,7 @@ mod slice_task;
 mod span;
 mod span_read;
 mod standing;
-mod tenant;
+pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -67,7 +67,7 @@ use self::setup::Setup;
 use self::slice_memory::SliceMemory;
 use self::slice_task::SliceTask;
 use self::standing::Standing;
-use self::tenant::TenantIds;
+use self::tenant::LakeTenant;
 use self::turns::{Runs, Turn, Turns};
 use crate::commit::{self, Cleaner, Identity, KnownSlices};
 use crate::error::{ErrorKind, JobError};
@@ -144,8 +144,7 @@ async fn run_slices(
     let store = &world.store;
     planned.make_lake(store, world.clock.as_ref()).await?;
     planned.describe_lake(report);
-    let kept = planned.kept_record(store).await?;
-    host_change::record(&planned.options, world, &planned.setup, &kept, report).await?;
+    host_change::record(&planned, world, report).await?;
     planned.describe_slices(report);
     let Planned {
         options,
@@ -168,11 +167,12 @@ async fn run_slices(
         .extend(remarks_on_begun(world, &plan, &runs, now_ms).await?);
     let (cleaner, table) = keepers(store, &world.clock, &report.head.run).await?;
     let cleaner = Arc::new(cleaner);
+    let tenant = LakeTenant::of(&known.committed);
     let start = Start {
         plan: &plan,
         committed: known.committed,
         runs,
-        tenant: kept.tenant().map(Arc::new),
+        tenant: Arc::new(tenant),
     };
     let outcome = scan_in_turn(&options, world, &setup, &cleaner, start, beat, report).await;
     report.result.not_cleared = cleaner.not_cleared();
@@ -265,8 +265,7 @@ struct Start<'a> {
     committed: BTreeSet<String>,
     /// The reports of runs, the own one among them.
     runs: Runs,
-    /// Whose the lake's records are, where they say so.
-    tenant: Option<Arc<TenantIds>>,
+    tenant: Arc<LakeTenant>,
 }
 
 /// Scans what no earlier run is at work on; where such a run ends meanwhile, what it has left too.
@@ -309,7 +308,7 @@ async fn scan_in_turn(
                 memory: SliceMemory::new(options.memory.slices_bytes, options.parallel),
                 oldest: Arc::clone(&oldest),
                 history: Arc::clone(&history),
-                tenant: tenant.clone(),
+                tenant: Arc::clone(&tenant),
             };
             scan_all(task, mine, beat, report).await?;
         }

@@ -16,7 +16,6 @@ use crate::job::plan::Plan;
 use crate::job::report::{Cost, RunReport};
 use crate::job::report_parts::NOT_BEGUN;
 use crate::job::setup::{JobOptions, Setup};
-use crate::job::tenant::{self, Found};
 use crate::store::Store;
 use crate::window::{Slice, format_time};
 
@@ -152,14 +151,6 @@ impl Planned {
             self.plan = self.setup.plan(&self.options, self.now_ms, &self.known);
         }
         Ok(())
-    }
-
-    /// A record of the lake that says whose it is, where that may be asked for.
-    pub(crate) async fn kept_record(&self, store: &Store) -> Result<Found, JobError> {
-        if self.plan.slices.is_empty() && self.setup.former_host.is_none() {
-            return Ok(Found::Nothing);
-        }
-        tenant::kept_record(store, &self.known.committed).await
     }
 
     /// Says in a report which lake it is.

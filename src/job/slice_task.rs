@@ -23,7 +23,7 @@ use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::job::span::Fill;
-use crate::job::tenant::{TenantCheck, TenantIds};
+use crate::job::tenant::{LakeTenant, TenantCheck};
 use crate::layout;
 use crate::partition;
 use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
@@ -45,8 +45,7 @@ pub(crate) struct SliceTask {
     pub(crate) oldest: Arc<OldestRecord>,
     /// What earlier runs reported, once it is asked for.
     pub(crate) history: Arc<OnceCell<History>>,
-    /// Whose the lake's records are, where they say so.
-    pub(crate) tenant: Option<Arc<TenantIds>>,
+    pub(crate) tenant: Arc<LakeTenant>,
 }
 
 /// How a slice came to its end: none where another run has committed it since the plan was made.
@@ -322,7 +321,7 @@ impl SliceTask {
         let mut flow = Flow {
             decoder: PageDecoder::new(self.options.memory.max_batch_bytes),
             classifier: Classifier::new(self.setup.clock),
-            tenant: TenantCheck::against(self.tenant.clone()),
+            tenant: TenantCheck::default(),
             found: Found::default(),
         };
         let mut interrupted = self.world.interrupted.clone();
@@ -392,7 +391,9 @@ impl SliceTask {
             (flow, classified, from) = self.take_piece(slice, flow, &page, from).await?;
             memory.holds_for_records(flow.classifier.held_bytes());
             seen.add(classified.seen);
-            let parts = partition::split(&classified.rows)?;
+            let (rows, store) = (&classified.rows, &self.world.store);
+            flow.tenant.look_at(rows, store, &self.tenant).await?;
+            let parts = partition::split(rows)?;
             attempt.take(parts, classified.rejects).await?;
             if from.is_none() {
                 return Ok((flow, seen));
@@ -419,7 +420,6 @@ impl SliceTask {
             let piece = flow.decoder.decode(array, from, &ingest)?;
             let fingerprints = Fingerprints::of(array, &piece, SameBy::Json);
             let classified = flow.classifier.classify(&*page, &piece, &fingerprints)?;
-            flow.tenant.look_at(&classified.rows);
             let found = &mut flow.found;
             found.counts.add(&classified.counts);
             for (path, count) in piece.unknown {

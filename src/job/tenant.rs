@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
-use crate::commit::{Commit, CommitError};
+use crate::commit::{self, Commit, CommitError};
 use crate::error::{Difference, JobError};
 use crate::layout::{self, FileName};
 use crate::read::{self, ReadError, RecordRestorer};
@@ -72,69 +72,140 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Whether the rows of a slice are of the lake's tenant.
-pub(crate) struct TenantCheck {
-    lake: Option<Arc<TenantIds>>,
-    looked_at: usize,
-    is_same: bool,
-    difference: Option<Difference>,
+/// Whether records that come are of the lake's tenant. One field of one record that agrees is enough: what
+/// is refused may be forgotten before somebody looks.
+struct Comparison<'l> {
+    lake: &'l TenantIds,
+    same: Option<Likeness>,
+    other: Option<Likeness>,
 }
 
-impl TenantCheck {
-    /// A check against what the lake's records say, if there are any.
-    pub(crate) fn against(lake: Option<Arc<TenantIds>>) -> Self {
-        Self {
-            lake,
-            looked_at: 0,
-            is_same: false,
-            difference: None,
+impl<'l> Comparison<'l> {
+    fn with(lake: &'l TenantIds) -> Self {
+        let (same, other) = (None, None);
+        Self { lake, same, other }
+    }
+
+    /// Takes in a record.
+    fn take(&mut self, record: &Value) {
+        let Some(ids) = TenantIds::of(record) else {
+            return;
+        };
+        for likeness in self.lake.compare(&ids) {
+            let seen = match &likeness {
+                Likeness::Same(_) => &mut self.same,
+                Likeness::Other(_) => &mut self.other,
+            };
+            seen.get_or_insert(likeness);
         }
     }
 
-    /// Takes in the next rows.
-    pub(crate) fn look_at(&mut self, rows: &RecordBatch) {
-        let Some(lake) = &self.lake else {
-            return;
-        };
-        let left = ROWS_LOOKED_AT - self.looked_at;
-        if self.is_same || left == 0 || rows.num_rows() == 0 {
-            return;
+    /// What came of it; `None` where nobody knows.
+    fn end(self) -> Option<Likeness> {
+        self.same.or(self.other)
+    }
+}
+
+/// Compares records of the service with the lake's; `None` where nobody knows.
+///
+/// # Errors
+/// The store.
+pub(crate) async fn compare_with_lake(
+    store: &Store,
+    records: &[Value],
+) -> Result<Option<Likeness>, JobError> {
+    let committed = commit::committed_slices(store).await?;
+    let kept = kept_record(store, &committed).await?;
+    Ok(kept.tenant().and_then(|lake| {
+        let mut comparison = Comparison::with(&lake);
+        for record in records {
+            comparison.take(record);
         }
+        comparison.end()
+    }))
+}
+
+/// Whose the records of a lake are, once somebody asks: most runs of a quiet tenant bring no rows.
+#[derive(Debug)]
+pub(crate) struct LakeTenant {
+    /// The newest slices that were committed when the run began, the newest first.
+    slices: Vec<String>,
+    ids: OnceCell<Option<TenantIds>>,
+}
+
+impl LakeTenant {
+    /// Of a lake with these slices.
+    pub(crate) fn of(committed: &BTreeSet<String>) -> Self {
+        Self {
+            slices: newest(committed),
+            ids: OnceCell::new(),
+        }
+    }
+
+    /// What its records say, if there are any.
+    async fn ids(&self, store: &Store) -> Result<Option<&TenantIds>, JobError> {
+        let look = async || Ok(look_at_kept(store, &self.slices).await?.tenant());
+        self.ids.get_or_try_init(look).await.map(Option::as_ref)
+    }
+}
+
+/// Whether the rows of a slice are of the lake's tenant.
+#[derive(Default)]
+pub(crate) struct TenantCheck {
+    looked_at: usize,
+    /// What the rows say so far.
+    likeness: Option<Likeness>,
+}
+
+impl TenantCheck {
+    /// Takes in the next rows.
+    ///
+    /// # Errors
+    /// The store.
+    pub(crate) async fn look_at(
+        &mut self,
+        rows: &RecordBatch,
+        store: &Store,
+        lake: &LakeTenant,
+    ) -> Result<(), JobError> {
+        let left = ROWS_LOOKED_AT - self.looked_at;
+        let is_settled = left == 0 || matches!(self.likeness, Some(Likeness::Same(_)));
+        if rows.num_rows() > 0
+            && !is_settled
+            && let Some(lake) = lake.ids(store).await?
+        {
+            self.compare(rows, left, lake);
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, rows: &RecordBatch, left: usize, lake: &TenantIds) {
         let Some(restorer) = RecordRestorer::new(schema::activity(), rows) else {
             return;
         };
+        let mut comparison = Comparison::with(lake);
         let mut text = String::new();
         for row in 0..rows.num_rows().min(left) {
             self.looked_at += 1;
             text.clear();
             restorer.restore(row, &mut text);
-            let record = serde_json::from_str(&text).unwrap_or_default();
-            let Some(ids) = TenantIds::of(&record) else {
-                continue;
-            };
-            for likeness in lake.compare(&ids) {
-                match likeness {
-                    Likeness::Same(_) => self.is_same = true,
-                    Likeness::Other(difference) => {
-                        self.difference.get_or_insert(difference);
-                    }
-                }
-            }
-            if self.is_same {
-                return;
+            comparison.take(&serde_json::from_str(&text).unwrap_or_default());
+            if comparison.same.is_some() {
+                break;
             }
         }
+        let likeness = comparison.end();
+        self.likeness = likeness.or_else(|| self.likeness.take());
     }
 
     /// Refuses a slice with rows that say whose they are, none of which agrees with the lake in any field.
-    /// One field of one row is enough: what is refused may be forgotten before somebody looks.
     pub(crate) fn end(self, slice: Slice) -> Result<(), JobError> {
-        match self.difference {
-            Some(difference) if !self.is_same => Err(JobError::OtherTenant {
+        match self.likeness {
+            Some(Likeness::Other(difference)) => Err(JobError::OtherTenant {
                 slice: Some(slice),
                 difference: Box::new(difference),
             }),
-            _ => Ok(()),
+            Some(Likeness::Same(_)) | None => Ok(()),
         }
     }
 }
@@ -190,8 +261,18 @@ pub(crate) async fn kept_record(
     store: &Store,
     committed: &BTreeSet<String>,
 ) -> Result<Found, JobError> {
+    look_at_kept(store, &newest(committed)).await
+}
+
+/// The slices that are looked at.
+fn newest(committed: &BTreeSet<String>) -> Vec<String> {
+    let newest = committed.iter().rev().take(OBJECTS_LOOKED_AT);
+    newest.cloned().collect()
+}
+
+async fn look_at_kept(store: &Store, slices: &[String]) -> Result<Found, JobError> {
     let mut found = Found::Nothing;
-    for slice in committed.iter().rev().take(OBJECTS_LOOKED_AT) {
+    for slice in slices {
         let commit = match Commit::load(store, slice).await {
             Ok(commit) => commit,
             Err(CommitError::Damaged { .. }) => None,
@@ -204,12 +285,12 @@ pub(crate) async fn kept_record(
             return Ok(found);
         }
     }
-    if committed.is_empty() {
+    if slices.is_empty() {
         return Ok(found);
     }
     // Quiet weeks; or compactions have taken the files.
-    let mut files = match table::contents(store).await {
-        Ok(contents) => contents.map_or_else(Vec::new, |contents| contents.files),
+    let mut files = match table::files(store).await {
+        Ok(files) => files,
         Err(error) if error.store().is_none() => Vec::new(),
         Err(error) => return Err(error.into()),
     };
@@ -264,6 +345,33 @@ mod tests {
         ] {
             let likeness = ids(&host).and_then(|host| lake.likeness(&host));
             assert_eq!(likeness, expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn one_field_of_one_record_that_agrees_is_enough() {
+        let lake = ids(&json!({"aadTenantId": "ab-1", "tenantId": 7})).unwrap();
+        let guest = json!({"aadTenantId": "cd-2"});
+        let other = json!({"aadTenantId": "cd-2", "tenantId": 8});
+        let moved = json!({"aadTenantId": "AB-1", "tenantId": 9});
+        let silent = json!({"_id": "x"});
+        let agrees = |records: &[&Value]| {
+            let mut comparison = Comparison::with(&lake);
+            for record in records {
+                comparison.take(record);
+            }
+            comparison
+                .end()
+                .map(|likeness| matches!(likeness, Likeness::Same(_)))
+        };
+        for (records, expected) in [
+            (&[&silent][..], None),
+            (&[&silent, &guest], Some(false)),
+            (&[&other, &guest], Some(false)),
+            (&[&other, &moved], Some(true)),
+            (&[&moved, &other], Some(true)),
+        ] {
+            assert_eq!(agrees(records), expected, "{records:?}");
         }
     }
 }

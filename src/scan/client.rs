@@ -406,6 +406,10 @@ impl ActivityClient {
         if !status.is_success() {
             return Err(self.refusal(status, response).await);
         }
+        if status == StatusCode::PARTIAL_CONTENT {
+            let error = RequestError::malformed("it is a part of an answer (status 206)");
+            return Err(Failure::Passing(error, None));
+        }
         if let Some(encoding) = unknown_encoding(response.headers()) {
             let reason = format!("its body is packed with '{encoding}', and gzip was asked for");
             return Err(Failure::Passing(RequestError::malformed(&reason), None));

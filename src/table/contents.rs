@@ -71,6 +71,19 @@ pub async fn contents(store: &Store) -> Result<Option<Contents>, TableError> {
     }))
 }
 
+/// The files that the table of a lake names, whether it takes in everything or not.
+///
+/// # Errors
+/// The store; a log that cannot be read.
+pub async fn files(store: &Store) -> Result<Vec<LiveFile>, TableError> {
+    let log = Log::list(store).await?;
+    if log.is_empty() {
+        return Ok(Vec::new());
+    }
+    let snapshot = Snapshot::read(store, &log).await?;
+    Ok(snapshot.files.values().filter_map(live_file).collect())
+}
+
 /// Whether a number is missing among the compactions of a day: nobody knows then which of its files are live.
 fn lacks_compactions(there: &[ObjectMeta]) -> bool {
     let mut days: BTreeMap<PartitionKey, (u32, u32)> = BTreeMap::new();

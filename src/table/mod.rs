@@ -23,7 +23,7 @@ mod snapshot;
 mod update;
 mod upkeep;
 
-pub use contents::{Contents, LiveFile, contents};
+pub use contents::{Contents, LiveFile, contents, files};
 pub use error::TableError;
 pub use live::CommittedFiles;
 
@@ -84,6 +84,11 @@ impl Refreshed {
     }
 }
 
+/// What is said of a table that does not take in everything.
+pub(crate) const BEHIND: &str = "behind the commits: the next run brings it up to date";
+/// What is said of one that takes in as many commits, of which nobody has looked whether they are these.
+pub(crate) const OF_OTHERS: &str = "older than these commits, which were copied or restored: the next run compares them, and so does verify";
+
 /// How the table stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -91,6 +96,8 @@ pub struct Standing {
     pub version: u64,
     /// Whether it takes in every commit and compaction.
     pub is_current: bool,
+    /// Whether it takes in as many as are there, and others: in a copy of a lake they have other times.
+    pub is_of_others: bool,
     /// Commits and compactions that it took in and that are not there any more, at least.
     pub missing: u64,
 }
@@ -399,10 +406,12 @@ pub async fn standing(store: &Store) -> Result<Option<Standing>, TableError> {
     let there = list(store).await?;
     let there = Seen::of(&there);
     let is_readable = log.is_readable(store).await?;
+    let seen = seen.map(|(seen, _)| seen);
     Ok(Some(Standing {
         version,
-        is_current: is_readable && seen.is_some_and(|(seen, _)| seen == there),
-        missing: seen.map_or(0, |(seen, _)| seen.more_than(there)),
+        is_current: is_readable && seen == Some(there),
+        is_of_others: is_readable && seen.is_some_and(|seen| seen.is_of_others_than(there)),
+        missing: seen.map_or(0, |seen| seen.more_than(there)),
     }))
 }
 
@@ -438,7 +447,8 @@ pub async fn compare(
     let live = Live::read_on(store, &list(store).await?, committed).await?;
     let read = live.seen();
     let seen = seen_at(store, snapshot.version).await?;
-    let is_current = seen.is_some_and(|(seen, _)| seen == read);
+    // In a copy they have other times: as many are taken to be the same.
+    let is_current = seen.is_some_and(|(seen, _)| seen == read || seen.is_of_others_than(read));
     let is_wrong = |path: &&String| {
         let is_behind = !is_current && live.compactions.has_taken(path);
         !live.files.contains_key(*path) && !live.may_have(path) && !is_behind

@@ -52,6 +52,11 @@ impl Seen {
         self.objects.saturating_sub(other.objects)
     }
 
+    /// Whether it has as many objects as the other, and not the same.
+    pub(super) fn is_of_others_than(self, other: Self) -> bool {
+        self.objects == other.objects && self.sum != other.sum
+    }
+
     /// The same, where some of the `objects` that are there could not be read: no set of objects is this one,
     /// so that all of them are looked at again.
     pub(super) fn incomplete(self, objects: usize) -> Self {

@@ -400,7 +400,8 @@ fn a_lake_that_is_there_is_tried_and_left_as_it_was() {
     assert_eq!(made.status.code(), Some(0), "{made:?}");
     let before = files_below(world.folder.path());
     let checked = world.check(&lake, &[]);
-    for question in ["lake", "free space", "create-only", "writable", "deletes"] {
+    let questions = ["lake", "tenant", "free space", "create-only", "writable"];
+    for question in questions.into_iter().chain(["deletes"]) {
         expect_answer(question, &checked, (question, "ok", ["", ""], 0));
     }
     assert_eq!(files_below(world.folder.path()), before);

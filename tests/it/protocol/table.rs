@@ -11,7 +11,7 @@ use mdca_lake::job::report::RunReport;
 use mdca_lake::status::TableStatus;
 use mdca_lake::table::{self, CommittedFiles, Differences, Table, TableError};
 use mdca_lake::text::report::Report;
-use mdca_lake::verify::{FindingKind, Sweep};
+use mdca_lake::verify::{Finding, FindingKind, Sweep};
 use mdca_lake::window::{Slice, format_time};
 use serde_json::{Value, json};
 
@@ -258,6 +258,36 @@ async fn a_table_that_says_other_numbers_than_the_commits_is_named() {
         );
         fs::write(first, text).unwrap();
     }
+    story.expect_clean().await;
+}
+
+/// A copy has new times, and nobody may ever scan into it: its table is held against its commits as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_a_copied_lake_is_compared_with_its_commits() {
+    let story = begun(None).await;
+    expect_code(&story.scan(&[]).await, 0);
+    for commit in files_below(&story.lake().join("_mdca/commits")) {
+        let bytes = fs::read(&commit).unwrap();
+        fs::remove_file(&commit).unwrap();
+        fs::write(&commit, bytes).unwrap();
+    }
+    let text = story.status().await.to_text();
+    assert!(text.contains("which were copied or restored"), "{text}");
+    story.expect_clean().await;
+    let last = log(&story).pop().unwrap();
+    let text = fs::read_to_string(&last).unwrap();
+    let lines = text.lines().filter(|line| !line.contains("\"add\""));
+    let lines: Vec<String> = lines.map(|line| format!("{line}\n")).collect();
+    fs::write(&last, lines.concat()).unwrap();
+    let found = story.verify(Sweep::Never).await.findings;
+    let lacks = |finding: &Finding| {
+        finding.what == FindingKind::Table && finding.detail.contains("the table lacks it")
+    };
+    assert!(!found.is_empty() && found.iter().all(lacks), "{found:?}");
+    // The next run compares them as well.
+    let report = story.scan(&[]).await;
+    expect_code(&report, 0);
+    assert!(standing(&story).await.is_current);
     story.expect_clean().await;
 }
 

@@ -3,7 +3,8 @@
 use mdca_lake::text::report::Report;
 use std::time::Duration;
 
-use mdca_sim::{At, Change, Fault, Repeat, What};
+use mdca_sim::{At, Canned, Change, Fault, Repeat, What};
+use serde_json::json;
 
 use crate::support::scenario::{HOUR_MS, Scenario, assert_same, at, expect_conserved};
 
@@ -15,6 +16,8 @@ fn small() -> Scenario {
 /// Faults that pass: the run retries, and in the end everything is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_that_passes_costs_a_retry_and_nothing_else() {
+    // A page that would be taken, had it not said that it is a part of one.
+    let part = json!({"data": [], "hasNext": false});
     let faults = [
         ("http_429", What::throttled(Some(7))),
         ("http_429", What::throttled(None)),
@@ -26,6 +29,7 @@ async fn a_fault_that_passes_costs_a_retry_and_nothing_else() {
         ("http_503", What::gateway(503)),
         ("http_504", What::gateway(504)),
         ("malformed", What::html(200)),
+        ("malformed", What::Answer(Canned::json(206, &part))),
         ("malformed", What::MalformedJson),
         ("malformed", What::TruncatedJson),
         ("malformed", What::DataMissing),

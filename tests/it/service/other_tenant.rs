@@ -63,6 +63,11 @@ impl World {
         Ended::of(&mut command)
     }
 
+    fn check(&self) -> Ended {
+        let mut command = self.program("check");
+        Ended::of(command.args(["--api-url", &self.service.url()]))
+    }
+
     fn program(&self, command: &str) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_mdca-lake"));
         program
@@ -111,6 +116,14 @@ fn records_of_another_tenant_stay_out() {
     assert_eq!(files_below(&world.lake().join("activities")), files);
     assert_eq!((commits(&world.lake()), world.exported()), (1, 1));
     assert!(files_below(&world.lake().join("_mdca/staging")).is_empty());
+    let checked = world.check();
+    assert_eq!(checked.code(), Some(2), "{checked}");
+    assert!(
+        checked.text().contains(&format!(
+            "fail  tenant           the service's records have aadTenantId {OTHER}"
+        )),
+        "{checked}"
+    );
     // With the right token all goes on where it was.
     let right = world.scan([1, 3], Some(own()));
     assert_eq!(right.code(), Some(0), "{right}");
