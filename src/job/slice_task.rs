@@ -23,7 +23,7 @@ use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::job::span::Fill;
-use crate::job::tenant::{LakeTenant, TenantCheck};
+use crate::job::tenant::{self, LakeTenant, TenantCheck};
 use crate::layout;
 use crate::partition;
 use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
@@ -391,8 +391,11 @@ impl SliceTask {
             (flow, classified, from) = self.take_piece(slice, flow, &page, from).await?;
             memory.holds_for_records(flow.classifier.held_bytes());
             seen.add(classified.seen);
-            let (rows, store) = (&classified.rows, &self.world.store);
-            flow.tenant.look_at(rows, store, &self.tenant).await?;
+            let rows = &classified.rows;
+            if rows.num_rows() > 0 {
+                let lake = self.tenant.ids(&self.world.store).await?;
+                flow.tenant.look_at(tenant::records_of(rows), lake);
+            }
             let parts = partition::split(rows)?;
             attempt.take(parts, classified.rejects).await?;
             if from.is_none() {

@@ -13,6 +13,7 @@ use crate::error::JobError;
 use crate::job::late::begins_late;
 use crate::job::slice_task::{Pages, SliceTask, Telling};
 use crate::job::span::Fill;
+use crate::job::tenant::TenantCheck;
 use crate::layout;
 use crate::scan::{Page, ReadRange, SpanError, SpanScan};
 use crate::window::Slice;
@@ -117,16 +118,19 @@ impl SliceTask {
         let mut scan = SpanScan::new(Arc::clone(&self.world.client), whole, options);
         let mut shares = Shares::new(slices, self.setup.clock);
         let read = self.unless_interrupted(scan.read()).await?;
-        let read = self.share_out(&mut shares, read).await?;
+        let mut tenant = TenantCheck::default();
+        let read = self.share_out(&mut shares, read, &mut tenant).await?;
         scan.check_total(&read, shares.records);
         if let Some(stretch) = shares.longest_empty() {
             let was_empty = shares.records == 0;
             let probed = self.unless_interrupted(scan.probe(stretch)).await?;
-            self.share_out(&mut shares, probed).await?;
+            self.share_out(&mut shares, probed, &mut tenant).await?;
             if !was_empty && shares.any_in(stretch) {
                 return Err(Unfit::Contradicted.into());
             }
         }
+        // Before the empty ones among its slices are committed.
+        tenant.end(whole)?;
         let date_ms = scan.last_date_ms();
         if date_ms.is_some_and(|now_ms| begins_late(&first, now_ms) != begins_late(&last, now_ms)) {
             return Err(Unfit::Forgotten.into());
@@ -152,14 +156,24 @@ impl SliceTask {
         }
     }
 
-    /// Shares out the pages of a range, and leaves what else is known of it.
+    /// Shares out the pages of a range, and leaves what else is known of it; sees whose its records are.
     async fn share_out(
         &self,
         shares: &mut Shares,
         mut read: ReadRange,
+        tenant: &mut TenantCheck,
     ) -> Result<ReadRange, GivenUp> {
         while let Some(page) = read.pages.pop_front() {
             let (page, records) = self.records_of(page).await?;
+            if !records.is_empty() {
+                let lake = self.tenant.ids(&self.world.store).await?;
+                let array = &page.text[page.data.clone()];
+                let texts = records.iter().map(|record| &array[record.range.clone()]);
+                tenant.look_at(
+                    texts.filter_map(|text| serde_json::from_str(text).ok()),
+                    lake,
+                );
+            }
             shares.take(&page, &records)?;
         }
         Ok(read)

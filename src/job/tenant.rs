@@ -21,8 +21,8 @@ use crate::window::Slice;
 const TENANT_FIELDS: [&str; 2] = ["aadTenantId", "tenantId"];
 /// The newest commits, and then live files, that are looked at for a record that says whose it is.
 const OBJECTS_LOOKED_AT: usize = 20;
-/// Rows of a slice that are looked at for one of the lake's tenant.
-const ROWS_LOOKED_AT: usize = 100;
+/// Records of a slice that are looked at for one of the lake's tenant.
+const RECORDS_LOOKED_AT: usize = 100;
 
 /// What a record says of its tenant, field by field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,53 +143,40 @@ impl LakeTenant {
     }
 
     /// What its records say, if there are any.
-    async fn ids(&self, store: &Store) -> Result<Option<&TenantIds>, JobError> {
+    ///
+    /// # Errors
+    /// The store.
+    pub(crate) async fn ids(&self, store: &Store) -> Result<Option<&TenantIds>, JobError> {
         let look = async || Ok(look_at_kept(store, &self.slices).await?.tenant());
         self.ids.get_or_try_init(look).await.map(Option::as_ref)
     }
 }
 
-/// Whether the rows of a slice are of the lake's tenant.
+/// Whether the records of a slice, or of a span, are of the lake's tenant.
 #[derive(Default)]
 pub(crate) struct TenantCheck {
     looked_at: usize,
-    /// What the rows say so far.
+    /// What the records say so far.
     likeness: Option<Likeness>,
 }
 
 impl TenantCheck {
-    /// Takes in the next rows.
-    ///
-    /// # Errors
-    /// The store.
-    pub(crate) async fn look_at(
+    /// Takes in the next records; no more of them are made than are looked at. Of a lake that does not say
+    /// whose it is nothing is refused.
+    pub(crate) fn look_at(
         &mut self,
-        rows: &RecordBatch,
-        store: &Store,
-        lake: &LakeTenant,
-    ) -> Result<(), JobError> {
-        let left = ROWS_LOOKED_AT - self.looked_at;
-        let is_settled = left == 0 || matches!(self.likeness, Some(Likeness::Same(_)));
-        if rows.num_rows() > 0
-            && !is_settled
-            && let Some(lake) = lake.ids(store).await?
-        {
-            self.compare(rows, left, lake);
-        }
-        Ok(())
-    }
-
-    fn compare(&mut self, rows: &RecordBatch, left: usize, lake: &TenantIds) {
-        let Some(restorer) = RecordRestorer::new(schema::activity(), rows) else {
+        records: impl Iterator<Item = Value>,
+        lake: Option<&TenantIds>,
+    ) {
+        let left = RECORDS_LOOKED_AT - self.looked_at;
+        let is_settled = matches!(self.likeness, Some(Likeness::Same(_)));
+        let Some(lake) = lake.filter(|_| !is_settled) else {
             return;
         };
         let mut comparison = Comparison::with(lake);
-        let mut text = String::new();
-        for row in 0..rows.num_rows().min(left) {
+        for record in records.take(left) {
             self.looked_at += 1;
-            text.clear();
-            restorer.restore(row, &mut text);
-            comparison.take(&serde_json::from_str(&text).unwrap_or_default());
+            comparison.take(&record);
             if comparison.same.is_some() {
                 break;
             }
@@ -198,7 +185,7 @@ impl TenantCheck {
         self.likeness = likeness.or_else(|| self.likeness.take());
     }
 
-    /// Refuses a slice with rows that say whose they are, none of which agrees with the lake in any field.
+    /// Refuses a slice with records that say whose they are, none of which agrees with the lake in any field.
     pub(crate) fn end(self, slice: Slice) -> Result<(), JobError> {
         match self.likeness {
             Some(Likeness::Other(difference)) => Err(JobError::OtherTenant {
@@ -208,6 +195,17 @@ impl TenantCheck {
             Some(Likeness::Same(_)) | None => Ok(()),
         }
     }
+}
+
+/// The records that some rows were.
+pub(crate) fn records_of(rows: &RecordBatch) -> impl Iterator<Item = Value> {
+    let restorer = RecordRestorer::new(schema::activity(), rows);
+    let restored = move |row| {
+        let mut text = String::new();
+        restorer.as_ref()?.restore(row, &mut text);
+        serde_json::from_str(&text).ok()
+    };
+    (0..rows.num_rows()).filter_map(restored)
 }
 
 /// What is there where a record was looked for.

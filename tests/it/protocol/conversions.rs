@@ -310,7 +310,7 @@ fn saved(objects: usize, say: impl Fn(usize) -> Option<Said> + Send + Sync + 'st
             .strip_prefix("/bucket/saved/")
             .and_then(|name| name.strip_suffix(".json")?.parse().ok());
         let Some(number) = number else {
-            let listed: String = (0..objects)
+            let listed: Vec<String> = (0..objects)
                 .map(|n| {
                     format!(
                         "<Contents><Key>saved/{n}.json</Key><Size>{}</Size><ETag>\"e\"</ETag>\
@@ -319,6 +319,7 @@ fn saved(objects: usize, say: impl Fn(usize) -> Option<Said> + Send + Sync + 'st
                     )
                 })
                 .collect();
+            let listed = listed.concat();
             let is_list = path.contains("list-type=2");
             let body = format!(
                 "<ListBucketResult><Name>bucket</Name><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>"

@@ -22,6 +22,8 @@ struct World {
     service: Script,
     /// What is in the one record of an answer; without it there is none.
     record: Arc<Mutex<Option<Value>>>,
+    /// When the one record was saved; else when the range begins that is asked for.
+    saved_ms: Arc<Mutex<Option<i64>>>,
     folder: TempDir,
     first_ms: i64,
 }
@@ -29,15 +31,26 @@ struct World {
 impl World {
     fn new() -> Self {
         let record: Arc<Mutex<Option<Value>>> = Arc::default();
-        let next = Arc::clone(&record);
-        let service = Script::start(move |asked| match &*next.lock().unwrap() {
-            Some(more) => Said::one_record(asked, more),
-            None => Said::new(200, r#"{"data": [], "hasNext": false}"#),
-        });
+        let saved_ms: Arc<Mutex<Option<i64>>> = Arc::default();
+        let (next, at) = (Arc::clone(&record), Arc::clone(&saved_ms));
+        let service =
+            Script::start(
+                move |asked| match (&*next.lock().unwrap(), *at.lock().unwrap()) {
+                    (Some(more), None) => Said::one_record(asked, more),
+                    (Some(more), Some(at_ms)) if asked.is_within(at_ms) => {
+                        let mut more = more.clone();
+                        more["created"] = at_ms.into();
+                        more["_id"] = format!("id-{at_ms}").into();
+                        Said::one_record(asked, &more)
+                    }
+                    _ => Said::new(200, r#"{"data": [], "hasNext": false}"#),
+                },
+            );
         let now_ms = SystemClock::new().now_ms();
         Self {
             service,
             record,
+            saved_ms,
             folder: tempfile::tempdir().unwrap(),
             first_ms: now_ms / DAY_MS * DAY_MS - 3 * DAY_MS,
         }
@@ -80,7 +93,7 @@ impl World {
     fn exported(&self) -> usize {
         let output = self.program("export").output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        output.stdout.iter().filter(|byte| **byte == b'\n').count()
+        String::from_utf8(output.stdout).unwrap().lines().count()
     }
 }
 
@@ -182,6 +195,22 @@ fn a_quiet_lake_still_knows_whose_it_is() {
     refused([40, 41]);
     assert_eq!(world.scan([40, 41], Some(own())).code(), Some(0));
     assert_eq!(world.exported(), 3);
+}
+
+/// Hours without a record, read in one range with one that has: none of them is covered.
+#[test]
+fn nothing_of_a_span_of_another_tenant_is_committed() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    *world.saved_ms.lock().unwrap() = Some(world.first_ms + 5 * HOUR_MS + 1);
+    let refused = world.scan([1, 20], Some(other()));
+    assert_eq!(refused.code(), Some(2), "{refused}");
+    let first = commits(&world.lake());
+    assert!(first <= 2, "{first}: {refused}");
+    let right = world.scan([1, 20], Some(own()));
+    assert_eq!(right.code(), Some(0), "{right}");
+    assert!(right.report()["spans"].as_u64() > Some(0), "{right}");
+    assert_eq!((commits(&world.lake()), world.exported()), (20, 2));
 }
 
 /// A host that had nothing when it was changed has another tenant's records later.

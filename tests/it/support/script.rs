@@ -23,6 +23,13 @@ impl Asked {
         body["filters"]["created"]["gte"].as_i64().unwrap_or(0)
     }
 
+    /// Whether a time lies in the range that is asked for.
+    pub(crate) fn is_within(&self, time_ms: i64) -> bool {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let bound = |which: &str| body["filters"]["created"][which].as_i64();
+        bound("gte") <= Some(time_ms) && bound("lte").is_some_and(|last_ms| time_ms <= last_ms)
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
