@@ -40,6 +40,10 @@ impl Place<'_> {
         matches!(self.scheme, Some("az" | "abfs" | "abfss"))
     }
 
+    fn is_google(&self) -> bool {
+        self.scheme == Some("gs")
+    }
+
     /// As `DuckDB` opens it: of paths it takes those of ASCII, and of URLs all.
     fn for_duckdb(&self) -> String {
         let is_path = self.scheme.is_none() && self.url.is_ascii() && !self.url.contains('%');
@@ -90,12 +94,36 @@ impl Place<'_> {
         }
     }
 
-    /// The same, with S3 by its own name.
+    /// The same, with S3 by its own name, and a disk by its scheme.
     fn for_trino(&self) -> String {
-        if self.scheme == Some("s3") {
-            return self.url.to_owned();
+        match self.scheme {
+            None => format!("file://{}", self.url),
+            Some("s3") => self.url.to_owned(),
+            Some(_) => self.for_hadoop(),
         }
-        self.for_hadoop()
+    }
+
+    /// The connection and the folder that a shortcut of Fabric asks for.
+    fn for_fabric(&self) -> String {
+        let hadoop = self.for_hadoop();
+        let (_, place) = hadoop.split_once("://").unwrap_or_default();
+        let (bucket, folder) = place.split_once('/').unwrap_or((place, ""));
+        match bucket.split_once('@') {
+            Some((container, host)) => format!("https://{host}, sub path /{container}/{folder}"),
+            None if self.is_google() => {
+                format!("https://{bucket}.storage.googleapis.com, sub path /{folder}")
+            }
+            None => format!("https://{bucket}.s3.<region>.amazonaws.com, sub path /{folder}"),
+        }
+    }
+
+    /// How `DataFusion` takes the table: of object storage it knows nothing, and the dataset does.
+    fn in_datafusion(&self) -> String {
+        let table = format!("DeltaTable({})", python(self.url));
+        if self.scheme.is_none() {
+            return format!("register_table(\"activities\", {table})");
+        }
+        format!("register_dataset(\"activities\", {table}.to_pyarrow_dataset())")
     }
 
     /// What those who read it that way have to fill in.
@@ -154,14 +182,16 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
     let remark = remark.iter().map(String::as_str);
     let gap = place.gap_for_hadoop(engine);
     let said = place.warning(engine).into_iter().chain(gap).chain(remark);
-    for line in notes(engine, &place).iter().copied().chain(said) {
+    let notes = notes(engine, &place);
+    for line in notes.iter().map(String::as_str).chain(said) {
         writeln!(out, "{comment} {line}").expect("a String takes any text");
     }
     let opens = match engine {
         Engine::Duckdb => duckdb(&place),
+        // A table of that name may be there already, of another lake; a view takes its place.
         Engine::Spark => format!(
-            "CREATE TABLE IF NOT EXISTS activities USING DELTA LOCATION {};\n",
-            sql(&place.for_hadoop())
+            "CREATE OR REPLACE TEMPORARY VIEW activities AS SELECT * FROM delta.`{}`;\n",
+            place.for_hadoop().replace('`', "``")
         ),
         Engine::Trino => format!(
             "CALL delta.system.register_table(schema_name => 'default', table_name => 'activities', table_location => {});\n",
@@ -176,7 +206,7 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
         }
         Engine::Fabric => format!(
             "-- {}\nSELECT count(*) FROM activities;\n",
-            place.for_trino()
+            place.for_fabric()
         ),
         Engine::Polars => format!(
             "import polars\n\nactivities = polars.scan_delta({})\n{}",
@@ -184,8 +214,8 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
             columns()
         ),
         Engine::Datafusion => format!(
-            "from datafusion import SessionContext\nfrom deltalake import DeltaTable\n\ncontext = SessionContext()\ncontext.register_table(\"activities\", DeltaTable({}))\n{}",
-            python(url),
+            "from datafusion import SessionContext\nfrom deltalake import DeltaTable\n\ncontext = SessionContext()\ncontext.{}\n{}",
+            place.in_datafusion(),
             columns()
         ),
     };
@@ -193,38 +223,79 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
 }
 
 /// What an engine needs, line by line.
-fn notes(engine: Engine, place: &Place<'_>) -> &'static [&'static str] {
-    match engine {
+fn notes(engine: Engine, place: &Place<'_>) -> Vec<String> {
+    let lines: &[&str] = match engine {
         Engine::Duckdb if place.scheme.is_none() => &[],
         Engine::Duckdb if place.is_azure() => {
             &["Put the storage account in the place of <account>."]
         }
+        Engine::Duckdb if place.is_google() => {
+            &["Put an HMAC key of the bucket in the place of <key> and <secret>."]
+        }
         Engine::Duckdb => &[
-            "Another endpoint than that of AWS: add ENDPOINT 'host:port', URL_STYLE 'path' to the secret.",
+            "Another endpoint than that of AWS: add ENDPOINT 'host:port', URL_STYLE 'path' to the secret,",
+            "and USE_SSL false where it is asked by http.",
         ],
-        Engine::Spark => &[
-            "Spark needs Delta: --packages io.delta:delta-spark_2.13:4.0.0",
-            "--conf spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension",
-            "--conf spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog",
-            "Read only: no VACUUM, no OPTIMIZE.",
-        ],
-        Engine::Trino => &[
-            "A catalog named delta: connector.name=delta_lake, delta.register-table-procedure.enabled=true",
-            "Read only: no vacuum, no optimize.",
-        ],
+        Engine::Spark => return spark_notes(place),
+        Engine::Trino => return trino_notes(place),
         Engine::Fabric => &[
             "In a lakehouse: New shortcut, below Tables, to the place below; name it activities.",
             "Read only: no VACUUM, no OPTIMIZE.",
         ],
         Engine::Polars => &["pip install polars deltalake"],
-        Engine::Datafusion => &["pip install datafusion deltalake"],
-    }
+        Engine::Datafusion if place.scheme.is_none() => &["pip install datafusion deltalake"],
+        Engine::Datafusion => &["pip install datafusion deltalake pyarrow"],
+    };
+    lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
+fn spark_notes(place: &Place<'_>) -> Vec<String> {
+    let (packages, more) = if place.is_azure() {
+        (",org.apache.hadoop:hadoop-azure:3.4.1", None)
+    } else if place.is_google() {
+        ("", Some("It needs Google's connector for Hadoop as well."))
+    } else if place.scheme.is_some() {
+        let endpoint = "Another endpoint than that of AWS: --conf spark.hadoop.fs.s3a.endpoint=URL --conf spark.hadoop.fs.s3a.path.style.access=true";
+        (",org.apache.hadoop:hadoop-aws:3.4.1", Some(endpoint))
+    } else {
+        ("", None)
+    };
+    let first =
+        format!("Spark 4.0 needs Delta: --packages io.delta:delta-spark_2.13:4.0.0{packages}");
+    let others = [
+        "--conf spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension",
+        "--conf spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    ];
+    let others = others.into_iter().chain(more);
+    let others = others.chain(["Read only: no VACUUM, no OPTIMIZE."]);
+    std::iter::once(first)
+        .chain(others.map(str::to_owned))
+        .collect()
+}
+
+fn trino_notes(place: &Place<'_>) -> Vec<String> {
+    let files = if place.is_azure() {
+        "fs.native-azure.enabled=true"
+    } else if place.is_google() {
+        "fs.native-gcs.enabled=true"
+    } else if place.scheme.is_some() {
+        "fs.native-s3.enabled=true"
+    } else {
+        "fs.hadoop.enabled=true"
+    };
+    vec![
+        format!("A catalog named delta: connector.name=delta_lake, {files}, a metastore,"),
+        "delta.register-table-procedure.enabled=true; and in it a schema named default.".to_owned(),
+        "Read only: no vacuum, no optimize.".to_owned(),
+    ]
 }
 
 fn duckdb(place: &Place<'_>) -> String {
     let mut out = String::from("INSTALL delta;\nLOAD delta;\n");
     if place.is_azure() {
         out.push_str("INSTALL azure;\nLOAD azure;\nCREATE OR REPLACE SECRET mdca_lake (TYPE azure, PROVIDER credential_chain, ACCOUNT_NAME '<account>');\n");
+    } else if place.is_google() {
+        out.push_str("INSTALL httpfs;\nLOAD httpfs;\nCREATE OR REPLACE SECRET mdca_lake (TYPE gcs, KEY_ID '<key>', SECRET '<secret>');\n");
     } else if place.scheme.is_some() {
         out.push_str("INSTALL httpfs;\nLOAD httpfs;\nINSTALL aws;\nLOAD aws;\nCREATE OR REPLACE SECRET mdca_lake (TYPE s3, PROVIDER credential_chain);\n");
     }

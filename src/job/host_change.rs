@@ -68,7 +68,7 @@ async fn compare(
     world: &World,
 ) -> Result<Result<Likeness, &'static str>, JobError> {
     const NO_RECORDS: &str = "there are no records to compare";
-    let kept = tenant::kept_record(&world.store, &planned.known.committed).await?;
+    let kept = tenant::kept_records(&world.store, &planned.known.committed).await;
     if !is_record(&kept, "the lake")? {
         return Ok(Err(NO_RECORDS));
     }
@@ -76,8 +76,8 @@ async fn compare(
     if !is_record(&asked, "the host")? {
         return Ok(Err(NO_RECORDS));
     }
-    let both = kept.tenant().zip(asked.tenant());
-    let likeness = both.and_then(|(lake, host)| lake.likeness(&host));
+    let both = kept.ids().zip(asked.ids());
+    let likeness = both.and_then(|(lake, host)| lake.likeness(host));
     Ok(likeness.ok_or("the records compared do not both say whose they are"))
 }
 
@@ -87,7 +87,7 @@ fn first_of_array(text: &str) -> Found {
         return Found::Unreadable;
     };
     let mut found = Found::Nothing;
-    while !matches!(found, Found::Record(_)) {
+    while !matches!(found, Found::Records(_)) {
         match elements.next(text) {
             Ok(Some(range)) => found = Found::of(&text[range]),
             Ok(None) => break,
@@ -100,7 +100,7 @@ fn first_of_array(text: &str) -> Found {
 /// Whether there is a record. Those that cannot be read do not say that there is none.
 fn is_record(found: &Found, whose: &str) -> Result<bool, JobError> {
     match found {
-        Found::Record(_) => Ok(true),
+        Found::Records(_) => Ok(true),
         Found::Nothing => Ok(false),
         Found::Unreadable => Err(UsageError::new(format!(
             "cannot change the lake's host: none of the records of {whose} that were looked at can be read, so that they cannot be compared"
@@ -125,7 +125,7 @@ async fn asked_record(
             Found::Nothing => {}
             some => found = some,
         }
-        if matches!(found, Found::Record(_)) {
+        if matches!(found, Found::Records(_)) {
             break;
         }
     }
@@ -134,15 +134,13 @@ async fn asked_record(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     /// One record that `serde_json` refuses does not hide the others, nor that there are any.
     #[test]
     fn records_are_read_one_by_one() {
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(200), "]".repeat(200));
-        let record = || Found::Record(json!({"tenantId": 7}));
+        let record = || Found::of(r#"{"tenantId": 7}"#);
         for odd in [r#"{"a": NaN}"#, r#"{"a": "\ud800"}"#, &deep, "1"] {
             let array = format!(r#"[{odd}, {{"tenantId": 7}}]"#);
             assert_eq!(first_of_array(&array), record(), "{odd}");

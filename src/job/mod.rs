@@ -167,15 +167,17 @@ async fn run_slices(
         .extend(remarks_on_begun(world, &plan, &runs, now_ms).await?);
     let (cleaner, table) = keepers(store, &world.clock, &report.head.run).await?;
     let cleaner = Arc::new(cleaner);
-    let tenant = LakeTenant::of(&known.committed);
+    let tenant = Arc::new(LakeTenant::of(&known.committed));
     let start = Start {
         plan: &plan,
         committed: known.committed,
         runs,
-        tenant: Arc::new(tenant),
+        tenant: Arc::clone(&tenant),
     };
     let outcome = scan_in_turn(&options, world, &setup, &cleaner, start, beat, report).await;
     report.result.not_cleared = cleaner.not_cleared();
+    let remark = tenant.remark(report.slices.committed);
+    report.result.notes.extend(remark);
     let of_table = refresh_table(&table, &outcome, &mut report.head).await;
 
     let known = KnownSlices::list(store, world.clock.now_ms()).await?;

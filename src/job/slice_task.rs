@@ -23,7 +23,7 @@ use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::job::span::Fill;
-use crate::job::tenant::{self, LakeTenant, TenantCheck};
+use crate::job::tenant::{self, LakeTenant, Likeness, TenantCheck};
 use crate::layout;
 use crate::partition;
 use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
@@ -106,6 +106,10 @@ pub(crate) enum SliceEnd {
     /// The service said nothing of it, too late for that to mean anything.
     Unproven,
 }
+
+/// Days back in which the service is asked for more records, and how many of them.
+const ASKED_DAYS: [i64; 2] = [1, 28];
+const ASKED_RECORDS: u32 = 100;
 
 /// A slice that ended so long ago is kept as it is, before the service forgets it.
 const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
@@ -225,7 +229,7 @@ impl SliceTask {
         let mut flaws = found.flaws;
         let sealed = attempt.seal().await?;
         self.note_oldest(sealed.entries(), found.answered_ms);
-        let late = match self.is_late(slice, found.answered_ms) {
+        let late = match self.may_commit(slice, found.answered_ms) {
             Ok(late) => late,
             Err(error) => {
                 sealed.abort().await;
@@ -358,7 +362,7 @@ impl SliceTask {
         let Flow {
             mut found, tenant, ..
         } = flow;
-        tenant.end(slice)?;
+        self.check_tenant(slice, tenant).await?;
         self.check_rejects(slice, &found.counts)?;
         found.answered_ms = self.check_closed(slice, pages.last_date_ms())?;
         let all_rejects = check_form(slice, &found.counts, pages.last_date_ms())?;
@@ -393,7 +397,7 @@ impl SliceTask {
             seen.add(classified.seen);
             let rows = &classified.rows;
             if rows.num_rows() > 0 {
-                let lake = self.tenant.ids(&self.world.store).await?;
+                let lake = self.tenant.ids(&self.world.store).await;
                 flow.tenant.look_at(tenant::records_of(rows), lake);
             }
             let parts = partition::split(rows)?;
@@ -447,6 +451,50 @@ impl SliceTask {
             rejects,
             reasons: reasons(counts),
         })
+    }
+
+    /// Makes sure that records of which none agrees with the lake's are not of another tenant: a few odd
+    /// ones condemn nothing, and what else the service has of late decides.
+    pub(crate) async fn check_tenant(
+        &self,
+        slice: Slice,
+        tenant: TenantCheck,
+    ) -> Result<(), JobError> {
+        let Some(mut seen) = tenant.doubtful() else {
+            return Ok(());
+        };
+        let Some(lake) = self.tenant.all_ids(&self.world.store).await else {
+            return Ok(());
+        };
+        let options = Arc::new(self.setup.scan_options(&self.options));
+        let mut asked_days = ASKED_DAYS.into_iter();
+        loop {
+            let Some(Likeness::Other(difference)) = lake.any_likeness(&seen) else {
+                return Ok(());
+            };
+            let Some(days) = asked_days.next() else {
+                self.tenant.refuse(difference);
+                return self.unless_refused(slice);
+            };
+            let range = Slice::minutes_before(self.world.clock.now_ms(), days * 24 * 60);
+            let asked = self.world.client.ask_up_to(ASKED_RECORDS, range, &options);
+            seen.add_all(&asked.await?.records);
+        }
+    }
+
+    /// Once records of another tenant came, an empty answer says nothing of the lake's own either.
+    fn unless_refused(&self, slice: Slice) -> Result<(), JobError> {
+        let refused = self.tenant.refused();
+        refused.map_or(Ok(()), |difference| {
+            let (slice, difference) = (Some(slice), Box::new(difference.clone()));
+            Err(JobError::OtherTenant { slice, difference })
+        })
+    }
+
+    /// Whether a slice may be committed, and whether as a late one.
+    fn may_commit(&self, slice: Slice, service_ms: i64) -> Result<bool, JobError> {
+        self.unless_refused(slice)?;
+        self.is_late(slice, service_ms)
     }
 
     /// Whether a slice was asked for so late that an answer of this time proves nothing.

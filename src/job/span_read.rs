@@ -130,7 +130,7 @@ impl SliceTask {
             }
         }
         // Before the empty ones among its slices are committed.
-        tenant.end(whole)?;
+        self.check_tenant(whole, tenant).await?;
         let date_ms = scan.last_date_ms();
         if date_ms.is_some_and(|now_ms| begins_late(&first, now_ms) != begins_late(&last, now_ms)) {
             return Err(Unfit::Forgotten.into());
@@ -166,7 +166,7 @@ impl SliceTask {
         while let Some(page) = read.pages.pop_front() {
             let (page, records) = self.records_of(page).await?;
             if !records.is_empty() {
-                let lake = self.tenant.ids(&self.world.store).await?;
+                let lake = self.tenant.ids(&self.world.store).await;
                 let array = &page.text[page.data.clone()];
                 let texts = records.iter().map(|record| &array[record.range.clone()]);
                 tenant.look_at(

@@ -1,7 +1,11 @@
 //! Whose records these are: a lake has those of one tenant.
+//!
+//! A refusal in vain would cost what the service forgets meanwhile, so a few odd records condemn nothing: one
+//! id that agrees is enough, and where none does, what else the service has of late is asked for first.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
@@ -14,21 +18,24 @@ use crate::read::{self, ReadError, RecordRestorer};
 use crate::schema;
 use crate::store::Store;
 use crate::table;
-use crate::window::Slice;
 
 /// The fields of a record that say whose it is, the one that says most first: the Entra tenant stays
 /// the same wherever the service keeps it; the service's own number may not.
 const TENANT_FIELDS: [&str; 2] = ["aadTenantId", "tenantId"];
-/// The newest commits, and then live files, that are looked at for a record that says whose it is.
-const OBJECTS_LOOKED_AT: usize = 20;
+/// The newest commits that are looked at for files.
+const COMMITS_LOOKED_AT: usize = 20;
+/// The files that are looked at for records that say whose they are.
+const FILES_LOOKED_AT: usize = 4;
+/// Records of each that are looked at.
+const RECORDS_OF_A_FILE: usize = 1_000;
 /// Records of a slice that are looked at for one of the lake's tenant.
-const RECORDS_LOOKED_AT: usize = 100;
+const RECORDS_LOOKED_AT: usize = 1_000;
 
-/// What a record says of its tenant, field by field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TenantIds([Option<String>; 2]);
+/// What records say of their tenant, field by field.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TenantIds([BTreeSet<String>; 2]);
 
-/// Whether two records are of one tenant.
+/// Whether two sets of records are of one tenant.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Likeness {
     /// This field, with this value, is in both.
@@ -38,72 +45,72 @@ pub(crate) enum Likeness {
 }
 
 impl TenantIds {
-    /// What a record says; `None` where it says nothing.
-    pub(crate) fn of(record: &Value) -> Option<Self> {
-        let ids = TENANT_FIELDS.map(|field| record.get(field).and_then(text_of));
-        ids.iter().any(Option::is_some).then_some(Self(ids))
+    /// What a record says.
+    pub(crate) fn of(record: &Value) -> Self {
+        let mut ids = Self::default();
+        ids.add(record);
+        ids
+    }
+
+    /// What a record says more.
+    fn add(&mut self, record: &Value) {
+        for (field, ids) in TENANT_FIELDS.iter().zip(&mut self.0) {
+            ids.extend(record.get(field).and_then(id_of));
+        }
+    }
+
+    /// What the records of an answer say more, as far as they can be read.
+    pub(crate) fn add_all(&mut self, array: &str) {
+        let records: Vec<Value> = serde_json::from_str(array).unwrap_or_default();
+        records.iter().for_each(|record| self.add(record));
+    }
+
+    /// Whether they say nothing.
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(BTreeSet::is_empty)
     }
 
     /// What the fields say that are in both, the one that says most first.
     fn compare(&self, other: &Self) -> impl Iterator<Item = Likeness> {
         let fields = TENANT_FIELDS.into_iter().zip(self.0.iter().zip(&other.0));
         fields.filter_map(|(field, (lake, other))| {
-            let (lake, other) = (lake.clone()?, other.clone()?);
-            Some(if lake == other {
-                Likeness::Same(format!("{field}={lake}"))
-            } else {
-                Likeness::Other(Difference { field, lake, other })
-            })
+            if let Some(same) = lake.intersection(other).next() {
+                return Some(Likeness::Same(format!("{field}={same}")));
+            }
+            let (lake, other) = (lake.first()?.clone(), other.first()?.clone());
+            Some(Likeness::Other(Difference { field, lake, other }))
         })
     }
 
-    /// Whether another record is of the same tenant, by the field that says most; `None` where nobody knows.
+    /// The same by any field: one that agrees is enough.
+    pub(crate) fn any_likeness(&self, other: &Self) -> Option<Likeness> {
+        let (same, others): (Vec<_>, Vec<_>) = self
+            .compare(other)
+            .partition(|likeness| matches!(likeness, Likeness::Same(_)));
+        same.into_iter().chain(others).next()
+    }
+
+    /// Whether other records are of the same tenant, by the field that says most; `None` where nobody knows.
     pub(crate) fn likeness(&self, other: &Self) -> Option<Likeness> {
         self.compare(other).next()
     }
 }
 
-/// A tenant's number has come as a number and as text, a GUID in any case.
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.to_ascii_lowercase()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-/// Whether records that come are of the lake's tenant. One field of one record that agrees is enough: what
-/// is refused may be forgotten before somebody looks.
-struct Comparison<'l> {
-    lake: &'l TenantIds,
-    same: Option<Likeness>,
-    other: Option<Likeness>,
-}
-
-impl<'l> Comparison<'l> {
-    fn with(lake: &'l TenantIds) -> Self {
-        let (same, other) = (None, None);
-        Self { lake, same, other }
-    }
-
-    /// Takes in a record.
-    fn take(&mut self, record: &Value) {
-        let Some(ids) = TenantIds::of(record) else {
-            return;
-        };
-        for likeness in self.lake.compare(&ids) {
-            let seen = match &likeness {
-                Likeness::Same(_) => &mut self.same,
-                Likeness::Other(_) => &mut self.other,
-            };
-            seen.get_or_insert(likeness);
-        }
-    }
-
-    /// What came of it; `None` where nobody knows.
-    fn end(self) -> Option<Likeness> {
-        self.same.or(self.other)
-    }
+/// An id as it is compared: a number has come as a number and as text, a GUID in any case. Nothing but zeros
+/// is no id.
+fn id_of(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.trim().to_ascii_lowercase(),
+        Value::Number(number) => match number.as_f64() {
+            #[expect(clippy::cast_possible_truncation, reason = "it is a whole number")]
+            Some(whole) if whole.fract() == 0.0 && whole.abs() < 1e15 => (whole as i64).to_string(),
+            _ => number.to_string(),
+        },
+        _ => return None,
+    };
+    let text = text.trim_matches(['{', '}']).to_owned();
+    let is_any = text.bytes().any(|byte| byte != b'0' && byte != b'-');
+    is_any.then_some(text)
 }
 
 /// Compares records of the service with the lake's; `None` where nobody knows.
@@ -114,15 +121,11 @@ pub(crate) async fn compare_with_lake(
     store: &Store,
     records: &[Value],
 ) -> Result<Option<Likeness>, JobError> {
-    let committed = commit::committed_slices(store).await?;
-    let kept = kept_record(store, &committed).await?;
-    Ok(kept.tenant().and_then(|lake| {
-        let mut comparison = Comparison::with(&lake);
-        for record in records {
-            comparison.take(record);
-        }
-        comparison.end()
-    }))
+    let lake = LakeTenant::of(&commit::committed_slices(store).await?);
+    let mut seen = TenantIds::default();
+    records.iter().for_each(|record| seen.add(record));
+    let likeness = lake.all_ids(store).await;
+    Ok(likeness.and_then(|lake| lake.any_likeness(&seen)))
 }
 
 /// Whose the records of a lake are, once somebody asks: most runs of a quiet tenant bring no rows.
@@ -130,7 +133,11 @@ pub(crate) async fn compare_with_lake(
 pub(crate) struct LakeTenant {
     /// The newest slices that were committed when the run began, the newest first.
     slices: Vec<String>,
-    ids: OnceCell<Option<TenantIds>>,
+    /// The records of its newest file that says whose it is.
+    newest: OnceCell<Found>,
+    /// Those of more files, for where these differ.
+    more: OnceCell<Found>,
+    refused: OnceLock<Difference>,
 }
 
 impl LakeTenant {
@@ -138,17 +145,46 @@ impl LakeTenant {
     pub(crate) fn of(committed: &BTreeSet<String>) -> Self {
         Self {
             slices: newest(committed),
-            ids: OnceCell::new(),
+            newest: OnceCell::new(),
+            more: OnceCell::new(),
+            refused: OnceLock::new(),
         }
     }
 
-    /// What its records say, if there are any.
-    ///
-    /// # Errors
-    /// The store.
-    pub(crate) async fn ids(&self, store: &Store) -> Result<Option<&TenantIds>, JobError> {
-        let look = async || Ok(look_at_kept(store, &self.slices).await?.tenant());
-        self.ids.get_or_try_init(look).await.map(Option::as_ref)
+    /// What its newest records say, if they say anything.
+    pub(crate) async fn ids(&self, store: &Store) -> Option<&TenantIds> {
+        let look = || look_at_kept(store, &self.slices, Enough::Any);
+        self.newest.get_or_init(look).await.ids()
+    }
+
+    /// The same of more of them: the newest file may have nothing but an odd record.
+    pub(crate) async fn all_ids(&self, store: &Store) -> Option<&TenantIds> {
+        let look = || look_at_kept(store, &self.slices, Enough::All);
+        self.more.get_or_init(look).await.ids()
+    }
+
+    /// Takes note that the service answers for another tenant: nothing more of this run is committed.
+    pub(crate) fn refuse(&self, difference: Difference) {
+        // The first of several says it.
+        let _ = self.refused.set(difference);
+    }
+
+    /// What was refused.
+    pub(crate) fn refused(&self) -> Option<&Difference> {
+        self.refused.get()
+    }
+
+    /// What the user should know at the end of a run that has committed so many slices.
+    pub(crate) fn remark(&self, committed: u64) -> Option<String> {
+        if self.refused().is_some() && committed > 0 {
+            return Some(format!(
+                "{committed} slices were committed before a record of another tenant came; those of them without records may have been answered for that tenant"
+            ));
+        }
+        let is_unread = self.newest.get() == Some(&Found::Unreadable);
+        is_unread.then(|| {
+            "whether the records are of the lake's tenant was not checked: its newest files cannot be read".to_owned()
+        })
     }
 }
 
@@ -156,44 +192,35 @@ impl LakeTenant {
 #[derive(Default)]
 pub(crate) struct TenantCheck {
     looked_at: usize,
-    /// What the records say so far.
-    likeness: Option<Likeness>,
+    seen: TenantIds,
+    is_same: bool,
 }
 
 impl TenantCheck {
-    /// Takes in the next records; no more of them are made than are looked at. Of a lake that does not say
-    /// whose it is nothing is refused.
+    /// Takes in the next records; no more of them are made than are looked at, until one agrees.
     pub(crate) fn look_at(
         &mut self,
         records: impl Iterator<Item = Value>,
         lake: Option<&TenantIds>,
     ) {
         let left = RECORDS_LOOKED_AT - self.looked_at;
-        let is_settled = matches!(self.likeness, Some(Likeness::Same(_)));
-        let Some(lake) = lake.filter(|_| !is_settled) else {
+        let Some(lake) = lake.filter(|_| !self.is_same) else {
             return;
         };
-        let mut comparison = Comparison::with(lake);
         for record in records.take(left) {
             self.looked_at += 1;
-            comparison.take(&record);
-            if comparison.same.is_some() {
-                break;
+            let ids = TenantIds::of(&record);
+            if matches!(lake.any_likeness(&ids), Some(Likeness::Same(_))) {
+                self.is_same = true;
+                return;
             }
+            self.seen.add(&record);
         }
-        let likeness = comparison.end();
-        self.likeness = likeness.or_else(|| self.likeness.take());
     }
 
-    /// Refuses a slice with records that say whose they are, none of which agrees with the lake in any field.
-    pub(crate) fn end(self, slice: Slice) -> Result<(), JobError> {
-        match self.likeness {
-            Some(Likeness::Other(difference)) => Err(JobError::OtherTenant {
-                slice: Some(slice),
-                difference: Box::new(difference),
-            }),
-            Some(Likeness::Same(_)) | None => Ok(()),
-        }
+    /// What the records say, where none of them agrees with the lake's newest.
+    pub(crate) fn doubtful(self) -> Option<TenantIds> {
+        (!self.is_same && !self.seen.is_empty()).then_some(self.seen)
     }
 }
 
@@ -208,11 +235,12 @@ pub(crate) fn records_of(rows: &RecordBatch) -> impl Iterator<Item = Value> {
     (0..rows.num_rows()).filter_map(restored)
 }
 
-/// What is there where a record was looked for.
-#[derive(Debug, PartialEq)]
+/// What is there where records were looked for.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    Record(Value),
-    /// Records, none of which can be read.
+    /// Some, and what they say.
+    Records(TenantIds),
+    /// Some, none of which can be read.
     Unreadable,
     Nothing,
 }
@@ -221,79 +249,96 @@ impl Found {
     /// The record that a text is, if it is one.
     pub(crate) fn of(text: &str) -> Self {
         match serde_json::from_str(text) {
-            Ok(record @ Value::Object(_)) => Self::Record(record),
+            Ok(record @ Value::Object(_)) => Self::Records(TenantIds::of(&record)),
             Ok(_) | Err(_) => Self::Unreadable,
         }
     }
 
-    /// What the record says of its tenant.
-    pub(crate) fn tenant(&self) -> Option<TenantIds> {
+    /// What the records say, if they say anything.
+    pub(crate) fn ids(&self) -> Option<&TenantIds> {
         match self {
-            Self::Record(record) => TenantIds::of(record),
+            Self::Records(ids) => Some(ids).filter(|ids| !ids.is_empty()),
             Self::Unreadable | Self::Nothing => None,
         }
     }
 
-    /// Looks at the first record of a file, for one that says whose it is. A file that is gone, or damaged,
-    /// costs itself only.
-    async fn look_at(&mut self, store: &Store, path: &str, bytes: u64) -> Result<(), JobError> {
-        let seen = match read::first_record(store, path, bytes, &TENANT_FIELDS).await {
-            Ok(None) | Err(ReadError::Gone { .. }) => return Ok(()),
-            Ok(Some(text)) => Self::of(&text),
-            Err(ReadError::Store(error)) => return Err(error.into()),
-            Err(_) => Self::Unreadable,
-        };
-        if !matches!(self, Self::Record(_)) || seen.tenant().is_some() {
-            *self = seen;
+    fn is_enough(&self, enough: Enough) -> bool {
+        enough == Enough::Any && self.ids().is_some()
+    }
+
+    /// Looks at the records of a file. Returns whether the store gave an answer: one that fails would fail
+    /// again, and no archive waits for that.
+    async fn look_at(&mut self, store: &Store, path: &str, bytes: u64) -> bool {
+        let records = read::first_records(store, path, bytes, &TENANT_FIELDS, RECORDS_OF_A_FILE);
+        let seen = records.await;
+        let is_answered = !matches!(seen, Err(ReadError::Store(_)));
+        let texts = seen.unwrap_or_default();
+        if texts.is_empty() {
+            if *self == Self::Nothing {
+                *self = Self::Unreadable;
+            }
+            return is_answered;
         }
-        Ok(())
+        let mut ids = match std::mem::replace(self, Self::Nothing) {
+            Self::Records(ids) => ids,
+            Self::Unreadable | Self::Nothing => TenantIds::default(),
+        };
+        let values = texts
+            .iter()
+            .filter_map(|text| serde_json::from_str(text).ok());
+        values.for_each(|record| ids.add(&record));
+        *self = Self::Records(ids);
+        is_answered
     }
 }
 
-/// A record of the lake, as new as possible, that says whose it is; else any that was looked at. Only its
-/// fields that say so are there.
-///
-/// # Errors
-/// The store.
-pub(crate) async fn kept_record(
-    store: &Store,
-    committed: &BTreeSet<String>,
-) -> Result<Found, JobError> {
-    look_at_kept(store, &newest(committed)).await
+/// How many files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Enough {
+    /// Until one says whose it is.
+    Any,
+    /// As many as are ever looked at.
+    All,
+}
+
+/// What records of the lake, as new as possible, say of their tenant.
+pub(crate) async fn kept_records(store: &Store, committed: &BTreeSet<String>) -> Found {
+    look_at_kept(store, &newest(committed), Enough::Any).await
 }
 
 /// The slices that are looked at.
 fn newest(committed: &BTreeSet<String>) -> Vec<String> {
-    let newest = committed.iter().rev().take(OBJECTS_LOOKED_AT);
+    let newest = committed.iter().rev().take(COMMITS_LOOKED_AT);
     newest.cloned().collect()
 }
 
-async fn look_at_kept(store: &Store, slices: &[String]) -> Result<Found, JobError> {
+async fn look_at_kept(store: &Store, slices: &[String], enough: Enough) -> Found {
     let mut found = Found::Nothing;
+    let mut left = FILES_LOOKED_AT;
     for slice in slices {
         let commit = match Commit::load(store, slice).await {
             Ok(commit) => commit,
             Err(CommitError::Damaged { .. }) => None,
-            Err(error) => return Err(error.into()),
+            Err(_) => return Found::Unreadable,
         };
-        if let Some(file) = commit.and_then(|commit| commit.files.into_iter().next()) {
-            found.look_at(store, &file.path, file.bytes).await?;
+        let Some(file) = commit.and_then(|commit| commit.files.into_iter().next()) else {
+            continue;
+        };
+        if !found.look_at(store, &file.path, file.bytes).await {
+            return found;
         }
-        if found.tenant().is_some() {
-            return Ok(found);
+        left -= 1;
+        if left == 0 || found.is_enough(enough) {
+            break;
         }
     }
-    if slices.is_empty() {
-        return Ok(found);
+    if slices.is_empty() || found.is_enough(enough) {
+        return found;
     }
     // Quiet weeks; or compactions have taken the files.
-    let mut files = match table::files(store).await {
-        Ok(files) => files,
-        Err(error) if error.store().is_none() => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
+    let mut files = table::files(store).await.unwrap_or_default();
     files.sort_by_key(|file| Reverse(file.name.key));
-    for file in files.iter().take(OBJECTS_LOOKED_AT) {
+    for file in files.iter().take(FILES_LOOKED_AT) {
         let FileName {
             key,
             slice,
@@ -301,12 +346,11 @@ async fn look_at_kept(store: &Store, slices: &[String]) -> Result<Found, JobErro
             number,
         } = &file.name;
         let path = layout::file_path(*key, slice, attempt, *number);
-        found.look_at(store, path.as_ref(), file.bytes).await?;
-        if found.tenant().is_some() {
+        if !found.look_at(store, path.as_ref(), file.bytes).await || found.is_enough(enough) {
             break;
         }
     }
-    Ok(found)
+    found
 }
 
 #[cfg(test)]
@@ -315,10 +359,6 @@ mod tests {
 
     use super::*;
 
-    fn ids(record: &Value) -> Option<TenantIds> {
-        TenantIds::of(record)
-    }
-
     #[test]
     fn the_entra_tenant_decides_and_then_the_number() {
         let same = |text: &str| Some(Likeness::Same(text.to_owned()));
@@ -326,7 +366,7 @@ mod tests {
             let (lake, other) = (lake.to_owned(), other.to_owned());
             Some(Likeness::Other(Difference { field, lake, other }))
         };
-        let lake = ids(&json!({"aadTenantId": "AB-1", "tenantId": 7})).unwrap();
+        let lake = TenantIds::of(&json!({"aadTenantId": "AB-1", "tenantId": 7}));
         for (host, expected) in [
             (
                 json!({"aadTenantId": "ab-1", "tenantId": 8}),
@@ -340,26 +380,29 @@ mod tests {
             (json!({"tenantId": 8}), other("tenantId", "7", "8")),
             (json!({}), None),
             (json!({"tenantId": null, "aadTenantId": []}), None),
+            (json!({"tenantId": 0, "aadTenantId": " "}), None),
+            (
+                json!({"aadTenantId": "00000000-0000-0000-0000-000000000000"}),
+                None,
+            ),
+            (json!({"aadTenantId": " {AB-1}"}), same("aadTenantId=ab-1")),
+            (json!({"tenantId": 7.0}), same("tenantId=7")),
         ] {
-            let likeness = ids(&host).and_then(|host| lake.likeness(&host));
-            assert_eq!(likeness, expected, "{host}");
+            assert_eq!(lake.likeness(&TenantIds::of(&host)), expected, "{host}");
         }
     }
 
     #[test]
     fn one_field_of_one_record_that_agrees_is_enough() {
-        let lake = ids(&json!({"aadTenantId": "ab-1", "tenantId": 7})).unwrap();
+        let lake = TenantIds::of(&json!({"aadTenantId": "ab-1", "tenantId": 7}));
         let guest = json!({"aadTenantId": "cd-2"});
         let other = json!({"aadTenantId": "cd-2", "tenantId": 8});
         let moved = json!({"aadTenantId": "AB-1", "tenantId": 9});
         let silent = json!({"_id": "x"});
         let agrees = |records: &[&Value]| {
-            let mut comparison = Comparison::with(&lake);
-            for record in records {
-                comparison.take(record);
-            }
-            comparison
-                .end()
+            let mut seen = TenantIds::default();
+            records.iter().for_each(|record| seen.add(record));
+            lake.any_likeness(&seen)
                 .map(|likeness| matches!(likeness, Likeness::Same(_)))
         };
         for (records, expected) in [

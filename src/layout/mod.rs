@@ -18,8 +18,8 @@ pub use file_name::{FILES_FOLDER, FileName, file_path};
 pub use log_object::{LOG_FOLDER, LogObject};
 pub use own::{
     OWN_FOLDER, OwnObject, all_rejects, attempt, attempts, attempts_at, change, changes, commit,
-    commits, compaction, compactions, converted, identity, is_attempt_id, is_converted,
-    is_dropped_by_a_system, is_folder, is_slice_name, last_report, rejects, removal_probe, run,
-    runs, slice_of_commit, slice_of_object, staging, unproven, unproven_at,
+    commits, compaction, compactions, converted, file_never_made, identity, is_attempt_id,
+    is_converted, is_dropped_by_a_system, is_folder, is_slice_name, last_report, rejects,
+    removal_probe, run, runs, slice_of_commit, slice_of_object, staging, unproven, unproven_at,
 };
 pub use partition_key::{ParseKeyError, PartitionKey};

@@ -2,7 +2,7 @@
 
 use object_store::path::Path;
 
-use super::{CompactionName, FileName};
+use super::{CompactionName, FILES_FOLDER, FileName};
 use crate::window::Slice;
 
 /// The folder of everything here.
@@ -126,6 +126,11 @@ pub fn last_report(run: &str) -> Path {
 /// its way, whose put has not ended.
 pub fn removal_probe(run: &str) -> Path {
     Path::parse(format!("_mdca/staging/check-{run}#1")).expect("a run's id has no odd characters")
+}
+
+/// Where no file ever is: a store says of its removal whether files may be removed.
+pub fn file_never_made(run: &str) -> Path {
+    Path::from(format!("{FILES_FOLDER}/check-{run}"))
 }
 
 /// Whether a path is that of a folder. Object stores may show folders as empty objects.

@@ -1,4 +1,4 @@
-//! One record of a committed file: enough to know whose records they are.
+//! The first records of a committed file: enough to know whose records they are.
 
 use futures::TryStreamExt;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -9,17 +9,23 @@ use super::{ReadError, RecordRestorer};
 use crate::schema::{self, UNMAPPED};
 use crate::store::Store;
 
-/// The first record of a file of so many bytes, as JSON, with these of its fields (and what the schema has
-/// no column for); `None` where it has none.
+/// Rows that are read at once.
+const BATCH_ROWS: usize = 64;
+/// Text of records that is enough, in bytes.
+const ENOUGH_BYTES: usize = 4 * 1024 * 1024;
+
+/// The first records of a file of so many bytes, as JSON, with these of their fields (and what the schema has
+/// no column for): so many at most, and fewer where they are large.
 ///
 /// # Errors
 /// The file cannot be read, or is of another schema.
-pub async fn first_record(
+pub async fn first_records(
     store: &Store,
     path: &str,
     bytes: u64,
     fields: &[&str],
-) -> Result<Option<String>, ReadError> {
+    most: usize,
+) -> Result<Vec<String>, ReadError> {
     let failed = |source: ParquetError| ReadError::of(path, source);
     let reader = ObjectReader::new(store, path, bytes);
     let file = ParquetRecordBatchStreamBuilder::new(reader).await;
@@ -31,18 +37,25 @@ pub async fn first_record(
     let mask = ProjectionMask::columns(file.parquet_schema(), names);
     let mut rows = file
         .with_projection(mask)
-        .with_limit(1)
-        .with_batch_size(1)
+        .with_limit(most)
+        .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(failed)?;
-    let Some(batch) = rows.try_next().await.map_err(failed)? else {
-        return Ok(None);
-    };
-    let restorer = RecordRestorer::new(schema::activity(), &batch);
-    let restorer = restorer.ok_or_else(|| ReadError::Columns {
-        path: path.to_owned(),
-    })?;
-    let mut record = String::new();
-    restorer.restore(0, &mut record);
-    Ok(Some(record))
+    let (mut records, mut held_bytes) = (Vec::new(), 0);
+    while let Some(batch) = rows.try_next().await.map_err(failed)? {
+        let restorer = RecordRestorer::new(schema::activity(), &batch);
+        let restorer = restorer.ok_or_else(|| ReadError::Columns {
+            path: path.to_owned(),
+        })?;
+        for row in 0..batch.num_rows() {
+            let mut record = String::new();
+            restorer.restore(row, &mut record);
+            held_bytes += record.len();
+            records.push(record);
+        }
+        if held_bytes >= ENOUGH_BYTES {
+            break;
+        }
+    }
+    Ok(records)
 }

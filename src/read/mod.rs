@@ -24,7 +24,7 @@ pub use error::ReadError;
 pub use export::{Export, ExportFile};
 pub use file::in_decoder;
 pub(crate) use file::{guarded, with_views};
-pub use first::first_record;
+pub use first::first_records;
 pub use inspect::{Expected, SliceRows, inspect};
 pub use merge::MergedRows;
 pub use restore::RecordRestorer;

@@ -27,7 +27,17 @@ impl ActivityClient {
     /// retries. A tenant that refuses so small a limit is asked with the one that every tenant takes
     /// (page "Investigate activities using the API"): what it says to that one counts.
     pub async fn ask(&self, range: Slice, options: &Arc<ScanOptions>) -> Result<Asked, ScanError> {
-        match self.ask_for(1, range, options).await {
+        self.ask_up_to(1, range, options).await
+    }
+
+    /// The same for so many records.
+    pub async fn ask_up_to(
+        &self,
+        limit: u32,
+        range: Slice,
+        options: &Arc<ScanOptions>,
+    ) -> Result<Asked, ScanError> {
+        match self.ask_for(limit, range, options).await {
             Err(error) if error.is_bad_request() => self.ask_for(SAFE_LIMIT, range, options).await,
             answer => answer,
         }

@@ -366,11 +366,14 @@ async fn check_removal(store: &Store, run: &str) -> Result<(), JobError> {
         location: store.location().to_owned(),
         source,
     };
-    // Whether it can be removed is asked first: else it would stay.
-    store
-        .delete(&path)
-        .await
-        .map_err(|error| refused(Some(error)))?;
+    // Whether it can be removed is asked first: else it would stay. Of files that alone is asked, since a right
+    // may end at their folder, and nothing may be made there that somebody's pattern sees.
+    for path in [&layout::file_never_made(run), &path] {
+        store
+            .delete(path)
+            .await
+            .map_err(|error| refused(Some(error)))?;
+    }
     store.create(&path, Bytes::from_static(b"compact")).await?;
     store
         .delete(&path)

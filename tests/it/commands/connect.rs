@@ -59,8 +59,8 @@ async fn what_is_printed_opens_the_live_rows_and_says_what_columns_mean() {
     }
     let lake = story.lake().to_str().unwrap();
     for (engine, opens) in [
-        ("spark", format!("USING DELTA LOCATION '{lake}'")),
-        ("trino", format!("table_location => '{lake}'")),
+        ("spark", format!("FROM delta.`{lake}`")),
+        ("trino", format!("table_location => 'file://{lake}'")),
     ] {
         let opened = opened(story.lake(), engine);
         let statements = opened["statements"].as_array().unwrap();

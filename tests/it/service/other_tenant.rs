@@ -11,46 +11,59 @@ use tempfile::TempDir;
 
 use crate::support::process::Ended;
 use crate::support::scenario::{DAY_MS, HOUR_MS, files_below};
-use crate::support::script::{Said, Script};
+use crate::support::script::{Asked, Said, Script};
 use crate::support::sealed;
 
 const OWN: &str = "ebac1a16-81bf-449b-8d43-5732c3c1d999";
 const OTHER: &str = "cafe1a16-cafe-dead-beef-1337c3c1d999";
 
+/// What a service says.
+#[derive(Debug, Clone, Default)]
+struct Plan {
+    /// What is in the one record of an answer; without it there is none.
+    record: Option<Value>,
+    /// When the record was saved; else when the range begins that is asked for.
+    saved_ms: Option<i64>,
+    /// What is in the record of the last day, which no slice asks for; else the same.
+    lately: Option<Value>,
+}
+
+impl Plan {
+    fn answer(&self, asked: &Asked, today_ms: i64) -> Said {
+        let is_of_today = asked.lower_ms() > today_ms;
+        match (&self.record, &self.lately, self.saved_ms) {
+            (_, Some(more), _) if is_of_today => Said::one_record(asked, more),
+            (Some(more), _, None) => Said::one_record(asked, more),
+            (Some(more), _, Some(at_ms)) if asked.is_within(at_ms) => {
+                let mut more = more.clone();
+                more["created"] = at_ms.into();
+                more["_id"] = format!("id-{at_ms}").into();
+                Said::one_record(asked, &more)
+            }
+            _ => Said::new(200, r#"{"data": [], "hasNext": false}"#),
+        }
+    }
+}
+
 /// A service whose records say of their tenant what they are told to, and a lake.
 struct World {
     service: Script,
-    /// What is in the one record of an answer; without it there is none.
-    record: Arc<Mutex<Option<Value>>>,
-    /// When the one record was saved; else when the range begins that is asked for.
-    saved_ms: Arc<Mutex<Option<i64>>>,
+    plan: Arc<Mutex<Plan>>,
     folder: TempDir,
     first_ms: i64,
 }
 
 impl World {
     fn new() -> Self {
-        let record: Arc<Mutex<Option<Value>>> = Arc::default();
-        let saved_ms: Arc<Mutex<Option<i64>>> = Arc::default();
-        let (next, at) = (Arc::clone(&record), Arc::clone(&saved_ms));
-        let service =
-            Script::start(
-                move |asked| match (&*next.lock().unwrap(), *at.lock().unwrap()) {
-                    (Some(more), None) => Said::one_record(asked, more),
-                    (Some(more), Some(at_ms)) if asked.is_within(at_ms) => {
-                        let mut more = more.clone();
-                        more["created"] = at_ms.into();
-                        more["_id"] = format!("id-{at_ms}").into();
-                        Said::one_record(asked, &more)
-                    }
-                    _ => Said::new(200, r#"{"data": [], "hasNext": false}"#),
-                },
-            );
+        let plan: Arc<Mutex<Plan>> = Arc::default();
+        let told = Arc::clone(&plan);
         let now_ms = SystemClock::new().now_ms();
+        let today_ms = now_ms - 25 * HOUR_MS;
+        let service =
+            Script::start(move |asked| told.lock().unwrap().clone().answer(asked, today_ms));
         Self {
             service,
-            record,
-            saved_ms,
+            plan,
             folder: tempfile::tempdir().unwrap(),
             first_ms: now_ms / DAY_MS * DAY_MS - 3 * DAY_MS,
         }
@@ -66,7 +79,7 @@ impl World {
     }
 
     fn scan_with(&self, flags: &[&str], hours: [i64; 2], record: Option<Value>) -> Ended {
-        *self.record.lock().unwrap() = record;
+        self.plan.lock().unwrap().record = record;
         let [from, until] = hours.map(|hour| format_time(self.first_ms + hour * HOUR_MS));
         let mut command = self.program("scan");
         command.args(["--api-url", &self.service.url()]);
@@ -202,7 +215,7 @@ fn a_quiet_lake_still_knows_whose_it_is() {
 fn nothing_of_a_span_of_another_tenant_is_committed() {
     let world = World::new();
     assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
-    *world.saved_ms.lock().unwrap() = Some(world.first_ms + 5 * HOUR_MS + 1);
+    world.plan.lock().unwrap().saved_ms = Some(world.first_ms + 5 * HOUR_MS + 1);
     let refused = world.scan([1, 20], Some(other()));
     assert_eq!(refused.code(), Some(2), "{refused}");
     let first = commits(&world.lake());
@@ -211,6 +224,42 @@ fn nothing_of_a_span_of_another_tenant_is_committed() {
     assert_eq!(right.code(), Some(0), "{right}");
     assert!(right.report()["spans"].as_u64() > Some(0), "{right}");
     assert_eq!((commits(&world.lake()), world.exported()), (20, 2));
+}
+
+/// Odd records, whatever wrote them, neither block the archive nor become what the lake is held to: the
+/// service has others of the tenant when it is asked.
+#[test]
+fn a_few_odd_records_condemn_nothing() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    world.plan.lock().unwrap().lately = Some(own());
+    for (hour, odd) in (1..).zip([
+        json!({"aadTenantId": "", "tenantId": 0}),
+        json!({"aadTenantId": "00000000-0000-0000-0000-000000000000"}),
+        json!({"tenantId": 97_134_000.0}),
+        json!({"aadTenantId": "no-guid", "tenantId": "x"}),
+        own(),
+        other(),
+    ]) {
+        let text = odd.to_string();
+        let scanned = world.scan([hour, hour + 1], Some(odd));
+        assert_eq!(scanned.code(), Some(0), "{text}: {scanned}");
+    }
+    assert_eq!(world.exported(), 7);
+}
+
+/// What cannot be read, for whatever reason, stops no archive, and is said.
+#[test]
+fn files_that_cannot_be_read_stop_no_scan() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    for file in files_below(&world.lake().join("activities")) {
+        std::fs::write(file, "no file").unwrap();
+    }
+    let scanned = world.scan([1, 2], Some(other()));
+    assert_eq!(scanned.code(), Some(0), "{scanned}");
+    let notes = scanned.report()["notes"].to_string();
+    assert!(notes.contains("was not checked"), "{scanned}");
 }
 
 /// A host that had nothing when it was changed has another tenant's records later.
