@@ -478,7 +478,7 @@ impl SliceTask {
             };
             let range = Slice::minutes_before(self.world.clock.now_ms(), days * 24 * 60);
             let asked = self.world.client.ask_up_to(ASKED_RECORDS, range, &options);
-            seen.add_all(&asked.await?.records);
+            seen.add_answer(&asked.await?.records);
         }
     }
 

@@ -48,21 +48,23 @@ impl TenantIds {
     /// What a record says.
     pub(crate) fn of(record: &Value) -> Self {
         let mut ids = Self::default();
-        ids.add(record);
+        ids.add([record]);
         ids
     }
 
-    /// What a record says more.
-    fn add(&mut self, record: &Value) {
-        for (field, ids) in TENANT_FIELDS.iter().zip(&mut self.0) {
-            ids.extend(record.get(field).and_then(id_of));
+    /// What records say more.
+    fn add<'r>(&mut self, records: impl IntoIterator<Item = &'r Value>) {
+        for record in records {
+            for (field, ids) in TENANT_FIELDS.iter().zip(&mut self.0) {
+                ids.extend(record.get(field).and_then(id_of));
+            }
         }
     }
 
     /// What the records of an answer say more, as far as they can be read.
-    pub(crate) fn add_all(&mut self, array: &str) {
+    pub(crate) fn add_answer(&mut self, array: &str) {
         let records: Vec<Value> = serde_json::from_str(array).unwrap_or_default();
-        records.iter().for_each(|record| self.add(record));
+        self.add(&records);
     }
 
     /// Whether they say nothing.
@@ -123,7 +125,7 @@ pub(crate) async fn compare_with_lake(
 ) -> Result<Option<Likeness>, JobError> {
     let lake = LakeTenant::of(&commit::committed_slices(store).await?);
     let mut seen = TenantIds::default();
-    records.iter().for_each(|record| seen.add(record));
+    seen.add(records);
     let likeness = lake.all_ids(store).await;
     Ok(likeness.and_then(|lake| lake.any_likeness(&seen)))
 }
@@ -214,7 +216,7 @@ impl TenantCheck {
                 self.is_same = true;
                 return;
             }
-            self.seen.add(&record);
+            self.seen.add([&record]);
         }
     }
 
@@ -227,12 +229,12 @@ impl TenantCheck {
 /// The records that some rows were.
 pub(crate) fn records_of(rows: &RecordBatch) -> impl Iterator<Item = Value> {
     let restorer = RecordRestorer::new(schema::activity(), rows);
-    let restored = move |row| {
+    let record_of = move |row| {
         let mut text = String::new();
         restorer.as_ref()?.restore(row, &mut text);
         serde_json::from_str(&text).ok()
     };
-    (0..rows.num_rows()).filter_map(restored)
+    (0..rows.num_rows()).filter_map(record_of)
 }
 
 /// What is there where records were looked for.
@@ -283,10 +285,9 @@ impl Found {
             Self::Records(ids) => ids,
             Self::Unreadable | Self::Nothing => TenantIds::default(),
         };
-        let values = texts
-            .iter()
-            .filter_map(|text| serde_json::from_str(text).ok());
-        values.for_each(|record| ids.add(&record));
+        let records = texts.iter().map(|text| serde_json::from_str(text));
+        let records: Vec<Value> = records.filter_map(Result::ok).collect();
+        ids.add(&records);
         *self = Self::Records(ids);
         is_answered
     }
@@ -401,7 +402,7 @@ mod tests {
         let silent = json!({"_id": "x"});
         let agrees = |records: &[&Value]| {
             let mut seen = TenantIds::default();
-            records.iter().for_each(|record| seen.add(record));
+            seen.add(records.iter().copied());
             lake.any_likeness(&seen)
                 .map(|likeness| matches!(likeness, Likeness::Same(_)))
         };

@@ -105,7 +105,9 @@ impl Update {
 
     /// Whether a table that takes in what was seen `before`, and remarks this, is as it should be.
     pub(super) fn changes_nothing(&self, before: Option<Seen>, known: &Remarks) -> bool {
-        let is_as_it_is = !self.is_new && self.completion.is_none() && before == Some(self.after);
+        // Of commits that are missing only their number tells: a version of those that are left would forget it.
+        let is_seen = |before: Seen| before == self.after || before.more_than(self.after) > 0;
+        let is_as_it_is = !self.is_new && self.completion.is_none() && before.is_some_and(is_seen);
         let files = self.scanned.len() + self.compacted.len() + self.removed.len();
         is_as_it_is && files == 0 && known.have(&self.remarks)
     }

@@ -70,7 +70,7 @@ impl FindingKind {
                 "restore it from a copy of the lake; without one, move it and the files of its slice away and scan the slice again"
             }
             (Self::Missing, Some(OwnObject::Commit { .. })) => {
-                "restore it from a copy of the lake; its rows are there, and its slice is not scanned again"
+                "restore it from a copy of the lake; while files of it are there, its slice is not scanned again"
             }
             (Self::Missing, Some(OwnObject::Change { .. })) => {
                 "restore _mdca/changes from a copy of the lake; without one, the next compact that merges a day says it again"
@@ -124,7 +124,7 @@ impl FindingKind {
                 "restore it from a copy of the lake; without one, move it and the files of its slice away and convert its input again"
             }
             (Self::Missing, Some(OwnObject::Commit { .. })) => {
-                "restore it from a copy of the lake; its rows are there, and its input is not converted again"
+                "restore it from a copy of the lake; while files of it are there, its input is not converted again"
             }
             (Self::Damaged, Some(OwnObject::Attempt { .. })) => {
                 "move it away; unless its slice is committed, convert its input again"

@@ -1,5 +1,10 @@
 //! The Delta table against what is live.
 
+use std::collections::BTreeSet;
+
+use object_store::path::Path;
+
+use super::names::Names;
 use super::reading::Known;
 use super::{Finding, FindingKind, Verification};
 use crate::error::JobError;
@@ -41,9 +46,16 @@ impl Verification {
             }
             Err(error) => return Err(error.into()),
         };
-        let not_live = differences.not_live.iter();
-        for path in not_live.filter(|path| !known.named.objects.contains(*path)) {
-            self.find_not_live(path, known);
+        let mut not_live = differences.not_live;
+        not_live.retain(|path| !known.named.objects.contains(path));
+        if !not_live.is_empty() {
+            let Names { files, outputs, .. } = &known.listed;
+            let files = files.iter().map(|(path, _)| path);
+            let there: BTreeSet<&Path> =
+                files.chain(outputs.iter().map(|(path, _)| path)).collect();
+            for path in not_live {
+                self.find_not_live(&path, known, &there);
+            }
         }
         let not_remarked = differences.not_remarked.into_iter();
         let commits = not_remarked.map(|slice| layout::commit(&slice).to_string());
@@ -67,7 +79,7 @@ impl Verification {
         Ok(())
     }
     /// A file of the table that nothing names: its commit or compaction is missing, or it is nobody's.
-    fn find_not_live(&mut self, path: &str, known: &Known) {
+    fn find_not_live(&mut self, path: &str, known: &Known, there: &BTreeSet<&Path>) {
         let name = FileName::parse(path);
         let compaction = name.as_ref().and_then(CompactionName::of_file);
         let (object, detail) = match (name, compaction) {
@@ -84,5 +96,10 @@ impl Verification {
             }
         };
         self.find(&object, FindingKind::Missing, detail);
+        let file = Path::from(path);
+        if !there.contains(&file) {
+            let detail = "the table has it, and it is not there, nor what names it";
+            self.find(&file, FindingKind::Missing, detail);
+        }
     }
 }

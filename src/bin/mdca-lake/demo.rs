@@ -132,7 +132,9 @@ pub(crate) fn epilogue(lake: &str) -> Result<String, JobError> {
         }
     }
     let lake = one_line(lake).replace('\'', "''");
-    let files = format!("read_parquet('{lake}/activities/**/*.parquet', hive_partitioning = true)");
+    let files = format!(
+        "read_parquet('{lake}/activities/**/*.parquet', hive_partitioning = true, union_by_name = true)"
+    );
     writeln!(
         out,
         "\nAsk DuckDB:\n\n  SELECT event_date, app_name, count(*) AS activities\n  FROM {files}\n  GROUP BY ALL ORDER BY ALL;\n\n  SELECT timestamp, failed_user_data_user_name AS who, device_client_ip AS ip, location_country_code AS country\n  FROM {files}\n  WHERE event_type_name = 'EVENT_CATEGORY_FAILED_LOGIN'\n  ORDER BY timestamp DESC LIMIT 10;"
