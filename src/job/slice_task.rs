@@ -229,7 +229,7 @@ impl SliceTask {
         let mut flaws = found.flaws;
         let sealed = attempt.seal().await?;
         self.note_oldest(sealed.entries(), found.answered_ms);
-        let late = match self.may_commit(slice, found.answered_ms) {
+        let late = match self.may_commit(slice, found.answered_ms).await {
             Ok(late) => late,
             Err(error) => {
                 sealed.abort().await;
@@ -466,25 +466,33 @@ impl SliceTask {
         let Some(lake) = self.tenant.all_ids(&self.world.store).await else {
             return Ok(());
         };
+        let doubt = self.tenant.doubt().await;
         let options = Arc::new(self.setup.scan_options(&self.options));
         let mut asked_days = ASKED_DAYS.into_iter();
+        let mut interrupted = self.world.interrupted.clone();
         loop {
             let Some(Likeness::Other(difference)) = lake.any_likeness(&seen) else {
                 return Ok(());
             };
             let Some(days) = asked_days.next() else {
                 self.tenant.refuse(difference);
-                return self.unless_refused(slice);
+                drop(doubt);
+                return self.unless_refused(slice).await;
             };
             let range = Slice::minutes_before(self.world.clock.now_ms(), days * 24 * 60);
             let asked = self.world.client.ask_up_to(ASKED_RECORDS, range, &options);
-            seen.add_answer(&asked.await?.records);
+            let asked = tokio::select! {
+                biased;
+                _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
+                asked = asked => asked?,
+            };
+            seen.add_answer(&asked.records);
         }
     }
 
     /// Once records of another tenant came, an empty answer says nothing of the lake's own either.
-    fn unless_refused(&self, slice: Slice) -> Result<(), JobError> {
-        let refused = self.tenant.refused();
+    async fn unless_refused(&self, slice: Slice) -> Result<(), JobError> {
+        let refused = self.tenant.refused().await;
         refused.map_or(Ok(()), |difference| {
             let (slice, difference) = (Some(slice), Box::new(difference.clone()));
             Err(JobError::OtherTenant { slice, difference })
@@ -492,8 +500,8 @@ impl SliceTask {
     }
 
     /// Whether a slice may be committed, and whether as a late one.
-    fn may_commit(&self, slice: Slice, service_ms: i64) -> Result<bool, JobError> {
-        self.unless_refused(slice)?;
+    async fn may_commit(&self, slice: Slice, service_ms: i64) -> Result<bool, JobError> {
+        self.unless_refused(slice).await?;
         self.is_late(slice, service_ms)
     }
 

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 
 use crate::commit::{self, Commit, CommitError};
 use crate::error::{Difference, JobError};
@@ -140,6 +140,8 @@ pub(crate) struct LakeTenant {
     /// Those of more files, for where these differ.
     more: OnceCell<Found>,
     refused: OnceLock<Difference>,
+    /// Held while it is asked whether to refuse.
+    doubt: RwLock<()>,
 }
 
 impl LakeTenant {
@@ -150,6 +152,7 @@ impl LakeTenant {
             newest: OnceCell::new(),
             more: OnceCell::new(),
             refused: OnceLock::new(),
+            doubt: RwLock::new(()),
         }
     }
 
@@ -171,14 +174,20 @@ impl LakeTenant {
         let _ = self.refused.set(difference);
     }
 
-    /// What was refused.
-    pub(crate) fn refused(&self) -> Option<&Difference> {
+    /// Begins to ask whether to refuse: until that is known nobody else learns that nothing is.
+    pub(crate) async fn doubt(&self) -> impl Sized {
+        self.doubt.write().await
+    }
+
+    /// What was refused, once nobody is in doubt.
+    pub(crate) async fn refused(&self) -> Option<&Difference> {
+        let _settled = self.doubt.read().await;
         self.refused.get()
     }
 
     /// What the user should know at the end of a run that has committed so many slices.
     pub(crate) fn remark(&self, committed: u64) -> Option<String> {
-        if self.refused().is_some() && committed > 0 {
+        if self.refused.get().is_some() && committed > 0 {
             return Some(format!(
                 "{committed} slices were committed before a record of another tenant came; those of them without records may have been answered for that tenant"
             ));
