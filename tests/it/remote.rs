@@ -199,6 +199,27 @@ fn a_scan_into_object_storage_is_exact_and_a_rerun_sends_nothing() {
     }
 }
 
+/// What `connect` prints, run as it is.
+#[test]
+fn what_is_printed_for_python_opens_a_lake_in_object_storage() {
+    for server in up(&[Server::Rgw]) {
+        let tale = Tale::begin(server, 300);
+        expect_code(&tale.scan().output().unwrap(), 0);
+        let room = tempfile::tempdir().unwrap();
+        for engine in ["polars", "datafusion"] {
+            let printed = tale.command("connect").args(["--engine", engine]).output();
+            let printed = printed.unwrap();
+            expect_code(&printed, 0);
+            let script = room.path().join(engine);
+            std::fs::write(&script, printed.stdout).unwrap();
+            let arguments = [std::path::Path::new(engine), &script];
+            let variables = tale.server.variables();
+            let opened = readers::asked(&readers::python(), "connect.py", &arguments, &variables);
+            assert_eq!(opened["rows"], tale.ids.len(), "{engine}");
+        }
+    }
+}
+
 #[test]
 fn files_of_several_parts_are_exact_though_every_request_fails_once() {
     for server in up(&Server::ALL) {
