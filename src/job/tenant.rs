@@ -235,10 +235,11 @@ impl TenantCheck {
     }
 }
 
-/// The records that some rows were.
+/// The records that some rows were. Of most pages nobody asks for one, and then nothing is made of it.
 pub(crate) fn records_of(rows: &RecordBatch) -> impl Iterator<Item = Value> {
-    let restorer = RecordRestorer::new(schema::activity(), rows);
+    let mut made = None;
     let record_of = move |row| {
+        let restorer = made.get_or_insert_with(|| RecordRestorer::new(schema::activity(), rows));
         let mut text = String::new();
         restorer.as_ref()?.restore(row, &mut text);
         serde_json::from_str(&text).ok()

@@ -37,6 +37,18 @@ def datafusion(script):
     return {"rows": next(iter(answer.values()))[0], "comment": script}
 
 
+def sail(script):
+    """What is printed for Spark, statement by statement, through Spark's own API."""
+    from engines import Sail
+
+    session, _ = Sail.connected()
+    lines = [line for line in script.splitlines() if not line.startswith("--")]
+    for statement in "\n".join(lines).split(";\n"):
+        if statement.strip():
+            session.sql(statement.strip().removesuffix(";"))
+    return {"rows": session.sql(COUNT).collect()[0][0]}
+
+
 def parsed(dialect, script):
     import sqlglot
 

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use mdca_lake::schema;
 use serde_json::Value;
 
+use crate::support::engines;
 use crate::support::process::PROGRAM;
 use crate::support::readers;
 use crate::support::scenario::{Scenario, Story, files_below};
@@ -19,15 +20,20 @@ fn connect(lake: &Path, engine: &str) -> Output {
 
 /// What an engine makes of what is printed.
 fn opened(lake: &Path, engine: &str) -> Value {
+    opened_by(&readers::python(), lake, engine, engine)
+}
+
+/// What a reader in this environment makes of what is printed for an engine.
+fn opened_by(python: &Path, lake: &Path, engine: &str, reads: &str) -> Value {
     let printed = connect(lake, engine);
     assert_eq!(printed.status.code(), Some(0), "{printed:?}");
     let room = tempfile::tempdir().unwrap();
     let script = room.path().join("script");
     fs::write(&script, printed.stdout).unwrap();
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/connect.py");
-    let output = Command::new(readers::python())
+    let output = Command::new(python)
         .arg(reader)
-        .arg(engine)
+        .arg(reads)
         .arg(&script)
         .env("HOME", room.path())
         .output()
@@ -56,6 +62,10 @@ async fn what_is_printed_opens_the_live_rows_and_says_what_columns_mean() {
         assert_eq!(opened["rows"], rows, "{engine}");
         let comment = opened["comment"].as_str().unwrap();
         assert!(comment.contains(&timestamp.doc), "{engine}: {comment}");
+    }
+    if let Some(python) = engines::sail() {
+        let opened = opened_by(&python, story.lake(), "spark", "sail");
+        assert_eq!(opened["rows"], rows, "Sail");
     }
     let lake = story.lake().to_str().unwrap();
     for (engine, opens) in [

@@ -25,7 +25,7 @@ pub(crate) fn has_spark() -> bool {
 }
 
 /// The interpreter that has Sail; `None`, loudly, where it cannot be had.
-fn sail() -> Option<PathBuf> {
+pub(crate) fn sail() -> Option<PathBuf> {
     let python = std::env::var_os("MDCA_TEST_SAIL_PYTHON").map(PathBuf::from);
     if python.is_none() {
         println!("GAP: MDCA_TEST_SAIL_PYTHON is not set: Sail is not asked");
