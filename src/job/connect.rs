@@ -267,7 +267,10 @@ fn spark_notes(place: &Place<'_>) -> Vec<String> {
         "--conf spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog",
     ];
     let others = others.into_iter().chain(more);
-    let others = others.chain(["Read only: no VACUUM, no OPTIMIZE."]);
+    let others = others.chain([
+        "The view lasts as long as the session.",
+        "Read only: no VACUUM, no OPTIMIZE.",
+    ]);
     std::iter::once(first)
         .chain(others.map(str::to_owned))
         .collect()

@@ -18,6 +18,7 @@ use crate::read::{self, ReadError, RecordRestorer};
 use crate::schema;
 use crate::store::Store;
 use crate::table;
+use crate::text::units::counted;
 
 /// The fields of a record that say whose it is, the one that says most first: the Entra tenant stays
 /// the same wherever the service keeps it; the service's own number may not.
@@ -188,8 +189,9 @@ impl LakeTenant {
     /// What the user should know at the end of a run that has committed so many slices.
     pub(crate) fn remark(&self, committed: u64) -> Option<String> {
         if self.refused.get().is_some() && committed > 0 {
+            let slices = counted(committed, "slice was", "slices were");
             return Some(format!(
-                "{committed} slices were committed before a record of another tenant came; those of them without records may have been answered for that tenant"
+                "{slices} committed before a record of another tenant came; those without records may have some in the lake's own tenant"
             ));
         }
         let is_unread = self.newest.get() == Some(&Found::Unreadable);

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures::{FutureExt, TryStreamExt};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
-use parquet::arrow::{ParquetRecordBatchStreamBuilder, parquet_to_arrow_schema};
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask, parquet_to_arrow_schema};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
@@ -97,6 +97,23 @@ impl CommittedFile {
         let group = self.footer().row_group(row_group);
         let builder = self.builder().with_row_groups(vec![row_group]);
         let builder = builder.with_batch_size(batch_rows(group));
+        let stream = guarded(async { builder.build() }).await?;
+        Ok(Rows::Lying(stream))
+    }
+
+    /// Begins to read the columns of a row group that have these names.
+    pub(super) async fn columns(
+        &self,
+        row_group: usize,
+        names: &[&str],
+    ) -> Result<Rows, ParquetError> {
+        let group = self.footer().row_group(row_group);
+        let columns = self.footer().file_metadata().schema_descr();
+        let mask = ProjectionMask::columns(columns, names.iter().copied());
+        let builder = self.builder().with_row_groups(vec![row_group]);
+        let builder = builder
+            .with_projection(mask)
+            .with_batch_size(batch_rows(group));
         let stream = guarded(async { builder.build() }).await?;
         Ok(Rows::Lying(stream))
     }

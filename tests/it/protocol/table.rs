@@ -291,6 +291,37 @@ async fn the_table_of_a_copied_lake_is_compared_with_its_commits() {
     story.expect_clean().await;
 }
 
+/// A run that has nothing to do forgets no loss, and what is gone with its commit is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_said_after_another_run_and_the_files_are_named() {
+    let story = begun(None).await;
+    let first = files_below(&story.lake().join("_mdca/commits")).remove(0);
+    let slice = first.file_stem().unwrap().to_str().unwrap().to_owned();
+    let of_slice = |path: &PathBuf| path.to_str().unwrap().contains(&slice);
+    let files = files_below(&story.lake().join("activities"));
+    let gone: Vec<&PathBuf> = files.iter().filter(|path| of_slice(path)).collect();
+    let kept = fs::read(&first).unwrap();
+    fs::remove_file(&first).unwrap();
+    for file in &gone {
+        fs::rename(file, file.with_extension("away")).unwrap();
+    }
+    let missing = story.verify(Sweep::Never).await.findings;
+    let missing = missing.iter().filter(|of| of.what == FindingKind::Missing);
+    assert_eq!(missing.count(), 1 + gone.len());
+    for file in &gone {
+        fs::rename(file.with_extension("away"), file).unwrap();
+    }
+    fs::write(&first, kept).unwrap();
+
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    fs::remove_file(&first).unwrap();
+    for run in ["before", "after"] {
+        assert_eq!(standing(&story).await.missing, 1, "{run} another run");
+        let report = story.compact(&[]).await;
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    }
+}
+
 /// A hole that the table does not know of would be left out of a status.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_does_not_know_of_a_late_slice_is_named_and_one_of_an_earlier_program_is_completed()

@@ -271,6 +271,28 @@ fn files_that_cannot_be_read_stop_no_scan() {
     assert!(notes.contains("was not checked"), "{scanned}");
 }
 
+/// A bit of the newest file is turned, wherever: its decoder may stop, and no scan does.
+#[test]
+fn a_file_that_is_damaged_anywhere_stops_no_scan() {
+    const TIMES: i64 = 40;
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    for hour in 1..=TIMES {
+        let files = files_below(&world.lake().join("activities"));
+        let newest = files.iter().max_by_key(|file| file.file_name()).unwrap();
+        let mut bytes = std::fs::read(newest).unwrap();
+        let at = bytes.len() * usize::try_from(hour - 1).unwrap() / usize::try_from(TIMES).unwrap();
+        bytes[at] ^= 1 << (hour % 8);
+        std::fs::write(newest, bytes).unwrap();
+        let scanned = world.scan([hour, hour + 1], Some(own()));
+        assert_eq!(
+            scanned.code(),
+            Some(0),
+            "byte {at} of {newest:?}: {scanned}"
+        );
+    }
+}
+
 /// A host that had nothing when it was changed has another tenant's records later.
 #[test]
 fn a_host_that_was_empty_when_it_was_changed_is_found_out() {
