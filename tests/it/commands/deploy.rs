@@ -450,42 +450,24 @@ fn the_github_workflow_signs_in_by_the_token_of_its_run() {
     let job = &workflow["jobs"]["scan"];
     assert!(job["timeout-minutes"].as_u64().unwrap() < 60);
     let room = tempfile::tempdir().unwrap();
-    // Stand-ins: a container that is this machine, with only the variables that it is given, and the issuer.
-    let tools = [
-        (
-            "curl",
-            "#!/bin/sh\necho '{\"value\":\"a-token\"}'\n".to_owned(),
-        ),
-        (
-            "jq",
-            "#!/bin/sh\nsed 's/.*\"value\":\"\\(.*\\)\".*/\\1/'\n".to_owned(),
-        ),
-        (
-            "docker",
-            format!(
-                "#!/bin/bash\nkeep=()\nwhile [ \"$1\" != \"$IMAGE\" ]; do [ \"$1\" = --env ] && keep+=(\"$2=${{!2}}\"); shift; done\nshift\n\
-                 cd \"$ROOM\" && exec env -i \"${{keep[@]}}\" MDCA_DRY_RUN=1 MDCA_LAKE=\"$ROOM/lake\" {PROGRAM} \"$@\"\n"
-            ),
-        ),
-    ];
-    for (name, script) in tools {
-        let path = room.path().join(name);
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    // Stand-ins: a container that is this machine, with only the variables that it is given, and the issuer, which
+    // answers who shows its token. As functions: a file that was just written cannot always be run yet.
+    let script = format!(
+        "curl() {{ [ \"$(cat)\" = 'Authorization: bearer x' ] && echo '{{\"value\":\"a-token\"}}'; }}\n\
+         jq() {{ sed 's/.*\"value\":\"\\(.*\\)\".*/\\1/'; }}\n\
+         docker() (\n\
+         keep=()\n\
+         while [ \"$1\" != \"$IMAGE\" ]; do [ \"$1\" = --env ] && keep+=(\"$2=${{!2}}\"); shift; done\nshift\n\
+         cd \"$ROOM\" && exec env -i \"${{keep[@]}}\" MDCA_DRY_RUN=1 MDCA_LAKE=\"$ROOM/lake\" {PROGRAM} \"$@\"\n\
+         )\n{}",
+        job["steps"][0]["run"].as_str().unwrap()
+    );
     let mut run = Command::new("bash");
-    run.args([
-        "-euo",
-        "pipefail",
-        "-c",
-        job["steps"][0]["run"].as_str().unwrap(),
-    ]);
+    run.args(["-euo", "pipefail", "-c", &script]);
     for (name, value) in job["env"].as_object().unwrap() {
         run.env(name, value.as_str().unwrap());
     }
-    let path = std::env::var("PATH").unwrap();
-    run.env("PATH", format!("{}:{path}", room.path().display()))
-        .env("RUNNER_TEMP", room.path())
+    run.env("RUNNER_TEMP", room.path())
         .env("ROOM", room.path())
         .env(
             "ACTIONS_ID_TOKEN_REQUEST_URL",
