@@ -23,7 +23,7 @@ use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::job::span::Fill;
-use crate::job::tenant::{self, LakeTenant, Likeness, TenantCheck};
+use crate::job::tenant::{self, ASKED_DAYS, ASKED_RECORDS, LakeTenant, Likeness, TenantCheck};
 use crate::layout;
 use crate::partition;
 use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
@@ -106,10 +106,6 @@ pub(crate) enum SliceEnd {
     /// The service said nothing of it, too late for that to mean anything.
     Unproven,
 }
-
-/// Days back in which the service is asked for more records, and how many of them.
-const ASKED_DAYS: [i64; 2] = [1, 28];
-const ASKED_RECORDS: u32 = 100;
 
 /// A slice that ended so long ago is kept as it is, before the service forgets it.
 const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
@@ -467,6 +463,10 @@ impl SliceTask {
             return Ok(());
         };
         let doubt = self.tenant.doubt().await;
+        if self.tenant.is_refused() {
+            drop(doubt);
+            return self.unless_refused(slice).await;
+        }
         let options = Arc::new(self.setup.scan_options(&self.options));
         let mut asked_days = ASKED_DAYS.into_iter();
         let mut interrupted = self.world.interrupted.clone();
@@ -486,7 +486,9 @@ impl SliceTask {
                 _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
                 asked = asked => asked?,
             };
-            seen.add_answer(&asked.records);
+            if let Some(more) = tenant::Found::of_array(&asked.records).ids() {
+                seen.add_all(more);
+            }
         }
     }
 

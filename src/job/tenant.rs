@@ -18,6 +18,7 @@ use crate::read::{self, ReadError, RecordRestorer};
 use crate::schema;
 use crate::store::Store;
 use crate::table;
+use crate::text::outline::Elements;
 use crate::text::units::counted;
 
 /// The fields of a record that say whose it is, the one that says most first: the Entra tenant stays
@@ -31,6 +32,11 @@ const FILES_LOOKED_AT: usize = 4;
 const RECORDS_OF_A_FILE: usize = 1_000;
 /// Records of a slice that are looked at for one of the lake's tenant.
 const RECORDS_LOOKED_AT: usize = 1_000;
+
+/// Days back in which the service is asked whose its records are, one after the other.
+pub(crate) const ASKED_DAYS: [i64; 2] = [1, 28];
+/// The records that it is asked for, each time.
+pub(crate) const ASKED_RECORDS: u32 = 100;
 
 /// What records say of their tenant, field by field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,10 +68,11 @@ impl TenantIds {
         }
     }
 
-    /// What the records of an answer say more, as far as they can be read.
-    pub(crate) fn add_answer(&mut self, array: &str) {
-        let records: Vec<Value> = serde_json::from_str(array).unwrap_or_default();
-        self.add(&records);
+    /// What others say more.
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        for (ids, more) in self.0.iter_mut().zip(&other.0) {
+            ids.extend(more.iter().cloned());
+        }
     }
 
     /// Whether they say nothing.
@@ -175,6 +182,11 @@ impl LakeTenant {
         let _ = self.refused.set(difference);
     }
 
+    /// Whether another slice was found to be another tenant's.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.get().is_some()
+    }
+
     /// Begins to ask whether to refuse: until that is known nobody else learns that nothing is.
     pub(crate) async fn doubt(&self) -> impl Sized {
         self.doubt.write().await
@@ -188,7 +200,7 @@ impl LakeTenant {
 
     /// What the user should know at the end of a run that has committed so many slices.
     pub(crate) fn remark(&self, committed: u64) -> Option<String> {
-        if self.refused.get().is_some() && committed > 0 {
+        if self.is_refused() && committed > 0 {
             let slices = counted(committed, "slice was", "slices were");
             return Some(format!(
                 "{slices} committed before a record of another tenant came; those without records may have some in the lake's own tenant"
@@ -261,10 +273,37 @@ pub(crate) enum Found {
 
 impl Found {
     /// The record that a text is, if it is one.
-    pub(crate) fn of(text: &str) -> Self {
+    fn of(text: &str) -> Self {
         match serde_json::from_str(text) {
             Ok(record @ Value::Object(_)) => Self::Records(TenantIds::of(&record)),
             Ok(_) | Err(_) => Self::Unreadable,
+        }
+    }
+
+    /// The records of an array, each by itself: one that cannot be read costs itself and not the others.
+    pub(crate) fn of_array(text: &str) -> Self {
+        let Ok(mut elements) = Elements::of(text, 0) else {
+            return Self::Unreadable;
+        };
+        let mut found = Self::Nothing;
+        loop {
+            match elements.next(text) {
+                Ok(Some(range)) => found.add(Self::of(&text[range])),
+                Ok(None) => return found,
+                Err(_) => {
+                    found.add(Self::Unreadable);
+                    return found;
+                }
+            }
+        }
+    }
+
+    /// What was found elsewhere, too.
+    pub(crate) fn add(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Records(ids), Self::Records(more)) => ids.add_all(&more),
+            (Self::Records(_), _) | (_, Self::Nothing) => {}
+            (_, other) => *self = other,
         }
     }
 
@@ -288,19 +327,11 @@ impl Found {
         let is_answered = !matches!(seen, Err(ReadError::Store(_)));
         let texts = seen.unwrap_or_default();
         if texts.is_empty() {
-            if *self == Self::Nothing {
-                *self = Self::Unreadable;
-            }
-            return is_answered;
+            self.add(Self::Unreadable);
         }
-        let mut ids = match std::mem::replace(self, Self::Nothing) {
-            Self::Records(ids) => ids,
-            Self::Unreadable | Self::Nothing => TenantIds::default(),
-        };
-        let records = texts.iter().map(|text| serde_json::from_str(text));
-        let records: Vec<Value> = records.filter_map(Result::ok).collect();
-        ids.add(&records);
-        *self = Self::Records(ids);
+        for text in &texts {
+            self.add(Self::of(text));
+        }
         is_answered
     }
 }
@@ -316,7 +347,7 @@ enum Enough {
 
 /// What records of the lake, as new as possible, say of their tenant.
 pub(crate) async fn kept_records(store: &Store, committed: &BTreeSet<String>) -> Found {
-    look_at_kept(store, &newest(committed), Enough::Any).await
+    look_at_kept(store, &newest(committed), Enough::All).await
 }
 
 /// The slices that are looked at.
@@ -427,5 +458,24 @@ mod tests {
         ] {
             assert_eq!(agrees(records), expected, "{records:?}");
         }
+    }
+
+    /// One record that `serde_json` refuses does not hide the others, nor that there are any.
+    #[test]
+    fn records_are_read_one_by_one() {
+        let deep = format!("{{\"a\": {}1{}}}", "[".repeat(200), "]".repeat(200));
+        let records = |texts: &[&str]| Found::of_array(&format!("[{}]", texts.join(", ")));
+        let (seven, eight) = (r#"{"tenantId": 7}"#, r#"{"tenantId": "8"}"#);
+        let both = TenantIds([BTreeSet::new(), ["7", "8"].map(str::to_owned).into()]);
+        for odd in [r#"{"a": NaN}"#, r#"{"a": "\ud800"}"#, &deep, "1"] {
+            let found = records(&[seven, odd, eight]);
+            assert_eq!(found, Found::Records(both.clone()), "{odd}");
+            assert_eq!(records(&[odd]), Found::Unreadable);
+        }
+        for array in ["[]", " [ ] "] {
+            assert_eq!(Found::of_array(array), Found::Nothing);
+        }
+        assert_eq!(Found::of_array("{}"), Found::Unreadable);
+        assert_eq!(Found::of_array(r#"[{"tenantId": 7}, {"#), Found::of(seven));
     }
 }

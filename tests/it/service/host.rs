@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use mdca_lake::window::format_time;
-use mdca_sim::{At, Fault, SimOptions, What};
+use mdca_sim::SimOptions;
 use serde_json::{Value, json};
 
 use crate::support::process::{Ended, Lake, Place};
@@ -24,14 +24,10 @@ fn until_ms() -> i64 {
 }
 
 /// A tenant of the last hours, so that a question of today finds something.
-fn place(activities: u64, faults: Vec<Fault>) -> Place {
+fn place(activities: u64) -> Place {
     let until_ms = until_ms();
-    let options = SimOptions {
-        faults,
-        ..SimOptions::default()
-    };
     let (from, until) = (format_time(until_ms - 2 * HOUR_MS), format_time(until_ms));
-    Place::new(&from, &until, activities, options)
+    Place::new(&from, &until, activities, SimOptions::default())
 }
 
 fn changes(lake: &Lake<'_>) -> usize {
@@ -58,8 +54,8 @@ fn change_host(mut scan: Command) -> Command {
 
 #[test]
 fn a_lake_follows_its_tenant_to_another_host_when_it_is_told() {
-    let old = place(80, vec![]);
-    let new = place(80, vec![]);
+    let old = place(80);
+    let new = place(80);
     let lake = old.lake();
     assert_eq!(old.run(&mut lake.scan()).code(), Some(0));
     let moved = new.lake_at(lake.path().to_owned());
@@ -100,36 +96,9 @@ fn a_lake_follows_its_tenant_to_another_host_when_it_is_told() {
 }
 
 #[test]
-fn a_host_of_another_tenant_is_refused() {
-    let old = place(80, vec![]);
-    let foreign = What::set("/aadTenantId", "\"00000000-1111-2222-3333-444444444444\"");
-    let other = place(80, vec![Fault::new(At::Every, foreign).always()]);
-    let lake = old.lake();
-    assert_eq!(old.run(&mut lake.scan()).code(), Some(0));
-    let before = files_below(lake.path());
-    let moved = other.lake_at(lake.path().to_owned());
-    let refused = other.run(&mut change_host(moved.scan()));
-    assert_eq!(refused.code(), Some(2), "{refused}");
-    assert!(
-        refused
-            .text()
-            .contains("00000000-1111-2222-3333-444444444444"),
-        "{refused}"
-    );
-    assert!(
-        refused
-            .text()
-            .contains("use another --lake for this tenant"),
-        "{refused}"
-    );
-    assert_eq!(files_below(lake.path()), before);
-    assert_eq!(status(&old, &lake)["api_host"], host(&old));
-}
-
-#[test]
 fn where_nothing_can_be_compared_that_is_said() {
     for (in_lake, at_host) in [(0, 80), (80, 0)] {
-        let (old, new) = (place(in_lake, vec![]), place(at_host, vec![]));
+        let (old, new) = (place(in_lake), place(at_host));
         let lake = old.lake();
         assert_eq!(old.run(&mut lake.scan()).code(), Some(0));
         let moved = new.lake_at(lake.path().to_owned());
@@ -147,7 +116,7 @@ type Harm<'a> = &'a dyn Fn(&Path);
 /// What a newer program changed, or what was lost of it, is not guessed: the lake can be read.
 #[test]
 fn a_change_that_is_not_understood_makes_the_lake_read_only() {
-    let place = place(80, vec![]);
+    let place = place(80);
     let lake = place.lake();
     assert_eq!(place.run(&mut lake.scan()).code(), Some(0));
     let folder = lake.path().join("_mdca/changes");

@@ -103,6 +103,14 @@ impl World {
         program
     }
 
+    /// From now on the lake's host is not the one that the service is at.
+    fn is_at_another_host(&self) {
+        let identity = self.lake().join("_mdca/lake.json");
+        let mut lake = sealed::read(&identity);
+        lake["api_host"] = "tenant.eu2.portal.example.com".into();
+        sealed::write(&identity, &lake);
+    }
+
     fn exported(&self) -> usize {
         let output = self.program("export").output().unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -298,14 +306,47 @@ fn a_file_that_is_damaged_anywhere_stops_no_scan() {
 fn a_host_that_was_empty_when_it_was_changed_is_found_out() {
     let world = World::new();
     assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
-    let identity = world.lake().join("_mdca/lake.json");
-    let mut lake = sealed::read(&identity);
-    lake["api_host"] = "tenant.eu2.portal.example.com".into();
-    sealed::write(&identity, &lake);
+    world.is_at_another_host();
     let changed = world.scan_with(&["--change-host"], [1, 2], None);
     assert!(changed.text().contains("unchecked"), "{changed}");
     assert_eq!(changed.code(), Some(0), "{changed}");
     let refused = world.scan([2, 3], Some(other()));
     assert_eq!(refused.code(), Some(2), "{refused}");
     assert_eq!(world.exported(), 1);
+}
+
+/// The service's own number may be the same at another host.
+#[test]
+fn a_host_of_another_tenant_is_refused() {
+    let own_number = json!({"aadTenantId": OTHER, "tenantId": 97_134_000});
+    for foreign in [other(), own_number] {
+        let world = World::new();
+        assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+        world.is_at_another_host();
+        let before = files_below(&world.lake());
+        let refused = world.scan_with(&["--change-host"], [1, 2], Some(foreign));
+        assert_eq!(refused.code(), Some(2), "{refused}");
+        for said in [OTHER, "use another --lake for this tenant"] {
+            assert!(refused.text().contains(said), "{refused}");
+        }
+        assert_eq!(files_below(&world.lake()), before);
+    }
+}
+
+/// Neither the newest record of the lake nor that of the new host speaks for all of them.
+#[test]
+fn an_odd_record_on_either_side_stops_no_change_of_the_host() {
+    for (newest, lately) in [(own(), other()), (other(), own()), (json!({}), other())] {
+        let world = World::new();
+        assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+        world.plan.lock().unwrap().lately = Some(own());
+        assert_eq!(world.scan([1, 2], Some(newest)).code(), Some(0));
+        world.is_at_another_host();
+        world.plan.lock().unwrap().lately = Some(lately);
+        let changed = world.scan_with(&["--change-host"], [2, 3], Some(own()));
+        assert_eq!(changed.code(), Some(0), "{changed}");
+        let both = format!("both have aadTenantId={OWN}");
+        assert!(changed.text().contains(&both), "{changed}");
+        assert_eq!(world.exported(), 3);
+    }
 }
