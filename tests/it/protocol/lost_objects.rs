@@ -182,6 +182,38 @@ async fn the_output_of_a_lost_compaction_is_kept_though_its_attempt_is_recorded(
     assert!(story.export().await == export);
 }
 
+/// The only copy of a lost compaction's rows is older than it: with the small files of its day in the place
+/// of the merged ones the lake is whole again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_from_before_a_compaction_brings_its_day_back() {
+    for lost in ["object", "file"] {
+        let story = scanned(None).await;
+        let (older, export) = (copy_of(story.lake(), DAY), story.export().await);
+        assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+        let (compaction, output) = (story.lake().join(COMPACTION), output(&story));
+        let gone = [(&compaction, "object"), (&output, "file")];
+        let gone = gone.into_iter().find(|(_, name)| *name == lost).unwrap();
+        fs::remove_file(gone.0).unwrap();
+        assert_eq!(story.verify(Sweep::Never).await.exit_code(), 5, "{lost}");
+
+        put_back(&older);
+        for moved in [&compaction, &output]
+            .into_iter()
+            .filter(|path| path.exists())
+        {
+            fs::remove_file(moved).unwrap();
+        }
+        fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+        let report = story.scan(&[]).await;
+        assert_eq!(report.head.exit_code, 0, "{lost}: {}", report.to_text());
+        assert_eq!(story.verify(Sweep::Never).await.findings, [], "{lost}");
+        assert!(story.export().await == export, "{lost}");
+        story.expect_exact().await;
+        assert_eq!(story.compact(&[]).await.head.exit_code, 0, "{lost}");
+        story.expect_exact().await;
+    }
+}
+
 /// Inputs that were put back stay where the output is not whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn inputs_that_come_back_stay_while_their_output_is_not_whole() {
