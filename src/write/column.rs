@@ -57,9 +57,7 @@ impl Column {
                 writer.write(&leaf)?;
             }
             let mut chunk = writer.close()?;
-            if !indexed {
-                strip(chunk.close_mut(), is_sought(&field))?;
-            }
+            lighten(chunk.close_mut(), indexed, is_sought(&field))?;
             chunks.push(chunk);
         }
         Ok(chunks)
@@ -109,22 +107,27 @@ fn is_bare(column: &[ArrayRef]) -> Result<bool, Cause> {
     Ok(bytes < BARE_BYTES)
 }
 
-/// Takes from a column of a small row group what only a large one gains from. Minimum and maximum
-/// stay where they are sought.
-fn strip(column: &mut ColumnCloseResult, is_sought: bool) -> Result<(), Cause> {
-    column.bloom_filter = None;
-    column.column_index = None;
-    column.offset_index = None;
+/// Takes from a column what no reader gains from. Every query reads the footers whole, and most of their bytes
+/// would be minimum and maximum of columns in which nothing is sought; the page index has those as well.
+fn lighten(column: &mut ColumnCloseResult, indexed: bool, is_sought: bool) -> Result<(), Cause> {
+    if !indexed {
+        column.bloom_filter = None;
+        column.column_index = None;
+        column.offset_index = None;
+    }
     let mut metadata = column
         .metadata
         .clone()
         .into_builder()
-        .clear_page_encoding_stats()
         .set_definition_level_histogram(None)
         .set_repetition_level_histogram(None)
         .set_unencoded_byte_array_data_bytes(None);
     if !is_sought {
         metadata = metadata.clear_statistics();
+    }
+    // By these Spark knows that a dictionary has all values, and passes over the row group without one.
+    if !(indexed && is_sought) {
+        metadata = metadata.clear_page_encoding_stats();
     }
     column.metadata = metadata.build()?;
     Ok(())

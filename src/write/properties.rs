@@ -50,8 +50,7 @@ const DICTIONARY_BYTES: usize = 1024 * 1024;
 /// False answers of a bloom filter. 1 % costs 1.2 bytes for each distinct value.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
-/// Rows from which a row group is *indexed*: it has bloom filters, a page index, and statistics of
-/// every column. With fewer they save less than a request: the columns themselves are read as
+/// Rows from which a row group is *indexed*: it has bloom filters and a page index. With fewer they save less than a request: the columns themselves are read as
 /// quickly, and have one page. In an hour of a small tenant they would be a fifth of the file.
 pub const INDEXED_ROWS: usize = 4_096;
 
