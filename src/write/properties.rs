@@ -34,6 +34,10 @@ pub(super) const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
 /// users: who looks for a user reads one of them. None has fewer than [`INDEXED_ROWS`] for that.
 pub(super) const USERS_ROWS: usize = 8_192;
 
+/// Rows of a page of users where rows lie by user. Readers of the page index (Spark, Trino, DataFusion) read of
+/// the other columns the pages of these rows only.
+const USER_PAGE_ROWS: usize = 1_024;
+
 /// Arrow bytes of which row groups by user are made at once: a day of some ten thousand activities. More
 /// of them would find a user quicker on busier days, and all of them are in memory when they are merged or
 /// exported.
@@ -184,6 +188,10 @@ fn properties(
             // weight in the footer.
             builder = builder.set_column_statistics_enabled(column, EnabledStatistics::None);
         }
+    }
+    if order == RowOrder::User {
+        builder = builder
+            .set_column_data_page_row_count_limit(ColumnPath::from(USER_NAME), USER_PAGE_ROWS);
     }
     builder = builder.set_column_compression(
         ColumnPath::from(RAW),

@@ -380,7 +380,14 @@ async fn a_compaction_has_a_row_group_for_each_range_of_users() {
         nulls_first,
     };
     let declared = vec![sorting(4, true), sorting(1, false)];
-    for group in footer.row_groups() {
+    for (at, group) in footer.row_groups().iter().enumerate() {
+        let index = footer.page_index_for_row_group(at);
+        let pages = |column| index.offset_index(column).unwrap().page_locations().len();
+        assert_eq!(
+            (pages(4), pages(1)),
+            (7, 1),
+            "whose rows lie in a page is known"
+        );
         assert!(group.column(4).bloom_filter_offset().is_some());
         assert_eq!(group.sorting_columns(), Some(&declared));
         assert_eq!(RowOrder::declared_by(group), Some(RowOrder::User));
