@@ -6,8 +6,9 @@
     python3 benches/lookups.py --lake DIR               a lake that an earlier run with --keep DIR made
 
 The lake is made by the program itself: hourly slices scanned from a simulated tenant in a process of its
-own. Every question is asked of all files by a pattern, each time over a new connection, so that footers are
-read anew; the files themselves are in the system's cache after the first time. A figure is the median.
+own. Every question is asked of all files by a pattern, of one lake after the other in each round, over a new
+connection, so that footers are read anew; the files themselves are in the system's cache after the first
+round. A figure is the median.
 
 The compacted files are then written twice more by DuckDB, day by day, once by `timestamp` and once by
 `user_name, timestamp`: the last two columns differ by nothing but the order of the rows.
@@ -16,6 +17,7 @@ Needs duckdb in the Python that runs it.
 """
 
 import argparse
+import collections
 import glob
 import os
 import pathlib
@@ -29,7 +31,7 @@ import time
 import duckdb
 import scan as scans
 
-TIMES = 3
+TIMES = 5
 
 
 class Lake:
@@ -46,13 +48,18 @@ class Lake:
             source = f"read_parquet('{self.pattern}', hive_partitioning = true)"
             return connection.execute(question.replace("activities", source), values).fetchall()
 
-    def seconds(self, question, values):
-        taken = []
-        for _ in range(TIMES):
-            started = time.perf_counter()
-            rows = self.ask(question, values)
-            taken.append(time.perf_counter() - started)
-        return statistics.median(taken), sorted(map(str, rows))
+
+def measured(lakes, asked):
+    """The median time and the answer of every question and lake."""
+    taken, answers = collections.defaultdict(list), {}
+    for _ in range(TIMES):
+        for question, what in asked.items():
+            for name, lake in lakes.items():
+                started = time.perf_counter()
+                rows = lake.ask(*what)
+                taken[question, name].append(time.perf_counter() - started)
+                answers[question, name] = sorted(map(str, rows))
+    return {key: (statistics.median(seconds), answers[key]) for key, seconds in taken.items()}
 
 
 def questions(lake):
@@ -114,29 +121,27 @@ def main():
             make(programs, asked.days, asked.rows, f"{room}/lake")
         if asked.keep:
             shutil.copytree(f"{room}/lake", asked.keep)
-        small = Lake(f"{room}/lake")
-        all_questions = questions(small)
-        columns = {"hourly files": (small, {name: small.seconds(*what) for name, what in all_questions.items()})}
-
-        def measure(name, lake):
-            columns[name] = (lake, {question: lake.seconds(*what) for question, what in all_questions.items()})
-
-        compact(programs, f"{room}/lake")
-        measure("compacted", Lake(f"{room}/lake"))
-        measure("by DuckDB: timestamp", written_by("timestamp", f"{room}/lake", f"{room}/by-time"))
-        measure("by DuckDB: user_name", written_by("user_name, timestamp", f"{room}/lake", f"{room}/by-user"))
-        show(columns, all_questions)
+        shutil.copytree(f"{room}/lake", f"{room}/compacted")
+        compact(programs, f"{room}/compacted")
+        lakes = {
+            "hourly files": Lake(f"{room}/lake"),
+            "compacted": Lake(f"{room}/compacted"),
+            "by DuckDB: timestamp": written_by("timestamp", f"{room}/compacted", f"{room}/by-time"),
+            "by DuckDB: user_name": written_by("user_name, timestamp", f"{room}/compacted", f"{room}/by-user"),
+        }
+        all_questions = questions(lakes["hourly files"])
+        show(lakes, measured(lakes, all_questions), all_questions)
 
 
-def show(columns, all_questions):
-    print("| | " + " | ".join(columns) + " | |")
-    print("|---" * (len(columns) + 2) + "|")
-    print("| files | " + " | ".join(f"{lake.files:,}" for lake, _ in columns.values()) + " | |")
-    print("| MB | " + " | ".join(f"{lake.bytes / 1e6:,.1f}" for lake, _ in columns.values()) + " | |")
-    first = next(iter(columns.values()))[1]
+def show(lakes, figures, all_questions):
+    print("| | " + " | ".join(lakes) + " | |")
+    print("|---" * (len(lakes) + 2) + "|")
+    print("| files | " + " | ".join(f"{lake.files:,}" for lake in lakes.values()) + " | |")
+    print("| MB | " + " | ".join(f"{lake.bytes / 1e6:,.1f}" for lake in lakes.values()) + " | |")
+    first = next(iter(lakes))
     for question in all_questions:
-        cells = [figures[question] for _, figures in columns.values()]
-        if any(rows != first[question][1] for _, rows in cells):
+        cells = [figures[question, name] for name in lakes]
+        if any(rows != figures[question, first][1] for _, rows in cells):
             sys.exit(f"{question}: the answers differ")
         times = [seconds for seconds, _ in cells]
         said = " | ".join(f"{seconds * 1000:,.1f} ms" for seconds in times)

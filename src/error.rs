@@ -1,7 +1,7 @@
 //! Kinds of failure, by what the operator does next, and their exit codes.
 
 use crate::clock::BothClocks;
-use crate::commit::CommitError;
+use crate::commit::{CommitError, Damage};
 use crate::convert::{InputError, InputFault};
 use crate::decode::DecodeError;
 use crate::partition::PartitionError;
@@ -373,9 +373,14 @@ impl JobError {
             | Self::NoDate { .. } => ErrorKind::Service,
             Self::Write(WriteError::Store { .. }) => ErrorKind::Storage,
             Self::Commit(CommitError::Conservation { .. }) => ErrorKind::Internal,
-            Self::Commit(CommitError::Orphaned { .. } | CommitError::Compacted { .. }) => {
-                ErrorKind::Data
-            }
+            Self::Commit(
+                CommitError::Orphaned { .. }
+                | CommitError::Compacted { .. }
+                | CommitError::Damaged {
+                    damage: Damage::Unrecorded(_),
+                    ..
+                },
+            ) => ErrorKind::Data,
             Self::Commit(error) if error.is_newer() => ErrorKind::Usage,
             Self::Table(TableError::Unsound(error)) if error.is_newer() => ErrorKind::Usage,
             Self::Table(

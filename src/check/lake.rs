@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::{Answer, Checked, failed};
 use crate::error::{Difference, ErrorKind, JobError, OTHER_TENANT};
 use crate::job::Planned;
-use crate::job::tenant::{self, Likeness};
+use crate::job::host_change;
+use crate::job::tenant::{self, Found, Likeness};
 use crate::layout;
 use crate::store::{Creation, Store, StoreError, StoreErrorKind};
 use crate::text::units::bytes;
@@ -50,11 +51,16 @@ pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
     answers
 }
 
+/// What a scan would begin with; `None` where it would end there.
+async fn planned(checked: &Checked<'_>) -> Option<Planned> {
+    let (store, clock) = (checked.site.store(), checked.clock.as_ref());
+    Planned::read(checked.options, store, clock).await.ok()
+}
+
 /// Whether the first scan would make the lake.
 pub(super) async fn is_new(checked: &Checked<'_>) -> bool {
-    let (store, clock) = (checked.site.store(), checked.clock.as_ref());
-    let planned = Planned::read(checked.options, store, clock).await;
-    planned.is_ok_and(|planned| planned.is_new())
+    let planned = planned(checked).await;
+    planned.is_some_and(|planned| planned.is_new())
 }
 
 /// Whether the flags are those of the lake that is there, and nothing hinders a run.
@@ -64,6 +70,10 @@ async fn identity(checked: &Checked<'_>) -> Answer {
         Ok(planned) if planned.is_new() => {
             Answer::ok("lake", "not there yet; the first scan makes it")
         }
+        Ok(planned) if planned.changes_host() => Answer::ok(
+            "lake",
+            "there, and its clock, filters and slices are those of the flags; a scan changes its host",
+        ),
         Ok(_) => Answer::ok(
             "lake",
             "there, and its host, clock, filters and slices are those of the flags",
@@ -80,19 +90,30 @@ async fn identity(checked: &Checked<'_>) -> Answer {
     }
 }
 
-/// Whether records of the service are of the lake's tenant; `None` where there are none to compare.
+/// Whether records of the service are of the lake's tenant; `None` where there are none to compare. Where
+/// the host is to change, as a scan finds out then.
 pub(super) async fn tenant(checked: &Checked<'_>, records: &[Value]) -> Option<Answer> {
     let store = checked.site.store()?;
-    // What cannot be read of a lake is said where it is asked for.
-    match tenant::compare_with_lake(store, records).await.ok()?? {
-        Likeness::Same(id) => Some(Answer::ok("tenant", format!("the lake's: {id}"))),
+    let planned = planned(checked).await?;
+    let likeness = if planned.changes_host() {
+        let kept = tenant::kept_records(store, &planned.known.committed).await;
+        match host_change::likeness(&kept, &Found::of_values(records)) {
+            Ok(likeness) => likeness.ok()?,
+            Err(error) => return Some(failed("tenant", &error)),
+        }
+    } else {
+        // What cannot be read of a lake is said where it is asked for.
+        tenant::compare_with_lake(store, records).await.ok()??
+    };
+    Some(match likeness {
+        Likeness::Same(id) => Answer::ok("tenant", format!("the lake's: {id}")),
         Likeness::Other(Difference { field, lake, other }) => {
             let found =
                 format!("the service's records have {field} {other}, and the lake's have {lake}");
             let answer = Answer::fail_as("tenant", ErrorKind::Usage, found);
-            Some(answer.advise(OTHER_TENANT))
+            answer.advise(OTHER_TENANT)
         }
-    }
+    })
 }
 
 /// The nearest folder that is there.

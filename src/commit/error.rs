@@ -33,7 +33,7 @@ pub enum CommitError {
     },
     /// Files or rejects of a slice are there that neither a commit nor an attempt names.
     #[error(
-        "cannot scan slice {slice}: its commit is missing, and {} there, perhaps the only copy",
+        "cannot write slice {slice}: its commit is missing, and {} there, perhaps the only copy",
         are_there(.paths)
     )]
     Orphaned {
@@ -43,7 +43,7 @@ pub enum CommitError {
         paths: Vec<String>,
     },
     /// A slice has no commit, and a compaction has its rows, or may have had.
-    #[error("cannot scan slice {slice}: {holder}")]
+    #[error("cannot write slice {slice}: {holder}")]
     Compacted {
         /// The slice.
         slice: String,

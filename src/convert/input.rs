@@ -73,6 +73,11 @@ impl Input {
         }
     }
 
+    /// Whether it comes through a pipe, so that no other process has it.
+    pub fn is_of_pipe(&self) -> bool {
+        matches!(self.place, Place::Pipe(_) | Place::Stdin)
+    }
+
     /// Its bytes, so that they can be read twice: what comes through a pipe is kept in a temporary file
     /// without a name, and has a size from then on. May block.
     pub fn readable(&mut self) -> Result<Readable, InputFault> {

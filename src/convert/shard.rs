@@ -18,8 +18,11 @@ pub struct Shard {
 pub struct ParseShardError(String);
 
 impl Shard {
-    /// Whether an input of this name is in the share. Every name is in exactly one, on every machine.
+    /// Whether an input of this name is in the share. Every name is in exactly one, on every machine; `a/b`,
+    /// `./a/b` and `a//b` are one name.
     pub fn takes(self, name: &str) -> bool {
+        let parts = name.split('/').filter(|part| !["", "."].contains(part));
+        let name = parts.collect::<Vec<_>>().join("/");
         XxHash3_64::oneshot(name.as_bytes()) % u64::from(self.of)
             == u64::from(self.number % self.of)
     }
@@ -54,6 +57,21 @@ mod tests {
 
     fn shard(text: &str) -> Shard {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_name_has_one_share_however_it_is_spelled() {
+        for number in 0..64 {
+            let share = |name: &str| (0..7).find(|of| shard(&format!("{of}/7")).takes(name));
+            let name = format!("in/a/{number}.json");
+            for spelled in [
+                format!("./{name}"),
+                name.replace('/', "//"),
+                format!("./in/./a/{number}.json"),
+            ] {
+                assert_eq!(share(&spelled), share(&name), "{spelled}");
+            }
+        }
     }
 
     #[test]

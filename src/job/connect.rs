@@ -28,6 +28,11 @@ pub enum Engine {
     Datafusion,
 }
 
+/// What stands for a storage account that is not known.
+const ACCOUNT: &str = "<account>";
+/// Another way in.
+const AZURE_KEY: &str = "With an account key or a SAS: CONNECTION_STRING '...' in the place of PROVIDER and ACCOUNT_NAME.";
+
 /// Where an engine finds a lake.
 struct Place<'a> {
     url: &'a str,
@@ -54,30 +59,59 @@ impl Place<'_> {
         }
     }
 
-    /// What an engine makes of the path of a lake on a disk, where it opens another one or none.
+    /// The folder in a bucket, or the path on a disk.
+    fn folder(&self) -> &str {
+        match self.url.split_once("://") {
+            Some((_, place)) => place.split_once('/').map_or("", |(_, folder)| folder),
+            None => self.url,
+        }
+    }
+
+    /// The storage account, where the URL says it.
+    fn account(&self) -> &str {
+        let host = self.url.split_once('@').map(|(_, host)| host);
+        let account = host.and_then(|host| host.split_once('.'));
+        account
+            .filter(|_| self.is_azure())
+            .map_or(ACCOUNT, |(account, _)| account)
+    }
+
+    /// What an engine may make of the path of a lake on a disk.
     fn warning(&self, engine: Engine) -> Option<&'static str> {
-        let has = |mark: fn(char) -> bool| self.scheme.is_none() && self.url.contains(mark);
+        let is_odd = self.scheme.is_none() && self.url.contains(['\\', '%']);
+        (is_odd && matches!(engine, Engine::Duckdb | Engine::Datafusion))
+            .then_some("Paths with a backslash or a percent sign may not open: use another one.")
+    }
+
+    /// Why an engine does not open the lake, or opens another one.
+    fn obstacle(&self, engine: Engine) -> Option<&'static str> {
         let is_odd = |mark: char| !mark.is_ascii_alphanumeric() && !"/._-'".contains(mark);
-        let is_no_ascii = |mark: char| mark == ' ' || !mark.is_ascii();
         match engine {
-            Engine::Polars if has(is_odd) || self.url.contains(is_no_ascii) => Some(
-                "Polars opens paths of ASCII letters, digits, '.', '_' and '-' only: not this one.",
-            ),
-            Engine::Duckdb | Engine::Datafusion if has(|mark| matches!(mark, '\\' | '%')) => {
-                Some("Paths with a backslash or a percent sign may not open: use another one.")
+            // A percent sign and two digits are a character to it, however they are written.
+            _ if self.has_escapes() && self.is_unescaped_by(engine) => {
+                Some("the engine would open another path, because of its percent sign")
             }
+            Engine::Polars if self.folder().contains(is_odd) => {
+                Some("Polars opens paths of ASCII letters, digits, '.', '_' and '-' only")
+            }
+            Engine::Fabric if self.scheme.is_none() => Some("Fabric reaches object storage alone"),
             _ => None,
         }
     }
 
-    /// Whether an engine takes the path of a lake on a disk for that of another one: a percent sign and two
-    /// digits are a character to it, however they are written.
-    fn is_mistaken_by(&self, engine: Engine) -> bool {
+    fn has_escapes(&self) -> bool {
         let is_escape =
             |bytes: &[u8]| bytes[0] == b'%' && bytes[1..].iter().all(u8::is_ascii_hexdigit);
-        self.scheme.is_none()
-            && matches!(engine, Engine::Duckdb | Engine::Polars | Engine::Datafusion)
-            && self.url.as_bytes().windows(3).any(is_escape)
+        self.url.as_bytes().windows(3).any(is_escape)
+    }
+
+    fn is_unescaped_by(&self, engine: Engine) -> bool {
+        let is_on_disk = self.scheme.is_none();
+        match engine {
+            Engine::Duckdb => true,
+            Engine::Polars | Engine::Datafusion => is_on_disk,
+            Engine::Spark | Engine::Trino | Engine::Fabric => false,
+        }
     }
 
     /// As Hadoop's file systems spell it.
@@ -158,12 +192,14 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
         url,
         scheme: url.split_once("://").map(|(scheme, _)| scheme),
     };
-    if place.is_mistaken_by(engine) {
-        let error = UsageError::new(format!(
-            "cannot connect to {}: the engine would open another path, because of its percent sign",
-            location()
-        ));
-        return Err(error.advise("move the lake to a path without one").into());
+    if let Some(obstacle) = place.obstacle(engine) {
+        let error = UsageError::new(format!("cannot connect to {}: {obstacle}", location()));
+        let advice = if place.scheme.is_some() || engine == Engine::Fabric {
+            "use another --engine"
+        } else {
+            "move the lake to another path, or use another --engine"
+        };
+        return Err(error.advise(advice).into());
     }
     let remark = match standing.loss() {
         Some(loss) => vec![
@@ -197,13 +233,6 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
             "CALL delta.system.register_table(schema_name => 'default', table_name => 'activities', table_location => {});\n",
             sql(&place.for_trino())
         ),
-        Engine::Fabric if place.scheme.is_none() => {
-            let error = UsageError::new(format!(
-                "cannot connect Fabric to {}: it reaches object storage alone",
-                location()
-            ));
-            return Err(error.into());
-        }
         Engine::Fabric => format!(
             "-- {}\nSELECT count(*) FROM activities;\n",
             place.for_fabric()
@@ -226,9 +255,11 @@ pub async fn script(store: &Store, url: &str, engine: Engine) -> Result<String, 
 fn notes(engine: Engine, place: &Place<'_>) -> Vec<String> {
     let lines: &[&str] = match engine {
         Engine::Duckdb if place.scheme.is_none() => &[],
-        Engine::Duckdb if place.is_azure() => {
-            &["Put the storage account in the place of <account>."]
-        }
+        Engine::Duckdb if place.is_azure() && place.account() != ACCOUNT => &[AZURE_KEY],
+        Engine::Duckdb if place.is_azure() => &[
+            "Put the storage account in the place of <account>.",
+            AZURE_KEY,
+        ],
         Engine::Duckdb if place.is_google() => {
             &["Put an HMAC key of the bucket in the place of <key> and <secret>."]
         }
@@ -296,7 +327,9 @@ fn trino_notes(place: &Place<'_>) -> Vec<String> {
 fn duckdb(place: &Place<'_>) -> String {
     let mut out = String::from("INSTALL delta;\nLOAD delta;\n");
     if place.is_azure() {
-        out.push_str("INSTALL azure;\nLOAD azure;\nCREATE OR REPLACE SECRET mdca_lake (TYPE azure, PROVIDER credential_chain, ACCOUNT_NAME '<account>');\n");
+        out.push_str("INSTALL azure;\nLOAD azure;\nCREATE OR REPLACE SECRET mdca_lake (TYPE azure, PROVIDER credential_chain, ACCOUNT_NAME ");
+        out.push_str(&sql(place.account()));
+        out.push_str(");\n");
     } else if place.is_google() {
         out.push_str("INSTALL httpfs;\nLOAD httpfs;\nCREATE OR REPLACE SECRET mdca_lake (TYPE gcs, KEY_ID '<key>', SECRET '<secret>');\n");
     } else if place.scheme.is_some() {

@@ -64,14 +64,13 @@ async fn compare(
     planned: &Planned,
     world: &World,
 ) -> Result<Result<Likeness, &'static str>, JobError> {
-    const NO_RECORDS: &str = "there are no records to compare";
     let kept = tenant::kept_records(&world.store, &planned.known.committed).await;
-    if !is_record(&kept, "the lake")? {
-        return Ok(Err(NO_RECORDS));
+    let mut asked = Found::Nothing;
+    let mut compared = likeness(&kept, &asked);
+    if !matches!(kept, Found::Records(_)) {
+        return compared;
     }
     let options = Arc::new(planned.setup.scan_options(&planned.options));
-    let mut asked = Found::Nothing;
-    let mut likeness = None;
     for days in ASKED_DAYS {
         let range = Slice::minutes_before(world.clock.now_ms(), days * 24 * 60);
         let answer = world
@@ -79,16 +78,28 @@ async fn compare(
             .ask_up_to(ASKED_RECORDS, range, &options)
             .await?;
         asked.add(Found::of_array(&answer.records));
-        let both = kept.ids().zip(asked.ids());
-        likeness = both.and_then(|(lake, host)| lake.likeness(host));
         // One odd record does not speak for a host.
-        if matches!(likeness, Some(Likeness::Same(_))) {
+        compared = likeness(&kept, &asked);
+        if matches!(compared, Ok(Ok(Likeness::Same(_)))) {
             break;
         }
     }
-    if !is_record(&asked, "the host")? {
-        return Ok(Err(NO_RECORDS));
+    compared
+}
+
+/// Whether the records of a lake and those of a host are of one tenant, or why nobody knows.
+///
+/// # Errors
+/// There are records, and none can be read.
+pub(crate) fn likeness(
+    kept: &Found,
+    asked: &Found,
+) -> Result<Result<Likeness, &'static str>, JobError> {
+    if !is_record(kept, "the lake")? || !is_record(asked, "the host")? {
+        return Ok(Err("there are no records to compare"));
     }
+    let both = kept.ids().zip(asked.ids());
+    let likeness = both.and_then(|(lake, host)| lake.likeness(host));
     Ok(likeness.ok_or("the records compared do not both say whose they are"))
 }
 

@@ -15,7 +15,7 @@ pub mod failures;
 mod first_request;
 mod flight;
 mod holes;
-mod host_change;
+pub(crate) mod host_change;
 mod late;
 pub mod memory;
 pub mod metrics;

@@ -35,6 +35,11 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// Whether the lake's host is to change.
+    pub(crate) fn changes_host(&self) -> bool {
+        self.setup.former_host.is_some()
+    }
+
     /// Plans a run: no request is sent to the service, and nothing is written.
     ///
     /// # Errors

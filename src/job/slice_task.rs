@@ -392,9 +392,11 @@ impl SliceTask {
             memory.holds_for_records(flow.classifier.held_bytes());
             seen.add(classified.seen);
             let rows = &classified.rows;
-            if rows.num_rows() > 0 {
+            if rows.num_rows() > 0 || !classified.rejects.is_empty() {
                 let lake = self.tenant.ids(&self.world.store).await;
-                flow.tenant.look_at(tenant::records_of(rows), lake);
+                let rejects = tenant::records_of_rejects(&classified.rejects);
+                let records = tenant::records_of(rows).chain(rejects);
+                flow.tenant.look_at(records, lake);
             }
             let parts = partition::split(rows)?;
             attempt.take(parts, classified.rejects).await?;

@@ -120,7 +120,7 @@ impl SliceTask {
         let read = self.unless_interrupted(scan.read()).await?;
         let mut tenant = TenantCheck::default();
         let read = self.share_out(&mut shares, read, &mut tenant).await?;
-        scan.check_total(&read, shares.records);
+        scan.check_total(&read, shares.records)?;
         if let Some(stretch) = shares.longest_empty() {
             let was_empty = shares.records == 0;
             let probed = self.unless_interrupted(scan.probe(stretch)).await?;

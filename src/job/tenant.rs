@@ -206,10 +206,14 @@ impl LakeTenant {
                 "{slices} committed before a record of another tenant came; those without records may have some in the lake's own tenant"
             ));
         }
-        let is_unread = self.newest.get() == Some(&Found::Unreadable);
-        is_unread.then(|| {
-            "whether the records are of the lake's tenant was not checked: its newest files cannot be read".to_owned()
-        })
+        let why = match self.newest.get()? {
+            Found::Unreadable => "its newest files cannot be read",
+            Found::Records(ids) if ids.is_empty() => "its newest records do not say whose they are",
+            Found::Records(_) | Found::Nothing => return None,
+        };
+        Some(format!(
+            "whether the records are of the lake's tenant was not checked: {why}"
+        ))
     }
 }
 
@@ -261,6 +265,15 @@ pub(crate) fn records_of(rows: &RecordBatch) -> impl Iterator<Item = Value> {
     (0..rows.num_rows()).filter_map(record_of)
 }
 
+/// The records that some rejects were, by the lines that are kept of them.
+pub(crate) fn records_of_rejects(lines: &str) -> impl Iterator<Item = Value> {
+    let texts = lines.lines().filter_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        serde_json::from_str(line.get("text")?.as_str()?).ok()
+    });
+    texts.filter(Value::is_object)
+}
+
 /// What is there where records were looked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -278,6 +291,16 @@ impl Found {
             Ok(record @ Value::Object(_)) => Self::Records(TenantIds::of(&record)),
             Ok(_) | Err(_) => Self::Unreadable,
         }
+    }
+
+    /// Records that were read.
+    pub(crate) fn of_values(records: &[Value]) -> Self {
+        if records.is_empty() {
+            return Self::Nothing;
+        }
+        let mut ids = TenantIds::default();
+        ids.add(records);
+        Self::Records(ids)
     }
 
     /// The records of an array, each by itself: one that cannot be read costs itself and not the others.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::answer::Answer;
 use super::client::{ActivityClient, Care, PageRequest};
@@ -27,6 +27,12 @@ pub enum SpanError {
     /// Its pages lead nowhere.
     #[error("its pages do not come to an end")]
     Stuck,
+    /// None of its records came.
+    #[error("the service counts {total} of its records, and gives none")]
+    Withheld {
+        /// The records that the service counts.
+        total: u64,
+    },
     /// The service does not give it.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -83,15 +89,23 @@ impl SpanScan {
         self.read_range(asked).await
     }
 
-    /// Takes note of how many records the span had, of those that the service said.
-    pub fn check_total(&self, read: &ReadRange, records: u64) {
-        if read
-            .total
-            .is_some_and(|total| total != Total::Records(records))
-        {
-            self.client
-                .counters()
-                .count(|counts| counts.total_differs += 1);
+    /// Compares how many records the span had with what the service said.
+    ///
+    /// # Errors
+    /// There were none, though the service counts some.
+    pub fn check_total(&self, read: &ReadRange, records: u64) -> Result<(), SpanError> {
+        match read.total {
+            Some(Total::Records(total)) if records == 0 && total > 0 => {
+                Err(SpanError::Withheld { total })
+            }
+            Some(total) if total != Total::Records(records) => {
+                warn!(span = %self.span, ?total, records, "the service's total differs");
+                self.client
+                    .counters()
+                    .count(|counts| counts.total_differs += 1);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -256,10 +256,10 @@ fn kind_of_chain(error: &(dyn Error + 'static)) -> StoreErrorKind {
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
-    if error.is::<NoLocation>() {
+    if error.is::<NoLocation>() || error.is::<NothingThere>() {
         return Some(StoreErrorKind::NoLocation);
     }
-    if error.is::<BadLocation>() || error.is::<NothingThere>() {
+    if error.is::<BadLocation>() {
         return Some(StoreErrorKind::Location);
     }
     if error.is::<Unfit>() {

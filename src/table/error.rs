@@ -36,8 +36,8 @@ pub enum TableError {
         /// The compaction.
         compaction: CompactionName,
     },
-    /// It takes in more than is there.
-    #[error("commits or compactions are missing: the table takes in {missing} more than are there")]
+    /// It takes in what is not there.
+    #[error("commits or compactions are missing: the table takes in {missing} that are not there")]
     Missing {
         /// How many, at least.
         missing: u64,

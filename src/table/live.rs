@@ -163,7 +163,7 @@ fn is_commit(object: &ObjectMeta) -> bool {
 }
 
 /// The slices of commits, and the compactions, that are among these objects.
-fn named(objects: &[ObjectMeta]) -> (BTreeSet<String>, BTreeSet<CompactionName>) {
+pub(super) fn named(objects: &[ObjectMeta]) -> (BTreeSet<String>, BTreeSet<CompactionName>) {
     let (mut slices, mut made) = (BTreeSet::new(), BTreeSet::new());
     for object in objects {
         match OwnObject::at(object.location.as_ref()) {

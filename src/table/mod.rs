@@ -20,12 +20,15 @@ mod live;
 mod remarks;
 mod seen;
 mod snapshot;
+mod standing;
 mod update;
 mod upkeep;
 
 pub use contents::{Contents, LiveFile, contents, files};
 pub use error::TableError;
 pub use live::CommittedFiles;
+pub(crate) use standing::{BEHIND, OF_OTHERS};
+pub use standing::{Standing, standing};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -81,32 +84,6 @@ impl Refreshed {
             version,
             left_out: Vec::new(),
         }
-    }
-}
-
-/// What is said of a table that does not take in everything.
-pub(crate) const BEHIND: &str = "behind the commits: the next run brings it up to date";
-/// What is said of one that takes in as many commits, of which nobody has looked whether they are these.
-pub(crate) const OF_OTHERS: &str = "older than these commits, which were copied or restored: the next run compares them, and so does verify";
-
-/// How the table stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Its last version.
-    pub version: u64,
-    /// Whether it takes in every commit and compaction.
-    pub is_current: bool,
-    /// Whether it takes in as many as are there, and others: in a copy of a lake they have other times.
-    pub is_of_others: bool,
-    /// Commits and compactions that it took in and that are not there any more, at least.
-    pub missing: u64,
-}
-
-impl Standing {
-    /// That objects of the lake were lost, where the table knows it: none is ever removed.
-    pub fn loss(&self) -> Option<TableError> {
-        let missing = self.missing;
-        (missing > 0).then_some(TableError::Missing { missing })
     }
 }
 
@@ -391,28 +368,6 @@ impl fmt::Debug for Table {
             .field("lake", &self.store.location())
             .finish_non_exhaustive()
     }
-}
-
-/// How the table of a lake stands; `None` where there is none.
-///
-/// # Errors
-/// The store.
-pub async fn standing(store: &Store) -> Result<Option<Standing>, TableError> {
-    let log = Log::list(store).await?;
-    let Some(version) = log.tip() else {
-        return Ok(None);
-    };
-    let seen = seen_at(store, version).await?;
-    let there = list(store).await?;
-    let there = Seen::of(&there);
-    let is_readable = log.is_readable(store).await?;
-    let seen = seen.map(|(seen, _)| seen);
-    Ok(Some(Standing {
-        version,
-        is_current: is_readable && seen == Some(there),
-        is_of_others: is_readable && seen.is_some_and(|seen| seen.is_of_others_than(there)),
-        missing: seen.map_or(0, |seen| seen.more_than(there)),
-    }))
 }
 
 /// What in a table is not as the commits and compactions say.

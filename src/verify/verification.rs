@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::finding::{Finding, FindingKind};
 use super::slice::SliceCheck;
 use crate::error::ErrorKind;
-use crate::layout::CompactionName;
+use crate::layout::{self, CompactionName};
 use crate::text::plain::PlainText;
 use crate::text::report::Report;
 use crate::text::units::{bytes, counted};
@@ -114,13 +114,18 @@ impl Report for Verification {
             if slice.parse::<CompactionName>().is_ok() {
                 writeln!(
                     o,
-                    "unfinished  leftovers of compaction {slice}, which is made: the next scan or compact removes them"
+                    "unfinished  leftovers of compaction {slice}, which is made: the next scan or compact removes them once the compaction is an hour old"
                 )?;
                 continue;
             }
+            let next = if layout::is_converted(slice) {
+                "convert"
+            } else {
+                "scan of it"
+            };
             writeln!(
                 o,
-                "unfinished  leftovers of slice {slice}, which is committed: the next scan of it or verify --sweep removes them once the commit is an hour old"
+                "unfinished  leftovers of slice {slice}, which is committed: the next {next} or verify --sweep removes them once the commit is an hour old"
             )?;
         }
         for path in &self.dead_puts {

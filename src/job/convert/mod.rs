@@ -109,7 +109,12 @@ pub async fn plan(
     let location = store.map_or("(new)", Store::location).to_owned();
     let run = String::from(NOT_BEGUN);
     let mut report = ConvertReport::begin(run, location, clock.now_ms());
-    match has_lake(store).await {
+    let share = options.check_share(&inputs.found);
+    let has_lake = match share {
+        Ok(()) => has_lake(store).await,
+        Err(refused) => Err(refused.into()),
+    };
+    match has_lake {
         Ok(has_lake) => {
             if !has_lake {
                 tokio::select! {

@@ -1,6 +1,7 @@
 //! What a run of `convert` is to do.
 
 use crate::convert::{Input, Shard, TextLimits};
+use crate::error::UsageError;
 use crate::job::memory::MemoryShares;
 use crate::job::setup::OnReject;
 use crate::write::WriteOptions;
@@ -32,5 +33,18 @@ impl ConvertOptions {
     /// Whether an input is of its share.
     pub(super) fn takes(&self, input: &Input) -> bool {
         self.shard.is_none_or(|shard| shard.takes(&input.name))
+    }
+
+    /// Refuses to take a share of what no other process has: nobody would take the rest.
+    pub(super) fn check_share(&self, inputs: &[Input]) -> Result<(), UsageError> {
+        let piped = inputs.iter().find(|input| input.is_of_pipe());
+        match piped.filter(|_| self.shard.is_some()) {
+            None => Ok(()),
+            Some(input) => Err(UsageError::new(format!(
+                "cannot take a share of {}: it is a pipe, which no other process has",
+                input.name
+            ))
+            .advise("leave --shard (MDCA_SHARD) out, or name files")),
+        }
     }
 }

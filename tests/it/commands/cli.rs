@@ -490,10 +490,10 @@ fn a_missing_lake_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().display().to_string();
     let missing = folder.path().join("x").display().to_string();
-    for (lake, exit_code) in [(&empty, 2), (&missing, 6)] {
+    for lake in [&empty, &missing] {
         for command in ["status", "verify"] {
             let output = run(&[command, "--lake", lake], None);
-            assert_eq!(output.status.code(), Some(exit_code), "{}", text(&output));
+            assert_eq!(output.status.code(), Some(2), "{}", text(&output));
             assert!(text(&output).contains(lake.as_str()), "{}", text(&output));
         }
     }
@@ -644,7 +644,7 @@ fn a_full_stdout_is_not_a_usage_error() {
 fn errors_are_json_where_the_logs_are() {
     let cases: [(&[&str], i32); 3] = [
         (
-            &["status", "--lake", "/nowhere/x", "--log-format", "json"],
+            &["status", "--lake", "/dev/null/x", "--log-format", "json"],
             6,
         ),
         (&["scan", "--no-such-flag", "--log-format", "json"], 2),

@@ -647,6 +647,10 @@ fn what_names_no_input_is_exit_code_2_and_makes_no_lake() {
             "cannot convert ftp://…: cannot open the input ftp://…",
         ),
         (vec!["a.json", "--shard", "5/4"], "5/4"),
+        (
+            vec!["a.json", "-", "--shard", "1/4"],
+            "cannot take a share of -",
+        ),
         (vec!["a.json", "--memory-limit", "1KiB"], "--memory-limit"),
     ] {
         let ran = desk.convert("lake", &inputs);
@@ -822,11 +826,11 @@ fn shares_take_every_input_once() {
         desk.write(&format!("in/{n}.json"), page(records));
     }
     let mut planned = 0;
-    for share in 0..4 {
+    for (share, spelled) in ["in", "./in", "in/", ".//in/"].into_iter().enumerate() {
         let shard = format!("{share}/4");
         let ran = Ran::of(
             &desk
-                .command("lake", &["in", "--shard", &shard])
+                .command("lake", &[spelled, "--shard", &shard])
                 .output()
                 .unwrap(),
         );
@@ -836,6 +840,32 @@ fn shares_take_every_input_once() {
     }
     assert_eq!(planned, 12);
     assert_same(&desk.ids("lake"), &ids_of(&desk.records));
+    desk.expect_whole("lake");
+}
+
+/// Of what lies in the files of a compaction that was lost nobody knows which inputs it came from.
+#[test]
+fn a_lost_compaction_stops_a_conversion_as_damage() {
+    let desk = Desk::with(60);
+    for (n, records) in desk.records.chunks(3).enumerate() {
+        desk.write(&format!("in/{n}.json"), page(records));
+    }
+    assert_eq!(desk.convert("lake", &["in"]).code, 0);
+    let mut compact = Command::new(PROGRAM);
+    compact.args(["compact", "--before", "0s", "--lake"]);
+    let compacted = Ran::of(&compact.arg(desk.path("lake")).output().unwrap());
+    assert_eq!(compacted.code, 0, "{}", compacted.text);
+    let made = files_below(&desk.path("lake/_mdca/compactions")).remove(0);
+    fs::rename(&made, desk.path("away")).unwrap();
+    let ran = desk.convert("lake", &["in"]);
+    assert_eq!(ran.code, 5, "{}", ran.text);
+    assert!(
+        ran.text.contains("add to _mdca what it lacks"),
+        "{}",
+        ran.text
+    );
+    fs::rename(desk.path("away"), made).unwrap();
+    assert_eq!(desk.convert("lake", &["in"]).code, 0);
     desk.expect_whole("lake");
 }
 

@@ -526,7 +526,7 @@ fn commits_that_the_table_knows_and_that_are_missing_are_said() {
         let ended = place.run(&mut lake.command(command));
         assert_eq!(ended.code(), Some(code), "{ended}");
         let said = ended.text();
-        assert!(said.contains("the table takes in 1 more than"), "{ended}");
+        assert!(said.contains("the table takes in 1 that"), "{ended}");
         assert!(said.contains("add to _mdca what it lacks"), "{ended}");
         assert!(!said.contains("brings it up to date"), "{ended}");
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use mdca_lake::clock::SystemClock;
+use mdca_lake::job::export::export;
 use mdca_lake::job::report::RunReport;
 use mdca_lake::status::TableStatus;
 use mdca_lake::table::{self, CommittedFiles, Differences, Table, TableError};
@@ -328,6 +329,33 @@ async fn a_loss_is_said_after_another_run_and_the_files_are_named() {
         assert_eq!(standing(&story).await.missing, 1, "{run} another run");
         let report = story.compact(&[]).await;
         assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    }
+}
+
+/// As many slices are committed after a loss as were lost, or more: their number does not tell of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_said_however_many_commits_come_after_it() {
+    for lost in [1, 3] {
+        let story = begun(None).await;
+        let commits = files_below(&story.lake().join("_mdca/commits"));
+        let gone = commits[..lost].iter();
+        let kept: Vec<Vec<u8>> = gone.clone().map(|path| fs::read(path).unwrap()).collect();
+        gone.clone().for_each(|path| fs::remove_file(path).unwrap());
+        for run in ["before", "after"] {
+            assert_eq!(standing(&story).await.missing, lost as u64, "{run} a scan");
+            let exported = export(&story.store(), None, &mut Vec::new()).await;
+            assert!(exported.unwrap().loss.is_some(), "{run} a scan");
+            let report = story.scan(&[]).await;
+            expect_code(&report, 5);
+            let committed = if run == "before" { 3 } else { 0 };
+            assert_eq!(report.slices.committed, committed);
+        }
+        for (path, bytes) in gone.zip(kept) {
+            fs::write(path, bytes).unwrap();
+        }
+        expect_code(&story.scan(&[]).await, 0);
+        assert_eq!(standing(&story).await.missing, 0);
+        expect_live(&story.store(), "restored").await;
     }
 }
 

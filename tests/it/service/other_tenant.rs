@@ -89,9 +89,10 @@ impl World {
         Ended::of(&mut command)
     }
 
-    fn check(&self) -> Ended {
+    fn check(&self, flags: &[&str]) -> Ended {
         let mut command = self.program("check");
-        Ended::of(command.args(["--api-url", &self.service.url()]))
+        let command = command.args(["--api-url", &self.service.url()]);
+        Ended::of(command.args(flags))
     }
 
     fn program(&self, command: &str) -> Command {
@@ -150,7 +151,7 @@ fn records_of_another_tenant_stay_out() {
     assert_eq!(files_below(&world.lake().join("activities")), files);
     assert_eq!((commits(&world.lake()), world.exported()), (1, 1));
     assert!(files_below(&world.lake().join("_mdca/staging")).is_empty());
-    let checked = world.check();
+    let checked = world.check(&[]);
     assert_eq!(checked.code(), Some(2), "{checked}");
     assert!(
         checked.text().contains(&format!(
@@ -162,6 +163,34 @@ fn records_of_another_tenant_stay_out() {
     let right = world.scan([1, 3], Some(own()));
     assert_eq!(right.code(), Some(0), "{right}");
     assert_eq!((commits(&world.lake()), world.exported()), (3, 3));
+}
+
+/// Records that become no rows say as well whose they are.
+#[test]
+fn rejects_of_another_tenant_stay_out() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    let mut reject = other();
+    reject["timestamp"] = Value::Null;
+    let refused = world.scan([1, 2], Some(reject.clone()));
+    assert_eq!(refused.code(), Some(2), "{refused}");
+    assert_eq!(commits(&world.lake()), 1);
+    assert!(files_below(&world.lake().join("_mdca/rejects")).is_empty());
+    reject["aadTenantId"] = OWN.into();
+    let kept = world.scan([1, 2], Some(reject));
+    assert_eq!(kept.code(), Some(0), "{kept}");
+    assert_eq!(commits(&world.lake()), 2);
+}
+
+/// Where the newest records of a lake say nothing, that is said.
+#[test]
+fn a_lake_that_does_not_say_whose_it_is_is_noted() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(json!({}))).code(), Some(0));
+    let scanned = world.scan([1, 2], Some(other()));
+    assert_eq!(scanned.code(), Some(0), "{scanned}");
+    let said = "its newest records do not say whose they are";
+    assert!(scanned.text().contains(said), "{scanned}");
 }
 
 /// A refusal in vain would cost what the service forgets meanwhile: one field that agrees is enough, and so
@@ -325,9 +354,15 @@ fn a_host_of_another_tenant_is_refused() {
         world.is_at_another_host();
         let before = files_below(&world.lake());
         let refused = world.scan_with(&["--change-host"], [1, 2], Some(foreign));
-        assert_eq!(refused.code(), Some(2), "{refused}");
-        for said in [OTHER, "use another --lake for this tenant"] {
-            assert!(refused.text().contains(said), "{refused}");
+        let checked = world.check(&["--change-host"]);
+        for (ended, advice) in [
+            (&refused, "use another --lake for this tenant"),
+            (&checked, "check the token"),
+        ] {
+            assert_eq!(ended.code(), Some(2), "{ended}");
+            for said in [OTHER, advice] {
+                assert!(ended.text().contains(said), "{ended}");
+            }
         }
         assert_eq!(files_below(&world.lake()), before);
     }

@@ -10,8 +10,8 @@ use mdca_lake::commit::{self, Commit};
 use mdca_lake::job::report::RunReport;
 use mdca_lake::text::report::Report;
 use mdca_lake::window::format_time;
-use mdca_sim::{Asked, At, Change, ClockField, Fault, Record, Total, What};
-use serde_json::Value;
+use mdca_sim::{Asked, At, Canned, Change, ClockField, Fault, Record, Total, What};
+use serde_json::{Value, json};
 
 use crate::support::faulty::{Call, Fate, Gate, Turns};
 use crate::support::readers;
@@ -164,6 +164,14 @@ fn reasons() -> Vec<(&'static str, Vec<Fault>, Option<u64>)> {
             None,
         ),
         ("no such page", vec![long(What::error(404, "what"))], None),
+        (
+            "records that are counted and not given",
+            vec![long(What::Answer(Canned::json(
+                200,
+                &json!({"data": [], "hasNext": false, "total": 3}),
+            )))],
+            None,
+        ),
         (
             "a stretch that is empty only when asked for with others",
             vec![
