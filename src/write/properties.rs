@@ -34,7 +34,7 @@ pub(super) const ROW_GROUP_BYTES: usize = 32 * 1024 * 1024;
 /// users: who looks for a user reads one of them. None has fewer than [`INDEXED_ROWS`] for that.
 pub(super) const USERS_ROWS: usize = 8_192;
 
-/// Rows of a page of users where rows lie by user. Readers of the page index (Spark, Trino, DataFusion) read of
+/// Rows of a page of users where rows lie by user. Readers of the page index (Spark, Trino, `DataFusion`) read of
 /// the other columns the pages of these rows only.
 const USER_PAGE_ROWS: usize = 1_024;
 
