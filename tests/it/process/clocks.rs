@@ -1,6 +1,8 @@
 //! A wall clock that is wrong, under the real program: nothing is lost, and a slice that the
 //! service's clock does not call closed is not committed.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -50,6 +52,7 @@ impl Service {
 
     /// What runs a program whose wall clock is so many minutes ahead of the service's.
     fn at(&self, minutes_ahead: i64) -> Command {
+        sweep_shared_memory();
         let time = format_time(self.now_ms() + minutes_ahead * MINUTE_MS);
         let mut faketime = Command::new("faketime");
         faketime
@@ -61,7 +64,25 @@ impl Service {
     }
 }
 
+/// Removes what faketime shares between processes, where those are dead: it goes by their numbers, and a new
+/// process that has one of these is refused.
+fn sweep_shared_memory() {
+    let Ok(there) = fs::read_dir("/dev/shm") else {
+        return;
+    };
+    for entry in there.flatten() {
+        let name = entry.file_name();
+        let of_faketime = name.to_str().filter(|name| name.contains("faketime_s"));
+        let process = of_faketime.and_then(|name| name.rsplit('_').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            // Another test may be faster.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn there_is_no_faketime() -> bool {
+    sweep_shared_memory();
     let works = Command::new("faketime")
         .args(["-f", "+0", "true"])
         .status()

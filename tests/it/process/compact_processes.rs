@@ -271,7 +271,7 @@ fn flags_that_help_nobody_are_refused_and_a_place_without_a_lake_too() {
             .args(["compact", "--lake"])
             .arg(&nowhere),
     );
-    assert_eq!(ended.code(), Some(6), "{ended}");
+    assert_eq!(ended.code(), Some(2), "{ended}");
     assert!(!nowhere.exists());
     let empty = place.fresh("empty");
     std::fs::create_dir(&empty).unwrap();
