@@ -458,10 +458,14 @@ impl SliceTask {
         slice: Slice,
         tenant: TenantCheck,
     ) -> Result<(), JobError> {
+        let told = tenant.telling().cloned();
         let Some(mut seen) = tenant.doubtful() else {
             return Ok(());
         };
         let Some(lake) = self.tenant.all_ids(&self.world.store).await else {
+            if let Some(told) = told {
+                self.tenant.learn(told);
+            }
             return Ok(());
         };
         let doubt = self.tenant.doubt().await;

@@ -33,6 +33,10 @@ const RECORDS_OF_A_FILE: usize = 1_000;
 /// Records of a slice that are looked at for one of the lake's tenant.
 const RECORDS_LOOKED_AT: usize = 1_000;
 
+/// Records of a slice of a lake that does not say whose it is: so many that are of one tenant tell it for the
+/// rest of the run.
+const RECORDS_TO_TELL: usize = 20;
+
 /// Days back in which the service is asked whose its records are, one after the other.
 pub(crate) const ASKED_DAYS: [i64; 2] = [1, 28];
 /// The records that it is asked for, each time.
@@ -73,6 +77,11 @@ impl TenantIds {
         for (ids, more) in self.0.iter_mut().zip(&other.0) {
             ids.extend(more.iter().cloned());
         }
+    }
+
+    /// Whether they are of one tenant.
+    fn is_of_one(&self) -> bool {
+        !self.is_empty() && self.0.iter().all(|ids| ids.len() <= 1)
     }
 
     /// Whether they say nothing.
@@ -147,6 +156,8 @@ pub(crate) struct LakeTenant {
     newest: OnceCell<Found>,
     /// Those of more files, for where these differ.
     more: OnceCell<Found>,
+    /// Where they do not say it, what the records of a slice of this run do.
+    told: OnceLock<TenantIds>,
     refused: OnceLock<Difference>,
     /// Held while it is asked whether to refuse.
     doubt: RwLock<()>,
@@ -159,6 +170,7 @@ impl LakeTenant {
             slices: newest(committed),
             newest: OnceCell::new(),
             more: OnceCell::new(),
+            told: OnceLock::new(),
             refused: OnceLock::new(),
             doubt: RwLock::new(()),
         }
@@ -167,13 +179,21 @@ impl LakeTenant {
     /// What its newest records say, if they say anything.
     pub(crate) async fn ids(&self, store: &Store) -> Option<&TenantIds> {
         let look = || look_at_kept(store, &self.slices, Enough::Any);
-        self.newest.get_or_init(look).await.ids()
+        let newest = self.newest.get_or_init(look).await;
+        newest.ids().or_else(|| self.told.get())
     }
 
     /// The same of more of them: the newest file may have nothing but an odd record.
     pub(crate) async fn all_ids(&self, store: &Store) -> Option<&TenantIds> {
         let look = || look_at_kept(store, &self.slices, Enough::All);
-        self.more.get_or_init(look).await.ids()
+        let more = self.more.get_or_init(look).await;
+        more.ids().or_else(|| self.told.get())
+    }
+
+    /// Takes note of whose the records of a slice are, where the lake does not say it.
+    pub(crate) fn learn(&self, tenant: TenantIds) {
+        // The first of several tells it.
+        let _ = self.told.set(tenant);
     }
 
     /// Takes note that the service answers for another tenant: nothing more of this run is committed.
@@ -232,19 +252,26 @@ impl TenantCheck {
         records: impl Iterator<Item = Value>,
         lake: Option<&TenantIds>,
     ) {
-        let left = RECORDS_LOOKED_AT - self.looked_at;
-        let Some(lake) = lake.filter(|_| !self.is_same) else {
+        if self.is_same {
             return;
-        };
-        for record in records.take(left) {
+        }
+        let most = lake.map_or(RECORDS_TO_TELL, |_| RECORDS_LOOKED_AT);
+        for record in records.take(most.saturating_sub(self.looked_at)) {
             self.looked_at += 1;
             let ids = TenantIds::of(&record);
-            if matches!(lake.any_likeness(&ids), Some(Likeness::Same(_))) {
+            let likeness = lake.and_then(|lake| lake.any_likeness(&ids));
+            if matches!(likeness, Some(Likeness::Same(_))) {
                 self.is_same = true;
                 return;
             }
             self.seen.add([&record]);
         }
+    }
+
+    /// What so many records say as one that they tell whose they are.
+    pub(crate) fn telling(&self) -> Option<&TenantIds> {
+        let is_telling = self.looked_at >= RECORDS_TO_TELL && self.seen.is_of_one();
+        is_telling.then_some(&self.seen)
     }
 
     /// What the records say, where none of them agrees with the lake's newest.

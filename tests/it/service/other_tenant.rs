@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mdca_lake::clock::{Clock, SystemClock};
@@ -80,9 +81,13 @@ impl World {
 
     fn scan_with(&self, flags: &[&str], hours: [i64; 2], record: Option<Value>) -> Ended {
         self.plan.lock().unwrap().record = record;
+        self.scan_at(&self.service, flags, hours)
+    }
+
+    fn scan_at(&self, service: &Script, flags: &[&str], hours: [i64; 2]) -> Ended {
         let [from, until] = hours.map(|hour| format_time(self.first_ms + hour * HOUR_MS));
         let mut command = self.program("scan");
-        command.args(["--api-url", &self.service.url()]);
+        command.args(["--api-url", &service.url()]);
         command.args(["--from", &from, "--until", &until]);
         command.args(["--requests-per-minute", "0", "--report", "json"]);
         command.args(flags);
@@ -112,10 +117,14 @@ impl World {
         sealed::write(&identity, &lake);
     }
 
-    fn exported(&self) -> usize {
+    fn export(&self) -> String {
         let output = self.program("export").output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().lines().count()
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn exported(&self) -> usize {
+        self.export().lines().count()
     }
 }
 
@@ -180,6 +189,28 @@ fn rejects_of_another_tenant_stay_out() {
     let kept = world.scan([1, 2], Some(reject));
     assert_eq!(kept.code(), Some(0), "{kept}");
     assert_eq!(commits(&world.lake()), 2);
+}
+
+/// The token is exchanged in the middle of the first run: what came before tells whose the lake is, where it is
+/// not too little.
+#[test]
+fn a_first_run_whose_tenant_changes_stops_there() {
+    for (count, code) in [(20, 2), (19, 0)] {
+        let world = World::new();
+        let (first_ms, is_exchanged) = (world.first_ms, AtomicBool::new(false));
+        let service = Script::start(move |asked| {
+            if asked.lower_ms() >= first_ms + 3 * HOUR_MS {
+                is_exchanged.store(true, Ordering::SeqCst);
+            }
+            let is_exchanged = is_exchanged.load(Ordering::SeqCst);
+            Said::records(asked, count, &if is_exchanged { other() } else { own() })
+        });
+        let ended = world.scan_at(&service, &["--parallel", "1"], [0, 6]);
+        assert_eq!(ended.code(), Some(code), "{count}: {ended}");
+        let said = format!("{ended}{}", world.export());
+        assert_eq!(ended.text().contains(OTHER), code == 2, "{said}");
+        assert_eq!(world.export().contains(OTHER), code == 0, "{said}");
+    }
 }
 
 /// Where the newest records of a lake say nothing, that is said.

@@ -58,13 +58,22 @@ impl Said {
 
     /// A page of one record, saved when the range that is asked for begins, with these members more.
     pub(crate) fn one_record(asked: &Asked, more: &Value) -> Self {
+        Self::records(asked, 1, more)
+    }
+
+    /// A page of so many, one after each millisecond.
+    pub(crate) fn records(asked: &Asked, count: i64, more: &Value) -> Self {
         let from_ms = asked.lower_ms();
-        let mut record =
-            json!({"_id": format!("id-{from_ms}"), "timestamp": from_ms, "created": from_ms});
-        for (key, value) in more.as_object().unwrap() {
-            record[key] = value.clone();
-        }
-        Self::new(200, json!({"data": [record], "hasNext": false}).to_string())
+        let record = |at_ms: i64| {
+            let mut record =
+                json!({"_id": format!("id-{at_ms}"), "timestamp": at_ms, "created": at_ms});
+            for (key, value) in more.as_object().unwrap() {
+                record[key] = value.clone();
+            }
+            record
+        };
+        let records: Vec<Value> = (from_ms..from_ms + count).map(record).collect();
+        Self::new(200, json!({"data": records, "hasNext": false}).to_string())
     }
 }
 
