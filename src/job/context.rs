@@ -38,6 +38,21 @@ pub struct World {
     pub progress: Progress,
 }
 
+impl World {
+    /// What some work comes to, unless a signal comes first.
+    pub(crate) async fn unless_interrupted<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, JobError> {
+        let mut interrupted = self.interrupted.clone();
+        tokio::select! {
+            biased;
+            _ = interrupted.wait_for(|interrupted| *interrupted) => Err(JobError::Interrupted),
+            done = work => Ok(done),
+        }
+    }
+}
+
 /// The same for a run that asks no service.
 pub struct StoreWorld {
     /// Time.

@@ -324,7 +324,6 @@ impl SliceTask {
             tenant: TenantCheck::default(),
             found: Found::default(),
         };
-        let mut interrupted = self.world.interrupted.clone();
         loop {
             let next = async {
                 let turn = match &pages {
@@ -334,12 +333,8 @@ impl SliceTask {
                 };
                 (turn, pages.proceed().await)
             };
-            let (_turn, scanned) = tokio::select! {
-                biased;
-                _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
-                (turn, scanned) = next => (turn, scanned?),
-            };
-            let page = match scanned {
+            let (_turn, scanned) = self.world.unless_interrupted(next).await?;
+            let page = match scanned? {
                 None => break,
                 Some(Scanned::Page(page)) => page,
                 Some(Scanned::Hole(hole)) => {
@@ -475,7 +470,6 @@ impl SliceTask {
         }
         let options = Arc::new(self.setup.scan_options(&self.options));
         let mut asked_days = ASKED_DAYS.into_iter();
-        let mut interrupted = self.world.interrupted.clone();
         loop {
             let Some(Likeness::Other(difference)) = lake.any_likeness(&seen) else {
                 return Ok(());
@@ -487,11 +481,7 @@ impl SliceTask {
             };
             let range = Slice::minutes_before(self.world.clock.now_ms(), days * 24 * 60);
             let asked = self.world.client.ask_up_to(ASKED_RECORDS, range, &options);
-            let asked = tokio::select! {
-                biased;
-                _ = interrupted.wait_for(|interrupted| *interrupted) => return Err(JobError::Interrupted),
-                asked = asked => asked?,
-            };
+            let asked = self.world.unless_interrupted(asked).await??;
             if let Some(more) = tenant::Found::of_array(&asked.records).ids() {
                 seen.add_all(more);
             }

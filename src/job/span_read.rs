@@ -142,17 +142,12 @@ impl SliceTask {
         &self,
         work: impl Future<Output = Result<ReadRange, SpanError>>,
     ) -> Result<ReadRange, GivenUp> {
-        let mut interrupted = self.world.interrupted.clone();
-        tokio::select! {
-            biased;
-            _ = interrupted.wait_for(|interrupted| *interrupted) => Err(JobError::Interrupted.into()),
-            read = work => match read {
-                // No slice of it would be answered otherwise.
-                Err(SpanError::Scan(error)) if error.is_sign_in() || error.is_of_all_requests() => {
-                    Err(JobError::Scan(error).into())
-                }
-                read => Ok(read?),
-            },
+        match self.world.unless_interrupted(work).await? {
+            // No slice of it would be answered otherwise.
+            Err(SpanError::Scan(error)) if error.is_sign_in() || error.is_of_all_requests() => {
+                Err(JobError::Scan(error).into())
+            }
+            read => Ok(read?),
         }
     }
 

@@ -1,16 +1,16 @@
 //! A token of another tenant, or a host that is another tenant's: its records are not mixed into a lake.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use mdca_lake::clock::{Clock, SystemClock};
 use mdca_lake::window::format_time;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::process::Ended;
+use crate::support::process::{Ended, signal};
 use crate::support::scenario::{DAY_MS, HOUR_MS, files_below};
 use crate::support::script::{Asked, Said, Script};
 use crate::support::sealed;
@@ -85,13 +85,17 @@ impl World {
     }
 
     fn scan_at(&self, service: &Script, flags: &[&str], hours: [i64; 2]) -> Ended {
+        Ended::of(&mut self.scan_of(service, flags, hours))
+    }
+
+    fn scan_of(&self, service: &Script, flags: &[&str], hours: [i64; 2]) -> Command {
         let [from, until] = hours.map(|hour| format_time(self.first_ms + hour * HOUR_MS));
         let mut command = self.program("scan");
         command.args(["--api-url", &service.url()]);
         command.args(["--from", &from, "--until", &until]);
         command.args(["--requests-per-minute", "0", "--report", "json"]);
         command.args(flags);
-        Ended::of(&mut command)
+        command
     }
 
     fn check(&self, flags: &[&str]) -> Ended {
@@ -397,6 +401,34 @@ fn a_host_of_another_tenant_is_refused() {
         }
         assert_eq!(files_below(&world.lake()), before);
     }
+}
+
+/// A host that does not answer outlasts no signal.
+#[test]
+fn a_change_of_the_host_ends_with_a_signal() {
+    let world = World::new();
+    assert_eq!(world.scan([0, 1], Some(own())).code(), Some(0));
+    world.is_at_another_host();
+    let before = files_below(&world.lake());
+    let (met, is_met) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let service = Script::start(move |_| {
+        met.send(()).unwrap();
+        let _ = released.lock().unwrap().recv();
+        Said::new(200, "")
+    });
+    let mut scan = world.scan_of(&service, &["--change-host"], [1, 2]);
+    let child = scan.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap();
+    is_met.recv().unwrap();
+    signal(child.id(), "INT");
+    let output = child.wait_with_output().unwrap();
+    drop(release);
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["exit_code"], 130, "{report}");
+    assert_eq!(files_below(&world.lake()), before);
 }
 
 /// Neither the newest record of the lake nor that of the new host speaks for all of them.
