@@ -66,7 +66,14 @@ async fn export_all(
                     && error
                         .gone()
                         .is_some_and(|path| gone.insert(path.to_owned())) => {}
-            Err(error) if !error.is_broken_pipe() => return Err(error.into()),
+            Err(error) if !error.is_broken_pipe() => {
+                // Where its compaction was lost, the file is not what has to be restored.
+                let loss = match error.gone() {
+                    Some(_) => loss(store).await,
+                    None => None,
+                };
+                return Err(loss.map_or_else(|| error.into(), JobError::from));
+            }
             _ => {
                 let records = export.records();
                 return Ok(Exported {

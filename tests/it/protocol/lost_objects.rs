@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use mdca_lake::commit::{find_orphans, live_files};
+use mdca_lake::job::export::export;
 use mdca_lake::text::plain;
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{Depth, FindingKind, Sweep, Verification, verify};
@@ -188,13 +189,23 @@ async fn the_output_of_a_lost_compaction_is_kept_though_its_attempt_is_recorded(
 async fn a_copy_from_before_a_compaction_brings_its_day_back() {
     for lost in ["object", "file"] {
         let story = scanned(None).await;
-        let (older, export) = (copy_of(story.lake(), DAY), story.export().await);
+        let (older, whole) = (copy_of(story.lake(), DAY), story.export().await);
         assert_eq!(story.compact(&[]).await.head.exit_code, 0);
         let (compaction, output) = (story.lake().join(COMPACTION), output(&story));
         let gone = [(&compaction, "object"), (&output, "file")];
         let gone = gone.into_iter().find(|(_, name)| *name == lost).unwrap();
         fs::remove_file(gone.0).unwrap();
         assert_eq!(story.verify(Sweep::Never).await.exit_code(), 5, "{lost}");
+        let exported = export(&story.store(), None, &mut Vec::new()).await;
+        let error = exported.unwrap_err();
+        let (said, is_loss) = (plain::chain(&error), lost == "object");
+        assert_eq!(said.contains("compactions are missing"), is_loss, "{said}");
+        let is_restore = error.advice() == Some(mdca_lake::commit::RESTORE);
+        assert_eq!(
+            (error.kind().exit_code(), is_restore),
+            (5, is_loss),
+            "{said}"
+        );
 
         put_back(&older);
         for moved in [&compaction, &output]
@@ -207,7 +218,7 @@ async fn a_copy_from_before_a_compaction_brings_its_day_back() {
         let report = story.scan(&[]).await;
         assert_eq!(report.head.exit_code, 0, "{lost}: {}", report.to_text());
         assert_eq!(story.verify(Sweep::Never).await.findings, [], "{lost}");
-        assert!(story.export().await == export, "{lost}");
+        assert!(story.export().await == whole, "{lost}");
         story.expect_exact().await;
         assert_eq!(story.compact(&[]).await.head.exit_code, 0, "{lost}");
         story.expect_exact().await;
