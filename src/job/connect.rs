@@ -84,34 +84,41 @@ impl Place<'_> {
     }
 
     /// Why an engine does not open the lake, or opens another one.
-    fn obstacle(&self, engine: Engine) -> Option<&'static str> {
-        let is_odd = |mark: char| !mark.is_ascii_alphanumeric() && !"/._-'".contains(mark);
-        match engine {
+    fn obstacle(&self, engine: Engine) -> Option<String> {
+        let is_on_disk = self.scheme.is_none();
+        let is_mistaken = match engine {
             // A percent sign and two digits are a character to it, however they are written.
-            _ if self.has_escapes() && self.is_unescaped_by(engine) => {
-                Some("the engine would open another path, because of its percent sign")
+            Engine::Duckdb | Engine::Polars | Engine::Datafusion if is_on_disk => {
+                self.has_escapes()
             }
-            Engine::Polars if self.folder().contains(is_odd) => {
-                Some("Polars opens paths of ASCII letters, digits, '.', '_' and '-' only")
-            }
-            Engine::Fabric if self.scheme.is_none() => Some("Fabric reaches object storage alone"),
+            // With what follows the folder.
+            Engine::Duckdb => self.url.contains('%'),
+            _ => false,
+        };
+        if is_mistaken {
+            let other = "the engine would open another path, because of its percent sign";
+            return Some(other.to_owned());
+        }
+        match engine {
+            Engine::Polars => self
+                .unopened_by_polars()
+                .map(|mark| format!("Polars does not open a path with '{mark}'")),
+            Engine::Fabric if is_on_disk => Some("Fabric reaches object storage alone".to_owned()),
             _ => None,
         }
+    }
+
+    /// What Polars escapes and does not find again, or takes for a partition of its own.
+    fn unopened_by_polars(&self) -> Option<char> {
+        let is_escaped = |mark: char| !mark.is_ascii() || " \"#<>?`{}\\=".contains(mark);
+        let is_unopened = |mark: &char| is_escaped(*mark) || self.scheme.is_none() && *mark == '%';
+        self.folder().chars().find(is_unopened)
     }
 
     fn has_escapes(&self) -> bool {
         let is_escape =
             |bytes: &[u8]| bytes[0] == b'%' && bytes[1..].iter().all(u8::is_ascii_hexdigit);
         self.url.as_bytes().windows(3).any(is_escape)
-    }
-
-    fn is_unescaped_by(&self, engine: Engine) -> bool {
-        let is_on_disk = self.scheme.is_none();
-        match engine {
-            Engine::Duckdb => true,
-            Engine::Polars | Engine::Datafusion => is_on_disk,
-            Engine::Spark | Engine::Trino | Engine::Fabric => false,
-        }
     }
 
     /// As Hadoop's file systems spell it.
@@ -122,7 +129,7 @@ impl Place<'_> {
         match self.url.strip_prefix("az://") {
             Some(place) => {
                 let (container, folder) = place.split_once('/').unwrap_or((place, ""));
-                format!("abfss://{container}@<account>.dfs.core.windows.net/{folder}")
+                format!("abfss://{container}@{ACCOUNT}.dfs.core.windows.net/{folder}")
             }
             None => self.url.to_owned(),
         }
@@ -358,4 +365,50 @@ fn sql(text: &str) -> String {
 /// A text in Python; JSON's text is one.
 fn python(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_engine_does_not_open_is_known() {
+        use Engine::{Datafusion, Duckdb, Polars, Spark};
+        for (url, engine, is_open) in [
+            ("/a+b,c@d~(e):f", Polars, true),
+            ("/it's[*]|^", Polars, true),
+            ("/a b", Polars, false),
+            ("/ä", Polars, false),
+            ("/100%", Polars, false),
+            ("/tenant=7", Polars, false),
+            ("/tenant=7", Duckdb, true),
+            ("/100%", Duckdb, true),
+            ("/100%41", Duckdb, false),
+            ("/100%41", Datafusion, false),
+            ("/100%41", Spark, true),
+            ("s3://bucket/a+b,c@d", Polars, true),
+            ("s3://bucket/100%", Polars, true),
+            ("s3://bucket/tenant=7", Polars, false),
+            ("s3://bucket/a b", Polars, false),
+            ("s3://bucket/100%", Duckdb, false),
+            ("s3://bucket/100%", Datafusion, true),
+            ("abfss://c@account.dfs.core.windows.net/lake", Polars, true),
+        ] {
+            let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+            let obstacle = Place { url, scheme }.obstacle(engine);
+            assert_eq!(obstacle.is_none(), is_open, "{url} by {engine:?}");
+        }
+    }
+
+    #[test]
+    fn the_storage_account_is_what_the_url_says() {
+        for (url, account) in [
+            ("abfss://c@own.dfs.core.windows.net/lake", "own"),
+            ("az://c/lake", ACCOUNT),
+            ("s3://b/a@b.c", ACCOUNT),
+        ] {
+            let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+            assert_eq!(Place { url, scheme }.account(), account, "{url}");
+        }
+    }
 }

@@ -302,11 +302,10 @@ impl SliceTask {
     /// Makes sure that the service answers a plain request, unless the run is to stop anyway.
     pub(crate) async fn check_service(&self) -> Result<(), JobError> {
         let options = Arc::new(self.setup.scan_options(&self.options));
-        let mut interrupted = self.world.interrupted.clone();
-        tokio::select! {
-            biased;
-            _ = interrupted.wait_for(|interrupted| *interrupted) => Ok(()),
-            answer = self.world.client.check(self.newest, &options) => answer.map_err(JobError::ServiceDown),
+        let check = self.world.client.check(self.newest, &options);
+        match self.world.unless_interrupted(check).await {
+            Ok(answer) => answer.map_err(JobError::ServiceDown),
+            Err(_interrupted) => Ok(()),
         }
     }
 
@@ -453,7 +452,7 @@ impl SliceTask {
         slice: Slice,
         tenant: TenantCheck,
     ) -> Result<(), JobError> {
-        let told = tenant.telling().cloned();
+        let told = tenant.told().cloned();
         let Some(mut seen) = tenant.doubtful() else {
             return Ok(());
         };

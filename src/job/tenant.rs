@@ -33,8 +33,8 @@ const RECORDS_OF_A_FILE: usize = 1_000;
 /// Records of a slice that are looked at for one of the lake's tenant.
 const RECORDS_LOOKED_AT: usize = 1_000;
 
-/// Records of a slice of a lake that does not say whose it is: so many that are of one tenant tell it for the
-/// rest of the run.
+/// Where a lake does not say whose it is, so many records of a slice do for the rest of the run, if they are of
+/// one tenant.
 const RECORDS_TO_TELL: usize = 20;
 
 /// Days back in which the service is asked whose its records are, one after the other.
@@ -81,7 +81,7 @@ impl TenantIds {
 
     /// Whether they are of one tenant.
     fn is_of_one(&self) -> bool {
-        !self.is_empty() && self.0.iter().all(|ids| ids.len() <= 1)
+        self.0.iter().all(|ids| ids.len() <= 1)
     }
 
     /// Whether they say nothing.
@@ -241,6 +241,8 @@ impl LakeTenant {
 #[derive(Default)]
 pub(crate) struct TenantCheck {
     looked_at: usize,
+    /// Those that say whose they are.
+    telling: usize,
     seen: TenantIds,
     is_same: bool,
 }
@@ -259,19 +261,20 @@ impl TenantCheck {
         for record in records.take(most.saturating_sub(self.looked_at)) {
             self.looked_at += 1;
             let ids = TenantIds::of(&record);
+            self.telling += usize::from(!ids.is_empty());
             let likeness = lake.and_then(|lake| lake.any_likeness(&ids));
             if matches!(likeness, Some(Likeness::Same(_))) {
                 self.is_same = true;
                 return;
             }
-            self.seen.add([&record]);
+            self.seen.add_all(&ids);
         }
     }
 
-    /// What so many records say as one that they tell whose they are.
-    pub(crate) fn telling(&self) -> Option<&TenantIds> {
-        let is_telling = self.looked_at >= RECORDS_TO_TELL && self.seen.is_of_one();
-        is_telling.then_some(&self.seen)
+    /// What the records say, where they are many and of one tenant.
+    pub(crate) fn told(&self) -> Option<&TenantIds> {
+        let is_told = self.telling >= RECORDS_TO_TELL && self.seen.is_of_one();
+        is_told.then_some(&self.seen)
     }
 
     /// What the records say, where none of them agrees with the lake's newest.
@@ -507,6 +510,25 @@ mod tests {
             (&[&moved, &other], Some(true)),
         ] {
             assert_eq!(agrees(records), expected, "{records:?}");
+        }
+    }
+
+    /// A lake without records is told whose it is by many that say it, all of them alike.
+    #[test]
+    fn a_few_records_tell_nothing() {
+        let of = |number: u32, times: usize| vec![json!({"tenantId": number}); times];
+        let silent = |times: usize| vec![json!({}); times];
+        for (records, is_told) in [
+            (of(7, 20), true),
+            (of(7, 30), true),
+            (of(7, 19), false),
+            ([of(7, 10), of(8, 10)].concat(), false),
+            ([of(7, 1), silent(29)].concat(), false),
+            (silent(30), false),
+        ] {
+            let mut check = TenantCheck::default();
+            check.look_at(records.clone().into_iter(), None);
+            assert_eq!(check.told().is_some(), is_told, "{records:?}");
         }
     }
 
