@@ -203,6 +203,11 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     let identity = load_identity(store).await?;
     let mut left_out: Vec<LeftOut> = Vec::new();
     left_out.extend(identity.check_begin(now_ms).err().map(LeftOut::from));
+    match commit::check_writable(store).await {
+        Ok(()) => {}
+        Err(error @ CommitError::Damaged { .. }) => left_out.push(error.into()),
+        Err(error) => return Err(error.into()),
+    }
     let length = identity
         .slice_length()
         .map_err(|error| UsageError::new(format!("cannot use the lake's slice length: {error}")))?;

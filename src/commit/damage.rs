@@ -12,6 +12,9 @@ pub const RESTORE: &str =
 pub(super) const MOVE_AWAY: &str =
     "restore it from a copy, or move it away if it is not the lake's";
 
+/// What to do about a change that cannot be read, or is missing.
+pub const RESTORE_CHANGES: &str = "if a newer program made it, use that one; else restore _mdca/changes from a copy, or without one move it away: scan --change-host and the next compact that merges a day make what is needed anew";
+
 /// Why the bytes of an object are not what was written.
 #[derive(Debug, thiserror::Error)]
 pub enum Damage {

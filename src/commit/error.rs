@@ -3,8 +3,8 @@
 use object_store::path::Path;
 
 use super::caps;
-use super::damage::{Damage, MOVE_AWAY, RESTORE};
-use crate::layout;
+use super::damage::{Damage, MOVE_AWAY, RESTORE, RESTORE_CHANGES};
+use crate::layout::{self, OwnObject};
 use crate::store::StoreError;
 
 /// Why the lake could not be read or a slice not committed.
@@ -137,6 +137,10 @@ pub enum Holder {
     Stray(Path),
 }
 
+fn is_change(path: &Path) -> bool {
+    matches!(OwnObject::at(path.as_ref()), Some(OwnObject::Change { .. }))
+}
+
 /// Objects that are there, so many of them by name as a message takes.
 fn are_there(paths: &[String]) -> String {
     const SHOWN: usize = 5;
@@ -160,6 +164,7 @@ impl CommitError {
             Self::Damaged { path, damage } => Some(match damage.advice() {
                 // Without it nobody knows what the lake is of.
                 MOVE_AWAY if *path == layout::identity() => "restore it from a copy of the lake",
+                MOVE_AWAY if is_change(path) => RESTORE_CHANGES,
                 advice => advice,
             }),
             Self::IdentityMissing { .. } => Some(

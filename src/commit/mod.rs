@@ -57,7 +57,7 @@ pub use compacting::{
 };
 pub use compaction::{CompactedInput, Compaction, load_compaction_attempt};
 pub use counts::SliceCounts;
-pub use damage::{Damage, RESTORE};
+pub use damage::{Damage, RESTORE, RESTORE_CHANGES};
 pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
 pub use live::{Compactions, live_files, read_live, read_live_days};

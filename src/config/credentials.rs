@@ -2,7 +2,7 @@
 //! missing or too much.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tracing::warn;
 
+use super::{read_flag_file, wrong};
 use crate::cli::SignInArgs;
 use crate::error::UsageError;
 use crate::sign_in::{
@@ -59,10 +60,6 @@ pub struct Workload {
     pub token_file: Option<String>,
     /// Entra's address.
     pub authority: Option<String>,
-}
-
-fn wrong(what: impl Into<String>) -> UsageError {
-    UsageError::new(what)
 }
 
 /// The error of a scan without credentials.
@@ -336,9 +333,6 @@ fn kept(flag: &'static str, file: &Path) -> Result<KeptSecret, UsageError> {
     Ok(KeptSecret::of_file(flag, file, read_secret(flag, file)?))
 }
 
-/// A token, a secret or a certificate is far smaller.
-const MOST_SECRET_BYTES: u64 = 1024 * 1024;
-
 /// Reads a file that only its owner should be able to read. Warns of one that everybody can.
 fn read_secret(flag: &str, path: &Path) -> Result<SecretString, UsageError> {
     let read = || {
@@ -347,12 +341,7 @@ fn read_secret(flag: &str, path: &Path) -> Result<SecretString, UsageError> {
         if found.is_file() && found.mode() & 0o004 != 0 {
             warn!(file = %path.display(), "every user of this machine can read the {}: use chmod o-r", what(flag));
         }
-        let mut text = String::new();
-        file.take(MOST_SECRET_BYTES + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > MOST_SECRET_BYTES {
-            return Err(io::Error::other("it has more than 1 MiB"));
-        }
-        Ok(SecretString::from(text))
+        Ok(SecretString::from(read_flag_file(file)?))
     };
     read().map_err(|error: io::Error| {
         let wrong = wrong(format!("{flag} {}: {error}", path.display()));

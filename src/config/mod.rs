@@ -16,6 +16,9 @@ pub use self::environment::{
 };
 pub use self::scan::ScanConfig;
 
+use std::fs::File;
+use std::io::{self, Read as _};
+
 use bytesize::ByteSize;
 
 use crate::cli::{WindowArgs, WriteArgs};
@@ -28,6 +31,20 @@ use crate::write::WriteOptions;
 const MIN_MEMORY_BYTES: u64 = 32 * 1024 * 1024;
 /// Smaller files help nobody.
 const MIN_FILE_BYTES: u64 = 1024 * 1024;
+
+/// A token, a certificate or filters are far smaller.
+const MAX_FLAG_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Reads a file that a flag names; one that is too large, or has no end, is refused.
+fn read_flag_file(file: File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(MAX_FLAG_FILE_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FLAG_FILE_BYTES {
+        return Err(io::Error::other("it has more than 1 MiB"));
+    }
+    Ok(text)
+}
 
 fn wrong(what: impl Into<String>) -> UsageError {
     UsageError::new(what)

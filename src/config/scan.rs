@@ -1,5 +1,6 @@
 //! What the flags of `scan`, and of `check` with it, mean.
 
+use std::fs::File;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::environment::Environment;
-use super::{credentials, memory_bytes, resolve_window, write_options, wrong};
+use super::{credentials, memory_bytes, read_flag_file, resolve_window, write_options, wrong};
 use crate::cli::{FilterArgs, LimitArgs, ScanArgs, SourceArgs};
 use crate::error::UsageError;
 use crate::job::memory::MemoryShares;
@@ -196,7 +197,8 @@ fn resolve_filters(args: FilterArgs) -> Result<Option<Map<String, Value>>, Usage
         .map(|text| (text, text.strip_prefix('@')))
     {
         Some((_, Some(file))) => Some(
-            std::fs::read_to_string(file)
+            File::open(file)
+                .and_then(read_flag_file)
                 .map_err(|error| wrong(format!("--filters @{file}: {error}")))?,
         ),
         Some((text, None)) => Some(text.to_owned()),

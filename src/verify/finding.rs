@@ -3,7 +3,7 @@
 use object_store::path::Path;
 use serde::Serialize;
 
-use crate::commit::Damage;
+use crate::commit::{Damage, RESTORE_CHANGES};
 use crate::layout::{self, CompactionName, FileName, OwnObject};
 use crate::text::plain::chain;
 
@@ -75,6 +75,7 @@ impl FindingKind {
             (Self::Missing, Some(OwnObject::Change { .. })) => {
                 "restore _mdca/changes from a copy of the lake; without one, the next compact that merges a day says it again"
             }
+            (Self::Damaged, Some(OwnObject::Change { .. })) => RESTORE_CHANGES,
             (Self::Missing | Self::Damaged, Some(OwnObject::Compaction { .. })) => {
                 "restore it from a copy of the lake; without one nobody knows which files of its day are live"
             }
@@ -98,9 +99,6 @@ impl FindingKind {
             }
             (Self::Damaged | Self::Contradicts, Some(OwnObject::Unproven { .. })) => {
                 "move it away; the next scan asks for its slice again"
-            }
-            (Self::Damaged, Some(OwnObject::Change { .. })) => {
-                "read the lake with the program that made it, or restore it from a copy of the lake"
             }
             (Self::Damaged, Some(OwnObject::Run { .. })) => {
                 "move it away; it is a report and nothing depends on it"

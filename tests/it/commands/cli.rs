@@ -79,7 +79,7 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
     let lake = user.lake();
     let file = file.display().to_string();
     let good = Some("sim-token");
-    let cases: [Case<'_>; 24] = [
+    let cases: [Case<'_>; 25] = [
         (
             &lake,
             &["--from", "yesterday"],
@@ -110,6 +110,13 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
         ),
         (&lake, &["--filters", "{"], good, 2, "--filters is not JSON"),
         (&lake, &["--filters", &at_missing], good, 2, "missing"),
+        (
+            &lake,
+            &["--filters", "@/dev/zero"],
+            good,
+            2,
+            "--filters @/dev/zero: it has more than 1 MiB",
+        ),
         (
             &lake,
             &["--filters", r#"{"created":{"gte":1}}"#],

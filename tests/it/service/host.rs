@@ -137,7 +137,16 @@ fn a_change_that_is_not_understood_makes_the_lake_read_only() {
             assert!(refused.text().contains("_mdca/changes/0.json"), "{refused}");
         }
         assert_eq!(files_below(lake.path()), before);
-        assert_eq!(status(&place, &lake)["rows"], 80);
+        let told = place.run(lake.command("status").args(["--report", "json"]));
+        assert_eq!(told.code(), Some(scan_code), "{told}");
+        assert_eq!(told.report()["rows"], 80, "{told}");
+        assert!(
+            told.report()["left_out"][0]["error"]
+                .as_str()
+                .unwrap()
+                .contains("_mdca/changes/0.json"),
+            "{told}"
+        );
         assert_eq!(lake.exported_ids().len(), 80);
         let verified = lake.verify();
         assert_eq!(verified.code(), Some(verify_code), "{verified}");
@@ -148,4 +157,35 @@ fn a_change_that_is_not_understood_makes_the_lake_read_only() {
         std::fs::remove_dir_all(&folder).unwrap();
     }
     lake.expect_exact("in the end");
+}
+
+/// The remedy for a damaged change, without a copy of the lake, word for word.
+#[test]
+fn a_damaged_change_of_the_host_is_made_anew() {
+    let (old, new) = (place(80), place(80));
+    let lake = old.lake();
+    assert_eq!(old.run(&mut lake.scan()).code(), Some(0));
+    let moved = new.lake_at(lake.path().to_owned());
+    assert_eq!(new.run(&mut change_host(moved.scan())).code(), Some(0));
+    let folder = lake.path().join("_mdca/changes");
+    let change = folder.join("0.json");
+    let text = std::fs::read_to_string(&change).unwrap();
+    std::fs::write(&change, text.replace("api_host", "api_hose")).unwrap();
+
+    for mut command in [
+        moved.scan(),
+        moved.command("status"),
+        moved.command("verify"),
+    ] {
+        let told = new.run(&mut command);
+        assert!(matches!(told.code(), Some(5 | 6)), "{told}");
+        assert!(
+            told.text().contains("move it away: scan --change-host"),
+            "{told}"
+        );
+    }
+    std::fs::rename(&folder, new.fresh("changes")).unwrap();
+    assert_eq!(new.run(&mut change_host(moved.scan())).code(), Some(0));
+    assert_eq!(status(&new, &moved)["api_host"], host(&new));
+    moved.expect_exact("after its change was made anew");
 }
