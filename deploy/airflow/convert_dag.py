@@ -23,6 +23,8 @@ with DAG(
         task_id="convert",
         bash_command='exec mdca-lake convert "$MDCA_INPUTS" --report json --log-format json',
         append_env=True,
+        # The report is in the task's log and in the lake; a part of it in Airflow's database helps nobody.
+        do_xcom_push=False,
         retries=3,
     ).expand(
         env=[

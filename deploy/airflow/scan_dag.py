@@ -34,5 +34,7 @@ with DAG(
                 "MDCA_CLIENT_SECRET": f"{{{{ var.value.mdca_secret_{tenant} }}}}",
             },
             append_env=True,
+            # The report is in the task's log and in the lake; a part of it in Airflow's database helps nobody.
+            do_xcom_push=False,
             retries=0,
         )

@@ -69,7 +69,11 @@ fn the_kubernetes_job_gives_each_pod_its_share() {
     assert!(spec["backoffLimitPerIndex"].is_u64());
     assert_eq!(spec["template"]["spec"]["restartPolicy"], "Never");
     let container = &spec["template"]["spec"]["containers"][0];
-    let rule = &spec["podFailurePolicy"]["rules"][0];
+    // The first rule that fits counts: a pod that was evicted ends with a code, too.
+    let rules = &spec["podFailurePolicy"]["rules"];
+    let evicted = serde_json::json!([{"type": "DisruptionTarget"}]);
+    assert_eq!(rules[0]["onPodConditions"], evicted);
+    let rule = &rules[1];
     assert_eq!(rule["onExitCodes"]["containerName"], container["name"]);
     let room = saved();
     let pods = spec["completions"].as_u64().unwrap();
@@ -444,11 +448,16 @@ fn the_github_workflow_signs_in_by_the_token_of_its_run() {
     let workflow = &read[0];
     assert_eq!(
         workflow["permissions"],
-        serde_json::json!({"id-token": "write"})
+        serde_json::json!({"id-token": "write", "packages": "read"})
     );
     assert_eq!(workflow["concurrency"]["cancel-in-progress"], false);
     let job = &workflow["jobs"]["scan"];
     assert!(job["timeout-minutes"].as_u64().unwrap() < 60);
+    let steps = job["steps"].as_array().unwrap();
+    let log_in = steps[0]["run"].as_str().unwrap();
+    let registry = log_in.split(' ').nth(2).unwrap();
+    let image = job["env"]["IMAGE"].as_str().unwrap();
+    assert!(image.starts_with(&format!("{registry}/")), "{log_in}");
     let room = tempfile::tempdir().unwrap();
     // Stand-ins: a container that is this machine, with only the variables that it is given, and the issuer, which
     // answers who shows its token. As functions: a file that was just written cannot always be run yet.
@@ -460,7 +469,7 @@ fn the_github_workflow_signs_in_by_the_token_of_its_run() {
          while [ \"$1\" != \"$IMAGE\" ]; do [ \"$1\" = --env ] && keep+=(\"$2=${{!2}}\"); shift; done\nshift\n\
          cd \"$ROOM\" && exec env -i \"${{keep[@]}}\" MDCA_DRY_RUN=1 MDCA_LAKE=\"$ROOM/lake\" {PROGRAM} \"$@\"\n\
          )\n{}",
-        job["steps"][0]["run"].as_str().unwrap()
+        steps[1]["run"].as_str().unwrap()
     );
     let mut run = Command::new("bash");
     run.args(["-euo", "pipefail", "-c", &script]);
