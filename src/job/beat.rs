@@ -42,6 +42,8 @@ struct State {
     /// What moves with every page and every commit, and when it last did.
     mark: (u64, u64),
     moved: Duration,
+    /// Whether the first report was put.
+    has_begun: bool,
     /// When the report was last put.
     put: Duration,
     /// Why it could not be written anew, where it could not.
@@ -63,6 +65,7 @@ impl<'a> Beat<'a> {
                 in_flight: Vec::new(),
                 mark: (0, 0),
                 moved: now,
+                has_begun: false,
                 put: now,
                 refused: None,
             }),
@@ -81,8 +84,15 @@ impl<'a> Beat<'a> {
         };
         let path = layout::run(&report.head.run);
         self.world.store.create(&path, bytes).await?;
-        self.state.lock().put = self.world.clock.elapsed();
+        let mut state = self.state.lock();
+        state.has_begun = true;
+        state.put = self.world.clock.elapsed();
         Ok(())
+    }
+
+    /// Whether the store took the first report.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.state.lock().has_begun
     }
 
     /// Takes note of how the run stands.

@@ -115,11 +115,15 @@ async fn scan(planned: Planned, mut world: World) -> RunReport {
         peak_memory_bytes: peak_memory_bytes(),
     };
     report.finish(cost());
-    if report.window.is_some()
-        && let Err(error) = save(&world.store, &report.head.run, report.to_json().into()).await
-    {
-        report.failed(None, &error);
-        report.finish(cost());
+    if report.window.is_some() {
+        let saved = save(&world.store, &report.head.run, report.to_json().into()).await;
+        // A first report that the store did not take has failed the run.
+        if let Err(error) = saved
+            && beat.has_begun()
+        {
+            report.failed(None, &error);
+            report.finish(cost());
+        }
     }
     report
 }

@@ -1,6 +1,7 @@
 //! The report of a run that asks no service, while it is at work: put at its start, rewritten every
 //! minute.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ pub(crate) struct Pulse<'a, R> {
     started: Duration,
     /// How the run stood when it last said so; none before it has begun.
     last: Mutex<Option<R>>,
+    has_begun: AtomicBool,
 }
 
 impl<'a, R: GrowingReport> Pulse<'a, R> {
@@ -44,6 +46,7 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
             world,
             started: world.clock.elapsed(),
             last: Mutex::default(),
+            has_begun: AtomicBool::new(false),
         }
     }
 
@@ -53,9 +56,14 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
         elapsed.saturating_sub(self.started).as_secs_f64()
     }
 
-    /// Whether the run has put a report.
-    pub(crate) fn has_begun(&self) -> bool {
+    /// Whether the run has tried to put a report.
+    pub(crate) fn has_tried(&self) -> bool {
         self.last.lock().is_some()
+    }
+
+    /// Whether the store took the first report.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
     }
 
     /// Puts the first report.
@@ -66,6 +74,7 @@ impl<'a, R: GrowingReport> Pulse<'a, R> {
         self.tell(report, []);
         if let Some((path, bytes)) = self.now() {
             self.world.store.create(&path, bytes).await?;
+            self.has_begun.store(true, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -212,9 +212,13 @@ async fn convert(options: &ConvertOptions, mut world: StoreWorld, inputs: Inputs
     report.result.peak_memory_bytes = peak_memory_bytes();
     report.spent(pulse.elapsed_s());
     report.finish();
-    if pulse.has_begun() {
+    if pulse.has_tried() {
         let bytes = Bytes::from(report.to_json());
-        if let Err(error) = crate::job::save(&world.store, &report.head.run, bytes).await {
+        let saved = crate::job::save(&world.store, &report.head.run, bytes).await;
+        // A first report that the store did not take has failed the run.
+        if let Err(error) = saved
+            && pulse.has_begun()
+        {
             report.failed(None, &error);
             report.finish();
         }

@@ -321,10 +321,16 @@ fn a_read_only_lake_can_be_read_and_a_scan_says_why_it_cannot_go_on() {
         let ended = place.run(&mut lake.command(command));
         assert_eq!(ended.code(), Some(0), "{command}: {ended}");
     }
-    let ended = place.run(&mut lake.scan());
-    expect_storage(&lake, &ended, "read-only");
-    assert!(ended.text().contains("mount it writable"), "{ended}");
-    assert!(ended.text().contains("Read-only file system"), "{ended}");
+    let mut compact = lake.command("compact");
+    compact.args(["--report", "json"]);
+    for mut writes in [lake.scan(), compact] {
+        let ended = place.run(&mut writes);
+        expect_storage(&lake, &ended, "read-only");
+        assert!(ended.text().contains("mount it writable"), "{ended}");
+        assert!(ended.text().contains("Read-only file system"), "{ended}");
+        let failures = &ended.report()["failures"];
+        assert_eq!(failures.as_array().unwrap().len(), 1, "{ended}");
+    }
     mount.remount("rw");
     lake.expect_recovered("writable again");
 
