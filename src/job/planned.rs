@@ -2,6 +2,7 @@
 //! be scanned. Found out once, so that nothing is made where the flags are refused.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, TryFutureExt};
@@ -47,13 +48,17 @@ impl Planned {
     pub fn read<'a>(
         options: &'a JobOptions,
         store: Option<&'a Store>,
-        clock: &dyn Clock,
+        clock: &'a dyn Clock,
     ) -> BoxFuture<'a, Result<Self, Box<RunReport>>> {
-        let now_ms = clock.now_ms();
+        let (now_ms, began) = (clock.now_ms(), clock.elapsed());
         let planned = Self::try_read(options, store, now_ms);
         let planned = planned.map_err(move |error| {
             let report = begin(NOT_BEGUN, store, now_ms);
-            ended(report, &error, stored(store))
+            ended(
+                report,
+                &error,
+                stored(store, clock.elapsed().saturating_sub(began)),
+            )
         });
         planned.boxed()
     }
@@ -107,7 +112,7 @@ impl Planned {
         let estimate = estimate(&self.plan.slices, length_ms, per_minute);
         report.result.notes.extend(estimate);
         report.plan = self.plan.slices.iter().map(ToString::to_string).collect();
-        report.finish(stored(self.store.as_ref()));
+        report.finish(stored(self.store.as_ref(), Duration::ZERO));
         report.head.planned();
         report
     }
@@ -125,13 +130,14 @@ impl Planned {
         if !self.is_new {
             return Ok(self);
         }
-        let counters = asking.counters;
+        let (counters, clock) = (asking.counters, asking.clock);
+        let began = clock.elapsed();
         match asking.ask(&self.options, &self.setup, &self.plan).await {
             Ok(note) => self.note = note,
             Err(error) => {
                 let mut report = begin(NOT_BEGUN, self.store.as_ref(), self.now_ms);
                 report.api_host.clone_from(&self.options.wish.api_host);
-                let mut cost = stored(self.store.as_ref());
+                let mut cost = stored(self.store.as_ref(), clock.elapsed().saturating_sub(began));
                 cost.scanned = counters.counts();
                 return Err(ended(report, &error, cost));
             }
@@ -205,9 +211,10 @@ fn begin(run: &str, store: Option<&Store>, now_ms: i64) -> RunReport {
     RunReport::begin(run.to_owned(), location.to_owned(), now_ms)
 }
 
-/// What the store cost, and nothing else.
-fn stored(store: Option<&Store>) -> Cost {
+/// What the store and its answers have cost.
+fn stored(store: Option<&Store>, elapsed: Duration) -> Cost {
     Cost {
+        elapsed_s: elapsed.as_secs_f64(),
         store_retries: store.map(Store::retries).unwrap_or_default(),
         ..Cost::default()
     }

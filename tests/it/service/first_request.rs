@@ -118,6 +118,7 @@ fn what_the_service_refuses_makes_no_lake() {
             assert_eq!(ended.code(), Some(code), "{said}: {ended}");
             assert!(ended.text().contains(said), "{said}: {ended}");
             assert_eq!(place.sim.requests().len(), requests, "{said}: {ended}");
+            assert!(ended.report()["elapsed_s"].as_f64() > Some(0.0), "{ended}");
             if folder_is_there {
                 assert_eq!(
                     std::fs::read_dir(lake.path()).unwrap().count(),
