@@ -233,7 +233,7 @@ pub enum JobError {
         slice: Slice,
     },
     /// The control request fails like those of the slices.
-    #[error("cannot scan the rest: the service does not answer the control request either")]
+    #[error("cannot scan the rest: the control request fails, too")]
     ServiceDown(#[source] ScanError),
     /// A slice is committed, except for what the service does not return.
     #[error(

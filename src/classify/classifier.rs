@@ -143,8 +143,7 @@ impl Classifier {
         let mut sent = Sent::begin(page, decoded);
         let mut seen = PageSeen {
             records: decoded.records.len() as u64,
-            inside: 0,
-            new: 0,
+            ..PageSeen::default()
         };
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
@@ -164,6 +163,9 @@ impl Classifier {
             };
             seen.new += u64::from(met != Met::Again);
             seen.inside += u64::from(place != Place::Outside || clock_ms.is_none());
+            if let (Place::Inside, Some(clock_ms)) = (place, clock_ms) {
+                seen.add_time(clock_ms);
+            }
             let way = match met {
                 // Its row would be the same as another's.
                 Met::Again if has_new_bytes => Way::Reject(RejectReason::InvalidUtf8, ""),

@@ -1,5 +1,6 @@
 //! What a plan comes to: the time that it covers, the requests that it takes, and how long those do.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::job::span::{Fill, SpanLength};
 use crate::text::units::{counted, number};
 use crate::window::Slice;
 
-/// What a place in the budget is worth, in seconds, where there are so many a minute.
+/// How long the budget keeps a place, in seconds: a minute, and a little.
 const MINUTE_S: u64 = 61;
 /// An empty range is asked for once more.
 const WITH_PROBE: u64 = 2;
@@ -27,12 +28,24 @@ pub(crate) fn stretches(slices: &[Slice]) -> Vec<(Slice, Slice, usize)> {
     stretches
 }
 
+/// How a plan is carried out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// The length of a slice, in milliseconds.
+    pub(crate) length_ms: i64,
+    /// Slices, or spans, that are on their way at once.
+    pub(crate) in_flight: usize,
+    /// Requests before the first slice.
+    pub(crate) before: u64,
+    /// None is no bound.
+    pub(crate) per_minute: Option<NonZeroU32>,
+}
+
 /// How many requests the slices of a plan take, without records and with a page each, and how long.
-pub(crate) fn estimate(
-    slices: &[Slice],
-    length_ms: i64,
-    per_minute: Option<NonZeroU32>,
-) -> Option<String> {
+pub(crate) fn estimate(slices: &[Slice], pace: Pace) -> Option<String> {
+    let Pace {
+        before, per_minute, ..
+    } = pace;
     if slices.is_empty() {
         return None;
     }
@@ -43,7 +56,8 @@ pub(crate) fn estimate(
             None => takes,
         }
     };
-    let (quiet, alone) = (quiet_requests(slices, length_ms), slices.len() as u64);
+    let (quiet, alone) = (quiet_requests(slices, pace), slices.len() as u64);
+    let (quiet, alone) = (before + quiet, before + alone);
     let pages = format!(
         "with a page in each slice {}, and every further page takes one more",
         say(alone)
@@ -56,13 +70,20 @@ pub(crate) fn estimate(
 }
 
 /// Requests where there are no records: spans as long as they get.
-fn quiet_requests(slices: &[Slice], length_ms: i64) -> u64 {
-    let mut length = SpanLength::new(length_ms);
+fn quiet_requests(slices: &[Slice], pace: Pace) -> u64 {
+    let mut length = SpanLength::new(pace.length_ms);
+    let mut in_flight = VecDeque::new();
     let mut requests = 0;
     for (_, _, mut left) in stretches(slices) {
         while left > 0 {
+            // A span is as long as those that have ended let it be.
+            if in_flight.len() == pace.in_flight
+                && let Some(ended) = in_flight.pop_front()
+            {
+                length.read(ended, Fill::of(0, 1));
+            }
             let span = length.slices().min(left);
-            length.read(span, Fill::of(0, 1));
+            in_flight.push_back(span);
             left -= span;
             requests += WITH_PROBE;
         }
@@ -70,14 +91,14 @@ fn quiet_requests(slices: &[Slice], length_ms: i64) -> u64 {
     requests
 }
 
-/// How long so many requests take: those of the first minute come at once.
+/// How long so many requests take: those of a minute come at once.
 fn takes_at(requests: u64, per_minute: NonZeroU32) -> String {
     let per_minute = u64::from(per_minute.get());
-    let seconds = requests.saturating_sub(per_minute) * MINUTE_S / per_minute;
-    if seconds < 60 {
+    let seconds = requests.saturating_sub(1) / per_minute * MINUTE_S;
+    if seconds == 0 {
         return "less than a minute".to_owned();
     }
-    let minutes = Duration::from_secs(seconds.div_ceil(60) * 60);
+    let minutes = Duration::from_secs((seconds + 30) / 60 * 60);
     format!(
         "{} at {} a minute",
         humantime::format_duration(minutes),
@@ -101,7 +122,13 @@ mod tests {
     }
 
     fn say(slices: &[Slice], per_minute: u32) -> Option<String> {
-        estimate(slices, 3_600_000, NonZeroU32::new(per_minute))
+        let pace = Pace {
+            length_ms: 3_600_000,
+            in_flight: 3,
+            before: 1,
+            per_minute: NonZeroU32::new(per_minute),
+        };
+        estimate(slices, pace)
     }
 
     #[test]
@@ -110,9 +137,9 @@ mod tests {
         let said = say(&slices, 30).unwrap();
         assert_eq!(
             said,
-            "without records this takes about 102 requests (3m at 30 a minute), with a page in each slice 4,320 requests (2h 26m at 30 a minute), and every further page takes one more"
+            "without records this takes about 127 requests (4m at 30 a minute), with a page in each slice 4,321 requests (2h 26m at 30 a minute), and every further page takes one more"
         );
-        assert!(say(&slices, 0).unwrap().contains("4,320 requests, and"));
+        assert!(say(&slices, 0).unwrap().contains("4,321 requests, and"));
     }
 
     #[test]
@@ -120,7 +147,7 @@ mod tests {
         let one = say(&hours("2026-01-01", "2026-01-01T01:00:00Z"), 30).unwrap();
         assert_eq!(
             one,
-            "with a page in each slice 1 request (less than a minute), and every further page takes one more"
+            "with a page in each slice 2 requests (less than a minute), and every further page takes one more"
         );
         assert_eq!(say(&[], 30), None);
     }

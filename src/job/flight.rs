@@ -24,10 +24,14 @@ use crate::scan::SpanError;
 use crate::text::plain::chain;
 use crate::window::Slice;
 
+/// How many slices or spans are in flight, where so many are scanned at once: beside them one less may
+/// wait for the store to commit it. With one at a time nothing goes on beside it, so that its steps have
+/// one order.
+pub(crate) fn in_flight(parallel: usize) -> usize {
+    2 * parallel - 1
+}
+
 /// Keeps a few slices or spans in flight, oldest first, until all are done or the run has to stop.
-///
-/// As many are scanned at once as asked for; beside them one less may wait for the store to commit
-/// it. With one at a time nothing goes on beside it, so that its steps have one order.
 pub(crate) async fn scan_all(
     task: SliceTask,
     slices: Vec<Slice>,
@@ -38,7 +42,7 @@ pub(crate) async fn scan_all(
     let view = View::new(&world.clock, &world.counters, world.client.per_minute());
     world.progress.begin(slices.len() as u64, view);
     let scanning = Arc::new(Semaphore::new(task.options.parallel));
-    let in_flight = 2 * task.options.parallel - 1;
+    let in_flight = in_flight(task.options.parallel);
     let (sender, mut told) = mpsc::unbounded_channel();
     let mut flight = Flight {
         length: SpanLength::new(task.setup.length.as_ms()),

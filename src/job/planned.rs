@@ -11,8 +11,9 @@ use crate::clock::Clock;
 use crate::commit::{self, Identity, KnownSlices};
 use crate::error::JobError;
 use crate::job::clocks::remark_behind;
-use crate::job::estimate::estimate;
+use crate::job::estimate::{Pace, estimate};
 use crate::job::first_request::Asking;
+use crate::job::flight::in_flight;
 use crate::job::plan::Plan;
 use crate::job::report::{Cost, RunReport};
 use crate::job::report_parts::NOT_BEGUN;
@@ -108,8 +109,13 @@ impl Planned {
         let mut report = begin(NOT_BEGUN, self.store.as_ref(), self.now_ms);
         self.describe_lake(&mut report);
         self.describe_slices(&mut report);
-        let length_ms = self.setup.length.as_ms();
-        let estimate = estimate(&self.plan.slices, length_ms, per_minute);
+        let pace = Pace {
+            length_ms: self.setup.length.as_ms(),
+            in_flight: in_flight(self.options.parallel),
+            before: u64::from(self.is_new),
+            per_minute,
+        };
+        let estimate = estimate(&self.plan.slices, pace);
         report.result.notes.extend(estimate);
         report.plan = self.plan.slices.iter().map(ToString::to_string).collect();
         report.finish(stored(self.store.as_ref(), Duration::ZERO));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::client::{ActivityClient, Care, PageRequest};
 use super::envelope::Total;
 use super::error::ScanError;
+use super::question::Question;
 use super::request::ScanOptions;
 use super::tries::SAFE_LIMIT;
 use crate::window::Slice;
@@ -51,8 +52,7 @@ impl ActivityClient {
         options: &Arc<ScanOptions>,
     ) -> Result<Asked, ScanError> {
         let request = PageRequest {
-            slice: range,
-            page: 0,
+            question: Question::FirstRecords(range),
             first: true,
             limit: Some(limit),
             care: Care::Full,

@@ -21,6 +21,7 @@ use super::budget::Budget;
 use super::counters::{ScanCounters, Waiting};
 use super::envelope::{Envelope, Malformed, begins_as_page};
 use super::error::{RequestError, ScanError};
+use super::question::Question;
 use super::request::ScanOptions;
 use super::tries::{End, Failure, Patience, SAFE_LIMIT, Step, Tries, Wait};
 use super::url::ApiUrl;
@@ -114,8 +115,7 @@ impl Care {
 /// A request for one page.
 #[derive(Debug, Clone)]
 pub(super) struct PageRequest {
-    pub(super) slice: Slice,
-    pub(super) page: u32,
+    pub(super) question: Question,
     /// Whether it begins a range: only then can the limit be in question.
     pub(super) first: bool,
     /// Another limit than the run's; only for a question that is no page of a slice.
@@ -210,8 +210,7 @@ impl ActivityClient {
             ..window
         };
         let request = PageRequest {
-            slice: newest,
-            page: 0,
+            question: Question::Control,
             first: true,
             limit: Some(SAFE_LIMIT.min(self.limit())),
             care: Care::Control,
@@ -235,7 +234,7 @@ impl ActivityClient {
             match tries.next(outcome) {
                 Step::Take(answer) => {
                     if tries.is_lowered() {
-                        self.keep_safe_limit(request);
+                        self.keep_safe_limit();
                     }
                     if !answer.envelope.is_empty {
                         self.counters.full_page();
@@ -289,8 +288,7 @@ impl ActivityClient {
     /// What is said of a request that came to nothing after so many tries.
     fn failed(&self, request: &PageRequest, end: End, tries: u32, started: Duration) -> FetchError {
         let exhausted = |last| ScanError::Exhausted {
-            slice: request.slice,
-            page: request.page,
+            question: request.question,
             attempts: tries,
             elapsed: self.clock.elapsed().saturating_sub(started),
             last,
@@ -358,7 +356,7 @@ impl ActivityClient {
         self.counters.retry(cause);
         let length = pause.unwrap_or(delay);
         warn!(
-            slice = %request.slice, page = request.page, tries, cause,
+            question = %request.question, tries, cause,
             wait_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX), "trying again"
         );
         if pause.is_some() {
@@ -372,9 +370,12 @@ impl ActivityClient {
         }
     }
 
-    fn keep_safe_limit(&self, request: &PageRequest) {
+    fn keep_safe_limit(&self) {
         if self.limit.swap(SAFE_LIMIT, Ordering::Relaxed) != SAFE_LIMIT {
-            warn!(slice = %request.slice, limit = SAFE_LIMIT, "the tenant takes only the smaller page limit");
+            warn!(
+                limit = SAFE_LIMIT,
+                "the tenant takes only the smaller page limit"
+            );
             self.counters
                 .count(|counts| counts.page_limit_lowered = true);
         }
@@ -418,8 +419,7 @@ impl ActivityClient {
             Ok(body) => body,
             Err(Unread::TooLong(body)) => {
                 let error = ScanError::PageTooLarge {
-                    slice: request.slice,
-                    page: request.page,
+                    question: request.question,
                     max_bytes: self.options.max_page_bytes,
                 };
                 return Err(Failure::TooLarge { error, body });

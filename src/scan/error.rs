@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::question::Question;
 use crate::https::{CHECK_PROXY, ClientError, Distrust, is_of_name, is_of_proxy};
 use crate::sign_in::SignInError;
 use crate::text::units::counted;
@@ -52,12 +53,10 @@ pub enum ScanError {
         target: String,
     },
     /// Every attempt that the policy allows failed.
-    #[error("cannot get page {page} of slice {slice}: gave up after {} in {} s", counted((*.attempts).into(), "attempt", "attempts"), .elapsed.as_secs())]
+    #[error("cannot get {question}: gave up after {} in {} s", counted((*.attempts).into(), "attempt", "attempts"), .elapsed.as_secs())]
     Exhausted {
-        /// The slice.
-        slice: Slice,
-        /// The page, from 0.
-        page: u32,
+        /// What was asked for.
+        question: Question,
         /// How often it was asked for.
         attempts: u32,
         /// For how long.
@@ -67,12 +66,10 @@ pub enum ScanError {
         last: RequestError,
     },
     /// A page is larger than allowed.
-    #[error("cannot get page {page} of slice {slice}: it is larger than {max_bytes} bytes")]
+    #[error("cannot get {question}: it is larger than {max_bytes} bytes")]
     PageTooLarge {
-        /// The slice.
-        slice: Slice,
-        /// The page, from 0.
-        page: u32,
+        /// What was asked for.
+        question: Question,
         /// The bound.
         max_bytes: u64,
     },

@@ -6,8 +6,9 @@
 //!    replaced by that value, which nobody outside the service understands. The length of a page
 //!    means nothing, and its order is not trusted.
 //! 3. The range is done when an answer has no continuation and `hasNext` is false. A continuation
-//!    beside `hasNext: false` is followed as long as it brings something new of the range; a failure or
-//!    strays there mean nothing. If all its answers were empty the range is asked once more from 1 ms
+//!    beside `hasNext: false` is followed as long as it brings something new of the range; strays there
+//!    mean nothing. Where it fails, what may be left beside the records that came is asked for by its time,
+//!    until that brings nothing new. If all its answers were empty the range is asked once more from 1 ms
 //!    earlier: the service has answered an exact bound with nothing.
 //! 4. A range that is **stuck** (more is said to come, but not from where; filters that were sent
 //!    already; ten pages without a new record) is halved, and the halves are scanned, the older
@@ -35,6 +36,7 @@ mod envelope;
 mod error;
 mod filters;
 mod page;
+mod question;
 mod range;
 mod request;
 mod slice_scan;
@@ -52,6 +54,7 @@ pub use counters::{ScanCounters, ScanCounts, Waiting};
 pub use error::{RequestError, ScanError};
 pub use filters::{CheckedFilters, CommonFilters, FilterError};
 pub use page::{Page, PageSeen, Place};
+pub use question::Question;
 pub use request::{ClockField, ScanOptions};
 pub use slice_scan::{Hole, Scanned, SliceScan};
 pub use span_scan::{ReadRange, SpanError, SpanScan};

@@ -48,6 +48,17 @@ pub struct PageSeen {
     pub inside: u64,
     /// Records not met before in the slice.
     pub new: u64,
+    /// The oldest and the newest time of records that are inside, by the lake's clock, in milliseconds since
+    /// the epoch.
+    pub times_ms: Option<(i64, i64)>,
+}
+
+/// The times that both stretches have.
+pub(super) fn spanned(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (a, b) => a.or(b),
+    }
 }
 
 impl PageSeen {
@@ -56,6 +67,16 @@ impl PageSeen {
         self.records += other.records;
         self.inside += other.inside;
         self.new += other.new;
+        self.add_times(other.times_ms);
+    }
+
+    /// Takes note of the time of a record that is inside.
+    pub fn add_time(&mut self, clock_ms: i64) {
+        self.add_times(Some((clock_ms, clock_ms)));
+    }
+
+    fn add_times(&mut self, times_ms: Option<(i64, i64)>) {
+        self.times_ms = spanned(self.times_ms, times_ms);
     }
 }
 

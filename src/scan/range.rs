@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::answer::Answer;
 use super::client::FetchError;
 use super::envelope::{Envelope, Total};
-use super::page::PageSeen;
+use super::page::{PageSeen, spanned};
 use super::request::ScanOptions;
 use crate::text::fingerprint::fingerprint;
 use crate::window::TimeWindow;
@@ -31,6 +31,8 @@ pub(super) enum Part {
     Half,
     /// A millisecond that could not be had, asked once more when all the others were.
     LastChance,
+    /// What may be left beside the records of a range whose end is in doubt.
+    Rest,
 }
 
 /// One range on its way.
@@ -57,6 +59,9 @@ pub(super) struct RangeScan {
     outside: u64,
     pages: u32,
     pages_without_new: u32,
+    new: u64,
+    /// The oldest and the newest time of its records.
+    times_ms: Option<(i64, i64)>,
     /// Fingerprints of all filters sent for it.
     sent: HashSet<u128>,
 }
@@ -102,6 +107,8 @@ impl RangeScan {
             outside: 0,
             pages: 0,
             pages_without_new: 0,
+            new: 0,
+            times_ms: None,
         }
     }
 
@@ -116,6 +123,24 @@ impl RangeScan {
 
     pub(super) fn length_ms(&self) -> i64 {
         self.range.until_ms - self.range.from_ms
+    }
+
+    /// Where records may be left if the end that the service has said is none: beside those that came. None
+    /// where such a stretch was asked for already and brought nothing new.
+    pub(super) fn rests(&self) -> Option<[TimeWindow; 2]> {
+        let (oldest_ms, newest_ms) = self.times_ms?;
+        if self.part == Part::Rest && self.new == 0 {
+            return None;
+        }
+        let older = TimeWindow {
+            until_ms: (oldest_ms + 1).min(self.range.until_ms),
+            ..self.range
+        };
+        let newer = TimeWindow {
+            from_ms: newest_ms.max(self.range.from_ms),
+            ..self.range
+        };
+        Some([older, newer])
     }
 
     /// Whether the service's count of the range differs from what came.
@@ -147,6 +172,8 @@ impl RangeScan {
     /// Takes note of what was seen in the page handed out last; `due` records of it were to come
     /// again.
     pub(super) fn observe(&mut self, seen: PageSeen, due: u64) {
+        self.new += seen.new;
+        self.times_ms = spanned(self.times_ms, seen.times_ms);
         if let Some(strays) = &self.strays {
             let strays = strays.load(Ordering::Relaxed);
             self.observe_extra(seen.new.saturating_sub(strays), strays, due);

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::client::{ActivityClient, Care, FetchError, PageRequest, UnreadablePage};
 use super::error::ScanError;
 use super::page::{Page, PageSeen};
+use super::question::Question;
 use super::range::{Ahead, Next, Part, RangeScan};
 use super::request::ScanOptions;
 use crate::text::plain::chain;
@@ -114,7 +115,7 @@ impl SliceScan {
                     match self.fetch(&request).await {
                         Ok(answer) => return Ok(Some(Scanned::Page(self.take(answer)?))),
                         Err(error) if self.range().has_ended => {
-                            self.end_without(&error.into());
+                            self.doubt_end(error.into())?;
                             continue;
                         }
                         Err(FetchError::Scan(error)) => return Err(error),
@@ -202,16 +203,18 @@ impl SliceScan {
 
     fn request(&self, filters: String, range: &RangeScan) -> PageRequest {
         PageRequest {
-            slice: self.slice,
-            page: self.pages,
+            question: Question::OfSlice {
+                slice: self.slice,
+                page: self.pages,
+            },
             first: range.is_unanswered(),
             limit: None,
             care: match range.part {
-                // Not worth every try, and nothing is lost without it.
+                // Not worth every try: what may be left can be had by its time.
                 _ if range.has_ended => Care::Half,
                 _ if range.is_stubborn => Care::Stubborn,
                 Part::Whole => Care::Full,
-                Part::Half | Part::LastChance => Care::Half,
+                Part::Half | Part::LastChance | Part::Rest => Care::Half,
             },
             filters,
             options: Arc::clone(&self.options),
@@ -288,11 +291,20 @@ impl SliceScan {
         Ok(page)
     }
 
-    /// Takes the service at its word that the range has ended: the continuation beside that leads
-    /// nowhere.
-    fn end_without(&mut self, error: &ScanError) {
-        debug!(slice = %self.slice, error = %chain(error), "gave up a continuation beside the end");
-        self.range().next = Next::Nothing;
+    /// The service has said that the range has ended, and where it goes on, and that fails. What may be left
+    /// is asked for by its time.
+    fn doubt_end(&mut self, error: ScanError) -> Result<(), ScanError> {
+        if error.is_sign_in() {
+            return Err(error);
+        }
+        warn!(slice = %self.slice, error = %chain(&error), "a continuation beside the end fails; asking for what may be left");
+        let range = self.range();
+        range.next = Next::Nothing;
+        let rests = range.rests().into_iter().flatten();
+        // The last is asked for first.
+        let rests = rests.rev().map(|rest| (rest, Part::Rest));
+        self.waiting.extend(rests);
+        Ok(())
     }
 
     /// Ends the range on its way, or probes it once if all of it was empty.

@@ -10,6 +10,7 @@ use super::client::{ActivityClient, Care, PageRequest};
 use super::envelope::Total;
 use super::error::ScanError;
 use super::page::Page;
+use super::question::Question;
 use super::range::{Next, Part, RangeScan};
 use super::request::ScanOptions;
 use crate::text::outline::elements_up_to;
@@ -126,8 +127,10 @@ impl SpanScan {
                 });
             }
             let request = PageRequest {
-                slice: self.span,
-                page: self.pages,
+                question: Question::OfSpan {
+                    span: self.span,
+                    page: self.pages,
+                },
                 first: range.is_unanswered(),
                 limit: None,
                 care: Care::Half,
@@ -136,8 +139,6 @@ impl SpanScan {
             };
             let answer = match self.client.fetch(&request).await {
                 Ok(answer) => answer,
-                // The service said that the range has ended.
-                Err(_) if is_extra => return Ok(read),
                 Err(error) => return Err(ScanError::from(error).into()),
             };
             self.last_date_ms = answer.date_ms;

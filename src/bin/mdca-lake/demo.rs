@@ -51,7 +51,7 @@ pub(crate) async fn start(
         return Err(UsageError::new(format!(
             "cannot make the demo's lake {lake}: a lake is there already"
         ))
-        .advise("remove it, or use another --lake")
+        .advise("use another --lake; the demo goes on with no lake, and of an earlier demo the folder can be removed")
         .into());
     }
     let until_ms = (now_ms / HOUR_MS - BACK_HOURS) * HOUR_MS;

@@ -20,7 +20,7 @@ const SAY_WITHIN: Duration = Duration::from_millis(500);
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 /// Takes the signals from now on. The first makes what is returned true; a later one, or the end of
-/// `patience`, ends the process, after `say` has said so where there was anything to be patient for.
+/// `patience`, ends the process, after `say` has said so.
 ///
 /// On threads and a runtime of their own: a disk that hangs or a reader that no longer reads may hold
 /// up every other thread, and must not hold up these.
@@ -52,9 +52,7 @@ pub(crate) fn listen(
                     () = signals.later_one(&clock) => {}
                 }
             });
-            if !patience.is_zero() {
-                last_words.say();
-            }
+            last_words.say();
             end_now();
         })?;
     Ok(interrupted)

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::server::Reply;
 use super::{NextPage, Setup, TOKEN, last, record};
-use crate::scan::{RequestError, ScanError};
+use crate::scan::{Question, RequestError, ScanError};
 
 #[tokio::test]
 async fn an_answer_may_be_compressed() {
@@ -43,7 +43,7 @@ async fn a_page_above_the_bound_is_not_read_further() {
             matches!(
                 error,
                 ScanError::PageTooLarge {
-                    page: 0,
+                    question: Question::OfSlice { page: 0, .. },
                     max_bytes: 100_000,
                     ..
                 }

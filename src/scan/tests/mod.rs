@@ -256,15 +256,18 @@ impl Story {
                     serde_json::from_str(&page.text[page.data.clone()]).unwrap();
                 let mut seen = PageSeen {
                     records: records.len() as u64,
-                    inside: 0,
-                    new: 0,
+                    ..PageSeen::default()
                 };
                 for record in records {
                     let id = record["_id"].as_str().unwrap_or("no id").to_owned();
                     let is_new = met.insert(fingerprint(&record.to_string()));
                     seen.new += u64::from(is_new);
-                    let place = page.place(record["created"].as_i64());
+                    let clock_ms = record["created"].as_i64();
+                    let place = page.place(clock_ms);
                     seen.inside += u64::from(place != Place::Outside);
+                    if let (Place::Inside, Some(clock_ms)) = (place, clock_ms) {
+                        seen.add_time(clock_ms);
+                    }
                     match place {
                         Place::Inside if is_new => self.ids.push(id),
                         Place::Neighbour => self.neighbours.push(id),

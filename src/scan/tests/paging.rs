@@ -93,15 +93,13 @@ async fn a_continuation_beside_an_end_that_brings_nothing_is_given_up() {
     let strays: Vec<Value> = (1..=30)
         .map(|n| record(&format!("s{n}"), -n * 1_000))
         .collect();
-    let extras: [Extra; 8] = [
+    let extras: [Extra; 6] = [
         |_, _| ended(&[], &json!({"n": 2})),
         |_, _| more(&[], &json!({"n": 2})),
         |whole, _| more(whole, &json!({"n": 2})),
         |_, strays| more(strays, &json!({"n": 2})),
         |whole, strays| last(&[strays, whole].concat()),
         |_, _| Reply::page(&json!({"data": [], "hasNext": true})),
-        |_, _| Reply::status(400),
-        |_, _| Reply::status(500),
     ];
     for (index, extra) in extras.into_iter().enumerate() {
         for setup in [Setup::default(), without_look_ahead()] {
@@ -122,6 +120,57 @@ async fn a_continuation_beside_an_end_that_brings_nothing_is_given_up() {
             assert!(counts.requests <= 3, "{index}: {}", counts.requests);
         }
     }
+}
+
+/// The service says that a range has ended after every few records, and that it goes on, and fails there: what
+/// is left is asked for by its time, whatever the order.
+#[tokio::test]
+async fn a_continuation_beside_an_end_that_fails_loses_nothing() {
+    let fails: [fn() -> Reply; 4] = [
+        || Reply::status(400),
+        || Reply::status(500),
+        || Reply::page(&json!({"data": null, "hasNext": false})),
+        || Reply::page(&json!({"data": [record("r9", 9)], "hasNext": "no"})),
+    ];
+    for fail in fails {
+        for is_newest_first in [false, true] {
+            let world = without_look_ahead()
+                .serve(move |asked| {
+                    let filters = &asked.body["filters"];
+                    if !filters["n"].is_null() {
+                        return fail();
+                    }
+                    let bound = |name| filters["created"][name].as_i64().unwrap() - FROM_MS;
+                    // Two of a time, so that the edge of a page lies between them, too.
+                    let mut records: Vec<Value> = (0..30)
+                        .filter(|n| (bound("gte")..=bound("lte")).contains(&(n / 2)))
+                        .map(|n| record(&format!("r{n}"), n / 2))
+                        .collect();
+                    if is_newest_first {
+                        records.reverse();
+                    }
+                    records.truncate(7);
+                    ended(&records, &json!({"n": 1}))
+                })
+                .await;
+            let story = world.scan().await;
+            assert!(story.error.is_none(), "{:?}", story.error);
+            assert_eq!((story.ids.len(), story.holes.len()), (30, 0));
+            let counts = world.counts();
+            assert_eq!(counts.halvings, 0);
+        }
+    }
+}
+
+/// Who is refused there is refused everywhere.
+#[tokio::test]
+async fn credentials_that_end_at_a_continuation_beside_an_end_fail_the_slice() {
+    let replies = [
+        ended(&[record("a", 1)], &json!({"n": 1})),
+        Reply::status(403),
+    ];
+    let world = without_look_ahead().script(replies).await;
+    assert!(world.fail().await.is_sign_in());
 }
 
 #[tokio::test]

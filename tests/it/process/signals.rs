@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT: the run ends within 10 s whatever holds it up, says so, and what is committed
 //! stays.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -420,7 +420,7 @@ fn reading_commands_end_at_once() {
     let mut child = lake
         .command("export")
         .stdout(writer)
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     // 600 records are more than a pipe holds, and nobody reads them.
@@ -436,6 +436,14 @@ fn reading_commands_end_at_once() {
         std::thread::park_timeout(Duration::from_millis(1));
     };
     assert_eq!(status.code(), Some(130));
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(said, "error: interrupted\n");
     drop(reader);
     assert_eq!(files_below(&lake.path().join("_mdca/attempts")).len(), 0);
 }

@@ -204,7 +204,7 @@ async fn a_service_that_is_down_stops_the_run_at_the_third_slice() {
         );
         let text = report.to_text();
         assert!(
-            text.contains("does not answer the control request either"),
+            text.contains("the control request fails, too: cannot get "),
             "{text}"
         );
         // Well within a quarter of an hour.
