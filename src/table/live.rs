@@ -38,8 +38,10 @@ pub(super) struct Live {
     pub(super) compactions_seen: Seen,
     /// The commits and compactions that cannot be read, so that what they name is not in here.
     pub(super) left_out: Vec<CommitError>,
-    /// Commits and compactions, those that cannot be read among them.
+    /// Commits and compactions, those that cannot be read among them, and those that were lost.
     objects: usize,
+    /// Slices of which a compaction has rows, and whose commit was lost.
+    lost: usize,
 }
 
 impl Live {
@@ -76,6 +78,7 @@ impl Live {
             .filter(is_read)
             .partition(|object| is_commit(object));
         let (commits_seen, compactions_seen) = (Seen::of(of_commits), Seen::of(of_compactions));
+        let lost = lost(store, &compactions, &named(there).0).await?;
         Ok(Self {
             files: by_path(compactions.live(std::mem::take(&mut commits.files))),
             compactions,
@@ -83,7 +86,8 @@ impl Live {
             commits_seen,
             compactions_seen,
             left_out,
-            objects: there.len(),
+            objects: there.len() + lost,
+            lost,
         })
     }
 
@@ -116,18 +120,27 @@ impl Live {
             compactions_seen: Seen::of(of_compactions),
             left_out: Vec::new(),
             objects: new.len(),
+            lost: 0,
         }))
     }
 
     /// All of which it is known what is live. Where something cannot be read, the number is of all that is
-    /// there: the table keeps what it has of that, so its loss has to be noticed.
+    /// there: the table keeps what it has of that, so its loss has to be noticed. What was lost is counted, too:
+    /// its loss stays said until it is restored.
     pub(super) fn seen(&self) -> Seen {
         let seen = self.commits_seen + self.compactions_seen;
-        if self.left_out.is_empty() {
+        if self.left_out.is_empty() && self.lost == 0 {
             seen
         } else {
             seen.incomplete(self.objects)
         }
+    }
+
+    /// Whether a compaction was made after these commits and compactions were listed.
+    pub(super) fn has_later_than(&self, there: &[ObjectMeta]) -> bool {
+        let (_, listed) = named(there);
+        let mut known = self.compactions.iter();
+        known.any(|compaction| !listed.contains(&compaction.name()))
     }
 
     /// Slices whose commits say more than their files.
@@ -173,6 +186,28 @@ pub(super) fn named(objects: &[ObjectMeta]) -> (BTreeSet<String>, BTreeSet<Compa
         }
     }
     (slices, made)
+}
+
+/// How many slices have rows in these compactions, and no commit.
+async fn lost(
+    store: &Store,
+    compactions: &Compactions,
+    slices: &BTreeSet<String>,
+) -> Result<usize, CommitError> {
+    let inputs = compactions.iter().flat_map(|made| &made.inputs);
+    let names = inputs.filter_map(|input| FileName::parse(&input.path));
+    let of_slices = names.filter(|name| CompactionName::of_file(name).is_none());
+    let taken: BTreeSet<String> = of_slices.map(|name| name.slice).collect();
+    let mut lost = 0;
+    for slice in taken.difference(slices) {
+        // It may have been committed, and taken, since the slices were listed.
+        match Commit::load(store, slice).await {
+            Ok(None) => lost += 1,
+            Ok(Some(_)) | Err(CommitError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(lost)
 }
 
 /// The compaction that left a file; `None` where a slice did.

@@ -399,11 +399,13 @@ pub async fn compare(
     log.check(store).await?;
     let snapshot = Snapshot::read(store, &log).await?;
     facts::completion(&snapshot)?;
-    let live = Live::read_on(store, &list(store).await?, committed).await?;
+    let there = list(store).await?;
+    let live = Live::read_on(store, &there, committed).await?;
     let read = live.seen();
     let seen = seen_at(store, snapshot.version).await?;
     // In a copy they have other times: as many are taken to be the same.
-    let is_current = seen.is_some_and(|(seen, _)| seen == read || seen.is_of_others_than(read));
+    let is_current = seen.is_some_and(|(seen, _)| seen == read || seen.is_of_others_than(read))
+        && !live.has_later_than(&there);
     let is_wrong = |path: &&String| {
         let is_behind = !is_current && live.compactions.has_taken(path);
         !live.files.contains_key(*path) && !live.may_have(path) && !is_behind

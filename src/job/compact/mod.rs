@@ -53,7 +53,7 @@ pub async fn plan(options: &CompactOptions, store: &Store, now_ms: i64) -> Compa
                 let sizes = sizes_of(&inputs, options.write.max_file_bytes);
                 report.planned(day.date(), sizes);
             }
-            match old_reports::list(store, "", options.kept()).await {
+            match old_reports::list(store, "", options.kept(), now_ms).await {
                 Ok(reports) => report.reports_removed = reports.len() as u64,
                 Err(error) => report.failed(None, &error),
             }
@@ -198,8 +198,9 @@ async fn remove_old_reports(
     compactor: &Compactor<'_>,
     report: &mut CompactReport,
 ) -> Result<(), JobError> {
-    let store = &compactor.world.store;
-    let old = old_reports::list(store, compactor.run, compactor.options.kept()).await?;
+    let (store, now_ms) = (&compactor.world.store, compactor.world.clock.now_ms());
+    let kept = compactor.options.kept();
+    let old = old_reports::list(store, compactor.run, kept, now_ms).await?;
     let count = old.len() as u64;
     let mut interrupted = compactor.world.interrupted.clone();
     let removal = old_reports::remove(store, old);

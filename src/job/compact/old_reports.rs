@@ -14,22 +14,29 @@ const REMOVALS: usize = 16;
 
 /// The reports that are older than this, but for those of the run `own`.
 ///
-/// What time it is says the newest report of another run, so that no clock which is wrong removes any.
+/// What time it is says the newest report of another run, or this machine's clock, `now_ms` since the epoch,
+/// where that is earlier: no clock that is wrong by itself removes any.
 ///
 /// # Errors
 /// The store.
-pub(super) async fn list(store: &Store, own: &str, kept: TimeDelta) -> Result<Vec<Path>, JobError> {
+pub(super) async fn list(
+    store: &Store,
+    own: &str,
+    kept: TimeDelta,
+    now_ms: i64,
+) -> Result<Vec<Path>, JobError> {
     let mut reports = store.list(&layout::runs()).await?;
     reports.retain(|object| match OwnObject::at(object.location.as_ref()) {
         Some(OwnObject::Run { run }) => run != own,
         _ => false,
     });
-    Ok(older(reports, kept))
+    let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
+    Ok(older(reports, kept, now))
 }
 
-fn older(reports: Vec<ObjectMeta>, kept: TimeDelta) -> Vec<Path> {
+fn older(reports: Vec<ObjectMeta>, kept: TimeDelta, now: DateTime<Utc>) -> Vec<Path> {
     let newest = reports.iter().map(|report| report.last_modified).max();
-    let is_old = |time: DateTime<Utc>| newest.is_some_and(|newest| newest - time > kept);
+    let is_old = |time: DateTime<Utc>| newest.is_some_and(|newest| newest.min(now) - time > kept);
     let old = reports.into_iter().filter(|of| is_old(of.last_modified));
     old.map(|report| report.location).collect()
 }
@@ -61,14 +68,18 @@ mod tests {
             e_tag: None,
             version: None,
         };
-        let old = |days: &[i64]| {
+        let old = |days: &[i64], today: i64| {
             let reports = days.iter().map(|&day| report(&day.to_string(), day));
-            older(reports.collect(), TimeDelta::days(400)).len()
+            let now = DateTime::UNIX_EPOCH + TimeDelta::days(today);
+            older(reports.collect(), TimeDelta::days(400), now).len()
         };
-        assert_eq!(old(&[]), 0);
-        assert_eq!(old(&[0]), 0);
-        assert_eq!(old(&[0, 400]), 0);
-        assert_eq!(old(&[0, 1, 401]), 1);
-        assert_eq!(old(&[0, 1, 900]), 2);
+        assert_eq!(old(&[], 1_000), 0);
+        assert_eq!(old(&[0], 1_000), 0);
+        assert_eq!(old(&[0, 400], 1_000), 0);
+        assert_eq!(old(&[0, 1, 401], 1_000), 1);
+        assert_eq!(old(&[0, 1, 900], 1_000), 2);
+        // One has a time that has not come.
+        assert_eq!(old(&[0, 1, 900], 401), 1);
+        assert_eq!(old(&[0, 1, 900], 2), 0);
     }
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use mdca_lake::commit::{find_orphans, live_files};
@@ -488,6 +490,44 @@ async fn a_lost_change_that_tells_of_compactions_is_named() {
     fs::remove_file(story.lake().join(change)).unwrap();
     let found = story.verify(Sweep::Never).await;
     assert_eq!(kinds(&found), [(change, FindingKind::Missing)]);
+}
+
+/// A compaction that is recorded while `verify` is at work is no damage of the table, which comes after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_is_recorded_meanwhile_is_no_finding() {
+    let story = scanned(None).await;
+    let table = copy_of(story.lake(), "_delta_log");
+    let inputs = copy_of(story.lake(), "activities");
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    put_back(&table);
+    put_back(&inputs);
+    let recorded = copy_of(story.lake(), "_mdca/compactions");
+    for at in 0.. {
+        for path in recorded.keys() {
+            fs::remove_file(path).unwrap();
+        }
+        let (calls, record) = (Arc::new(AtomicUsize::new(0)), recorded.clone());
+        let counted = Arc::clone(&calls);
+        let gate = Gate::new(move |_| {
+            if counted.fetch_add(1, Ordering::Relaxed) == at {
+                put_back(&record);
+            }
+            Fate::Pass
+        });
+        let store = story.guarded(&gate);
+        let found = verify(&store, Depth::Bytes, Sweep::Never, story.now_ms());
+        let found = found.await.unwrap();
+        let of_table = found
+            .findings
+            .iter()
+            .find(|of| of.what == FindingKind::Table);
+        assert!(of_table.is_none(), "recorded at call {at}: {of_table:?}");
+        if calls.load(Ordering::Relaxed) <= at {
+            assert!(at > 20, "{at}");
+            break;
+        }
+    }
 }
 
 /// A number of six digits in a name costs its day, and not a million look-ups.

@@ -292,6 +292,18 @@ async fn the_table_of_a_copied_lake_is_compared_with_its_commits() {
     story.expect_clean().await;
 }
 
+/// A commit whose rows are all in a compaction.
+fn taken_commit(story: &Story) -> PathBuf {
+    let files = files_below(&story.lake().join("activities"));
+    let is_taken = |commit: &PathBuf| {
+        let slice = commit.file_stem().unwrap().to_str().unwrap();
+        let has_file = |file: &PathBuf| file.to_str().unwrap().contains(slice);
+        !files.iter().any(has_file)
+    };
+    let commits = files_below(&story.lake().join("_mdca/commits"));
+    commits.into_iter().find(is_taken).unwrap()
+}
+
 /// A run that has nothing to do forgets no loss, and what is gone with its commit is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loss_is_said_after_another_run_and_the_files_are_named() {
@@ -315,21 +327,37 @@ async fn a_loss_is_said_after_another_run_and_the_files_are_named() {
     fs::write(&first, kept).unwrap();
 
     assert_eq!(story.compact(&[]).await.head.exit_code, 0);
-    // One whose rows are all in a compaction.
-    let files = files_below(&story.lake().join("activities"));
-    let is_taken = |commit: &&PathBuf| {
-        let slice = commit.file_stem().unwrap().to_str().unwrap();
-        !files
-            .iter()
-            .any(|file| file.to_str().unwrap().contains(slice))
-    };
-    let commits = files_below(&story.lake().join("_mdca/commits"));
-    fs::remove_file(commits.iter().find(is_taken).unwrap()).unwrap();
+    fs::remove_file(taken_commit(&story)).unwrap();
     for run in ["before", "after"] {
         assert_eq!(standing(&story).await.missing, 1, "{run} another run");
         let report = story.compact(&[]).await;
         assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
     }
+}
+
+/// The rows of a lost commit are all in a compaction, and other days are compacted since: the loss stays said
+/// until the commit is restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_said_after_other_compactions() {
+    let story = begun(None).await;
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    let commit = taken_commit(&story);
+    let kept = fs::read(&commit).unwrap();
+    fs::remove_file(&commit).unwrap();
+    let report = story.scan(&[]).await;
+    assert_eq!(report.slices.committed, 3, "{}", report.to_text());
+    for _ in 0..3 {
+        assert_eq!(standing(&story).await.missing, 1);
+        let exported = export(&story.store(), None, &mut Vec::new()).await;
+        assert!(exported.unwrap().loss.is_some());
+        let report = story.compact(&[]).await;
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    }
+    fs::write(&commit, kept).unwrap();
+    expect_code(&story.scan(&[]).await, 0);
+    assert_eq!(standing(&story).await.missing, 0);
+    assert!(standing(&story).await.is_current);
+    expect_live(&story.store(), "restored").await;
 }
 
 /// As many slices are committed after a loss as were lost, or more: their number does not tell of it.
