@@ -179,7 +179,7 @@ pub struct ConvertArgs {
     pub inputs: Vec<String>,
     #[command(flatten)]
     pub lake: LakeArgs,
-    /// Take only share K of N equal shares of the inputs; K counts from 0 to N-1 or from 1 to N
+    /// Take only share K of N of the inputs, by the hash of their names; K counts from 0 to N-1 or from 1 to N
     #[arg(long, env = "MDCA_SHARD", value_name = "K/N")]
     pub shard: Option<Shard>,
     /// Files converted at the same time; each uses all cores
@@ -201,7 +201,7 @@ pub struct ConvertArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Service")]
 pub struct SourceArgs {
-    /// The tenant's API URL, as the portal shows it under Settings, Cloud Apps, About
+    /// The tenant's API URL, as the portal shows it under Settings, Cloud Apps, System, About
     #[arg(long, env = "MDCA_API_URL", value_name = "URL")]
     pub api_url: String,
     /// The tenant has moved: change the lake's host to that of --api-url
@@ -267,10 +267,10 @@ pub struct FilterArgs {
     /// Filters are part of the lake's identity and cannot set its clock.
     #[arg(long, env = "MDCA_FILTERS", value_name = "JSON|@FILE")]
     pub filters: Option<String>,
-    /// Scan only the activities of this app (repeatable), such as 20893 for Exchange
+    /// Scan only the activities of this app (several: by commas, or repeated), such as 20893 for Exchange
     #[arg(long, env = "MDCA_SERVICE", value_name = "ID", value_delimiter = ',')]
     pub service: Vec<i64>,
-    /// Scan only the activities of this instance of an app (repeatable)
+    /// Scan only the activities of this instance of an app (several: by commas, or repeated)
     #[arg(
         long,
         env = "MDCA_APP_INSTANCE",
@@ -278,13 +278,13 @@ pub struct FilterArgs {
         value_delimiter = ','
     )]
     pub app_instance: Vec<i64>,
-    /// Scan only the activities of this user name (repeatable)
+    /// Scan only the activities of this user name (several: by commas, or repeated)
     #[arg(long, env = "MDCA_USER", value_name = "NAME", value_delimiter = ',')]
     pub user: Vec<String>,
-    /// Scan only the activities from this address (repeatable)
+    /// Scan only the activities from this address (several: by commas, or repeated)
     #[arg(long, env = "MDCA_IP", value_name = "ADDRESS", value_delimiter = ',')]
     pub ip: Vec<String>,
-    /// Scan only the activities of this type (repeatable), such as `EVENT_CATEGORY_LOGIN`
+    /// Scan only the activities of this type (several: by commas, or repeated), such as `EVENT_CATEGORY_LOGIN`
     #[arg(
         long,
         env = "MDCA_ACTIVITY_TYPE",

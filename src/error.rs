@@ -237,7 +237,7 @@ pub enum JobError {
     ServiceDown(#[source] ScanError),
     /// A slice is committed, except for what the service does not return.
     #[error(
-        "cannot get all of slice {slice}: the service did not return {count} ms of it, the first at {} ({reason})",
+        "cannot get all of slice {slice}: {count} ms of it could not be had, the first at {} ({reason})",
         format_time(*.first_ms)
     )]
     Holes {
@@ -318,7 +318,7 @@ pub enum JobError {
     #[error(transparent)]
     Usage(#[from] UsageError),
     /// No lake is where one should be.
-    #[error("cannot open the lake {location}: nothing is there")]
+    #[error("cannot open the lake {location}: no lake is there")]
     NoLake {
         /// Where it should be.
         location: String,
@@ -354,6 +354,9 @@ pub enum JobError {
         source: tokio::task::JoinError,
     },
 }
+
+/// What to do about a live file that is gone or changed. Where the lake has lost more, that comes first.
+const RESTORE_FILE: &str = "run verify, and restore from a copy of the lake what it names: what _mdca lacks first, files then";
 
 impl JobError {
     /// What the operator does next.
@@ -451,12 +454,9 @@ impl JobError {
         }
         match self {
             Self::Scan(error) | Self::ServiceDown(error) => error.advice(),
-            Self::Disputed { .. } => Some(
+            Self::Disputed { .. } | Self::NotClosed { .. } | Self::ClocksDiffer { .. } => Some(
                 "set this machine's clock if it is wrong, else wait until the service's is right; then run again",
             ),
-            Self::NotClosed { .. } | Self::ClocksDiffer { .. } => {
-                Some("set this machine's clock, and run again")
-            }
             Self::NoDate { .. } => Some(
                 "check what stands between this machine and the service: a proxy may remove the header",
             ),
@@ -467,12 +467,10 @@ impl JobError {
                 Some("use --on-reject keep to store them under _mdca/rejects/ and commit the slice")
             }
             Self::Interrupted => Some("committed slices are kept; run again to continue"),
-            Self::NotLive { .. } => {
-                Some("restore it from a copy of the lake; verify names all such files")
-            }
+            Self::NotLive { .. } => Some(RESTORE_FILE),
             Self::CannotRemove { .. } => Some("allow deletes below the lake"),
             Self::Usage(error) => error.advice,
-            Self::NoLake { .. } => Some("check --lake; the first scan makes a lake"),
+            Self::NoLake { .. } => Some("check --lake; the first scan or convert makes a lake"),
             Self::Forgotten { .. } => Some("run again in an hour"),
             Self::OtherTenant { slice: None, .. } => Some("use another --lake for this tenant"),
             Self::OtherTenant { .. } => Some(OTHER_TENANT),
@@ -488,9 +486,7 @@ impl JobError {
             Self::Table(error) => error.advice(),
             Self::Input(error) => error.fault.advice(),
             Self::Read(ReadError::Scratch(error)) => Some(error.advice()),
-            Self::Read(ReadError::Gone { .. } | ReadError::File { .. }) => {
-                Some("restore it from a copy of the lake; verify names all such files")
-            }
+            Self::Read(ReadError::Gone { .. } | ReadError::File { .. }) => Some(RESTORE_FILE),
             Self::Read(ReadError::Schema { .. }) => {
                 Some("use the program that wrote the file, or a newer one")
             }

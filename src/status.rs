@@ -204,8 +204,11 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     let mut left_out: Vec<LeftOut> = Vec::new();
     left_out.extend(identity.check_begin(now_ms).err().map(LeftOut::from));
     match commit::check_writable(store).await {
-        Ok(()) => {}
-        Err(error @ CommitError::Damaged { .. }) => left_out.push(error.into()),
+        Err(error @ CommitError::Damaged { .. }) if !error.is_newer() => {
+            left_out.push(error.into());
+        }
+        // What a newer program has changed is read all the same.
+        Ok(()) | Err(CommitError::Damaged { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     let length = identity

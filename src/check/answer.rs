@@ -37,7 +37,7 @@ impl Verdict {
 pub struct Answer {
     /// The question, in a word or two.
     pub question: &'static str,
-    /// How it is meant.
+    /// Whether all is well, something is odd, or a scan would fail.
     pub verdict: Verdict,
     /// What was found.
     pub found: String,

@@ -15,8 +15,6 @@ use crate::layout;
 use crate::store::{Creation, Store, StoreError, StoreErrorKind};
 use crate::text::units::bytes;
 
-/// A scan does not begin with less free.
-const MIN_FREE_BYTES: u64 = 64 * 1024 * 1024;
 /// Less than this does not last long.
 const LOW_FREE_BYTES: u64 = 1024 * 1024 * 1024;
 /// As much of an identity is read.
@@ -131,13 +129,10 @@ fn free(folder: &DiskPath) -> Answer {
     let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
     let found = bytes(free_bytes);
     let advice = "free some space, or use another --lake";
-    match free_bytes {
-        0..MIN_FREE_BYTES => {
-            Answer::fail_as("free space", ErrorKind::Storage, found).advise(advice)
-        }
-        MIN_FREE_BYTES..LOW_FREE_BYTES => Answer::warn("free space", found).advise(advice),
-        _ => Answer::ok("free space", found),
+    if free_bytes < LOW_FREE_BYTES {
+        return Answer::warn("free space", found).advise(advice);
     }
+    Answer::ok("free space", found)
 }
 
 /// Whether the lake's folder, which has no lake yet, can be made or written to.

@@ -296,7 +296,8 @@ async fn oldest(checked: &Checked<'_>, closed_ms: i64, options: &Arc<ScanOptions
         format_time(first_ms),
         counted(days.unsigned_abs(), "day", "days")
     );
-    if days > FORGETS_DAYS {
+    // A lake that is there has begun.
+    if days > FORGETS_DAYS || !lake::is_new(checked).await {
         return Answer::ok("oldest record", found);
     }
     Answer::warn("oldest record", found)

@@ -20,6 +20,7 @@ use crate::decode::{Piece, Record, RejectReason};
 use crate::scan::{ClockField, Page, PageSeen, Place};
 use crate::schema;
 use crate::text::fingerprint::{fingerprint, fingerprint_of_bytes, short_fingerprint};
+use crate::window::is_in_seconds;
 
 /// A text whose records are classified: a page of the service, or a piece of a file.
 pub trait RecordText {
@@ -117,6 +118,8 @@ pub struct Classified {
     pub counts: SliceCounts,
     /// What the scan wants to know.
     pub seen: PageSeen,
+    /// Records whose clock is in seconds, so that it cannot be told where they belong.
+    pub in_seconds: u64,
 }
 
 impl Classifier {
@@ -145,9 +148,13 @@ impl Classifier {
             records: decoded.records.len() as u64,
             ..PageSeen::default()
         };
+        let mut in_seconds = 0;
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
             let clock_ms = self.clock_ms(record);
+            let is_usable = |clock_ms: &i64| !is_in_seconds(*clock_ms);
+            in_seconds += u64::from(clock_ms.is_some_and(is_in_seconds));
+            let clock_ms = clock_ms.filter(is_usable);
             let place = page.place(clock_ms);
             let (id, fingerprint) = (fingerprints.ids[index], fingerprints.records[index]);
             // Bytes that were no UTF-8 all look alike in the text.
@@ -184,6 +191,7 @@ impl Classifier {
             rejects: sent.rejects,
             counts: sent.counts,
             seen,
+            in_seconds,
         })
     }
 

@@ -13,7 +13,7 @@ const TELLING_REJECTS: u64 = 20;
 pub struct SliceCounts {
     /// Answers of the service that were taken.
     pub pages: u64,
-    /// Records in them.
+    /// Records in the pages.
     pub records: u64,
     /// Rows written.
     pub rows: u64,
@@ -26,7 +26,8 @@ pub struct SliceCounts {
     pub repeats: u64,
     /// Records met again with other JSON; both are rows.
     pub changed_repeats: u64,
-    /// Records of a neighbouring slice, returned by the probe of an empty range.
+    /// Records of other slices: of the one before, met by the probe of an empty range, and of any, where a
+    /// continuation brought them that the service itself had called unneeded. Their own slices have them.
     pub outside_probe: u64,
     /// Rows whose `created` is missing or odd.
     pub odd_created: u64,

@@ -8,9 +8,9 @@ use crate::window::format_time;
 pub const RESTORE: &str =
     "add to _mdca what it lacks, from a copy of the lake; leave the rest of it as it is";
 
-/// What to do about an object that may be nobody's.
-pub(super) const MOVE_AWAY: &str =
-    "restore it from a copy, or move it away if it is not the lake's";
+/// What to do about an object that cannot be read, or is missing.
+pub(super) const RESTORE_OBJECT: &str =
+    "restore it from a copy of the lake; verify says what to do without one";
 
 /// What to do about a change that cannot be read, or is missing.
 pub const RESTORE_CHANGES: &str = "if a newer program made it, use that one; else restore _mdca/changes from a copy, or without one move it away: scan --change-host and the next compact that merges a day make what is needed anew";
@@ -110,7 +110,7 @@ impl Damage {
             Self::BeginsLater { .. } => {
                 "set this machine's clock; if it is right, restore the object from a copy"
             }
-            _ => MOVE_AWAY,
+            _ => RESTORE_OBJECT,
         }
     }
 }

@@ -3,7 +3,7 @@
 use object_store::path::Path;
 
 use super::caps;
-use super::damage::{Damage, MOVE_AWAY, RESTORE, RESTORE_CHANGES};
+use super::damage::{Damage, RESTORE, RESTORE_CHANGES, RESTORE_OBJECT};
 use crate::layout::{self, OwnObject};
 use crate::store::StoreError;
 
@@ -163,8 +163,10 @@ impl CommitError {
         match self {
             Self::Damaged { path, damage } => Some(match damage.advice() {
                 // Without it nobody knows what the lake is of.
-                MOVE_AWAY if *path == layout::identity() => "restore it from a copy of the lake",
-                MOVE_AWAY if is_change(path) => RESTORE_CHANGES,
+                RESTORE_OBJECT if *path == layout::identity() => {
+                    "restore it from a copy of the lake"
+                }
+                RESTORE_OBJECT if is_change(path) => RESTORE_CHANGES,
                 advice => advice,
             }),
             Self::IdentityMissing { .. } => Some(
@@ -173,9 +175,9 @@ impl CommitError {
             Self::TooLarge { .. } => {
                 Some("raise --max-file-bytes, so that the slice has fewer files")
             }
-            Self::Orphaned { .. } => {
-                Some("restore _mdca from a copy; without one, move these files away and run again")
-            }
+            Self::Orphaned { .. } => Some(
+                "restore _mdca from a copy; without one, and only while the service still has the slice (some 30 days), move these files away and run again",
+            ),
             Self::Compacted { .. } => Some(RESTORE),
             Self::IdentityNotMade { .. }
             | Self::Unknown { .. }

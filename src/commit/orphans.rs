@@ -49,6 +49,11 @@ pub async fn find_orphans(
         }
     }
     let Objects { of_slices, outputs } = objects_of(store, &may_be_made).await?;
+    // Before what lies there of a slice itself: that is not to be moved away while its compaction is lost.
+    let strays = strays(store, outputs, &compactions).await?;
+    for (slice, error) in hidden_in(store, strays, from_ms, &may_be_made).await? {
+        orphans.entry(slice).or_insert(error);
+    }
     for (slice, mut paths) in of_slices {
         let mut newer = None;
         for object in store.list(&layout::attempts_at(&slice)).await? {
@@ -73,10 +78,6 @@ pub async fn find_orphans(
             paths: paths.into_iter().collect(),
         });
         orphans.insert(slice, error);
-    }
-    let strays = strays(store, outputs, &compactions).await?;
-    for (slice, error) in hidden_in(store, strays, from_ms, &may_be_made).await? {
-        orphans.entry(slice).or_insert(error);
     }
     Ok(orphans)
 }

@@ -60,6 +60,7 @@ impl ScanConfig {
         let requests_per_minute = args.source.requests_per_minute;
         warn_of_odd_choices(
             requests_per_minute,
+            api_url.is_plain(),
             args.window.settle.map(|settle| *settle),
         );
         let client = client_options(&args.source, &args.limits, api_url)?;
@@ -124,7 +125,7 @@ fn job_options(args: ScanArgs, api_host: String, now_ms: i64) -> Result<JobOptio
     let (from_ms, until_ms) =
         resolve_window(window.from.as_deref(), window.until.as_deref(), now_ms)?;
     if from_ms.is_some_and(|from_ms| from_ms >= now_ms) {
-        return Err(wrong("--from is in the future"));
+        return Err(wrong("--from is not in the past"));
     }
     let slice = window.slice.map(|slice| SliceLength::try_new(*slice));
     let slice = slice
@@ -156,7 +157,12 @@ fn job_options(args: ScanArgs, api_host: String, now_ms: i64) -> Result<JobOptio
 }
 
 /// Warns of settings that are allowed and cost something.
-fn warn_of_odd_choices(requests_per_minute: u32, settle: Option<Duration>) {
+fn warn_of_odd_choices(requests_per_minute: u32, is_plain: bool, settle: Option<Duration>) {
+    if requests_per_minute == 0 && !is_plain {
+        warn!(
+            "--requests-per-minute 0 sets no bound, and the service allows {REQUESTS_PER_MINUTE} to all clients of a tenant together: it will answer with 429"
+        );
+    }
     if requests_per_minute > REQUESTS_PER_MINUTE {
         warn!(
             "--requests-per-minute {requests_per_minute} is above the {REQUESTS_PER_MINUTE} that the service allows all clients of a tenant together: it will answer with 429"

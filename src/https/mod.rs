@@ -41,7 +41,7 @@ impl ClientError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::NoAuthorities(_) => INSTALL_AUTHORITIES,
-            Self::Setup(_) => "run again later: a rerun resumes, and nothing is lost",
+            Self::Setup(_) => "run again later: what is committed is kept",
         }
     }
 }

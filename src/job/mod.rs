@@ -180,8 +180,8 @@ async fn run_slices(
     };
     let outcome = scan_in_turn(&options, world, &setup, &cleaner, start, beat, report).await;
     report.result.not_cleared = cleaner.not_cleared();
-    let remark = tenant.remark(report.slices.committed);
-    report.result.notes.extend(remark);
+    let remarks = tenant.remarks(report.slices.committed);
+    report.result.notes.extend(remarks);
     let of_table = refresh_table(&table, &outcome, &mut report.head).await;
 
     let known = KnownSlices::list(store, world.clock.now_ms()).await?;

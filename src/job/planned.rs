@@ -117,6 +117,7 @@ impl Planned {
         };
         let estimate = estimate(&self.plan.slices, pace);
         report.result.notes.extend(estimate);
+        report.result.notes.extend(self.setup.remark_on_host());
         report.plan = self.plan.slices.iter().map(ToString::to_string).collect();
         report.finish(stored(self.store.as_ref(), Duration::ZERO));
         report.head.planned();

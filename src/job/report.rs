@@ -274,7 +274,7 @@ impl RunReport {
         let counts = &self.result.counts;
         writeln!(
             o,
-            "records     {} in {}: {}, {}, {}, {} belonging to a neighbouring slice",
+            "records     {} in {}: {}, {}, {}, {} of other slices",
             number(counts.records),
             counted(counts.pages, "page", "pages"),
             counted(counts.rows, "row", "rows"),

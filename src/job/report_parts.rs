@@ -135,7 +135,13 @@ impl RunHead {
     /// The first lines of a report.
     pub(crate) fn write(&self, o: &mut PlainText) -> std::fmt::Result {
         let Self { run, status, .. } = self;
-        writeln!(o, "run {run} {status} (exit code {})", self.exit_code)?;
+        // Of a run that is only planned the name says no more than that.
+        let name = if run == PLANNED {
+            ""
+        } else {
+            &format!("{run} ")
+        };
+        writeln!(o, "run {name}{status} (exit code {})", self.exit_code)?;
         writeln!(o, "lake        {}", self.lake)?;
         match self.table_version {
             Some(version) => writeln!(o, "table       version {version}"),

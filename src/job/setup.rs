@@ -193,6 +193,12 @@ impl Setup {
         })
     }
 
+    /// What a run would record first.
+    pub(crate) fn remark_on_host(&self) -> Option<String> {
+        let (from, to) = (self.former_host.as_ref()?, &self.identity.api_host);
+        Some(format!("a run changes the lake's host from {from} to {to}"))
+    }
+
     /// Says in the report what lake it is.
     pub(crate) fn describe(&self, options: &JobOptions, report: &mut RunReport) {
         report.api_host.clone_from(&self.identity.api_host);
@@ -206,7 +212,7 @@ impl Setup {
         if self.clock == ClockField::Date {
             let settle = Duration::from_millis(self.settle_ms.unsigned_abs());
             report.result.notes.push(format!(
-                "by date, a slice settles for {} and misses records that arrive later; by created it does not",
+                "by date, a slice is scanned {} after its end, and records that arrive later are missed; by created they are not",
                 humantime::format_duration(settle)
             ));
         }

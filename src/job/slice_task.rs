@@ -413,7 +413,7 @@ impl SliceTask {
             received_ms: self.world.clock.now_ms(),
             keep_raw: self.options.keep_raw,
         };
-        let page = Arc::clone(page);
+        let (page, clock) = (Arc::clone(page), self.setup.clock);
         let work = task::spawn_blocking(move || {
             let array = &page.text[page.data.clone()];
             let piece = flow.decoder.decode(array, from, &ingest)?;
@@ -426,6 +426,10 @@ impl SliceTask {
             }
             for (path, count) in piece.odd {
                 found.oddities.odd.add(path, count, slice);
+            }
+            if classified.in_seconds > 0 {
+                let path = clock.record_key().to_owned();
+                found.oddities.odd.add(path, classified.in_seconds, slice);
             }
             Ok((flow, classified, piece.next))
         });
@@ -452,6 +456,9 @@ impl SliceTask {
         slice: Slice,
         tenant: TenantCheck,
     ) -> Result<(), JobError> {
+        if tenant.is_silent() && self.tenant.ids(&self.world.store).await.is_some() {
+            self.tenant.met_silent();
+        }
         let told = tenant.told().cloned();
         let Some(mut seen) = tenant.doubtful() else {
             return Ok(());
@@ -471,6 +478,9 @@ impl SliceTask {
         let mut asked_days = ASKED_DAYS.into_iter();
         loop {
             let Some(Likeness::Other(difference)) = lake.any_likeness(&seen) else {
+                if asked_days.len() < ASKED_DAYS.len() {
+                    self.tenant.met_foreign();
+                }
                 return Ok(());
             };
             let Some(days) = asked_days.next() else {

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
@@ -159,6 +160,10 @@ pub(crate) struct LakeTenant {
     /// Where they do not say it, what the records of a slice of this run do.
     told: OnceLock<TenantIds>,
     refused: OnceLock<Difference>,
+    /// Slices with records none of which is of the lake's tenant, though others of the service are.
+    foreign: AtomicU64,
+    /// Slices with records none of which says whose it is.
+    silent: AtomicU64,
     /// Held while it is asked whether to refuse.
     doubt: RwLock<()>,
 }
@@ -172,6 +177,8 @@ impl LakeTenant {
             more: OnceCell::new(),
             told: OnceLock::new(),
             refused: OnceLock::new(),
+            foreign: AtomicU64::new(0),
+            silent: AtomicU64::new(0),
             doubt: RwLock::new(()),
         }
     }
@@ -202,6 +209,16 @@ impl LakeTenant {
         let _ = self.refused.set(difference);
     }
 
+    /// Takes note of a slice with records of others, though the service answers for the lake's tenant.
+    pub(crate) fn met_foreign(&self) {
+        self.foreign.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes note of a slice of which no record says whose it is.
+    pub(crate) fn met_silent(&self) {
+        self.silent.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether another slice was found to be another tenant's.
     pub(crate) fn is_refused(&self) -> bool {
         self.refused.get().is_some()
@@ -219,7 +236,24 @@ impl LakeTenant {
     }
 
     /// What the user should know at the end of a run that has committed so many slices.
-    pub(crate) fn remark(&self, committed: u64) -> Option<String> {
+    pub(crate) fn remarks(&self, committed: u64) -> impl Iterator<Item = String> {
+        let count = |slices: &AtomicU64| slices.load(Ordering::Relaxed);
+        let said = |slices: u64, what: &str| {
+            (slices > 0).then(|| format!("{}: {what}", counted(slices, "slice", "slices")))
+        };
+        let foreign = said(
+            count(&self.foreign),
+            "none of their records is of the lake's tenant, though others of the service are; look at tenant_id and aad_tenant_id",
+        );
+        let silent = said(
+            count(&self.silent),
+            "none of their records says whose it is; look at tenant_id and aad_tenant_id",
+        );
+        let unchecked = self.unchecked(committed);
+        [unchecked, foreign, silent].into_iter().flatten()
+    }
+
+    fn unchecked(&self, committed: u64) -> Option<String> {
         if self.is_refused() && committed > 0 {
             let slices = counted(committed, "slice was", "slices were");
             return Some(format!(
@@ -269,6 +303,11 @@ impl TenantCheck {
             }
             self.seen.add_all(&ids);
         }
+    }
+
+    /// Whether there are records, and none says whose it is.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.looked_at > 0 && self.telling == 0
     }
 
     /// What the records say, where they are many and of one tenant.

@@ -22,7 +22,7 @@ use super::{ReadError, RecordRestorer};
 use crate::schema::{self, ACTIVITY_ID, CREATED, TIMESTAMP, USER_NAME};
 use crate::store::Store;
 use crate::text::fingerprint::{fingerprint, short_fingerprint};
-use crate::window::TimeWindow;
+use crate::window::{TimeWindow, is_in_seconds};
 use crate::write::{self, FileEntry, INDEXED_ROWS, RowOrder};
 
 /// What a file should hold.
@@ -450,7 +450,8 @@ impl<'e> Rows<'e> {
                 Some(timestamp_us)
             };
             // Without a usable clock a record is the slice's that it came with.
-            if clock_us.is_some_and(|clock_us| !window.contains(ms(clock_us))) {
+            let clock_ms = clock_us.map(ms).filter(|ms| !is_in_seconds(*ms));
+            if clock_ms.is_some_and(|clock_ms| !window.contains(clock_ms)) {
                 self.outside.count(number);
             }
         }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::answer::Answer;
+use super::body::{Body, Unread, is_gzip};
 use super::budget::Budget;
 use super::counters::{ScanCounters, Waiting};
 use super::envelope::{Envelope, Malformed, begins_as_page};
@@ -169,7 +170,7 @@ impl ActivityClient {
         clock: Arc<dyn Clock>,
         counters: Arc<ScanCounters>,
     ) -> Result<Self, ScanError> {
-        let http = http_client(&options, true)?;
+        let http = http_client(&options)?;
         let limit = AtomicU32::new(options.page_limit);
         Ok(Self {
             http,
@@ -319,7 +320,8 @@ impl ActivityClient {
     ) -> Result<bool, ScanError> {
         let authorization = self.take_turn().await?;
         self.counters.count(|counts| counts.requests += 1);
-        let sent = http_client(&self.options, false)?
+        let sent = self
+            .http
             .post(self.options.api_url.activities())
             .header(AUTHORIZATION, authorization)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
@@ -341,8 +343,7 @@ impl ActivityClient {
                 detail: "asked whether it compresses".to_owned(),
             });
         }
-        let encoding = response.headers().get(CONTENT_ENCODING);
-        Ok(encoding.is_some_and(|encoding| encoding == "gzip"))
+        Ok(is_gzip(response.headers()))
     }
 
     /// How long the credentials are good from now on, as far as is known.
@@ -395,6 +396,7 @@ impl ActivityClient {
             .header(AUTHORIZATION, authorization)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static("application/json"))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))
             .body(request.options.body(&request.filters, limit))
             .send()
             .await;
@@ -462,36 +464,36 @@ impl ActivityClient {
 
     /// Reads a body up to a bound of decompressed bytes. It may take its time as long as it comes.
     async fn read_body(&self, mut response: Response, max_bytes: u64) -> Result<Vec<u8>, Unread> {
-        let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-        // What the service announces is a hint, and no reason to allocate more than the bound.
-        let announced = response
-            .content_length()
-            .and_then(|bytes| usize::try_from(bytes).ok());
-        let mut body = Vec::with_capacity(announced.unwrap_or(0).min(max_bytes));
+        let mut body = Body::begin(response.headers(), response.content_length(), max_bytes);
         let begun = Instant::now();
         loop {
             let in_all = self.options.answer_timeout + time_for(body.len());
             let error = match timeout_at(begun + in_all, response.chunk()).await {
-                Ok(Ok(Some(chunk))) if chunk.len() <= max_bytes - body.len() => {
-                    body.extend_from_slice(&chunk);
+                Ok(Ok(Some(chunk))) => {
+                    body.push(&chunk)?;
                     continue;
                 }
-                Ok(Ok(Some(_))) => return Err(Unread::TooLong(body)),
-                Ok(Ok(None)) => return Ok(body),
+                Ok(Ok(None)) => return body.finish(),
                 Ok(Err(error)) => RequestError::transport(error),
                 Err(_) => RequestError::Slow {
                     bytes: body.len(),
                     seconds: in_all.as_secs(),
                 },
             };
+            let body = body.take();
             return Err(Unread::Cut { error, body });
         }
     }
 
     /// What an answer other than 2xx means.
     async fn refusal(&self, status: StatusCode, response: Response) -> Failure {
-        if status.is_redirection() {
-            return Failure::Final(self.redirected(&response));
+        if status.is_redirection()
+            && let Some(target) = target_of(&response)
+        {
+            return Failure::Final(ScanError::Redirected {
+                host: self.options.api_url.host(),
+                target: shorten(&self.auth.redact(&target)),
+            });
         }
         let retry_after = retry_after(response.headers(), self.clock.now_ms());
         let detail = match self.read_body(response, MAX_ERROR_BYTES).await {
@@ -500,23 +502,6 @@ impl ActivityClient {
             Err(Unread::Cut { .. }) => "no reason was given".to_owned(),
         };
         self.failure(status.as_u16(), detail, retry_after)
-    }
-
-    fn redirected(&self, response: &Response) -> ScanError {
-        let location = response.headers().get(LOCATION);
-        let target = location
-            .and_then(|to| response.url().join(to.to_str().ok()?).ok())
-            .and_then(|url| {
-                let host = url.host_str()?;
-                // Of the same host the page is what is wrong.
-                let is_same = Some(host) == response.url().host_str();
-                Some(format!("{host}{}", if is_same { url.path() } else { "" }))
-            });
-        let target = target.as_deref().unwrap_or("nowhere");
-        ScanError::Redirected {
-            host: self.options.api_url.host(),
-            target: shorten(&self.auth.redact(target)),
-        }
     }
 
     /// What a status means of which the service says this.
@@ -561,12 +546,13 @@ impl ActivityClient {
     }
 }
 
-/// A client for the service; one that does not decompress shows how an answer travelled.
-fn http_client(options: &ClientOptions, decompresses: bool) -> Result<Client, ScanError> {
+/// A client for the service. What it packs is unpacked here: of several streams that follow each other the
+/// HTTP library reads the first.
+fn http_client(options: &ClientOptions) -> Result<Client, ScanError> {
     let http = client_builder()
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.read_timeout)
-        .gzip(decompresses);
+        .no_gzip();
     let client = if options.api_url.is_plain() {
         // A proxy would be given the token readable; plain requests stay in this machine, and need
         // none of its certificates, which take a while to load.
@@ -647,12 +633,18 @@ fn cut(error: RequestError, body: Vec<u8>) -> Failure {
     }
 }
 
-/// Why a body was not read to its end, and what came of it.
-enum Unread {
-    /// It is longer than allowed.
-    TooLong(Vec<u8>),
-    /// It came no further, or too slowly.
-    Cut { error: RequestError, body: Vec<u8> },
+/// Where an answer sends those who ask: of the same origin the path, which is what is wrong then, else the
+/// origin.
+fn target_of(response: &Response) -> Option<String> {
+    let to = response.headers().get(LOCATION)?.to_str().ok()?;
+    let target = response.url().join(to).ok()?;
+    let origin = target.origin().ascii_serialization();
+    let is_same = target.origin() == response.url().origin();
+    Some(if is_same {
+        target.path().to_owned()
+    } else {
+        origin
+    })
 }
 
 /// What an error's body says: the `detail` of a JSON object, decoded, or what kind of body it is.
@@ -684,8 +676,11 @@ fn shorten(text: &str) -> String {
     text.chars().take(MAX_DETAIL_CHARS).collect()
 }
 
-/// What a body is packed with, where it was not unpacked: the header goes with what is.
+/// What a body is packed with, where it cannot be unpacked.
 fn unknown_encoding(headers: &HeaderMap) -> Option<String> {
+    if is_gzip(headers) {
+        return None;
+    }
     let encoding = headers.get(CONTENT_ENCODING)?;
     let encoding = String::from_utf8_lossy(encoding.as_bytes());
     let is_none = encoding.is_empty() || encoding.eq_ignore_ascii_case("identity");

@@ -66,7 +66,7 @@ pub enum ScanError {
         last: RequestError,
     },
     /// A page is larger than allowed.
-    #[error("cannot get {question}: it is larger than {max_bytes} bytes")]
+    #[error("cannot get {question}: it is larger than {max_bytes} bytes (--max-page-bytes)")]
     PageTooLarge {
         /// What was asked for.
         question: Question,
@@ -191,7 +191,7 @@ impl ScanError {
             Self::SignIn(error) => Some(error.advice()),
             Self::Unauthorized { advice, .. } | Self::Forbidden { advice, .. } => Some(advice),
             Self::Refused { status: 400, .. } => Some(
-                "check --filters and --service, or use --page-limit 100: a rerun sends the same request",
+                "check the filters, if there are any, or use --page-limit 100: a rerun sends the same request",
             ),
             Self::Refused { status: 404, .. } => {
                 Some("check --api-url: this address does not serve activities")
@@ -203,7 +203,9 @@ impl ScanError {
             Self::NoClient(error) => Some(error.advice()),
             Self::NoFileHandle { .. } => Some("raise the limit on open files (ulimit -n)"),
             Self::FilterIgnored { .. } => Some("run again once the service honours its filters"),
-            Self::Redirected { .. } => Some("correct --api-url"),
+            Self::Redirected { .. } => Some(
+                "correct --api-url; where the tenant has moved to that host, add --change-host once",
+            ),
             Self::PageTooLarge { .. } => Some("raise --max-page-bytes or lower --page-limit"),
             Self::TooManyPages { .. } => None,
             Self::TooManyRecords { .. } => Some("raise --memory-limit"),
@@ -217,10 +219,22 @@ impl ScanError {
             } if is_of_name(source) => Some(
                 "check the host in --api-url, and whether this machine finds other hosts; then run again",
             ),
+            Self::Exhausted {
+                last: RequestError::Status { status: 429, .. },
+                ..
+            } => Some(
+                "run again later; where other clients of the tenant use up its 30 requests a minute, lower --requests-per-minute",
+            ),
+            Self::Exhausted {
+                last: RequestError::Malformed { .. },
+                ..
+            } => Some(
+                "run again later: what is committed is kept; if it stays so, check --api-url and what stands between: something else than the service may answer",
+            ),
             Self::Exhausted { .. }
             | Self::Stuck { .. }
             | Self::TooManyBadRanges { .. }
-            | Self::Client(_) => Some("run again later: a rerun resumes, and nothing is lost"),
+            | Self::Client(_) => Some("run again later: what is committed is kept"),
         }
     }
 
@@ -326,7 +340,7 @@ impl RequestError {
         } else if source.is_connect() {
             "no connection to the service"
         } else {
-            "the connection to the service was cut"
+            "the connection to the service failed"
         };
         Self::Transport {
             what,

@@ -29,6 +29,7 @@
 
 mod answer;
 mod ask;
+mod body;
 mod budget;
 mod client;
 mod counters;

@@ -41,7 +41,7 @@ impl ApiUrl {
     }
 
     /// Whether requests travel unencrypted, inside this machine.
-    pub(super) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.base.scheme() == "http"
     }
 

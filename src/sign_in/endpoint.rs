@@ -143,7 +143,7 @@ impl Endpoint {
             } else if is_of_proxy {
                 CHECK_PROXY
             } else {
-                "check --authority and the way to it, or run again later: a rerun resumes, and nothing is lost"
+                "check --authority and the way to it, or run again later: what is committed is kept"
             },
         }
     }

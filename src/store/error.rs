@@ -212,7 +212,9 @@ impl StoreError {
             }
             (StoreErrorKind::Clock, _) => "set this machine's clock and run again",
             (StoreErrorKind::NoFileHandle, _) => "raise the limit on open files (ulimit -n)",
-            (StoreErrorKind::Full, _) => "free some space and run again; committed slices are kept",
+            (StoreErrorKind::Full, _) => {
+                "free some space (or raise ulimit -f, where a file is too large) and run again; committed slices are kept"
+            }
             (StoreErrorKind::Denied, Some(Provider::Azure)) => {
                 "check AZURE_STORAGE_ACCOUNT_KEY (or the other credentials) and the account's firewall, and allow listing, reading, writing and deleting in the container (commands that only read need listing and reading)"
             }

@@ -92,9 +92,10 @@ impl TableError {
         match self {
             Self::Store(error) => Some(error.advice()),
             Self::Commit(error) | Self::Unsound(error) => error.advice(),
-            Self::CommitMissing { .. } | Self::CompactionMissing { .. } | Self::Missing { .. } => {
-                Some(commit::RESTORE)
-            }
+            Self::CommitMissing { .. } => Some(
+                "add to _mdca what it lacks, from a copy of the lake; without one, delete the folder _delta_log: the next run makes it anew, without the rows of that file",
+            ),
+            Self::CompactionMissing { .. } | Self::Missing { .. } => Some(commit::RESTORE),
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",
             ),

@@ -56,7 +56,7 @@ impl FindingKind {
 
     /// What to do about it, for an object at a path.
     fn remedy(self, path: &str) -> &'static str {
-        const LOST: &str = "restore it from a copy of the lake; without one, move its slice's commit and files away and scan the slice again";
+        const LOST: &str = "restore it from a copy of the lake; without one, and only while the service still has its slice (some 30 days), move the slice's commit and files away and scan it again";
         if is_converted(path)
             && let Some(remedy) = self.remedy_of_converted(path)
         {
@@ -67,7 +67,7 @@ impl FindingKind {
                 "restore it from a copy of the lake; nothing else says what the lake is of"
             }
             (Self::Damaged | Self::Contradicts, Some(OwnObject::Commit { .. })) => {
-                "restore it from a copy of the lake; without one, move it and the files of its slice away and scan the slice again"
+                "restore it from a copy of the lake; without one, and only while the service still has its slice (some 30 days), move it and the files of its slice away and scan the slice again"
             }
             (Self::Missing, Some(OwnObject::Commit { .. })) => {
                 "restore it from a copy of the lake; while files of it are there, its slice is not scanned again"
@@ -107,7 +107,7 @@ impl FindingKind {
             (Self::Contradicts, _) => LOST,
             (Self::Unnamed | Self::Taken, _) => "verify --sweep removes it",
             (Self::Stray, _) => {
-                "restore _mdca from a copy of the lake; without one, move it away and scan its slice"
+                "restore _mdca from a copy of the lake; without one, and only while the service still has its slice (some 30 days), move it away and scan its slice"
             }
             (Self::Newer, _) => "use the newer program; nothing is to be moved or removed",
             (Self::Table, _) => "delete the folder _delta_log; the next run makes it anew",

@@ -21,6 +21,9 @@ const TABLE_FIRST: &str =
 /// The remedy for what is wrong of a slice of which a compaction has rows.
 const COMPACTED: &str = "restore it from a copy of the lake; no run makes it anew, because a compaction has rows of its slice";
 
+/// The remedy for what no commit names, of a slice of which a compaction has rows, or may have had.
+const KEEP_STRAY: &str = "add to _mdca what it lacks, from a copy of the lake; until then keep it: it may be the only copy of its rows, and no run makes them anew";
+
 /// The slices and days of which something that is named is wrong.
 #[derive(Default)]
 pub(super) struct Harmed {
@@ -100,10 +103,12 @@ impl Verification {
             .filter_map(|input| layout::slice_of_object(&Path::from(input.path.as_str())))
             .collect();
         for finding in &mut self.findings {
-            if is_harm(finding.what)
-                && slice_of(&finding.path).is_some_and(|slice| compacted.contains(&slice))
-            {
-                finding.remedy = COMPACTED;
+            if slice_of(&finding.path).is_some_and(|slice| compacted.contains(&slice)) {
+                match finding.what {
+                    FindingKind::Stray => finding.remedy = KEEP_STRAY,
+                    what if is_harm(what) => finding.remedy = COMPACTED,
+                    _ => {}
+                }
             }
             let Some(file) = FileName::parse(&finding.path) else {
                 continue;
@@ -117,6 +122,9 @@ impl Verification {
                         && harmed.without_compaction.contains(&file.key) =>
                 {
                     finding.remedy = COMPACTION_FIRST;
+                }
+                FindingKind::Stray if harmed.without_compaction.contains(&file.key) => {
+                    finding.remedy = KEEP_STRAY;
                 }
                 _ => {}
             }

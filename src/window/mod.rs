@@ -104,6 +104,12 @@ pub fn format_time(time_ms: i64) -> String {
     }
 }
 
+/// Whether a time that should be in milliseconds since the epoch can only be one in seconds: of the years
+/// 2001 to 2286, where in milliseconds it would be one of early 1970.
+pub fn is_in_seconds(time_ms: i64) -> bool {
+    (1_000_000_000..10_000_000_000).contains(&time_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

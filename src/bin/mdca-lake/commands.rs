@@ -96,7 +96,10 @@ pub(crate) async fn run(
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo(args, &output, interrupted).await,
         Command::Check(args) => {
-            let config = ScanConfig::resolve(*args, Environment::of_process()?, now_ms())?;
+            let mut args = *args;
+            // It writes nothing, and asks all the same.
+            args.window.dry_run = false;
+            let config = ScanConfig::resolve(args, Environment::of_process()?, now_ms())?;
             Ok(Finished::reported(&check(config).await?, output.report))
         }
         Command::Status(args) => status(args, &output).await,

@@ -121,7 +121,7 @@ pub(crate) fn epilogue(lake: &str) -> Result<String, JobError> {
     let failed = |error: std::fmt::Error| UsageError::new(error.to_string());
     let mut out = String::new();
     writeln!(out, "\n{}", one_line(lake)).map_err(failed)?;
-    for folder in ["activities", "_mdca"] {
+    for folder in ["activities", "_delta_log", "_mdca"] {
         writeln!(out, "├── {folder}/").map_err(failed)?;
         for (name, entries) in children(&Path::new(lake).join(folder)) {
             let name = one_line(&name);

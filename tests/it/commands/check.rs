@@ -128,7 +128,7 @@ fn cases() -> Vec<Case> {
             (
                 "service",
                 fail,
-                ["the connection to the service was cut", "run again later"],
+                ["the connection to the service failed", "run again later"],
                 4,
             ),
         ),

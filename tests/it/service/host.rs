@@ -138,15 +138,15 @@ fn a_change_that_is_not_understood_makes_the_lake_read_only() {
         }
         assert_eq!(files_below(lake.path()), before);
         let told = place.run(lake.command("status").args(["--report", "json"]));
-        assert_eq!(told.code(), Some(scan_code), "{told}");
+        let (status_code, said) = if scan_code == 2 {
+            (0, false)
+        } else {
+            (6, true)
+        };
+        assert_eq!(told.code(), Some(status_code), "{told}");
         assert_eq!(told.report()["rows"], 80, "{told}");
-        assert!(
-            told.report()["left_out"][0]["error"]
-                .as_str()
-                .unwrap()
-                .contains("_mdca/changes/0.json"),
-            "{told}"
-        );
+        let left_out = told.report()["left_out"].to_string();
+        assert_eq!(left_out.contains("_mdca/changes/0.json"), said, "{told}");
         assert_eq!(lake.exported_ids().len(), 80);
         let verified = lake.verify();
         assert_eq!(verified.code(), Some(verify_code), "{verified}");

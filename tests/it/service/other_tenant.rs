@@ -246,8 +246,16 @@ fn records_that_may_be_of_the_tenant_come_in() {
         own(),
     ]) {
         let text = record.to_string();
+        let says = ["tenantId", "aadTenantId"].map(|field| record[field].clone());
+        let is_silent = says.iter().all(|id| id.is_null() || id.is_object());
         let scanned = world.scan([hour, hour + 1], Some(record));
         assert_eq!(scanned.code(), Some(0), "{text}: {scanned}");
+        let note = "1 slice: none of their records says whose it is";
+        assert_eq!(
+            scanned.text().contains(note),
+            is_silent,
+            "{text}: {scanned}"
+        );
     }
     assert_eq!(world.exported(), 9);
 }
@@ -323,8 +331,14 @@ fn a_few_odd_records_condemn_nothing() {
         other(),
     ]) {
         let text = odd.to_string();
+        let is_foreign = odd == other();
         let scanned = world.scan([hour, hour + 1], Some(odd));
         assert_eq!(scanned.code(), Some(0), "{text}: {scanned}");
+        let note = "1 slice: none of their records is of the lake's tenant";
+        assert!(
+            !is_foreign || scanned.text().contains(note),
+            "{text}: {scanned}"
+        );
     }
     assert_eq!(world.exported(), 7);
 }
