@@ -45,7 +45,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_needs_command" -f -a "connect" -d 'Pr
 complete -c mdca-lake -n "__fish_mdca_lake_needs_command" -f -a "schema" -d 'Print the schema'
 complete -c mdca-lake -n "__fish_mdca_lake_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l api-url -d 'The tenant\'s API URL, as the portal shows it under Settings, Cloud Apps, About' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l api-url -d 'The tenant\'s API URL, as the portal shows it under Settings, Cloud Apps, System, About' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l page-limit -d 'Maximum records per page' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l requests-per-minute -d 'Maximum requests per minute; a tenant allows 30 for all its clients; 0 is unlimited' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l max-attempts -d 'Maximum attempts per request' -r
@@ -57,11 +57,11 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l federated-t
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l authority -d 'Entra\'s address [that of --api-url\'s cloud: <https://login.microsoftonline.com>, <https://login.microsoftonline.us>]' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l token-file -d 'File with an API token, the older way; otherwise `MDCA_API_TOKEN` holds the token' -r -F
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l filters -d 'Filters of the service: a JSON object, or @FILE with one' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l service -d 'Scan only the activities of this app (repeatable), such as 20893 for Exchange' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l app-instance -d 'Scan only the activities of this instance of an app (repeatable)' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l user -d 'Scan only the activities of this user name (repeatable)' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l ip -d 'Scan only the activities from this address (repeatable)' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l activity-type -d 'Scan only the activities of this type (repeatable), such as `EVENT_CATEGORY_LOGIN`' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l service -d 'Scan only the activities of this app (several: by commas, or repeated), such as 20893 for Exchange' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l app-instance -d 'Scan only the activities of this instance of an app (several: by commas, or repeated)' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l user -d 'Scan only the activities of this user name (several: by commas, or repeated)' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l ip -d 'Scan only the activities from this address (several: by commas, or repeated)' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l activity-type -d 'Scan only the activities of this type (several: by commas, or repeated), such as `EVENT_CATEGORY_LOGIN`' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l from -d 'Start of the window: RFC 3339, a date, or a duration before now (24h, 7d)' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l until -d 'End of the window, exclusive' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l by -d 'Clock of the lake: created (when the service saved a record) or date (when it happened)' -r -f -a "created\t''
@@ -93,7 +93,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l single-writ
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l api-url -d 'The tenant\'s API URL, as the portal shows it under Settings, Cloud Apps, About' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l api-url -d 'The tenant\'s API URL, as the portal shows it under Settings, Cloud Apps, System, About' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l page-limit -d 'Maximum records per page' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l requests-per-minute -d 'Maximum requests per minute; a tenant allows 30 for all its clients; 0 is unlimited' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l max-attempts -d 'Maximum attempts per request' -r
@@ -105,11 +105,11 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l federated-
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l authority -d 'Entra\'s address [that of --api-url\'s cloud: <https://login.microsoftonline.com>, <https://login.microsoftonline.us>]' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l token-file -d 'File with an API token, the older way; otherwise `MDCA_API_TOKEN` holds the token' -r -F
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l filters -d 'Filters of the service: a JSON object, or @FILE with one' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l service -d 'Scan only the activities of this app (repeatable), such as 20893 for Exchange' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l app-instance -d 'Scan only the activities of this instance of an app (repeatable)' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l user -d 'Scan only the activities of this user name (repeatable)' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l ip -d 'Scan only the activities from this address (repeatable)' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l activity-type -d 'Scan only the activities of this type (repeatable), such as `EVENT_CATEGORY_LOGIN`' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l service -d 'Scan only the activities of this app (several: by commas, or repeated), such as 20893 for Exchange' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l app-instance -d 'Scan only the activities of this instance of an app (several: by commas, or repeated)' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l user -d 'Scan only the activities of this user name (several: by commas, or repeated)' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l ip -d 'Scan only the activities from this address (several: by commas, or repeated)' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l activity-type -d 'Scan only the activities of this type (several: by commas, or repeated), such as `EVENT_CATEGORY_LOGIN`' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l from -d 'Start of the window: RFC 3339, a date, or a duration before now (24h, 7d)' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l until -d 'End of the window, exclusive' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l by -d 'Clock of the lake: created (when the service saved a record) or date (when it happened)' -r -f -a "created\t''
@@ -141,7 +141,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l single-wri
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l shard -d 'Take only share K of N equal shares of the inputs; K counts from 0 to N-1 or from 1 to N' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l shard -d 'Take only share K of N of the inputs, by the hash of their names; K counts from 0 to N-1 or from 1 to N' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l parallel -d 'Files converted at the same time; each uses all cores' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l memory-limit -d 'Memory for buffered rows and records in flight, for all files together [half of the container\'s, at most 256MiB]' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l on-reject -d 'Records that cannot become rows: keep them, or fail their slice' -r -f -a "keep\t''

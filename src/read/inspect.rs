@@ -450,8 +450,8 @@ impl<'e> Rows<'e> {
                 Some(timestamp_us)
             };
             // Without a usable clock a record is the slice's that it came with.
-            let clock_ms = clock_us.map(ms).filter(|ms| !is_in_seconds(*ms));
-            if clock_ms.is_some_and(|clock_ms| !window.contains(clock_ms)) {
+            let is_elsewhere = |time_ms| !is_in_seconds(time_ms) && !window.contains(time_ms);
+            if clock_us.is_some_and(|clock_us| is_elsewhere(ms(clock_us))) {
                 self.outside.count(number);
             }
         }

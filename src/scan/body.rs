@@ -55,7 +55,7 @@ impl Body {
             Self::Plain(bounded) => bounded.write_all(chunk),
             Self::Gzip(decoder) => decoder.write_all(chunk),
         };
-        pushed.map_err(|error| self.unread(error))
+        pushed.map_err(|error| self.unread(&error))
     }
 
     /// All of it.
@@ -63,7 +63,7 @@ impl Body {
         if let Self::Gzip(decoder) = &mut self
             && let Err(error) = decoder.try_finish()
         {
-            return Err(self.unread(error));
+            return Err(self.unread(&error));
         }
         Ok(self.take())
     }
@@ -85,7 +85,7 @@ impl Body {
         std::mem::take(&mut bounded.bytes)
     }
 
-    fn unread(&mut self, error: io::Error) -> Unread {
+    fn unread(&mut self, error: &io::Error) -> Unread {
         let is_full = match self {
             Self::Plain(bounded) => bounded.is_full,
             Self::Gzip(decoder) => decoder.get_ref().is_full,
@@ -94,7 +94,7 @@ impl Body {
         if is_full {
             return Unread::TooLong(body);
         }
-        let reason = format!("it cannot be unpacked: {}", chain(&error));
+        let reason = format!("it cannot be unpacked: {}", chain(error));
         Unread::Cut {
             error: RequestError::Malformed { reason },
             body,

@@ -2,9 +2,21 @@
 
 use serde_json::json;
 
-use super::server::Reply;
+use super::server::{Reply, gzip};
 use super::{NextPage, Setup, TOKEN, last, record};
 use crate::scan::{Question, RequestError, ScanError};
+
+/// RFC 1952, section 2.2: of streams that follow each other all are the body.
+#[tokio::test]
+async fn an_answer_may_be_several_streams_of_gzip() {
+    let text = r#"{"data":[{"_id":"a","created":1795082400001}],"hasNext":false}"#;
+    let (first, rest) = text.split_at(20);
+    let reply = Reply::status(200)
+        .bytes([gzip(first.as_bytes()), gzip(rest.as_bytes())].concat())
+        .header("Content-Encoding", "gzip");
+    let world = Setup::default().script([reply]).await;
+    world.scan().await.expect_ids(&["a"]);
+}
 
 #[tokio::test]
 async fn an_answer_may_be_compressed() {

@@ -49,7 +49,7 @@ async fn what_may_pass_is_tried_again() {
         ("cut", page().cut(10)),
         ("cut", page().gzip().cut(30)),
         (
-            "cut",
+            "malformed",
             Reply::status(200)
                 .bytes("no gzip")
                 .header("Content-Encoding", "gzip"),
@@ -360,7 +360,7 @@ async fn credentials_do_not_follow_a_redirect() {
             .await;
         let error = world.fail().await;
         assert!(
-            matches!(&error, ScanError::Redirected { target, .. } if target == "elsewhere.example"),
+            matches!(&error, ScanError::Redirected { target, .. } if target == "https://elsewhere.example"),
             "{error:?}"
         );
         assert_eq!(world.counts().requests, 1);

@@ -231,7 +231,7 @@ fn whole(raw: &[u8]) -> Option<Asked> {
 }
 
 /// A gzip stream of stored blocks: nothing is saved, and no compressor is needed.
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut stream = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     let pieces: Vec<&[u8]> = bytes.chunks(60_000).collect();
     for (index, piece) in pieces.iter().enumerate() {

@@ -121,7 +121,12 @@ async fn what_came_of_a_page_that_is_broken_at_one_place_is_kept() {
     expect_one_hole(&world, "it is not JSON", text.as_bytes()).await;
 
     let world = with_bad(Setup::default(), |asked| last(&records(asked)).cut(30)).await;
-    expect_one_hole(&world, "cut", br#"{"data":[{"_id":"r12345","crea"#).await;
+    expect_one_hole(
+        &world,
+        "the connection to the service failed",
+        br#"{"data":[{"_id":"r12345","crea"#,
+    )
+    .await;
 }
 
 /// Two answers that break off at one place say that the page is bad only where the service is well.

@@ -138,7 +138,10 @@ fn cases() -> Vec<Case> {
             (
                 "service",
                 fail,
-                ["redirects to elsewhere.example", "correct --api-url"],
+                [
+                    "redirects to https://elsewhere.example",
+                    "correct --api-url",
+                ],
                 4,
             ),
         ),

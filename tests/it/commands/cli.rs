@@ -99,7 +99,7 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
             &["--from", "2199-01-01"],
             good,
             2,
-            "--from is in the future",
+            "--from is not in the past",
         ),
         (
             &lake,

@@ -492,6 +492,29 @@ async fn a_lost_change_that_tells_of_compactions_is_named() {
     assert_eq!(kinds(&found), [(change, FindingKind::Missing)]);
 }
 
+/// The commit of a slice is lost, some of whose rows are in a compaction and some in a file of its own: no run
+/// makes them anew, so nobody is told to move that file away.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_slice_beside_a_compaction_is_kept() {
+    let story = compacted().await;
+    fs::remove_file(story.lake().join(format!("_mdca/commits/{SLICE}.json"))).unwrap();
+    let day = story.lake().join("activities/event_date=2026-11-19");
+    fs::create_dir_all(&day).unwrap();
+    let of_slice = day.join(format!("{SLICE}-0123456789abcdef-0.parquet"));
+    fs::copy(output(&story), of_slice).unwrap();
+    let found = story.verify(Sweep::Never).await;
+    let strays: Vec<_> = found
+        .findings
+        .iter()
+        .filter(|of| of.what == FindingKind::Stray)
+        .collect();
+    assert!(!strays.is_empty(), "{}", found.to_text());
+    for stray in strays {
+        assert!(stray.path.contains(SLICE), "{stray:?}");
+        assert!(stray.remedy.contains("until then keep it"), "{stray:?}");
+    }
+}
+
 /// A compaction that is recorded while `verify` is at work is no damage of the table, which comes after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compaction_that_is_recorded_meanwhile_is_no_finding() {
@@ -515,8 +538,8 @@ async fn a_compaction_that_is_recorded_meanwhile_is_no_finding() {
             }
             Fate::Pass
         });
-        let store = story.guarded(&gate);
-        let found = verify(&store, Depth::Bytes, Sweep::Never, story.now_ms());
+        let watched = story.guarded(&gate);
+        let found = verify(&watched, Depth::Bytes, Sweep::Never, story.now_ms());
         let found = found.await.unwrap();
         let of_table = found
             .findings

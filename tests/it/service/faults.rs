@@ -218,7 +218,7 @@ async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
         (
             4,
             What::redirect("https://elsewhere.example/x"),
-            "redirects to elsewhere.example",
+            "redirects to https://elsewhere.example",
         ),
         (4, What::OnlyOutside, "ignores the filter on the clock"),
         (

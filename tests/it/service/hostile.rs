@@ -98,6 +98,31 @@ fn keys_of_a_record_steer_no_terminal() {
     }
 }
 
+/// Records whose clock is in seconds from now on: rows of the slice that they came with, and counted.
+#[test]
+fn a_clock_in_seconds_costs_no_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Script::start(|asked| {
+        let seconds = asked.lower_ms() / 1_000;
+        Said::records(asked, 30, &json!({"created": seconds}))
+    });
+    let lake = folder.path().join("lake").display().to_string();
+    let url = service.url();
+    let mut flags = scan_flags(&url, &lake);
+    flags.extend(["--report", "json"]);
+    let output = program(&flags).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{:?}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = report["rows"].as_u64().unwrap();
+    assert!(rows >= 30, "{report}");
+    let odd = &report["odd_values"][0];
+    assert_eq!(
+        (&odd["path"], &odd["count"]),
+        (&json!("created"), &json!(rows))
+    );
+    run_plain(&["verify", "--deep", "--lake", &lake], &[], 0);
+}
+
 #[test]
 fn an_answer_that_is_packed_otherwise_than_asked_for_says_so() {
     let folder = tempfile::tempdir().unwrap();
