@@ -69,12 +69,14 @@ use self::slice_task::SliceTask;
 use self::standing::Standing;
 use self::tenant::LakeTenant;
 use self::turns::{Runs, Turn, Turns};
-use crate::commit::{self, Cleaner, Identity, KnownSlices};
+use crate::commit::{self, Cleaner, Identity, KnownSlices, SliceCounts};
 use crate::error::{ErrorKind, JobError};
 use crate::layout;
+use crate::scan::ClockField;
 use crate::store::Store;
 use crate::text::plain::chain;
 use crate::text::report::Report;
+use crate::text::units::number;
 use crate::window::{Slice, format_time};
 
 /// Runs whose reports are looked at for slices that they died over.
@@ -182,6 +184,8 @@ async fn run_slices(
     report.result.not_cleared = cleaner.not_cleared();
     let remarks = tenant.remarks(report.slices.committed);
     report.result.notes.extend(remarks);
+    let unplaced = unplaced(&report.result.counts).filter(|_| setup.clock == ClockField::Created);
+    report.result.notes.extend(unplaced);
     let of_table = refresh_table(&table, &outcome, &mut report.head).await;
 
     let known = KnownSlices::list(store, world.clock.now_ms()).await?;
@@ -201,6 +205,21 @@ async fn run_slices(
     let due_ms = plan.covered.until_ms;
     report.standing = Some(Standing::of(&known, length, begin_ms, due_ms, times));
     outcome
+}
+
+/// What the user should know where most rows have no time by which they belong to their slices.
+fn unplaced(counts: &SliceCounts) -> Option<String> {
+    const TELLING_ROWS: u64 = 20;
+    let SliceCounts {
+        rows, odd_created, ..
+    } = *counts;
+    (rows >= TELLING_ROWS && odd_created > rows / 2).then(|| {
+        format!(
+            "{} of {} rows have no usable created: only the service's filter says that they belong to their slices",
+            number(odd_created),
+            number(rows)
+        )
+    })
 }
 
 /// Whether the table is behind because of a commit that is missing, and its slice has failed for that.

@@ -123,6 +123,18 @@ fn a_clock_in_seconds_costs_no_record() {
     run_plain(&["verify", "--deep", "--lake", &lake], &[], 0);
 }
 
+/// Records that have lost their clock are rows all the same, and that is said.
+#[test]
+fn a_clock_that_is_gone_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Script::start(|asked| Said::records(asked, 30, &json!({"created": null})));
+    let lake = folder.path().join("lake").display().to_string();
+    let all = run_plain(&scan_flags(&service.url(), &lake), &[], 0);
+    let note = "rows have no usable created: only the service's filter";
+    assert!(all[0].contains(note), "{}", all[0]);
+    run_plain(&["verify", "--deep", "--lake", &lake], &[], 0);
+}
+
 #[test]
 fn an_answer_that_is_packed_otherwise_than_asked_for_says_so() {
     let folder = tempfile::tempdir().unwrap();
