@@ -109,7 +109,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub lake: LakeArgs,
     /// End with exit code 5 if the newest committed slice ended longer ago
-    #[arg(long, env = "MDCA_MAX_AGE", value_name = "DURATION")]
+    #[arg(long, env = "MDCA_MAX_AGE", value_name = "DURATION", value_parser = duration)]
     pub max_age: Option<humantime::Duration>,
     /// End with exit code 5 if there are more gaps
     #[arg(long, env = "MDCA_MAX_GAPS", value_name = "N")]
@@ -187,7 +187,7 @@ pub struct ConvertArgs {
     pub parallel: u8,
     /// Memory for buffered rows and records in flight, for all files together [half of the
     /// container's, at most 256MiB]
-    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
+    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE", value_parser = size)]
     pub memory_limit: Option<ByteSize>,
     /// Print the inputs; write nothing
     #[arg(long, env = "MDCA_DRY_RUN", value_parser = BoolishValueParser::new())]
@@ -307,16 +307,16 @@ pub struct ScanWindowArgs {
     #[arg(long, env = "MDCA_BY", value_name = "CLOCK", value_parser = one_of::<ClockField>(["created", "date"]))]
     pub by: Option<ClockField>,
     /// Length of a slice, in whole minutes [new lakes: 1h]
-    #[arg(long, env = "MDCA_SLICE", value_name = "DURATION")]
+    #[arg(long, env = "MDCA_SLICE", value_name = "DURATION", value_parser = duration)]
     pub slice: Option<humantime::Duration>,
     /// Wait this long after the end of a slice before scanning it [by created: 15m, by date: 24h]
-    #[arg(long, env = "MDCA_SETTLE", value_name = "DURATION")]
+    #[arg(long, env = "MDCA_SETTLE", value_name = "DURATION", value_parser = duration)]
     pub settle: Option<humantime::Duration>,
     /// Where a new lake begins without --from, before now
     #[arg(
         long,
         env = "MDCA_INITIAL",
-        value_name = "DURATION",
+        value_name = "DURATION", value_parser = duration,
         default_value = "24h"
     )]
     pub initial: humantime::Duration,
@@ -336,13 +336,13 @@ pub struct LimitArgs {
     pub if_running: IfRunningArg,
     /// Memory for buffered rows and pages in flight, for all slices together [half of the
     /// container's, at most 256MiB]
-    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
+    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE", value_parser = size)]
     pub memory_limit: Option<ByteSize>,
     /// Maximum size of a page, decompressed
     #[arg(
         long,
         env = "MDCA_MAX_PAGE_BYTES",
-        value_name = "SIZE",
+        value_name = "SIZE", value_parser = size,
         default_value = "128MiB"
     )]
     pub max_page_bytes: ByteSize,
@@ -364,7 +364,7 @@ pub struct WriteArgs {
     #[arg(
         long,
         env = "MDCA_MAX_FILE_BYTES",
-        value_name = "SIZE",
+        value_name = "SIZE", value_parser = size,
         default_value = "512MiB"
     )]
     pub max_file_bytes: ByteSize,
@@ -411,7 +411,7 @@ pub struct CompactArgs {
     #[arg(
         long,
         env = "MDCA_BEFORE",
-        value_name = "DURATION",
+        value_name = "DURATION", value_parser = duration,
         default_value = "24h"
     )]
     pub before: humantime::Duration,
@@ -419,12 +419,12 @@ pub struct CompactArgs {
     #[arg(
         long,
         env = "MDCA_KEEP_REPORTS",
-        value_name = "DURATION",
+        value_name = "DURATION", value_parser = duration,
         default_value = "400d"
     )]
     pub keep_reports: humantime::Duration,
     /// Memory for the rows that are merged and written [half of the container's, at most 256MiB]
-    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE")]
+    #[arg(long, env = "MDCA_MEMORY_LIMIT", value_name = "SIZE", value_parser = size)]
     pub memory_limit: Option<ByteSize>,
     /// Compression of the files, zstd:1 to zstd:22
     #[arg(long, env = "MDCA_COMPRESSION", value_name = "CODEC", default_value_t = CompressionLevel::DEFAULT)]
@@ -433,7 +433,7 @@ pub struct CompactArgs {
     #[arg(
         long,
         env = "MDCA_MAX_FILE_BYTES",
-        value_name = "SIZE",
+        value_name = "SIZE", value_parser = size,
         default_value = "512MiB"
     )]
     pub max_file_bytes: ByteSize,
@@ -481,6 +481,15 @@ pub struct DemoArgs {
     /// Number of activities of the simulated tenant, over three days
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     pub activities: u64,
+}
+
+fn size(text: &str) -> Result<ByteSize, &'static str> {
+    text.parse().map_err(|_| "use a size such as 64MiB")
+}
+
+fn duration(text: &str) -> Result<humantime::Duration, &'static str> {
+    text.parse()
+        .map_err(|_| "use a duration such as 30m, 2h or 7d")
 }
 
 /// Takes one of these names, which `--help` lists.

@@ -79,7 +79,7 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
     let lake = user.lake();
     let file = file.display().to_string();
     let good = Some("sim-token");
-    let cases: [Case<'_>; 25] = [
+    let cases: [Case<'_>; 27] = [
         (
             &lake,
             &["--from", "yesterday"],
@@ -185,6 +185,20 @@ async fn bad_input_gets_a_clear_error_and_leaves_no_lake() {
         ),
         (&lake, &["--slice", "90s"], good, 2, "use whole minutes"),
         (&lake, &["--memory-limit", "1MiB"], good, 2, "too little"),
+        (
+            &lake,
+            &["--memory-limit", "much"],
+            good,
+            2,
+            "use a size such as 64MiB",
+        ),
+        (
+            &lake,
+            &["--slice", "long"],
+            good,
+            2,
+            "use a duration such as 30m, 2h or 7d",
+        ),
         (&lake, &["--compression", "lz4"], good, 2, "lz4"),
         (&lake, &["--no-such-flag"], good, 2, "--no-such-flag"),
         (&file, &[], good, 6, "it is a file"),
