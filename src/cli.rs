@@ -98,9 +98,12 @@ pub enum LogFormat {
 
 #[derive(Debug, Args)]
 pub struct LakeArgs {
-    /// The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>,
-    /// <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>
-    #[arg(long, env = "MDCA_LAKE", value_name = "URL")]
+    #[arg(
+        long,
+        env = "MDCA_LAKE",
+        value_name = "URL",
+        help = "The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder"
+    )]
     pub lake: String,
 }
 
@@ -173,9 +176,11 @@ pub struct ScanArgs {
 /// slice, named by the hash of its bytes: a file that is in the lake already is skipped.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// Files, quoted patterns, folders (with all below them), URLs of objects or prefixes
-    /// (<s3://bucket/folder>, as in --lake), or - for stdin, which is kept in a temporary file
-    #[arg(required = true, value_name = "INPUT")]
+    #[arg(
+        required = true,
+        value_name = "INPUT",
+        help = "Files, quoted patterns, folders (with all below them), URLs of objects or prefixes (s3://bucket/folder, as in --lake), or - for stdin, which is kept in a temporary file"
+    )]
     pub inputs: Vec<String>,
     #[command(flatten)]
     pub lake: LakeArgs,

@@ -44,7 +44,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_needs_command" -f -a "export" -d 'Wri
 complete -c mdca-lake -n "__fish_mdca_lake_needs_command" -f -a "connect" -d 'Print what opens exactly the live rows of a lake in an engine, by its Delta table'
 complete -c mdca-lake -n "__fish_mdca_lake_needs_command" -f -a "schema" -d 'Print the schema'
 complete -c mdca-lake -n "__fish_mdca_lake_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l lake -d 'The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l api-url -d 'The tenant\'s API URL, as the portal shows it under Settings, Cloud Apps, System, About' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l page-limit -d 'Maximum records per page' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l requests-per-minute -d 'Maximum requests per minute; a tenant allows 30 for all its clients; 0 is unlimited' -r
@@ -92,7 +92,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l keep-raw -d
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -l single-writer -d 'Allow stores without conditional writes (one writer only)'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand scan" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l lake -d 'The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l api-url -d 'The tenant\'s API URL, as the portal shows it under Settings, Cloud Apps, System, About' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l page-limit -d 'Maximum records per page' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l requests-per-minute -d 'Maximum requests per minute; a tenant allows 30 for all its clients; 0 is unlimited' -r
@@ -140,7 +140,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l keep-raw -
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -l single-writer -d 'Allow stores without conditional writes (one writer only)'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l lake -d 'The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l shard -d 'Take only share K of N of the inputs, by the hash of their names; K counts from 0 to N-1 or from 1 to N' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l parallel -d 'Files converted at the same time; each uses all cores' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand convert" -l memory-limit -d 'Memory for buffered rows and records in flight, for all files together [half of the container\'s, at most 256MiB]' -r
@@ -170,7 +170,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand demo" -l log-format 
 json\t''"
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand demo" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand demo" -s h -l help -d 'Print help'
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand status" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand status" -l lake -d 'The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand status" -l max-age -d 'End with exit code 5 if the newest committed slice ended longer ago' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand status" -l max-gaps -d 'End with exit code 5 if there are more gaps' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand status" -l report -d 'Form of the report on stdout' -r -f -a "text\t''
@@ -181,7 +181,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand status" -l log-forma
 json\t''"
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand status" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand status" -s h -l help -d 'Print help'
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -l lake -d 'The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -l report -d 'Form of the report on stdout' -r -f -a "text\t''
 json\t''"
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -l progress -d 'Progress on stderr' -r -f -a "auto\t''
@@ -192,7 +192,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -l deep -d '
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -l sweep -d 'Remove this program\'s leftover files of committed slices'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand verify" -s h -l help -d 'Print help'
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l lake -d 'The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l before -d 'Compact the days (UTC, of the activities) that ended at least this long ago' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l keep-reports -d 'Remove the reports of runs that are older than this, at least 30d' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l memory-limit -d 'Memory for the rows that are merged and written [half of the container\'s, at most 256MiB]' -r
@@ -209,7 +209,7 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l single-w
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -l dry-run -d 'Print the days with their files and bytes before and after; write nothing'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand compact" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand export" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand export" -l lake -d 'The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand export" -l from -d 'Start of the window: RFC 3339, a date, or a duration before now (24h, 7d)' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand export" -l until -d 'End of the window, exclusive' -r
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand export" -l report -d 'Form of the report on stdout' -r -f -a "text\t''
@@ -220,13 +220,13 @@ complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand export" -l log-forma
 json\t''"
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand export" -s v -l verbose -d 'Log more: -v slices and files, -vv pages, -vvv everything'
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand export" -s h -l help -d 'Print help'
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand connect" -l lake -d 'The lake: a path, <file:///folder>, <s3://bucket/folder>, <az://container/folder>, <abfss://container@account.dfs.core.windows.net/folder> or <gs://bucket/folder>' -r
-complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand connect" -l engine -d 'Engine that is to read the lake' -r -f -a "duckdb\t'SQL for `DuckDB` with its Delta extension'
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand connect" -l lake -d 'The lake: a path, file:///folder, s3://bucket/folder, az://container/folder, abfss://container@account.dfs.core.windows.net/folder or gs://bucket/folder' -r
+complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand connect" -l engine -d 'Engine that is to read the lake' -r -f -a "duckdb\t'SQL for DuckDB with its Delta extension'
 spark\t'SQL for Spark with Delta'
 polars\t'Python for Polars'
 trino\t'SQL for Trino\'s Delta Lake connector'
 fabric\t'What to do in Fabric'
-datafusion\t'Python for `DataFusion`'"
+datafusion\t'Python for DataFusion'"
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand connect" -l report -d 'Form of the report on stdout' -r -f -a "text\t''
 json\t''"
 complete -c mdca-lake -n "__fish_mdca_lake_using_subcommand connect" -l progress -d 'Progress on stderr' -r -f -a "auto\t''

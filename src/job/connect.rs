@@ -14,7 +14,7 @@ use crate::table;
 /// An engine that reads Delta tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
-    /// SQL for `DuckDB` with its Delta extension.
+    #[value(help = "SQL for DuckDB with its Delta extension")]
     Duckdb,
     /// SQL for Spark with Delta.
     Spark,
@@ -24,7 +24,7 @@ pub enum Engine {
     Trino,
     /// What to do in Fabric.
     Fabric,
-    /// Python for `DataFusion`.
+    #[value(help = "Python for DataFusion")]
     Datafusion,
 }
 
