@@ -321,7 +321,8 @@ pub struct ScanWindowArgs {
     #[arg(
         long,
         env = "MDCA_INITIAL",
-        value_name = "DURATION", value_parser = duration,
+        value_name = "DURATION",
+        value_parser = duration,
         default_value = "24h"
     )]
     pub initial: humantime::Duration,
@@ -347,7 +348,8 @@ pub struct LimitArgs {
     #[arg(
         long,
         env = "MDCA_MAX_PAGE_BYTES",
-        value_name = "SIZE", value_parser = size,
+        value_name = "SIZE",
+        value_parser = size,
         default_value = "128MiB"
     )]
     pub max_page_bytes: ByteSize,
@@ -369,7 +371,8 @@ pub struct WriteArgs {
     #[arg(
         long,
         env = "MDCA_MAX_FILE_BYTES",
-        value_name = "SIZE", value_parser = size,
+        value_name = "SIZE",
+        value_parser = size,
         default_value = "512MiB"
     )]
     pub max_file_bytes: ByteSize,
@@ -416,7 +419,8 @@ pub struct CompactArgs {
     #[arg(
         long,
         env = "MDCA_BEFORE",
-        value_name = "DURATION", value_parser = duration,
+        value_name = "DURATION",
+        value_parser = duration,
         default_value = "24h"
     )]
     pub before: humantime::Duration,
@@ -424,7 +428,8 @@ pub struct CompactArgs {
     #[arg(
         long,
         env = "MDCA_KEEP_REPORTS",
-        value_name = "DURATION", value_parser = duration,
+        value_name = "DURATION",
+        value_parser = duration,
         default_value = "400d"
     )]
     pub keep_reports: humantime::Duration,
@@ -438,7 +443,8 @@ pub struct CompactArgs {
     #[arg(
         long,
         env = "MDCA_MAX_FILE_BYTES",
-        value_name = "SIZE", value_parser = size,
+        value_name = "SIZE",
+        value_parser = size,
         default_value = "512MiB"
     )]
     pub max_file_bytes: ByteSize,
