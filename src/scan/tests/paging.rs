@@ -133,8 +133,13 @@ async fn a_continuation_beside_an_end_that_fails_loses_nothing() {
         || Reply::page(&json!({"data": [record("r9", 9)], "hasNext": "no"})),
     ];
     for fail in fails {
-        for is_newest_first in [false, true] {
-            let world = without_look_ahead()
+        for (is_newest_first, setup) in [
+            (false, without_look_ahead()),
+            (true, without_look_ahead()),
+            (false, Setup::default()),
+            (true, Setup::default()),
+        ] {
+            let world = setup
                 .serve(move |asked| {
                     let filters = &asked.body["filters"];
                     if !filters["n"].is_null() {
