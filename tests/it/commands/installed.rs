@@ -135,12 +135,41 @@ fn bash_offers_commands_flags_and_the_values_of_a_choice() {
     }
 }
 
+/// What the exit codes mean, in short: `docs/exit-codes.md`.
+const EXIT_STATUS: &str = r#".SH "EXIT STATUS"
+.TP
+0
+Done, also where there was nothing to do.
+.TP
+1
+A bug, or a limit of the system.
+.TP
+2
+A flag, a variable, a file or the lake cannot be used.
+.TP
+3
+The service or its authority refuses the credentials.
+.TP
+4
+The service failed, or did not give all of a slice.
+.TP
+5
+Data: rejects that are refused, a broken input, a lost commit, damage, a lake that is behind.
+.TP
+6
+The lake's store: credentials, rights, space, a disk that fails.
+.TP
+130
+A signal.
+"#;
+
 /// The page of a command.
 fn page(command: &clap::Command, name: &str) -> (String, Vec<u8>) {
     let mut page = Vec::new();
     let command = command.clone().version(env!("CARGO_PKG_VERSION"));
     let man = clap_mangen::Man::new(command.display_name(name));
     man.title(name).render(&mut page).unwrap();
+    page.extend_from_slice(EXIT_STATUS.as_bytes());
     (format!("{name}.1"), page)
 }
 
