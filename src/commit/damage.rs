@@ -13,7 +13,7 @@ pub(super) const RESTORE_OBJECT: &str =
     "restore it from a copy of the lake; verify says what to do without one";
 
 /// What to do about a change that cannot be read, or is missing.
-pub const RESTORE_CHANGES: &str = "if a newer program made it, use that one; else restore _mdca/changes from a copy, or without one move it away: scan --change-host and the next compact that merges a day make what is needed anew";
+pub const RESTORE_CHANGES: &str = "if a newer program made it, use that one; else restore _mdca/changes from a copy, or without one move that whole folder away: scan --change-host and the next compact that merges a day make what is needed anew";
 
 /// Why the bytes of an object are not what was written.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use flate2::write::MultiGzDecoder;
+use flate2::write::GzDecoder;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
@@ -20,9 +20,18 @@ pub(super) enum Unread {
 /// What came of a body, unpacked.
 pub(super) enum Body {
     Plain(Bounded),
-    /// One stream of gzip, or several that follow each other (RFC 1952, section 2.2).
-    Gzip(Box<MultiGzDecoder<Bounded>>),
+    Gzip(Box<Gzip>),
 }
+
+/// One stream of gzip, or several that follow each other (RFC 1952, section 2.2).
+pub(super) struct Gzip {
+    stream: GzDecoder<Bounded>,
+    /// Whether something else followed the last stream: as gzip(1) does, that is passed over.
+    is_over: bool,
+}
+
+/// The first byte of a stream.
+const MAGIC: u8 = 0x1f;
 
 /// Bytes, up to a bound.
 pub(super) struct Bounded {
@@ -43,7 +52,10 @@ impl Body {
             is_full: false,
         };
         if is_gzip(headers) {
-            Self::Gzip(Box::new(MultiGzDecoder::new(bounded)))
+            Self::Gzip(Box::new(Gzip {
+                stream: GzDecoder::new(bounded),
+                is_over: false,
+            }))
         } else {
             Self::Plain(bounded)
         }
@@ -53,15 +65,15 @@ impl Body {
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Unread> {
         let pushed = match self {
             Self::Plain(bounded) => bounded.write_all(chunk),
-            Self::Gzip(decoder) => decoder.write_all(chunk),
+            Self::Gzip(gzip) => gzip.write(chunk),
         };
         pushed.map_err(|error| self.unread(&error))
     }
 
     /// All of it.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, Unread> {
-        if let Self::Gzip(decoder) = &mut self
-            && let Err(error) = decoder.try_finish()
+        if let Self::Gzip(gzip) = &mut self
+            && let Err(error) = gzip.stream.try_finish()
         {
             return Err(self.unread(&error));
         }
@@ -72,7 +84,7 @@ impl Body {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Plain(bounded) => bounded.bytes.len(),
-            Self::Gzip(decoder) => decoder.get_ref().bytes.len(),
+            Self::Gzip(gzip) => gzip.stream.get_ref().bytes.len(),
         }
     }
 
@@ -80,7 +92,7 @@ impl Body {
     pub(super) fn take(&mut self) -> Vec<u8> {
         let bounded = match self {
             Self::Plain(bounded) => bounded,
-            Self::Gzip(decoder) => decoder.get_mut(),
+            Self::Gzip(gzip) => gzip.stream.get_mut(),
         };
         std::mem::take(&mut bounded.bytes)
     }
@@ -88,7 +100,7 @@ impl Body {
     fn unread(&mut self, error: &io::Error) -> Unread {
         let is_full = match self {
             Self::Plain(bounded) => bounded.is_full,
-            Self::Gzip(decoder) => decoder.get_ref().is_full,
+            Self::Gzip(gzip) => gzip.stream.get_ref().is_full,
         };
         let body = self.take();
         if is_full {
@@ -98,6 +110,35 @@ impl Body {
         Unread::Cut {
             error: RequestError::Malformed { reason },
             body,
+        }
+    }
+}
+
+impl Gzip {
+    fn write(&mut self, mut chunk: &[u8]) -> io::Result<()> {
+        while !chunk.is_empty() && !self.is_over {
+            match self.stream.write(chunk) {
+                // The stream has ended.
+                Ok(0) if chunk[0] == MAGIC => {
+                    self.stream.try_finish()?;
+                    let bounded = self.stream.get_mut().take();
+                    self.stream = GzDecoder::new(bounded);
+                }
+                Ok(0) => self.is_over = true,
+                Ok(taken) => chunk = &chunk[taken..],
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Bounded {
+    /// All of it, for another stream to go on with.
+    fn take(&mut self) -> Self {
+        Self {
+            bytes: std::mem::take(&mut self.bytes),
+            ..*self
         }
     }
 }
@@ -162,6 +203,16 @@ mod tests {
             assert!(matches!(read(&packed, piece, 100_010), Ok(body) if body == whole));
             let short = read(&packed, piece, 100_009);
             assert!(matches!(short, Err(Unread::TooLong(body)) if body.len() < 100_010));
+        }
+    }
+
+    #[test]
+    fn what_follows_the_last_stream_is_passed_over() {
+        for more in [b"\0\0\0".as_slice(), b"garbage", &[0; 600]] {
+            let packed = [gzip(b"one"), gzip(b"two"), more.to_vec()].concat();
+            for piece in [1, 5, packed.len()] {
+                assert!(matches!(read(&packed, piece, 100), Ok(body) if body == b"onetwo"));
+            }
         }
     }
 

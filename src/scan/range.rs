@@ -31,8 +31,21 @@ pub(super) enum Part {
     Half,
     /// A millisecond that could not be had, asked once more when all the others were.
     LastChance,
-    /// What may be left beside the records of a range whose end is in doubt.
-    Rest,
+    /// A piece of a range whose end was in doubt, and in which so many records came.
+    Doubted {
+        /// The records that came, in all of that range.
+        records: u64,
+    },
+}
+
+/// What an end is worth that is said beside a continuation which fails.
+pub(super) enum Doubt {
+    /// Nothing can be left.
+    Settled,
+    /// Something may be, in any of these.
+    Pieces(Vec<TimeWindow>),
+    /// Something may be, and there is nothing smaller to ask for.
+    Unsplittable,
 }
 
 /// One range on its way.
@@ -125,22 +138,47 @@ impl RangeScan {
         self.range.until_ms - self.range.from_ms
     }
 
-    /// Where records may be left if the end that the service has said is none: beside those that came. None
-    /// where such a stretch was asked for already and brought nothing new.
-    pub(super) fn rests(&self) -> Option<[TimeWindow; 2]> {
-        let (oldest_ms, newest_ms) = self.times_ms?;
-        if self.part == Part::Rest && self.new == 0 {
-            return None;
+    /// What the end is worth that the service has said, where it has also said how to go on, and that fails.
+    /// `largest` is the largest page that the slice has had.
+    pub(super) fn doubt(&self, largest: u64) -> Doubt {
+        if let Part::Doubted { records } = self.part
+            && self.new == 0
+            // One page had room for more: had this piece more, they would have come.
+            && (self.records < records || records == 0)
+        {
+            return Doubt::Settled;
         }
-        let older = TimeWindow {
-            until_ms: (oldest_ms + 1).min(self.range.until_ms),
-            ..self.range
+        if self.length_ms() == 1 {
+            // No service gives one record at a time.
+            return if self.records <= 1 || self.records < largest {
+                Doubt::Settled
+            } else {
+                Doubt::Unsplittable
+            };
+        }
+        Doubt::Pieces(self.pieces())
+    }
+
+    /// Pieces of the range, with some of its records in each as far as they have times.
+    fn pieces(&self) -> Vec<TimeWindow> {
+        let TimeWindow { from_ms, until_ms } = self.range;
+        let within = |time_ms: i64| time_ms.clamp(from_ms, until_ms - 1);
+        let edges = match self.times_ms {
+            None => vec![from_ms + self.length_ms() / 2],
+            Some((oldest_ms, newest_ms)) => match (within(oldest_ms), within(newest_ms)) {
+                (oldest_ms, newest_ms) if oldest_ms < newest_ms => {
+                    vec![oldest_ms + (newest_ms - oldest_ms) / 2 + 1]
+                }
+                (only_ms, _) => vec![only_ms, only_ms + 1],
+            },
         };
-        let newer = TimeWindow {
-            from_ms: newest_ms.max(self.range.from_ms),
-            ..self.range
-        };
-        Some([older, newer])
+        let starts = std::iter::once(from_ms).chain(edges.iter().copied());
+        let ends = edges.iter().copied().chain([until_ms]);
+        let pieces = starts.zip(ends);
+        pieces
+            .map(|(from_ms, until_ms)| TimeWindow { from_ms, until_ms })
+            .filter(|piece| piece.from_ms < piece.until_ms)
+            .collect()
     }
 
     /// Whether the service's count of the range differs from what came.

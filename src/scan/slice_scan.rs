@@ -10,7 +10,7 @@ use super::client::{ActivityClient, Care, FetchError, PageRequest, UnreadablePag
 use super::error::ScanError;
 use super::page::{Page, PageSeen};
 use super::question::Question;
-use super::range::{Ahead, Next, Part, RangeScan};
+use super::range::{Ahead, Doubt, Next, Part, RangeScan};
 use super::request::ScanOptions;
 use crate::text::plain::chain;
 use crate::window::{Slice, TimeWindow};
@@ -59,6 +59,8 @@ pub struct SliceScan {
     full_pages_before: u64,
     pages: u32,
     new_records: u64,
+    /// Records of the largest page.
+    largest_page: u64,
     /// Records handed out of ranges that were then halved. They come again with the halves, which
     /// is no sign that the service does not get on.
     due_again: u64,
@@ -86,6 +88,7 @@ impl SliceScan {
             is_well: false,
             pages: 0,
             new_records: 0,
+            largest_page: 0,
             due_again: 0,
             last_date_ms: None,
         }
@@ -115,8 +118,10 @@ impl SliceScan {
                     match self.fetch(&request).await {
                         Ok(answer) => return Ok(Some(Scanned::Page(self.take(answer)?))),
                         Err(error) if self.range().has_ended => {
-                            self.doubt_end(error.into())?;
-                            continue;
+                            match self.doubt_end(error.into())? {
+                                Some(page) => page,
+                                None => continue,
+                            }
                         }
                         Err(FetchError::Scan(error)) => return Err(error),
                         Err(FetchError::Unreadable(page)) => page,
@@ -156,6 +161,7 @@ impl SliceScan {
         let due = repeats.min(self.due_again);
         self.due_again -= due;
         self.new_records += seen.new;
+        self.largest_page = self.largest_page.max(seen.records);
         if self.new_records > self.options.max_records {
             return Err(ScanError::TooManyRecords {
                 slice: self.slice,
@@ -210,11 +216,11 @@ impl SliceScan {
             first: range.is_unanswered(),
             limit: None,
             care: match range.part {
-                // Not worth every try: what may be left can be had by its time.
+                // Not worth every try: what may be left can be had in pieces.
                 _ if range.has_ended => Care::Half,
                 _ if range.is_stubborn => Care::Stubborn,
                 Part::Whole => Care::Full,
-                Part::Half | Part::LastChance | Part::Rest => Care::Half,
+                Part::Half | Part::LastChance | Part::Doubted { .. } => Care::Half,
             },
             filters,
             options: Arc::clone(&self.options),
@@ -291,20 +297,51 @@ impl SliceScan {
         Ok(page)
     }
 
-    /// The service has said that the range has ended, and where it goes on, and that fails. What may be left
-    /// is asked for by its time.
-    fn doubt_end(&mut self, error: ScanError) -> Result<(), ScanError> {
+    /// The service has said that the range has ended, and how to go on, and that fails. What may be left is
+    /// asked for in pieces, until a piece has fewer records than a page was seen to have, and nothing new.
+    /// Returns what cannot be had, where that is a millisecond.
+    fn doubt_end(&mut self, error: ScanError) -> Result<Option<UnreadablePage>, ScanError> {
         if error.is_sign_in() {
             return Err(error);
         }
-        warn!(slice = %self.slice, error = %chain(&error), "a continuation beside the end fails; asking for what may be left");
+        warn!(slice = %self.slice, error = %chain(&error), "a continuation beside the end fails");
+        let largest = self.largest_page;
         let range = self.range();
-        range.next = Next::Nothing;
-        let rests = range.rests().into_iter().flatten();
-        // The last is asked for first.
-        let rests = rests.rev().map(|rest| (rest, Part::Rest));
-        self.waiting.extend(rests);
-        Ok(())
+        match range.doubt(largest) {
+            Doubt::Settled => {
+                range.next = Next::Nothing;
+                Ok(None)
+            }
+            Doubt::Unsplittable => Ok(Some(UnreadablePage {
+                error,
+                body: Vec::new(),
+                is_early: false,
+            })),
+            Doubt::Pieces(pieces) => {
+                let records = range.records;
+                self.count_bad_range(error)?;
+                self.due_again += records;
+                self.current = None;
+                // The last is asked for first.
+                let pieces = pieces.into_iter().rev();
+                self.waiting
+                    .extend(pieces.map(|piece| (piece, Part::Doubted { records })));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes note of a range that was answered badly; the error comes back where the slice may go on.
+    fn count_bad_range(&mut self, last: ScanError) -> Result<ScanError, ScanError> {
+        self.bad_ranges += 1;
+        if self.bad_ranges <= MAX_BAD_RANGES {
+            return Ok(last);
+        }
+        Err(ScanError::TooManyBadRanges {
+            slice: self.slice,
+            max_ranges: MAX_BAD_RANGES,
+            last: Box::new(last),
+        })
     }
 
     /// Ends the range on its way, or probes it once if all of it was empty.
@@ -349,14 +386,7 @@ impl SliceScan {
             range.is_stubborn = true;
             return Ok(None);
         }
-        self.bad_ranges += 1;
-        if self.bad_ranges > MAX_BAD_RANGES {
-            return Err(ScanError::TooManyBadRanges {
-                slice: self.slice,
-                max_ranges: MAX_BAD_RANGES,
-                last: Box::new(error),
-            });
-        }
+        let error = self.count_bad_range(error)?;
         let range = self.range();
         let (stretch, part, is_probe) = (range.range, range.part, range.is_probe());
         if range.length_ms() > 1 {

@@ -167,6 +167,90 @@ async fn a_continuation_beside_an_end_that_fails_loses_nothing() {
     }
 }
 
+/// How a service picks the records of a page.
+#[derive(Debug, Clone, Copy)]
+enum Picks {
+    Oldest,
+    Newest,
+    Any,
+}
+
+/// Whatever a service hides behind a continuation that fails, it is found, or named as a hole, or the slice
+/// fails: pages of any records up to a bound, ties that fill a page, a first page of nothing, records without
+/// a time, some ranges that say that more is to come.
+#[tokio::test]
+async fn nothing_that_a_service_hides_behind_its_end_is_lost_in_silence() {
+    let (mut whole, mut holes, mut failed) = (0, 0, 0);
+    for case in 0..400 {
+        let seed = fastrand::u64(..);
+        println!("case {case}, seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let cap = random.usize(2..12);
+        let count = random.i64(0..40);
+        let ticks = [1, 5, 1_000, 60_000][random.usize(..4)];
+        let times: Vec<i64> = (0..count).map(|_| random.i64(0..ticks)).collect();
+        let picks = [Picks::Oldest, Picks::Newest, Picks::Any][random.usize(..3)];
+        let has_no_time = random.u8(..8) == 0;
+        let hides_first = random.u8(..8) == 0;
+        let says_more = random.u8(..4) == 0;
+        let fail = [400, 404, 500][random.usize(..3)];
+        let mut answers = fastrand::Rng::with_seed(random.u64(..));
+        let world = without_look_ahead()
+            .serve(move |asked| {
+                let filters = &asked.body["filters"];
+                if !filters["n"].is_null() {
+                    return Reply::status(fail);
+                }
+                let bound = |name| filters["created"][name].as_i64().unwrap() - FROM_MS;
+                let (from_ms, last_ms) = (bound("gte"), bound("lte"));
+                let mut found: Vec<(usize, i64)> = times
+                    .iter()
+                    .copied()
+                    .enumerate()
+                    .filter(|(_, time)| (from_ms..=last_ms).contains(time))
+                    .collect();
+                match picks {
+                    Picks::Oldest => found.sort_by_key(|(_, time)| *time),
+                    Picks::Newest => found.sort_by_key(|(_, time)| -*time),
+                    Picks::Any => answers.shuffle(&mut found),
+                }
+                let is_whole = found.len() <= cap;
+                found.truncate(cap);
+                if hides_first && last_ms - from_ms > 30_000 {
+                    found.clear();
+                }
+                let record = |(n, time): (usize, i64)| match has_no_time {
+                    true => json!({"_id": format!("r{n}")}),
+                    false => record(&format!("r{n}"), time),
+                };
+                let records: Vec<Value> = found.into_iter().map(record).collect();
+                match (is_whole, says_more) {
+                    (true, _) if !hides_first => last(&records),
+                    (false, true) if answers.bool() => more(&records, &json!({"n": 1})),
+                    _ => ended(&records, &json!({"n": 1})),
+                }
+            })
+            .await;
+        let story = world.scan().await;
+        let mut ids = story.ids;
+        ids.sort();
+        ids.dedup();
+        match (story.error, story.holes.is_empty()) {
+            (Some(_), _) => failed += 1,
+            (None, false) => holes += 1,
+            (None, true) => {
+                assert_eq!(ids.len(), usize::try_from(count).unwrap(), "seed {seed}");
+                whole += 1;
+            }
+        }
+    }
+    println!("{whole} whole, {holes} with holes, {failed} failed");
+    assert!(
+        whole > 100 && holes + failed > 10,
+        "{whole} {holes} {failed}"
+    );
+}
+
 /// Who is refused there is refused everywhere.
 #[tokio::test]
 async fn credentials_that_end_at_a_continuation_beside_an_end_fail_the_slice() {

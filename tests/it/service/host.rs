@@ -180,7 +180,8 @@ fn a_damaged_change_of_the_host_is_made_anew() {
         let told = new.run(&mut command);
         assert!(matches!(told.code(), Some(5 | 6)), "{told}");
         assert!(
-            told.text().contains("move it away: scan --change-host"),
+            told.text()
+                .contains("move that whole folder away: scan --change-host"),
             "{told}"
         );
     }
