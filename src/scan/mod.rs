@@ -7,8 +7,8 @@
 //!    means nothing, and its order is not trusted.
 //! 3. The range is done when an answer has no continuation and `hasNext` is false. A continuation
 //!    beside `hasNext: false` is followed as long as it brings something new of the range; strays there
-//!    mean nothing. Where it fails, the range is asked for in pieces, until a piece has fewer records than a page
-//!    was seen to have, and nothing new. If all its answers were empty the range is asked once more from 1 ms
+//!    mean nothing. Where it fails, the range is asked for in pieces, until one brings nothing new, and its last page had
+//!    room for more. If all its answers were empty the range is asked once more from 1 ms
 //!    earlier: the service has answered an exact bound with nothing.
 //! 4. A range that is **stuck** (more is said to come, but not from where; filters that were sent
 //!    already; ten pages without a new record) is halved, and the halves are scanned, the older

@@ -31,10 +31,10 @@ pub(super) enum Part {
     Half,
     /// A millisecond that could not be had, asked once more when all the others were.
     LastChance,
-    /// A piece of a range whose end was in doubt, and in which so many records came.
+    /// A piece of a range whose end was in doubt.
     Doubted {
-        /// The records that came, in all of that range.
-        records: u64,
+        /// Records of the largest page of that range.
+        page: u64,
     },
 }
 
@@ -73,6 +73,11 @@ pub(super) struct RangeScan {
     pages: u32,
     pages_without_new: u32,
     new: u64,
+    /// Records that were handed out, those after the end among them: they come again if it is asked for again.
+    pub(super) handed_out: u64,
+    /// Records of its last page, and of its largest.
+    last_page: u64,
+    pub(super) largest_page: u64,
     /// The oldest and the newest time of its records.
     times_ms: Option<(i64, i64)>,
     /// Fingerprints of all filters sent for it.
@@ -121,6 +126,9 @@ impl RangeScan {
             pages: 0,
             pages_without_new: 0,
             new: 0,
+            handed_out: 0,
+            last_page: 0,
+            largest_page: 0,
             times_ms: None,
         }
     }
@@ -141,16 +149,18 @@ impl RangeScan {
     /// What the end is worth that the service has said, where it has also said how to go on, and that fails.
     /// `largest` is the largest page that the slice has had.
     pub(super) fn doubt(&self, largest: u64) -> Doubt {
-        if let Part::Doubted { records } = self.part
-            && self.new == 0
-            // One page had room for more: had this piece more, they would have come.
-            && (self.records < records || records == 0)
-        {
-            return Doubt::Settled;
+        if let Part::Doubted { page } = self.part {
+            // With room for more in the last page, whatever the piece has has come. An empty piece may be
+            // what the range itself was: one that said nothing of what it had.
+            let is_whole = self.last_page < page && self.handed_out > 0;
+            let is_empty = page == 0 && self.handed_out == 0;
+            if self.new == 0 && (is_whole || is_empty) {
+                return Doubt::Settled;
+            }
         }
         if self.length_ms() == 1 {
             // No service gives one record at a time.
-            return if self.records <= 1 || self.records < largest {
+            return if self.last_page <= 1 || self.last_page < largest {
                 Doubt::Settled
             } else {
                 Doubt::Unsplittable
@@ -211,6 +221,9 @@ impl RangeScan {
     /// again.
     pub(super) fn observe(&mut self, seen: PageSeen, due: u64) {
         self.new += seen.new;
+        self.handed_out += seen.records;
+        self.last_page = seen.records;
+        self.largest_page = self.largest_page.max(seen.records);
         self.times_ms = spanned(self.times_ms, seen.times_ms);
         if let Some(strays) = &self.strays {
             let strays = strays.load(Ordering::Relaxed);

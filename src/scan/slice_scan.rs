@@ -158,7 +158,13 @@ impl SliceScan {
     /// The service does not look at the filter on the clock, or the slice does not end.
     pub fn observe(&mut self, seen: PageSeen) -> Result<(), ScanError> {
         let repeats = seen.records.saturating_sub(seen.new);
-        let due = repeats.min(self.due_again);
+        // What a probe meets is of another range.
+        let is_probe = self.current.as_ref().is_some_and(RangeScan::is_probe);
+        let due = if is_probe {
+            0
+        } else {
+            repeats.min(self.due_again)
+        };
         self.due_again -= due;
         self.new_records += seen.new;
         self.largest_page = self.largest_page.max(seen.records);
@@ -298,7 +304,7 @@ impl SliceScan {
     }
 
     /// The service has said that the range has ended, and how to go on, and that fails. What may be left is
-    /// asked for in pieces, until a piece has fewer records than a page was seen to have, and nothing new.
+    /// asked for in pieces, until one brings nothing new, and its last page had room.
     /// Returns what cannot be had, where that is a millisecond.
     fn doubt_end(&mut self, error: ScanError) -> Result<Option<UnreadablePage>, ScanError> {
         if error.is_sign_in() {
@@ -318,14 +324,14 @@ impl SliceScan {
                 is_early: false,
             })),
             Doubt::Pieces(pieces) => {
-                let records = range.records;
+                let (handed_out, page) = (range.handed_out, range.largest_page);
                 self.count_bad_range(error)?;
-                self.due_again += records;
+                self.due_again += handed_out;
                 self.current = None;
                 // The last is asked for first.
                 let pieces = pieces.into_iter().rev();
                 self.waiting
-                    .extend(pieces.map(|piece| (piece, Part::Doubted { records })));
+                    .extend(pieces.map(|piece| (piece, Part::Doubted { page })));
                 Ok(None)
             }
         }
@@ -403,7 +409,7 @@ impl SliceScan {
         if part == Part::LastChance {
             return self.hole(stretch, error, body).map(Some);
         }
-        self.due_again += range.records;
+        self.due_again += range.handed_out;
         self.current = None;
         self.suspects.push(stretch);
         Ok(None)
@@ -441,11 +447,13 @@ impl SliceScan {
 
     /// Leaves the range on its way and puts its halves in its place.
     fn halve(&mut self) {
-        let RangeScan { range, records, .. } = *self.range();
+        let RangeScan {
+            range, handed_out, ..
+        } = *self.range();
         let length_ms = range.until_ms - range.from_ms;
         warn!(slice = %self.slice, from_ms = range.from_ms, length_ms, "halving the range");
         self.client.counters().count(|counts| counts.halvings += 1);
-        self.due_again += records;
+        self.due_again += handed_out;
         self.current = None;
         let middle_ms = range.from_ms + length_ms / 2;
         let newer = TimeWindow {
