@@ -239,15 +239,15 @@ impl LakeTenant {
     pub(crate) fn remarks(&self, committed: u64) -> impl Iterator<Item = String> {
         let count = |slices: &AtomicU64| slices.load(Ordering::Relaxed);
         let said = |slices: u64, what: &str| {
-            (slices > 0).then(|| format!("{}: {what}", counted(slices, "slice", "slices")))
+            (slices > 0).then(|| format!("{} {what}", counted(slices, "slice has", "slices have")))
         };
         let foreign = said(
             count(&self.foreign),
-            "none of their records is of the lake's tenant, though others of the service are; look at tenant_id and aad_tenant_id",
+            "no record of the lake's tenant, though the service has others that are; look at tenant_id and aad_tenant_id",
         );
         let silent = said(
             count(&self.silent),
-            "none of their records says whose it is; look at tenant_id and aad_tenant_id",
+            "no record that says whose it is; look at tenant_id and aad_tenant_id",
         );
         let unchecked = self.unchecked(committed);
         [unchecked, foreign, silent].into_iter().flatten()

@@ -229,7 +229,7 @@ impl ScanError {
                 last: RequestError::Malformed { .. },
                 ..
             } => Some(
-                "run again later: what is committed is kept; if it stays so, check --api-url and what stands between: something else than the service may answer",
+                "run again later; if it happens again, check --api-url and the proxies on the way: another server may be answering",
             ),
             Self::Exhausted { .. }
             | Self::Stuck { .. }

@@ -51,7 +51,7 @@ pub(crate) async fn start(
         return Err(UsageError::new(format!(
             "cannot make the demo's lake {lake}: a lake is there already"
         ))
-        .advise("use another --lake; the demo goes on with no lake, and of an earlier demo the folder can be removed")
+        .advise("use another --lake; if an earlier demo made this one, remove its folder")
         .into());
     }
     let until_ms = (now_ms / HOUR_MS - BACK_HOURS) * HOUR_MS;

@@ -250,7 +250,7 @@ fn records_that_may_be_of_the_tenant_come_in() {
         let is_silent = says.iter().all(|id| id.is_null() || id.is_object());
         let scanned = world.scan([hour, hour + 1], Some(record));
         assert_eq!(scanned.code(), Some(0), "{text}: {scanned}");
-        let note = "1 slice: none of their records says whose it is";
+        let note = "1 slice has no record that says whose it is";
         assert_eq!(
             scanned.text().contains(note),
             is_silent,
@@ -334,7 +334,7 @@ fn a_few_odd_records_condemn_nothing() {
         let is_foreign = odd == other();
         let scanned = world.scan([hour, hour + 1], Some(odd));
         assert_eq!(scanned.code(), Some(0), "{text}: {scanned}");
-        let note = "1 slice: none of their records is of the lake's tenant";
+        let note = "1 slice has no record of the lake's tenant";
         assert!(
             !is_foreign || scanned.text().contains(note),
             "{text}: {scanned}"
