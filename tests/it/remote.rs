@@ -251,15 +251,17 @@ fn files_of_several_parts_are_exact_though_every_request_fails_once() {
 
 #[test]
 fn killed_at_any_moment_the_next_run_completes_the_lake() {
-    const KILLS: usize = 20;
+    const KILLS: usize = 15;
     for server in up(&[Server::Rgw, Server::Moto, Server::Azurite]) {
         let mut tale = Tale::begin(server, 2_400);
         let started = Instant::now();
         expect_code(&tale.scan().output().unwrap(), 0);
         let whole_run = started.elapsed();
         tale.move_on();
-        let mut killed = 0;
-        for _ in 0..KILLS {
+        let (mut killed, mut begun) = (0, 0);
+        while killed < KILLS {
+            begun += 1;
+            assert!(begun < 6 * KILLS, "{killed} of {begun} runs were killed");
             let mut command = tale.scan();
             let mut child = command
                 .stdout(Stdio::null())
@@ -269,7 +271,7 @@ fn killed_at_any_moment_the_next_run_completes_the_lake() {
             let ended = ends_within(&mut child, whole_run.mul_f64(fastrand::f64() * 0.6));
             child.kill().unwrap();
             child.wait().unwrap();
-            killed += u32::from(!ended);
+            killed += usize::from(!ended);
             if ended {
                 tale.check();
                 tale.move_on();
@@ -277,8 +279,7 @@ fn killed_at_any_moment_the_next_run_completes_the_lake() {
         }
         expect_code(&tale.scan().output().unwrap(), 0);
         tale.check();
-        println!("killed {killed} times, a whole run takes {whole_run:?}");
-        assert!(killed > 5);
+        println!("killed {killed} of {begun} runs, a whole run takes {whole_run:?}");
     }
 }
 
