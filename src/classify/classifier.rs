@@ -118,8 +118,8 @@ pub struct Classified {
     pub counts: SliceCounts,
     /// What the scan wants to know.
     pub seen: PageSeen,
-    /// Records whose clock is in seconds, so that it cannot be told where they belong.
-    pub in_seconds: u64,
+    /// Clocks in seconds, so that it cannot be told where their records belong: their path, and how many.
+    pub odd: Option<(String, u64)>,
 }
 
 impl Classifier {
@@ -191,7 +191,7 @@ impl Classifier {
             rejects: sent.rejects,
             counts: sent.counts,
             seen,
-            in_seconds,
+            odd: (in_seconds > 0).then(|| (self.clock.record_key().to_owned(), in_seconds)),
         })
     }
 

@@ -50,6 +50,21 @@ impl<S> Default for Oddities<S> {
 }
 
 impl<S: Ord + Clone + fmt::Display> Oddities<S> {
+    /// Counts what a piece of a slice has: paths, with how often each was met.
+    pub fn add(
+        &mut self,
+        unknown: impl IntoIterator<Item = (String, u64)>,
+        odd: impl IntoIterator<Item = (String, u64)>,
+        slice: &S,
+    ) {
+        for (path, count) in unknown {
+            self.unknown.add(path, count, slice.clone());
+        }
+        for (path, count) in odd {
+            self.odd.add(path, count, slice.clone());
+        }
+    }
+
     /// Adds all that another counted.
     pub fn merge(&mut self, other: Self) {
         self.unknown.merge(other.unknown);

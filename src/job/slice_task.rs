@@ -413,7 +413,7 @@ impl SliceTask {
             received_ms: self.world.clock.now_ms(),
             keep_raw: self.options.keep_raw,
         };
-        let (page, clock) = (Arc::clone(page), self.setup.clock);
+        let page = Arc::clone(page);
         let work = task::spawn_blocking(move || {
             let array = &page.text[page.data.clone()];
             let piece = flow.decoder.decode(array, from, &ingest)?;
@@ -421,16 +421,8 @@ impl SliceTask {
             let classified = flow.classifier.classify(&*page, &piece, &fingerprints)?;
             let found = &mut flow.found;
             found.counts.add(&classified.counts);
-            for (path, count) in piece.unknown {
-                found.oddities.unknown.add(path, count, slice);
-            }
-            for (path, count) in piece.odd {
-                found.oddities.odd.add(path, count, slice);
-            }
-            if classified.in_seconds > 0 {
-                let path = clock.record_key().to_owned();
-                found.oddities.odd.add(path, classified.in_seconds, slice);
-            }
+            let odd = piece.odd.into_iter().chain(classified.odd.clone());
+            found.oddities.add(piece.unknown, odd, &slice);
             Ok((flow, classified, piece.next))
         });
         work.await

@@ -306,7 +306,10 @@ async fn begin_reading(
             let (days, slices) = gaining(&table, options, now_ms);
             commit::read_live_days(store, &days, slices).await?
         }
-        None => commit::read_live(store).await?,
+        None => {
+            report.notes.extend(loss_of(store).await?);
+            commit::read_live(store).await?
+        }
     };
     for error in left_out {
         report.failed(None, &error.into());
@@ -319,6 +322,15 @@ async fn begin_reading(
         report.notes.push(note.to_owned());
     }
     Ok((identity, days))
+}
+
+/// What the table takes in and the lake has lost, to be said while there may be a copy.
+async fn loss_of(store: &Store) -> Result<Option<String>, JobError> {
+    let loss = table::standing(store).await?.and_then(|table| table.loss());
+    Ok(loss.map(|loss| match loss.advice() {
+        Some(advice) => format!("{loss}; {advice}"),
+        None => loss.to_string(),
+    }))
 }
 
 /// The days that gain by a compaction, as the table has their files, and the slices these came from: of a

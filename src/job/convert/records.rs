@@ -237,12 +237,8 @@ impl Sorter {
         for (piece, fingerprints) in pieces {
             let classified = self.classifier.classify(&text, &piece, &fingerprints)?;
             counts.add(&classified.counts);
-            for (path, count) in piece.unknown {
-                oddities.unknown.add(path, count, Arc::clone(&self.slice));
-            }
-            for (path, count) in piece.odd {
-                oddities.odd.add(path, count, Arc::clone(&self.slice));
-            }
+            let odd = piece.odd.into_iter().chain(classified.odd);
+            oddities.add(piece.unknown, odd, &self.slice);
             rows.parts.extend(partition::split(&classified.rows)?);
             rows.rejects.push_str(&classified.rejects);
         }

@@ -545,6 +545,25 @@ fn bytes_that_are_no_text_are_kept() {
     desk.expect_whole("lake");
 }
 
+#[test]
+fn clocks_in_seconds_are_counted() {
+    let desk = Desk::with(0);
+    let line = |id: u32| {
+        format!("{{\"_id\":\"{id}\",\"timestamp\":1795000000000,\"created\":1795000000}}\n")
+    };
+    desk.write("seconds.ndjson", [line(1), line(2), line(2)].concat());
+    let ran = desk.convert("lake", &["seconds.ndjson"]);
+    assert_eq!(ran.code, 0, "{}", ran.text);
+    assert_eq!(ran.number("/rows"), 2, "{}", ran.text);
+    assert_eq!(
+        ran.report["odd_values"][0]["path"], "created",
+        "{}",
+        ran.text
+    );
+    assert_eq!(ran.number("/odd_values/0/count"), 3, "{}", ran.text);
+    desk.expect_whole("lake");
+}
+
 /// Two ids that differ in a byte that is no UTF-8 look alike as text: one is a row, and the bytes of both are kept.
 #[test]
 fn records_that_differ_in_bytes_that_are_no_text_are_all_kept() {

@@ -730,7 +730,19 @@ async fn a_lost_commit_whose_rows_are_compacted_is_not_scanned_over() {
     assert_eq!(report.head.exit_code, 5, "{}", report.to_text());
     assert!(report.to_text().contains("add to _mdca what it lacks"));
     assert_same(&story.visible_ids().await, &story.expected_ids());
+    for flags in [&["--dry-run"] as &[&str], &[]] {
+        let report = story.compact(flags).await;
+        expect_code(&report, 0);
+        let is_said = |note: &String| note.starts_with("commits or compactions are missing");
+        assert!(report.notes.iter().any(is_said), "{}", report.to_text());
+    }
     fs::write(&lost, copy).unwrap();
+    let report = story.compact(&[]).await;
+    assert!(
+        !report.to_text().contains("missing"),
+        "{}",
+        report.to_text()
+    );
     assert_eq!(story.scan(&[]).await.head.exit_code, 0);
     story.expect_clean().await;
 }
