@@ -508,6 +508,29 @@ pub fn has_records(value: &str) -> bool {
     }
 }
 
+/// Whether a line begins a value that goes on in the lines behind it, as a pretty-printed one does: a bracket
+/// is open at its end, and a token has just ended there. A line that ends inside of a token was torn.
+pub fn goes_on(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    let ends_at_mark = matches!(bytes.last(), Some(b'{' | b'[' | b',' | b':'));
+    let is_open = || {
+        matches!(bytes[0], b'{' | b'[')
+            && element_end(bytes, 0).is_err_and(|broken| broken.at >= bytes.len())
+    };
+    ends_at_mark && is_open() && !ends_in_string(bytes)
+}
+
+fn ends_in_string(bytes: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(length) = memchr::memchr(b'"', &bytes[at..]) {
+        match string_end(bytes, at + length) {
+            Some(end) => at = end,
+            None => return true,
+        }
+    }
+    false
+}
+
 /// Where the elements of an object's array `value` begin; `None` where it has none.
 fn value_list(bytes: &[u8]) -> Option<usize> {
     let mut at = 1;
@@ -686,6 +709,33 @@ mod tests {
         let text = format!("{}\n{{]\n{}\nnot JSON\n", RECORDS[0], RECORDS[1]);
         let expected = [RECORDS[0], "{]", RECORDS[1], "not JSON"];
         assert_eq!(records(&text, 4).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_line_goes_on_where_it_ends_between_tokens_of_an_open_value() {
+        for line in [
+            "{",
+            "[",
+            "{\"data\":[",
+            "{\"a\":",
+            "[{},",
+            "{\"a\":\",\\\"\",",
+        ] {
+            assert!(goes_on(line), "{line}");
+        }
+        for line in [
+            "",
+            "{}",
+            "[],",
+            "{]{",
+            "\"a\":",
+            "not JSON,",
+            "{\"a\":1",
+            "{\"a\":\"x,",
+            "{\"a\":\"x\\\",",
+        ] {
+            assert!(!goes_on(line), "{line}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod unpack;
 pub use buffers::TextBuffers;
 pub use fault::{InputError, InputFault};
 pub use find::{Inputs, STDIN, find_inputs};
-pub use framing::{Chunk, Framer, has_records};
+pub use framing::{Chunk, Framer, goes_on, has_records};
 pub use input::{Input, InputHash, Readable};
 pub use shard::{ParseShardError, Shard};
 pub use text::{InputText, TextLimits, check_beginning};

@@ -15,7 +15,8 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use crate::classify::{Classifier, Fingerprints, RecordText, SameBy};
 use crate::commit::SliceCounts;
 use crate::convert::{
-    Chunk, InputFault, InputHash, InputText, Readable, TextBuffers, TextLimits, has_records,
+    Chunk, InputFault, InputHash, InputText, Readable, TextBuffers, TextLimits, goes_on,
+    has_records,
 };
 use crate::decode::oddities::Oddities;
 use crate::decode::{Ingest, PageDecoder, Piece, Position, Record, RejectReason};
@@ -152,7 +153,7 @@ impl Workshop {
                 .decode(&text, from, ingest)
                 .map_err(|source| InputFault::Decode { at: offset, source })?;
             let mut records = piece.records.iter();
-            if let Some(page) = records.find(|record| hides_records(&text, record)) {
+            if let Some(page) = records.find(|record| hides_records(&text, record, is_lines)) {
                 // An array has its bracket before the first record.
                 let at = offset + page.range.start as u64 - u64::from(!is_lines);
                 return Err(InputFault::NotOneRecord { at });
@@ -203,11 +204,18 @@ impl Workshop {
     }
 }
 
-/// Whether a reject has records in it, which would be lost.
-fn hides_records(text: &str, record: &Record) -> bool {
-    let flaw = record.flaw.as_ref();
-    flaw.is_some_and(|flaw| matches!(flaw.reason, RejectReason::NoId | RejectReason::NotAnObject))
-        && has_records(&text[record.range.clone()])
+/// Whether a reject has records in it, which would be lost: whole ones, or the beginning of some that go on
+/// in the lines behind it. Those would be a reject a line, and where they are alike not even that.
+fn hides_records(text: &str, record: &Record, is_lines: bool) -> bool {
+    let text = &text[record.range.clone()];
+    let Some(flaw) = &record.flaw else {
+        return false;
+    };
+    match flaw.reason {
+        RejectReason::NoId | RejectReason::NotAnObject => has_records(text),
+        RejectReason::NotJson => is_lines && goes_on(text),
+        _ => false,
+    }
 }
 
 /// Classifies chunks in the order of the text.

@@ -630,6 +630,49 @@ fn a_list_of_records_that_stands_where_one_should_fails_its_file() {
     }
 }
 
+/// Line by line they would be rejects, and those that are alike would be repeats of each other.
+#[test]
+fn what_is_pretty_printed_behind_a_line_fails_its_file() {
+    let desk = Desk::with(12);
+    let pretty = |text: &str| {
+        let value: Value = serde_json::from_str(text).unwrap();
+        serde_json::to_string_pretty(&value).unwrap()
+    };
+    let list = format!("[{}]", desk.records.join(","));
+    let first = &desk.records[0];
+    for (name, behind) in [
+        ("page", pretty(&page(&desk.records))),
+        ("list", pretty(&list)),
+        ("record", pretty(&desk.records[1])),
+        (
+            "record a line",
+            format!("{{\"data\":[\n{}\n]}}", desk.records.join(",\n")),
+        ),
+    ] {
+        desk.write(name, format!("{first}\n{behind}\n"));
+        let ran = desk.convert("lake", &[name]);
+        assert_eq!(
+            (ran.code, ran.tally()),
+            (5, [1, 0, 0, 1]),
+            "{name}: {}",
+            ran.text
+        );
+        let place = first.len() + 1;
+        let said = format!("several records stand where one should, at byte {place}");
+        assert!(ran.text.contains(&said), "{name}: {}", ran.text);
+    }
+    // A line that was torn costs only itself.
+    let torn = &desk.records[1][..desk.records[1].find("\":").unwrap()];
+    desk.write("torn", format!("{first}\n{torn}\n{}\n", desk.records[2]));
+    let ran = desk.convert("lake", &["torn"]);
+    assert_eq!(
+        (ran.code, ran.number("/rejects/not_json")),
+        (0, 1),
+        "{}",
+        ran.text
+    );
+}
+
 #[test]
 fn a_file_of_other_things_is_not_committed() {
     let desk = Desk::with(0);
