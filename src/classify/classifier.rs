@@ -35,7 +35,7 @@ pub trait RecordText {
     /// Where a record belongs whose clock is `clock_ms`, in milliseconds since the epoch.
     fn place(&self, clock_ms: Option<i64>) -> Place;
     /// The bytes of a record that lies there in the text, if they were no UTF-8 when they came.
-    fn raw_record(&self, record: Range<usize>) -> Option<Vec<u8>>;
+    fn raw_record(&self, record: Range<usize>) -> Option<&[u8]>;
 }
 
 impl RecordText for Page {
@@ -59,7 +59,7 @@ impl RecordText for Page {
         Self::place(self, clock_ms)
     }
 
-    fn raw_record(&self, record: Range<usize>) -> Option<Vec<u8>> {
+    fn raw_record(&self, record: Range<usize>) -> Option<&[u8]> {
         let start = self.data.start;
         let damage = self.damage.as_ref()?;
         damage.raw_record(start + record.start..start + record.end)
@@ -158,8 +158,8 @@ impl Classifier {
             let place = page.place(clock_ms);
             let (id, fingerprint) = (fingerprints.ids[index], fingerprints.records[index]);
             // Bytes that were no UTF-8 all look alike in the text.
-            let raw = page.raw_record(record.range.clone());
-            let raw = raw.map(|raw| fingerprint_of_bytes(&raw));
+            let bytes = page.raw_record(record.range.clone());
+            let raw = bytes.map(fingerprint_of_bytes);
             let (met, has_new_bytes) = match (place, &record.flaw) {
                 (Place::Inside, None) => {
                     let is_new = |raw| self.known.meet_other(raw) != Met::Again;
@@ -179,7 +179,7 @@ impl Classifier {
                 met => Way::of(record, place, met, self.clock),
             };
             keep.push(matches!(way, Way::Row { .. }));
-            sent.send(index, record, way);
+            sent.send(index, record, bytes, way);
         }
         let rows = if keep.iter().all(|row| *row) {
             decoded.batch.clone()
@@ -252,15 +252,15 @@ impl<'p, P: RecordText> Sent<'p, P> {
         }
     }
 
-    fn send(&mut self, index: usize, record: &Record, way: Way<'_>) {
+    fn send(&mut self, index: usize, record: &Record, bytes: Option<&[u8]>, way: Way<'_>) {
         self.counts.records += 1;
         match way {
             Way::Neighbour => self.counts.outside_probe += 1,
             Way::Repeat => self.counts.repeats += 1,
-            Way::Reject(reason, place) => self.reject(index, record, reason, place),
+            Way::Reject(reason, place) => self.reject(index, record, bytes, reason, place),
             Way::Row { is_changed } => {
-                if self.page.raw_record(record.range.clone()).is_some() {
-                    self.reject(index, record, RejectReason::InvalidUtf8, "");
+                if bytes.is_some() {
+                    self.reject(index, record, bytes, RejectReason::InvalidUtf8, "");
                     self.counts.copies += 1;
                 }
                 self.counts.changed_repeats += u64::from(is_changed);
@@ -270,8 +270,16 @@ impl<'p, P: RecordText> Sent<'p, P> {
         }
     }
 
-    fn reject(&mut self, index: usize, record: &Record, reason: RejectReason, place: &str) {
-        let line = reject_line(self.page, record, self.first_record + index, reason, place);
+    fn reject(
+        &mut self,
+        index: usize,
+        record: &Record,
+        bytes: Option<&[u8]>,
+        reason: RejectReason,
+        place: &str,
+    ) {
+        let index = self.first_record + index;
+        let line = reject_line(self.page, record, bytes, index, reason, place);
         self.rejects.push_str(&line);
         self.rejects.push('\n');
         let reason = reason.as_str().to_owned();
@@ -292,6 +300,7 @@ fn fingerprint_of(array: &str, record: &Record, same_by: SameBy) -> u128 {
 fn reject_line(
     page: &impl RecordText,
     record: &Record,
+    bytes: Option<&[u8]>,
     index: usize,
     reason: RejectReason,
     place: &str,
@@ -302,7 +311,7 @@ fn reject_line(
         "page": page.number(),
         "record": page.first_record() + index,
     });
-    let (key, text) = match page.raw_record(record.range.clone()) {
+    let (key, text) = match bytes {
         Some(bytes) => ("base64", BASE64_STANDARD.encode(bytes)),
         None => ("text", page.text()[record.range.clone()].to_owned()),
     };
@@ -341,7 +350,7 @@ mod tests {
             Place::Inside
         }
 
-        fn raw_record(&self, _record: Range<usize>) -> Option<Vec<u8>> {
+        fn raw_record(&self, _record: Range<usize>) -> Option<&[u8]> {
             None
         }
     }

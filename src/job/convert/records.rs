@@ -96,7 +96,7 @@ impl RecordText for ChunkText {
         Place::Inside
     }
 
-    fn raw_record(&self, record: Range<usize>) -> Option<Vec<u8>> {
+    fn raw_record(&self, record: Range<usize>) -> Option<&[u8]> {
         self.damage.as_ref()?.raw_record(record)
     }
 }

@@ -630,6 +630,21 @@ fn a_list_of_records_that_stands_where_one_should_fails_its_file() {
     }
 }
 
+/// Three times as much text came of them, and 32 bytes for each were held beside it.
+#[test]
+fn a_record_without_any_text_takes_no_more_memory_than_a_large_one() {
+    let desk = Desk::with(0);
+    let mut record = b"{\"_id\":\"x\",\"timestamp\":1795000000000,\"description\":\"".to_vec();
+    record.extend_from_slice(&b"\xff".repeat(7 << 20));
+    record.extend_from_slice(b"\"}\n");
+    desk.write("odd", record);
+    let mut command = desk.command("lake", &["odd"]);
+    let ran = Ran::of(&command.args(["--memory-limit", "32MiB"]).output().unwrap());
+    assert_eq!((ran.code, ran.number("/rows")), (0, 1), "{}", ran.text);
+    let peak = ran.number("/peak_memory_bytes");
+    assert!(peak < 30 * (7 << 20), "{peak}");
+}
+
 /// Line by line they would be rejects, and those that are alike would be repeats of each other.
 #[test]
 fn what_is_pretty_printed_behind_a_line_fails_its_file() {
