@@ -10,12 +10,13 @@
 //! * records after each other in any other form, such as pretty-printed ones.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use super::buffers::TextBuffers;
 use super::fault::InputFault;
 use super::foreign::{Foreign, HEAD_BYTES};
 use super::unpack::is_of_window;
-use crate::text::outline::{Broken, element_end, skip_space, string_end, value_end};
+use crate::text::outline::{Broken, element_end, is_space, skip_space, string_end, value_end};
 
 /// A chunk ends with the record that reaches this size: some 500 usual records, which are enough to
 /// make good use of a decoder and few enough to keep memory low.
@@ -66,6 +67,8 @@ pub struct Framer<R> {
 enum State {
     /// The file's first value.
     Begin,
+    /// What stands in the line of the first record, behind it.
+    Behind,
     /// A value that is in nothing.
     Between,
     /// A line with a record.
@@ -122,8 +125,9 @@ impl<R: Read> Framer<R> {
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, InputFault> {
         loop {
             let chunk = match self.state {
-                State::Begin => {
-                    self.begin()?;
+                State::Begin => self.begin()?,
+                State::Behind => {
+                    self.pass_line()?;
                     None
                 }
                 State::Between => match self.between()? {
@@ -144,8 +148,9 @@ impl<R: Read> Framer<R> {
         }
     }
 
-    /// Passes a byte-order mark, and finds out whether each line is a record.
-    fn begin(&mut self) -> Result<(), InputFault> {
+    /// Passes a byte-order mark, and finds the first value. A record in one line is a chunk by itself: what
+    /// stands behind it tells whether each line is one, and may be any amount of white space.
+    fn begin(&mut self) -> Result<Option<Chunk>, InputFault> {
         while self.window().len() < HEAD_BYTES && self.read_on()? {}
         if let Some(kind) = Foreign::of(self.window()) {
             return Err(InputFault::Foreign { kind });
@@ -156,26 +161,27 @@ impl<R: Read> Framer<R> {
         self.state = State::Between;
         if self.next_value()? == Some(b'{')
             && let Object::Record(end) = self.find(object)?
-            && self.is_line(end)?
+            && memchr::memchr(b'\n', &self.window()[..end]).is_none()
         {
-            self.state = State::Lines;
+            self.state = State::Behind;
+            return Ok(Some(self.array_of(0..end)));
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Whether the value that ends here is alone in its line.
-    fn is_line(&mut self, end: usize) -> Result<bool, InputFault> {
-        if memchr::memchr(b'\n', &self.window()[..end]).is_some() {
-            return Ok(false);
-        }
+    /// Finds out whether the first record is alone in its line.
+    fn pass_line(&mut self) -> Result<(), InputFault> {
         loop {
-            let behind = &self.window()[end..];
-            let next = behind.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r'));
-            match next.copied() {
-                Some(byte) => return Ok(byte == b'\n'),
-                None if self.read_on()? => {}
-                None => return Ok(true),
-            }
+            let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
+            let blanks = self.window().iter().take_while(is_blank).count();
+            self.drop(blanks);
+            self.state = match self.window().first().copied() {
+                Some(b'\n') => State::Lines,
+                Some(_) => State::Between,
+                None if self.read_on()? => continue,
+                None => State::Lines,
+            };
+            return Ok(());
         }
     }
 
@@ -225,6 +231,14 @@ impl<R: Read> Framer<R> {
 
     /// Records of an array; none where it has no more.
     fn array(&mut self, of_page: bool, mut is_first: bool) -> Result<Option<Chunk>, InputFault> {
+        if !is_first && self.next_value()? == Some(b',') {
+            self.drop(1);
+            is_first = true;
+            if self.next_value()? == Some(b']') {
+                return Err(InputFault::NotJson { at: self.base });
+            }
+        }
+        self.next_value()?;
         let mut records: Option<(usize, usize)> = None;
         let mut count = 0;
         let (passed, has_ended) = loop {
@@ -240,42 +254,60 @@ impl<R: Read> Framer<R> {
                     }
                 }
                 Ok(Element::End(end)) => break (end, true),
+                // White space behind a record does not wait with it for what follows.
+                Err(_) if records.is_some() && is_blank_on(self.window(), from) => {
+                    break (from, false);
+                }
                 Err(broken) => self.wait(broken, from)?,
             }
         };
-        let chunk = records.map(|(start, end)| {
-            let records = &self.read[self.passed..][start..end];
-            let mut text = self.buffers.take(records.len() + 2);
-            text.push(b'[');
-            text.extend_from_slice(records);
-            text.push(b']');
-            let offset = self.base + start as u64;
-            self.chunk(text, false, offset)
-        });
-        self.drop(passed);
+        let chunk = records.map(|(start, end)| self.array_of(start..end));
+        self.drop(passed - records.map_or(0, |(_, end)| end));
         self.state = match (has_ended, of_page) {
-            (false, _) => State::Array { of_page, is_first },
+            (false, _) => State::Array {
+                of_page,
+                is_first: false,
+            },
             (true, true) => State::Page,
             (true, false) => State::Between,
         };
         Ok(chunk)
     }
 
+    /// A chunk of the records that lie there in the window, with commas between them. They are passed.
+    fn array_of(&mut self, records: Range<usize>) -> Chunk {
+        let offset = self.base + records.start as u64;
+        let mut text = self.buffers.take(records.len() + 2);
+        text.push(b'[');
+        text.extend_from_slice(&self.window()[records.clone()]);
+        text.push(b']');
+        self.drop(records.end);
+        self.chunk(text, false, offset)
+    }
+
     /// Lines; `None` where there are no more.
     fn lines(&mut self) -> Result<Option<Chunk>, InputFault> {
+        if self.next_value()?.is_none() {
+            return Ok(None);
+        }
         self.move_up();
         let mut looked_at = 0;
         let mut count = 0;
         let mut end = 0;
         'window: loop {
             for newline in memchr::memchr_iter(b'\n', &self.read[looked_at..]) {
+                let line = &self.read[end..looked_at + newline];
+                count += usize::from(skip_space(line, 0) < line.len());
                 end = looked_at + newline + 1;
-                count += 1;
                 if end >= self.chunk_bytes || count >= CHUNK_RECORDS {
                     break 'window;
                 }
             }
             looked_at = self.read.len();
+            if let Some(length) = self.ended_line(end) {
+                end += length;
+                break;
+            }
             if looked_at - end > self.most_record_bytes {
                 return Err(self.too_large(end));
             }
@@ -284,9 +316,6 @@ impl<R: Read> Framer<R> {
                 end = self.read.len();
                 break;
             }
-        }
-        if end == 0 {
-            return Ok(None);
         }
         let offset = self.base;
         // Little is behind the chunk, so that is what is copied.
@@ -300,21 +329,39 @@ impl<R: Read> Framer<R> {
         Ok(Some(self.chunk(text, true, offset)))
     }
 
+    /// The length of the last line, as far as it is there, without the white space at its end; `None` where
+    /// its record may go on. White space may be more than memory holds, so that a chunk does not wait for
+    /// its end.
+    fn ended_line(&self, start: usize) -> Option<usize> {
+        let line = &self.read[start..];
+        let length = line.len()
+            - line
+                .iter()
+                .rev()
+                .take_while(|byte| is_space(**byte))
+                .count();
+        let blanks = line.len() - length;
+        if length == 0 {
+            return (blanks > 0).then_some(0);
+        }
+        // Looked at once for each stretch of white space that is as long as all before it.
+        let most = length.max(self.block_bytes);
+        let is_due = (most..most + self.block_bytes).contains(&blanks)
+            || line.len() > self.most_record_bytes && length <= self.most_record_bytes;
+        (is_due && !is_open(&line[..length])).then_some(length)
+    }
+
     /// A last line without a newline must not break off in the middle of its record.
     fn check_last_line(&self, start: usize) -> Result<(), InputFault> {
-        let line = &self.window()[start..];
-        let begin = skip_space(line, 0);
-        if begin == line.len() {
-            return Ok(());
+        if is_open(&self.window()[start..]) {
+            return Err(self.cut());
         }
-        match value_end(line, begin) {
-            Err(Broken { at }) if at >= line.len() => Err(self.cut()),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Passes a member of a page behind its records, or the page's end.
     fn pass_member(&mut self) -> Result<(), InputFault> {
+        self.next_value()?;
         match self.find(member)? {
             Member::Other(end) => self.drop(end),
             Member::End(end) => {
@@ -472,6 +519,19 @@ fn element(bytes: &[u8], at: usize, is_first: bool) -> Result<Element, Broken> {
     }
     let end = element_end(bytes, at)?;
     Ok(Element::At { start: at, end })
+}
+
+/// Whether the value in a line goes on behind its end.
+fn is_open(line: &[u8]) -> bool {
+    let begin = skip_space(line, 0);
+    begin < line.len() && value_end(line, begin).is_err_and(|broken| broken.at >= line.len())
+}
+
+/// Whether nothing stands there from `at` on but white space, and a comma at most.
+fn is_blank_on(bytes: &[u8], at: usize) -> bool {
+    let at = skip_space(bytes, at);
+    let at = at + usize::from(bytes.get(at) == Some(&b','));
+    skip_space(bytes, at) == bytes.len()
 }
 
 /// Whether the object at the beginning is a page or a record. A page has an array `data`, and no `_id`
@@ -775,6 +835,71 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// A gigabyte of it would be no more: what is held is a chunk and a block.
+    #[test]
+    fn white_space_of_any_length_is_passed_and_not_held() {
+        const LENGTH: usize = 40_000;
+        for blank in [" ", "\n", " \r\n\t"] {
+            let blanks = blank.repeat(LENGTH / blank.len());
+            let forms = [
+                format!("{blanks}{}\n{}", RECORDS[0], RECORDS[1]),
+                format!("{}{blanks}\n{}", RECORDS[0], RECORDS[1]),
+                format!("{}\n{blanks}{}{blanks}", RECORDS[0], RECORDS[1]),
+                format!(
+                    "{blanks}[{blanks}{}{blanks},{blanks}{}{blanks}]{blanks}",
+                    RECORDS[0], RECORDS[1]
+                ),
+                format!(
+                    "{{\"data\":[{}]{blanks},\"n\":1}}{blanks}{{\"data\":[{}]}}",
+                    RECORDS[0], RECORDS[1]
+                ),
+            ];
+            for form in forms {
+                let mut framer =
+                    Framer::new(Dripping(form.as_bytes(), 64), 1_000, TextBuffers::default());
+                framer.chunk_bytes = 40;
+                framer.block_bytes = 64;
+                let mut found = Vec::new();
+                while let Some(chunk) = framer.next_chunk().unwrap() {
+                    found.extend(records_of(&chunk));
+                    let held = chunk.text.len().max(framer.read.capacity());
+                    assert!(held < 2_000, "{held}");
+                }
+                assert_eq!(found, RECORDS[..2]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_with_white_space_behind_it_is_as_large_as_without() {
+        let blanks = " ".repeat(5_000);
+        let lines = format!("{}\n{}{blanks}\n{}\n", RECORDS[0], RECORDS[1], RECORDS[2]);
+        for step in [1, 30, 700, 10_000] {
+            assert_eq!(records(&lines, step).unwrap(), RECORDS[..3]);
+        }
+        let inside = format!("{}\n{{\"a\":{blanks}1}}\n", RECORDS[0]);
+        let too_large = records(&inside, 30).unwrap_err();
+        assert!(
+            matches!(too_large, InputFault::RecordTooLarge { .. }),
+            "{too_large:?}"
+        );
+    }
+
+    #[test]
+    fn blank_lines_do_not_cut_chunks_short() {
+        let text = format!(
+            "{}\n{}",
+            RECORDS[1],
+            format!("\n\n{}", RECORDS[1]).repeat(2_000)
+        );
+        let mut framer = Framer::new(text.as_bytes(), 1_000, TextBuffers::default());
+        let mut lengths = Vec::new();
+        while let Some(chunk) = framer.next_chunk().unwrap() {
+            lengths.push(records_of(&chunk).len());
+        }
+        assert_eq!(lengths, [1, CHUNK_RECORDS, CHUNK_RECORDS]);
     }
 
     proptest! {

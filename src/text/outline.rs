@@ -137,11 +137,12 @@ pub fn elements_up_to(text: &str, bound: usize) -> Option<usize> {
 /// The position of the first byte from `at` that is not white space.
 pub fn skip_space(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    let space = rest
-        .iter()
-        .take_while(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t'))
-        .count();
-    at + space
+    at + rest.iter().take_while(|byte| is_space(**byte)).count()
+}
+
+/// Whether a byte is white space between two tokens.
+pub fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 
 /// The position behind the closing quote of the string that opens at `start`.

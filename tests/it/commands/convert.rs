@@ -630,6 +630,38 @@ fn a_list_of_records_that_stands_where_one_should_fails_its_file() {
     }
 }
 
+#[test]
+fn white_space_is_no_record_however_much_there_is() {
+    let desk = Desk::with(4);
+    let spaces = " ".repeat(10 << 20);
+    let [a, b, c] = [0, 1, 2].map(|n| desk.records[n].as_str());
+    for (name, text) in [
+        (
+            "lines",
+            format!("{a}{spaces}\n{spaces}\n{b}{spaces}\n{c}\n{spaces}"),
+        ),
+        (
+            "array",
+            format!("[{spaces}{a}{spaces},{spaces}{b}{spaces},{c}]{spaces}"),
+        ),
+        (
+            "blank lines",
+            format!("{a}\n{b}{}{c}", "\n".repeat(10 << 20)),
+        ),
+    ] {
+        desk.write(name, gzip(text.as_bytes()));
+        let mut command = desk.command(&format!("lake {name}"), &[name]);
+        // A quarter of it is less than the white space.
+        let ran = Ran::of(&command.args(["--memory-limit", "32MiB"]).output().unwrap());
+        assert_eq!(
+            (ran.code, ran.number("/rows")),
+            (0, 3),
+            "{name}: {}",
+            ran.text
+        );
+    }
+}
+
 /// Three times as much text came of them, and 32 bytes for each were held beside it.
 #[test]
 fn a_record_without_any_text_takes_no_more_memory_than_a_large_one() {
