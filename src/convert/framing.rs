@@ -543,11 +543,13 @@ fn object(bytes: &[u8]) -> Result<Object, Fault> {
         let Some((key, value)) = key(bytes, at)? else {
             return record();
         };
-        match key {
-            b"\"data\"" if bytes[value] == b'[' => return Ok(Object::Page(value + 1)),
-            b"\"_id\"" => return record(),
-            _ => at = skip_space(bytes, value_end(bytes, value)?),
+        if is_key(key, "data") && bytes[value] == b'[' {
+            return Ok(Object::Page(value + 1));
         }
+        if is_key(key, "_id") {
+            return record();
+        }
+        at = skip_space(bytes, value_end(bytes, value)?);
         match bytes.get(at) {
             Some(b',') => at += 1,
             None => return Err(Broken { at }.into()),
@@ -561,10 +563,13 @@ fn object(bytes: &[u8]) -> Result<Object, Fault> {
 pub fn has_records(value: &str) -> bool {
     let bytes = value.as_bytes();
     let is_object = |at: usize| bytes.get(skip_space(bytes, at)) == Some(&b'{');
-    match (bytes.first(), object(bytes)) {
-        (Some(b'['), _) => is_object(1),
-        (_, Ok(Object::Page(start))) => is_object(start),
-        _ => value_list(bytes).is_some_and(is_object),
+    match bytes.first() {
+        Some(b'[') => is_object(1),
+        Some(b'{') => match object(bytes) {
+            Ok(Object::Page(start)) => is_object(start),
+            _ => value_list(bytes).is_some_and(is_object),
+        },
+        _ => false,
     }
 }
 
@@ -591,12 +596,15 @@ fn ends_in_string(bytes: &[u8]) -> bool {
     false
 }
 
-/// Where the elements of an object's array `value` begin; `None` where it has none.
+/// Where the elements of an object's array `value` begin; `None` where it has none, or an `_id` before it.
 fn value_list(bytes: &[u8]) -> Option<usize> {
     let mut at = 1;
     while let Ok(Some((key, value))) = key(bytes, at) {
-        if key == b"\"value\"" && bytes[value] == b'[' {
+        if is_key(key, "value") && bytes[value] == b'[' {
             return Some(value + 1);
+        }
+        if is_key(key, "_id") {
+            return None;
         }
         at = skip_space(bytes, value_end(bytes, value).ok()?);
         if bytes.get(at) != Some(&b',') {
@@ -616,7 +624,7 @@ fn member(bytes: &[u8]) -> Result<Member, Fault> {
         _ => return Err(Broken { at }.into()),
     }
     match key(bytes, at + 1)? {
-        Some((b"\"data\"" | b"\"_id\"", _)) => Err(Fault::Mixed(at)),
+        Some((key, _)) if is_key(key, "data") || is_key(key, "_id") => Err(Fault::Mixed(at)),
         Some((_, value)) => Ok(Member::Other(value_end(bytes, value)?)),
         None => Err(Broken { at: at + 1 }.into()),
     }
@@ -639,6 +647,13 @@ fn key(bytes: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Broken> {
         return Err(more());
     }
     Ok(Some((&bytes[start..end], value)))
+}
+
+/// Whether a key, with its quotes, is this one, however it is spelled.
+fn is_key(key: &[u8], name: &str) -> bool {
+    let decoded = || serde_json::from_slice::<String>(key);
+    key[1..key.len() - 1] == *name.as_bytes()
+        || key.contains(&b'\\') && decoded().is_ok_and(|key| key == name)
 }
 
 #[cfg(test)]
@@ -795,6 +810,30 @@ mod tests {
             "{\"a\":\"x\\\",",
         ] {
             assert!(!goes_on(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn lists_of_records_are_told_from_records() {
+        for lists in [
+            "[{}]",
+            r#"[ {"a":NaN},{}]"#,
+            r#"{"data":[{}],"a":1,"a":2}"#,
+            r#"{"d\u0061ta":[{}]}"#,
+            r#"{"x":1,"value":[ {}],"_id":"x"}"#,
+        ] {
+            assert!(has_records(lists), "{lists}");
+        }
+        for one in [
+            "",
+            "[1]",
+            "x\"data\":[{}]",
+            r#"{"data":[1]}"#,
+            r#"{"_id":"x","data":[{}]}"#,
+            r#"{"\u005fid":"x","value":[{}]}"#,
+            r#"{"x":{"data":[{}]}}"#,
+        ] {
+            assert!(!has_records(one), "{one}");
         }
     }
 

@@ -19,7 +19,7 @@ use crate::convert::{
     has_records,
 };
 use crate::decode::oddities::Oddities;
-use crate::decode::{Ingest, PageDecoder, Piece, Position, Record, RejectReason};
+use crate::decode::{Ingest, PageDecoder, Piece, Position, Record};
 use crate::error::JobError;
 use crate::job::slice_memory::SlicePart;
 use crate::layout::PartitionKey;
@@ -208,14 +208,7 @@ impl Workshop {
 /// in the lines behind it. Those would be a reject a line, and where they are alike not even that.
 fn hides_records(text: &str, record: &Record, is_lines: bool) -> bool {
     let text = &text[record.range.clone()];
-    let Some(flaw) = &record.flaw else {
-        return false;
-    };
-    match flaw.reason {
-        RejectReason::NoId | RejectReason::NotAnObject => has_records(text),
-        RejectReason::NotJson => is_lines && goes_on(text),
-        _ => false,
-    }
+    record.flaw.is_some() && (has_records(text) || is_lines && goes_on(text))
 }
 
 /// Classifies chunks in the order of the text.

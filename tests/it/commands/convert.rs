@@ -620,8 +620,25 @@ fn a_list_of_records_that_stands_where_one_should_fails_its_file() {
             "value.json",
             format!(r#"{{"@odata.context":"x","value":{list}}}"#),
         ),
+        (
+            "spelled.json",
+            format!(r#"{{"@odata.context":"x","v\u0061lue":{list}}}"#),
+        ),
     ];
-    for (name, text) in files {
+    // Whatever else is wrong with them.
+    let flawed = format!("{},{{\"_id\":\"x\",\"n\":NaN}}", desk.records[1]);
+    let behind = [
+        ("page", format!(r#"{{"data":[{flawed}],"hasNext":false}}"#)),
+        ("list", format!("[{flawed}]")),
+        ("twice", format!(r#"{{"data":{list},"a":1,"a":2}}"#)),
+        ("odd key", format!(r#"{{"data":{list},"\ud800":1}}"#)),
+        (
+            "time",
+            format!(r#"{{"timestamp":"x","value":{list},"_id":"z"}}"#),
+        ),
+    ]
+    .map(|(name, behind)| (name, format!("{}\n{behind}\n", desk.records[0])));
+    for (name, text) in files.into_iter().chain(behind) {
         desk.write(name, text);
         let ran = desk.convert("lake", &[name]);
         assert_eq!(ran.code, 5, "{name}: {}", ran.text);
