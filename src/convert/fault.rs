@@ -157,6 +157,9 @@ impl InputFault {
                 StoreErrorKind::Denied => "allow these credentials to list and read the inputs",
                 _ => error.advice(),
             }),
+            Self::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Some("allow this user to read it")
+            }
             Self::InLake => Some("give the folder that holds the saved files, not the lake"),
             Self::Spool(error) => Some(error.advice()),
             Self::Foreign { kind } => Some(kind.advice()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,7 @@ fn on_disk(
                     Err(InputFault::NoFiles | InputFault::InLake) => {}
                     // A link to nothing.
                     Err(InputFault::Missing) if path.is_symlink() => search.pass_over(&path),
+                    Err(InputFault::Read(_)) => search.take_unread(&path),
                     given => given?,
                 }
             }
@@ -195,7 +197,7 @@ impl Search<'_> {
             return Ok(());
         }
         let before = self.found.len();
-        self.below(path)?;
+        self.below(path).map_err(of_file)?;
         if self.found.len() == before {
             return Err(InputFault::NoFiles);
         }
@@ -203,36 +205,44 @@ impl Search<'_> {
     }
 
     /// Takes all files below a folder.
-    fn below(&mut self, folder: &Path) -> Result<(), InputFault> {
-        let listed = fs::read_dir(folder).map_err(of_file)?;
-        let listed: Result<Vec<_>, _> = listed
+    fn below(&mut self, folder: &Path) -> io::Result<()> {
+        let listed = fs::read_dir(folder)?;
+        let listed: io::Result<Vec<_>> = listed
             .map(|entry| entry.map(|entry| entry.path()))
             .collect();
-        let mut listed = listed.map_err(InputFault::Read)?;
+        let mut listed = listed?;
         listed.sort();
         for path in listed {
-            let is_link = fs::symlink_metadata(&path).map_err(of_file)?.is_symlink();
-            let kind = match fs::metadata(&path) {
-                Ok(kind) => kind,
-                // A link to nothing.
-                Err(_) if is_link => {
-                    self.pass_over(&path);
-                    continue;
-                }
-                Err(error) => return Err(of_file(error)),
-            };
-            if kind.is_dir() {
-                match (self.is_in_lake(&path), is_link) {
-                    (true, _) => {}
-                    (false, true) => self.pass_over(&path),
-                    (false, false) => self.below(&path)?,
-                }
-            } else if !kind.is_file() || layout::is_dropped_by_a_system(&path.to_string_lossy()) {
-                self.pass_over(&path);
-            } else {
-                let place = Place::Readable(Readable::File(path.clone()));
-                self.take(&path, kind.len(), place);
+            if self.within(&path).is_err() {
+                self.take_unread(&path);
             }
+        }
+        Ok(())
+    }
+
+    /// Takes what a folder has.
+    fn within(&mut self, path: &Path) -> io::Result<()> {
+        let is_link = fs::symlink_metadata(path)?.is_symlink();
+        let kind = match fs::metadata(path) {
+            Ok(kind) => kind,
+            // A link to nothing.
+            Err(_) if is_link => {
+                self.pass_over(path);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if kind.is_dir() {
+            match (self.is_in_lake(path), is_link) {
+                (true, _) => {}
+                (false, true) => self.pass_over(path),
+                (false, false) => self.below(path)?,
+            }
+        } else if !kind.is_file() || layout::is_dropped_by_a_system(&path.to_string_lossy()) {
+            self.pass_over(path);
+        } else {
+            let place = Place::Readable(Readable::File(path.to_owned()));
+            self.take(path, kind.len(), place);
         }
         Ok(())
     }
@@ -247,6 +257,11 @@ impl Search<'_> {
             bytes,
             place,
         });
+    }
+
+    /// Takes what cannot be looked at: an input that fails by itself, and says why.
+    fn take_unread(&mut self, path: &Path) {
+        self.take(path, 0, Place::Readable(Readable::File(path.to_owned())));
     }
 
     fn is_in_lake(&self, path: &Path) -> bool {

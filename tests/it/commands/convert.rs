@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -943,6 +944,42 @@ fn folders_patterns_links_and_pipes_name_inputs() {
     desk.expect_whole("in/lake");
     let refused = desk.convert("in/lake", &["in/lake/_mdca"]);
     assert_eq!(refused.code, 2, "{}", refused.text);
+}
+
+/// A folder that this user may not look into costs only itself, as a file does.
+#[test]
+fn a_folder_that_cannot_be_read_is_named_and_the_others_go_on() {
+    let desk = Desk::with(10);
+    desk.write("in/a.json", page(&desk.records));
+    desk.write("in/b/hidden.json", page(&desk.records));
+    fs::set_permissions(desk.path("in/b"), fs::Permissions::from_mode(0)).unwrap();
+    let may_look = || fs::read_dir(desk.path("in/b")).is_ok();
+    for input in ["in", "in/*"] {
+        let lake = format!("lake {}", input.len());
+        let mut command = desk.command(&lake, &[input]);
+        if may_look() {
+            command = without_rights(&command);
+        }
+        let ran = Ran::of(&command.output().unwrap());
+        assert_eq!((ran.code, ran.tally()), (2, [2, 1, 0, 1]), "{}", ran.text);
+        let failure = &ran.report["failures"][0];
+        assert_eq!(failure["input"], "in/b", "{failure}");
+        assert_eq!(failure["advice"], "allow this user to read it", "{failure}");
+        assert_same(&desk.ids(&lake), &ids_of(&desk.records));
+    }
+    fs::set_permissions(desk.path("in/b"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The same command for a root for whom permissions hold.
+fn without_rights(command: &Command) -> Command {
+    let mut other = Command::new("setpriv");
+    other
+        .arg("--bounding-set=-dac_override,-dac_read_search")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(command.get_current_dir().unwrap())
+        .stdin(Stdio::null());
+    other
 }
 
 #[test]
