@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::FromArgMatches;
+use clap::builder::{BoolishValueParser, TypedValueParser};
 use http::Uri;
 
 use super::credentials::{self, SignInEnvironment, Workload};
@@ -103,7 +104,7 @@ pub fn refused_run(args: impl Iterator<Item = OsString>) -> Option<RefusedRun> {
     let asked = args.iter().skip(1).find(is_command)?;
     let command = ["scan", "convert", "compact"];
     let command = command.into_iter().find(|command| asked == command)?;
-    if args.iter().any(|arg| arg == "--dry-run") {
+    if asks_for_dry_run(&args, &commands) {
         return None;
     }
     Some(RefusedRun {
@@ -111,6 +112,17 @@ pub fn refused_run(args: impl Iterator<Item = OsString>) -> Option<RefusedRun> {
         lake: setting(&args, "--lake", "MDCA_LAKE")?.into_string().ok()?,
         metrics_file: setting(&args, "--metrics-file", "MDCA_METRICS_FILE")?.into(),
     })
+}
+
+/// Whether these arguments, or the environment, ask for a plan alone.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+fn asks_for_dry_run(args: &[OsString], commands: &clap::Command) -> bool {
+    let is_yes = |value: OsString| {
+        let parsed = BoolishValueParser::new().parse_ref(commands, None, &value);
+        parsed.unwrap_or(false)
+    };
+    args.iter().any(|arg| arg == "--dry-run")
+        || std::env::var_os("MDCA_DRY_RUN").is_some_and(is_yes)
 }
 
 /// What a flag or, without it, its variable says.

@@ -222,6 +222,15 @@ fn the_metrics_of_a_run_are_what_its_report_says() {
     });
     assert_eq!(refused.code(), Some(2), "{refused}");
     kept(&metrics);
+    // A run that was to plan alone writes nothing.
+    fs::write(&file, "kept").unwrap();
+    for dry_run in ["true", "1"] {
+        let mut plan = lake.scan();
+        plan.args(["--parallel", "0"]).env("MDCA_DRY_RUN", dry_run);
+        let refused = place.run(plan.arg("--metrics-file").arg(&file));
+        assert_eq!(refused.code(), Some(2), "{refused}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
+    }
     fs::remove_file(&file).unwrap();
     let (refused, metrics) = scan(&mut |scan| {
         scan.env("MDCA_PARALLEL", "x");
