@@ -37,6 +37,8 @@ pub struct Chunk {
     pub is_lines: bool,
     /// Where the first record begins in the file's text, in bytes from its beginning.
     pub offset: u64,
+    /// The same of every record, where white space between them was left out; else nothing.
+    pub offsets: Vec<u64>,
     /// Arrays of records that begin in it: pages, as a rule.
     pub arrays: u64,
 }
@@ -132,7 +134,7 @@ impl<R: Read> Framer<R> {
                 }
                 State::Between => match self.between()? {
                     Some(chunk) => Some(chunk),
-                    None if self.state == State::Between => return Ok(None),
+                    None if self.state == State::Between => return Ok(self.last_arrays()),
                     None => None,
                 },
                 State::Lines => return self.lines(),
@@ -189,8 +191,7 @@ impl<R: Read> Framer<R> {
     /// ends.
     fn between(&mut self) -> Result<Option<Chunk>, InputFault> {
         let mut text = Vec::new();
-        let mut offset = 0;
-        let mut records = 0;
+        let mut offsets = Vec::new();
         loop {
             let array = match self.next_value()? {
                 None => break,
@@ -198,14 +199,14 @@ impl<R: Read> Framer<R> {
                 Some(b'{') => match self.find(object)? {
                     Object::Page(start) => Some((start, true)),
                     Object::Record(end) => {
-                        if records == 0 {
-                            offset = self.base;
+                        let is_first = offsets.is_empty();
+                        if is_first {
                             text = self.buffers.take(end + 2);
                         }
-                        text.push(if records == 0 { b'[' } else { b',' });
+                        text.push(if is_first { b'[' } else { b',' });
                         text.extend_from_slice(&self.window()[..end]);
+                        offsets.push(self.base);
                         self.drop(end);
-                        records += 1;
                         None
                     }
                 },
@@ -218,15 +219,21 @@ impl<R: Read> Framer<R> {
                 self.state = State::Array { of_page, is_first };
                 break;
             }
-            if text.len() >= self.chunk_bytes || records >= CHUNK_RECORDS {
+            if text.len() >= self.chunk_bytes || offsets.len() >= CHUNK_RECORDS {
                 break;
             }
         }
-        if records == 0 {
+        let Some(offset) = offsets.first().copied() else {
             return Ok(None);
-        }
+        };
         text.push(b']');
-        Ok(Some(self.chunk(text, false, offset)))
+        let chunk = self.chunk(text, false, offset);
+        Ok(Some(Chunk { offsets, ..chunk }))
+    }
+
+    /// A chunk without records, for arrays behind the last record.
+    fn last_arrays(&mut self) -> Option<Chunk> {
+        (self.arrays > 0).then(|| self.chunk(b"[]".to_vec(), false, self.base))
     }
 
     /// Records of an array; none where it has no more.
@@ -490,6 +497,7 @@ impl<R: Read> Framer<R> {
             text,
             is_lines,
             offset,
+            offsets: Vec::new(),
             arrays: std::mem::take(&mut self.arrays),
         }
     }
@@ -767,16 +775,16 @@ mod tests {
 
     #[test]
     fn pages_and_arrays_are_counted() {
-        let text = format!(
-            "[{}]{{\"data\":[]}}{{\"data\":[{}]}}",
-            RECORDS[0], RECORDS[1]
-        );
-        let arrays: u64 = chunks(text.as_bytes(), 9)
-            .unwrap()
-            .iter()
-            .map(|chunk| chunk.arrays)
-            .sum();
-        assert_eq!(arrays, 3);
+        let arrays = |text: &str| -> u64 {
+            let chunks = chunks(text.as_bytes(), 9).unwrap();
+            chunks.iter().map(|chunk| chunk.arrays).sum()
+        };
+        let [a, b] = [RECORDS[0], RECORDS[1]];
+        let empty = r#"{"data":[],"hasNext":false}"#;
+        assert_eq!(arrays(&format!("[{a}]{empty}{{\"data\":[{b}]}}")), 3);
+        assert_eq!(arrays(&format!("[{a}]{empty} {empty}")), 3);
+        assert_eq!(arrays(empty), 1);
+        assert_eq!(arrays(&format!("{a}\n{b}")), 0);
     }
 
     #[test]

@@ -141,6 +141,7 @@ impl Workshop {
             text,
             is_lines,
             offset,
+            offsets,
             arrays,
         } = chunk;
         let (text, damage) = Damage::decode(text);
@@ -152,10 +153,16 @@ impl Workshop {
             let piece = decoder
                 .decode(&text, from, ingest)
                 .map_err(|source| InputFault::Decode { at: offset, source })?;
-            let mut records = piece.records.iter();
-            if let Some(page) = records.find(|record| hides_records(&text, record, is_lines)) {
+            let hides = |record: &Record| hides_records(&text, record, is_lines);
+            if let Some(index) = piece.records.iter().position(hides) {
+                let start = piece.records[index].range.start;
+                let start = damage
+                    .as_ref()
+                    .map_or(start, |damage| damage.raw_position(start));
                 // An array has its bracket before the first record.
-                let at = offset + page.range.start as u64 - u64::from(!is_lines);
+                let there = offset + start as u64 - u64::from(!is_lines);
+                let known = offsets.get(piece.first_record + index).copied();
+                let at = known.unwrap_or(there);
                 return Err(InputFault::NotOneRecord { at });
             }
             let fingerprints = Fingerprints::of(&text, &piece, same_by);

@@ -648,6 +648,36 @@ fn a_list_of_records_that_stands_where_one_should_fails_its_file() {
     }
 }
 
+/// The place is one of the file: bytes that are no text are longer as text, and white space between records is
+/// dropped.
+#[test]
+fn a_list_that_stands_where_one_record_should_is_named_with_its_place_in_the_file() {
+    let desk = Desk::with(4);
+    let list = format!("{{\"value\":[{}]}}", desk.records[..2].join(","));
+    let odd = b"{\"_id\":\"\xff\xfe\xff\",\"timestamp\":1795000000000}".to_vec();
+    let record = desk.records[2].as_bytes();
+    let pretty = b"{\n\"_id\":\"x\", \"timestamp\":1795000000000}".to_vec();
+    for (name, parts) in [
+        ("lines", vec![record, b"\n", &odd, b"\n"]),
+        ("array", vec![b"[", &odd, b",", record, b", "]),
+        (
+            "others",
+            vec![&pretty, b"\n\n   ", &odd, b"  ", record, b" \n"],
+        ),
+    ] {
+        let before = parts.concat();
+        let end: &[u8] = if name == "array" { b"]" } else { b"\n" };
+        desk.write(name, [&before, list.as_bytes(), end].concat());
+        let ran = desk.convert("lake", &[name]);
+        let said = format!(
+            "several records stand where one should, at byte {}\"",
+            before.len()
+        );
+        assert_eq!(ran.code, 5, "{name}: {}", ran.text);
+        assert!(ran.text.contains(&said), "{name}, {said}: {}", ran.text);
+    }
+}
+
 #[test]
 fn white_space_is_no_record_however_much_there_is() {
     let desk = Desk::with(4);
@@ -693,6 +723,26 @@ fn a_record_without_any_text_takes_no_more_memory_than_a_large_one() {
     assert_eq!((ran.code, ran.number("/rows")), (0, 1), "{}", ran.text);
     let peak = ran.number("/peak_memory_bytes");
     assert!(peak < 30 * (7 << 20), "{peak}");
+}
+
+#[test]
+fn pages_without_records_are_counted() {
+    let desk = Desk::with(1);
+    let empty = page(&[]);
+    for (name, text, pages) in [
+        ("one", empty.clone(), 1),
+        ("last", page(&desk.records) + &empty, 2),
+    ] {
+        desk.write(name, text);
+        let ran = desk.convert("lake", &[name]);
+        assert_eq!(
+            (ran.code, ran.number("/pages")),
+            (0, pages),
+            "{name}: {}",
+            ran.text
+        );
+    }
+    desk.expect_whole("lake");
 }
 
 /// Line by line they would be rejects, and those that are alike would be repeats of each other.
