@@ -185,7 +185,8 @@ impl Workshop {
         })
     }
 
-    /// Reads an input on a thread of its own; `read` is told how far it is.
+    /// Reads an input ahead; `read` is told how far it is. Between two chunks no thread is held: where the
+    /// system gives only one, a decoder needs it.
     fn read(
         &self,
         input: Readable,
@@ -195,17 +196,26 @@ impl Workshop {
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
         let (limits, texts) = (self.limits, self.texts.clone());
         let runtime = Handle::current();
-        let reading = spawn_blocking(move || {
-            let mut text = InputText::begin(&input, &runtime, hash, limits, texts)?;
-            while let Some(chunk) = text.next_chunk()? {
+        let begin = move || InputText::begin(&input, &runtime, hash, limits, texts);
+        let reading = tokio::spawn(async move {
+            let mut text = unwound(spawn_blocking(begin).await)?;
+            loop {
+                let next;
+                let work = move || {
+                    let next = text.next_chunk();
+                    (text, next)
+                };
+                (text, next) = unwound(spawn_blocking(work).await);
+                let chunk = next?;
                 read(text.bytes_read());
-                if sender.blocking_send(chunk).is_err() {
+                let Some(chunk) = chunk else {
+                    return Ok(());
+                };
+                if sender.send(chunk).await.is_err() {
                     // The input was given up.
                     return Ok(());
                 }
             }
-            read(text.bytes_read());
-            Ok(())
         });
         (chunks, reading)
     }

@@ -370,6 +370,45 @@ fn a_limit_of_threads_is_named_or_lived_with() {
     assert!(refused > 1, "{refused}");
 }
 
+/// Where one thread is all that may block, reading and decoding take turns on it.
+#[test]
+fn a_conversion_lives_with_few_threads_or_names_the_limit() {
+    let Some(threads) = thread_shim() else {
+        return;
+    };
+    let place = place(None);
+    let record = |n: u32| format!("{{\"_id\":\"{n}\",\"timestamp\":1795000000000}}\n");
+    let files = ["a", "b"].map(|name| place.room().join(name));
+    for file in &files {
+        let name = file.display();
+        let records: String = (0..8_000).map(record).collect();
+        std::fs::write(file, format!("{records}{{\"{name}\":1}}\n")).unwrap();
+    }
+    let (mut refused, mut worked) = (0, 0);
+    for most in 0.. {
+        let lake = place.lake();
+        let mut command = lake.command("convert");
+        command
+            .args(&files)
+            .env("LD_PRELOAD", threads)
+            .env("SHIM_THREADS", most.to_string());
+        let ended = place.start(&mut command).wait_within(DUE);
+        assert!(!ended.text().contains("panicked"), "{most}: {ended}");
+        if ended.code() == Some(1) {
+            assert!(ended.text().contains("ulimit"), "{most}: {ended}");
+            refused += 1;
+            continue;
+        }
+        assert_eq!(ended.code(), Some(0), "{most}: {ended}");
+        assert_eq!(lake.commits(), 2, "{most}: {ended}");
+        worked += 1;
+        if worked == 4 {
+            break;
+        }
+    }
+    assert!(refused > 1, "{refused}");
+}
+
 /// With as few threads as do, and a disk that hangs, a signal still ends the run.
 #[test]
 fn a_limit_of_threads_and_a_disk_that_hangs_do_not_outlast_a_signal() {
