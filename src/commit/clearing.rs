@@ -15,7 +15,7 @@ use tracing::warn;
 use super::{Attempt, Commit, CommitError};
 use crate::clock::Clock;
 use crate::layout;
-use crate::layout::OwnObject;
+use crate::layout::{FileName, OwnObject, PartitionKey};
 use crate::store::{Store, StoreError};
 
 /// From this age of the winning commit on the attempt objects of those who lost go: until then one
@@ -281,6 +281,16 @@ impl Cleaner {
             }
         }
         is_clear
+    }
+
+    /// Removes a file or rejects of a committed slice that nothing names, while the files that its commit
+    /// names of the same day, or its rejects, are safe; false where it stays.
+    pub async fn remove_beside(&self, winner: &Commit, path: &Path) -> bool {
+        let day_of = |path: &str| FileName::parse(path).map(|file| file.key);
+        let day = day_of(path.as_ref());
+        let beside = winner.sums().filter(|(named, ..)| day_of(named) == day);
+        let beside = beside.map(|(named, bytes, _)| (named, Some(bytes)));
+        self.sees_safe(beside).await && self.remove(path).await
     }
 
     /// Removes the objects on their way, on a disk, whose put nobody ends any more.

@@ -67,6 +67,12 @@ impl Harmed {
     pub(super) fn spares_slice(&self, slice: &str) -> bool {
         !self.slices.contains(slice)
     }
+
+    /// The same of the slice of a file or rejects, and of a file's day: a compaction of that may have its rows.
+    pub(super) fn spares(&self, path: &Path, slice: &str) -> bool {
+        let day = FileName::parse(path.as_ref()).map(|file| file.key);
+        self.spares_slice(slice) && day.is_none_or(|day| self.spares_day(day))
+    }
 }
 
 fn is_of_compaction(path: &str) -> bool {
@@ -116,7 +122,11 @@ impl Verification {
             match finding.what {
                 FindingKind::Taken if !harmed.spares_day(file.key) => finding.remedy = KEEP,
                 FindingKind::Taken if !is_table_current => finding.remedy = TABLE_FIRST,
-                FindingKind::Unnamed if !harmed.spares_slice(&file.slice) => finding.remedy = KEEP,
+                FindingKind::Unnamed
+                    if !harmed.spares(&Path::from(finding.path.as_str()), &file.slice) =>
+                {
+                    finding.remedy = KEEP;
+                }
                 FindingKind::Missing
                     if !is_of_compaction(&finding.path)
                         && harmed.without_compaction.contains(&file.key) =>

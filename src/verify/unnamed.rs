@@ -218,9 +218,9 @@ impl Judge<'_> {
         }
         match Commit::load(store, slice).await {
             Ok(Some(commit)) if commit.named_objects().any(|named| named == path.as_ref()) => {}
-            Ok(Some(_)) => match self.sweeper.filter(|_| self.harmed.spares_slice(slice)) {
+            Ok(Some(commit)) => match self.sweeper.filter(|_| self.harmed.spares(path, slice)) {
                 Some(sweeper) => {
-                    if sweeper.remove(path).await {
+                    if sweeper.remove_beside(&commit, path).await {
                         self.done.swept.push(path.to_string());
                     }
                 }

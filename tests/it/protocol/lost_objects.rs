@@ -249,6 +249,30 @@ async fn inputs_that_come_back_stay_while_their_output_is_not_whole() {
     assert_eq!(story.verify(Sweep::Never).await.findings, []);
 }
 
+/// The output of a day is missing, and a file of an attempt that lost holds rows of it: it may be the only copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_no_commit_names_stays_while_the_output_of_its_day_is_missing() {
+    let story = scanned(None).await;
+    let (input, rows) = copy_of(story.lake(), DAY).pop_first().unwrap();
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    let name = input.file_name().unwrap().to_str().unwrap();
+    let attempt = name.split('-').nth(2).unwrap();
+    let left = input.with_file_name(name.replace(attempt, "00000000000000bb"));
+    fs::write(&left, rows).unwrap();
+    let output = output(&story);
+    let whole = fs::read(&output).unwrap();
+    fs::remove_file(&output).unwrap();
+    let found = expect_nothing_swept(&story, "a lost output").await;
+    let unnamed = kinds(&found).into_iter();
+    let unnamed = unnamed.filter(|(_, what)| *what == FindingKind::Unnamed);
+    assert_eq!(unnamed.count(), 1, "{}", found.to_text());
+    fs::write(&output, whole).unwrap();
+    let swept = story.verify(Sweep::Unnamed).await;
+    assert_eq!(swept.swept.len(), 1, "{}", swept.to_text());
+    assert!(!left.exists());
+    story.expect_exact().await;
+}
+
 /// A slice was lost and scanned again, then its older commit comes back without its files: those of the
 /// second scan are the only whole ones.
 #[tokio::test(flavor = "multi_thread")]
