@@ -41,6 +41,19 @@ impl From<&FileEntry> for CompactedInput {
     }
 }
 
+impl CompactedInput {
+    /// Whether this is a file as whoever made it names it.
+    pub fn is(&self, file: &FileEntry) -> bool {
+        let Self {
+            path,
+            rows,
+            bytes,
+            checksum,
+        } = self;
+        (path, rows, bytes, checksum) == (&file.path, &file.rows, &file.bytes, &file.checksum)
+    }
+}
+
 /// One compaction of a day: its outputs hold the rows of its inputs, and only those.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compaction {

@@ -253,6 +253,11 @@ impl CommittedFiles {
         self.unreadable.insert(slice.to_owned());
     }
 
+    /// The files that they name.
+    pub fn iter(&self) -> impl Iterator<Item = &FileEntry> {
+        self.files.iter()
+    }
+
     fn has(&self, slice: &str) -> bool {
         self.read.contains(slice) || self.unreadable.contains(slice)
     }

@@ -1,6 +1,6 @@
 //! What the objects of a lake's own say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -17,11 +17,12 @@ use crate::commit::{
     Unproven, caps,
 };
 use crate::error::JobError;
-use crate::layout::{self, FileName, OwnObject};
+use crate::layout::{self, CompactionName, FileName, OwnObject};
 use crate::status::no_lake;
 use crate::store::{Store, StoreErrorKind};
 use crate::table::{self, CommittedFiles, OnlyCurrent};
 use crate::text::plain::chain;
+use crate::write::FileEntry;
 
 /// Slices looked at at once; reading and hashing are work for more than one core.
 const SLICES: usize = 4;
@@ -289,41 +290,78 @@ impl Verification {
         Ok(())
     }
 
-    /// Holds what compactions have taken against the commits, which stay: each file was named by the commit
-    /// of its slice.
+    /// Holds what compactions have taken against what was there: each file was named as it was by the commit
+    /// of its slice or by an earlier compaction, and taken once. A compaction leaves as many rows as it takes,
+    /// so the live files have as many as the commits.
     async fn compare_compactions(&mut self, store: &Store, known: &Known) -> Result<(), JobError> {
-        let Known {
-            named, compactions, ..
-        } = known;
+        let compactions = &known.compactions;
+        let outputs = compactions.iter().flat_map(|made| &made.outputs);
+        let named = known.committed.iter().chain(outputs);
+        let named: HashMap<&str, &FileEntry> =
+            named.map(|file| (file.path.as_str(), file)).collect();
+        let mut takers: HashMap<&str, CompactionName> = HashMap::new();
         for compaction in compactions.iter() {
+            let name = compaction.name();
             for input in &compaction.inputs {
-                let slice = FileName::parse(&input.path).map(|name| name.slice);
-                let slice = slice.filter(|slice| layout::is_slice_name(slice));
-                let Some(slice) = slice else { continue };
-                if named.objects.contains(&input.path) || named.unreadable.contains(&slice) {
-                    continue;
-                }
-                // It may have been committed since the commits were listed.
-                match Commit::load(store, &slice).await {
-                    Ok(Some(commit)) if commit.named_objects().any(|path| path == input.path) => {}
-                    Ok(Some(_)) => self.find(
-                        &layout::compaction(compaction.name()),
-                        FindingKind::Contradicts,
-                        format!(
-                            "it has taken {}, which the commit of its slice does not name",
-                            input.path
-                        ),
-                    ),
-                    Ok(None) => self.find(
-                        &layout::commit(&slice),
-                        FindingKind::Missing,
-                        format!("compaction {} has rows of it", compaction.compaction),
-                    ),
-                    // Said of the commit next time.
-                    Err(CommitError::Damaged { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                let path = input.path.as_str();
+                let flaw = match (takers.insert(path, name), named.get(path)) {
+                    (Some(first), _) => format!("as compaction {first} has"),
+                    (None, Some(file)) if input.is(file) => continue,
+                    (None, Some(_)) => "and says other rows or bytes of it".to_owned(),
+                    (None, None) => {
+                        self.find_unknown_input(store, known, compaction, path)
+                            .await?;
+                        continue;
+                    }
+                };
+                let detail = format!("it has taken {path}, {flaw}");
+                self.find(&layout::compaction(name), FindingKind::Contradicts, detail);
             }
+        }
+        Ok(())
+    }
+
+    /// What a compaction has taken, and nothing that was read names.
+    async fn find_unknown_input(
+        &mut self,
+        store: &Store,
+        known: &Known,
+        compaction: &Compaction,
+        path: &str,
+    ) -> Result<(), JobError> {
+        let Some(file) = FileName::parse(path) else {
+            return Ok(());
+        };
+        let own = layout::compaction(compaction.name());
+        if let Some(earlier) = CompactionName::of_file(&file) {
+            // Of one that cannot be read, or is missing, it is said that it is.
+            if known.compactions.get(earlier).is_some() {
+                let detail =
+                    format!("it has taken {path}, which compaction {earlier} did not leave");
+                self.find(&own, FindingKind::Contradicts, detail);
+            }
+            return Ok(());
+        }
+        let slice = file.slice;
+        if known.named.unreadable.contains(&slice) {
+            return Ok(());
+        }
+        // It may have been committed since the commits were listed.
+        match Commit::load(store, &slice).await {
+            Ok(Some(commit)) if commit.named_objects().any(|named| named == path) => {}
+            Ok(Some(_)) => self.find(
+                &own,
+                FindingKind::Contradicts,
+                format!("it has taken {path}, which the commit of its slice does not name"),
+            ),
+            Ok(None) => self.find(
+                &layout::commit(&slice),
+                FindingKind::Missing,
+                format!("compaction {} has rows of it", compaction.compaction),
+            ),
+            // Said of the commit next time.
+            Err(CommitError::Damaged { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }

@@ -330,6 +330,52 @@ async fn rows_that_come_back_beside_their_compaction_are_named() {
     assert!(kinds.contains(&(&path, FindingKind::Missing)), "{kinds:?}");
 }
 
+/// A second compaction of a day that takes what the first has taken, or did not leave so: rows would be there
+/// twice, or too few, though every file is whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_takes_what_nobody_left_for_it_is_named() {
+    let story = compacted().await;
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    let first = sealed::read(&story.lake().join(COMPACTION));
+    let left = first["outputs"].as_array().unwrap();
+    assert_eq!(left.len(), 1);
+    let mut second = first.clone();
+    second["compaction"] = json!("2026-11-18-1");
+    let path = left[0]["path"].as_str().unwrap().to_owned();
+    let next = path.replace("/z-000000-", "/z-000001-");
+    fs::copy(story.lake().join(&path), story.lake().join(&next)).unwrap();
+    second["outputs"][0]["path"] = json!(next);
+    let mut other_bytes = left[0].clone();
+    other_bytes["checksum"] = first["inputs"][0]["checksum"].clone();
+    let attempt = first["attempt"].as_str().unwrap();
+    let mut of_another = left[0].clone();
+    of_another["path"] = json!(path.replace(attempt, "00000000000000bb"));
+    let own = "_mdca/compactions/2026-11-18-1.json";
+    let twice = first["inputs"].as_array().unwrap().clone();
+    for (inputs, count, said) in [
+        (left.clone(), 0, ""),
+        (twice.clone(), twice.len(), "as compaction 2026-11-18-0 has"),
+        (vec![other_bytes], 1, "says other rows or bytes of it"),
+        (
+            vec![of_another],
+            1,
+            "which compaction 2026-11-18-0 did not leave",
+        ),
+    ] {
+        second["inputs"] = json!(inputs);
+        sealed::write(&story.lake().join(own), &second);
+        let store = story.store();
+        let found = verify(&store, Depth::Bytes, Sweep::Never, story.now_ms());
+        let mut found = found.await.unwrap();
+        found.findings.retain(|of| of.what != FindingKind::Taken);
+        assert_eq!(found.findings.len(), count, "{said}: {}", found.to_text());
+        for of in found.findings {
+            assert_eq!((of.path.as_str(), of.what), (own, FindingKind::Contradicts));
+            assert!(of.detail.contains(said), "{of:?}");
+        }
+    }
+}
+
 /// A file of a compaction that nothing names any more, because the number was used again, is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_a_compaction_whose_number_was_used_again_is_kept() {
