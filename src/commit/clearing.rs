@@ -1,7 +1,7 @@
 //! Step 5: leaves nothing of a committed slice but what its commit names, as far as the store lets
 //! it. What cannot be removed is warned of once and counted; it never fails a committed slice.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,8 +30,11 @@ const MAX_REFUSALS: u64 = 16;
 /// What shows others which files are live, and follows the commits and compactions.
 #[async_trait]
 pub trait Projection: Debug + Send + Sync {
-    /// Brings it up to date.
-    async fn refresh(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    /// Brings it up to date. Returns the days of which it may still show what compactions have taken, because
+    /// one of their compactions cannot be read.
+    async fn refresh(
+        &self,
+    ) -> Result<BTreeSet<PartitionKey>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// Clears up after the attempts at committed slices.
@@ -99,19 +102,24 @@ impl Cleaner {
         }
     }
 
-    /// Brings what shows the live files up to date; false where that fails.
-    pub(super) async fn refresh(&self) -> bool {
+    /// Brings what shows the live files of a day up to date; false where that fails.
+    pub(super) async fn refresh(&self, day: PartitionKey) -> bool {
         let Some(projection) = &self.projection else {
             return true;
         };
-        let Err(error) = projection.refresh().await else {
-            return true;
-        };
-        warn!(
-            lake = %self.store.location(),
-            error = %crate::text::plain::chain(error.as_ref()),
-            "what compactions have taken stays until the table is up to date"
-        );
+        match projection.refresh().await {
+            Ok(unsure) if !unsure.contains(&day) => return true,
+            Ok(_) => warn!(
+                lake = %self.store.location(),
+                day = %day.date(),
+                "what compactions have taken of this day stays: one of them cannot be read"
+            ),
+            Err(error) => warn!(
+                lake = %self.store.location(),
+                error = %crate::text::plain::chain(error.as_ref()),
+                "what compactions have taken stays until the table is up to date"
+            ),
+        }
         self.leave(1, None);
         false
     }

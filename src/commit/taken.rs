@@ -30,7 +30,7 @@ impl Cleaner {
             self.leave(1, Some(&error));
             return removed;
         }
-        if !self.refresh().await {
+        if !self.refresh(compaction.name().day).await {
             return removed;
         }
         let inputs = compaction.inputs.iter();
@@ -62,7 +62,7 @@ impl Cleaner {
 
     /// Removes a file that a compaction has taken and that came back, after step 5; true where it is gone.
     pub async fn remove_returned(&self, compaction: &Compaction, input: &Path) -> bool {
-        self.refresh().await && self.remove_taken(compaction, input).await
+        self.refresh(compaction.name().day).await && self.remove_taken(compaction, input).await
     }
 
     /// Removes a file that a compaction has taken, if all of its rows are where the compaction put them;

@@ -30,7 +30,7 @@ pub use live::CommittedFiles;
 pub(crate) use standing::{BEHIND, OF_OTHERS};
 pub use standing::{Standing, standing};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ use self::snapshot::{Log, Snapshot, seen_at};
 use self::update::Update;
 use crate::clock::Clock;
 use crate::commit::{self, CommitError, Projection};
-use crate::layout::LogObject;
+use crate::layout::{LogObject, OwnObject, PartitionKey};
 use crate::schema;
 use crate::store::{Creation, Store};
 use crate::write::FileEntry;
@@ -84,6 +84,18 @@ impl Refreshed {
             version,
             left_out: Vec::new(),
         }
+    }
+
+    /// The days of which a compaction cannot be read: the table keeps what it has of them.
+    fn unsure_days(&self) -> BTreeSet<PartitionKey> {
+        let day_of = |error: &CommitError| match error {
+            CommitError::Damaged { path, .. } => match OwnObject::at(path.as_ref()) {
+                Some(OwnObject::Compaction { name }) => Some(name.day),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.left_out.iter().filter_map(day_of).collect()
     }
 }
 
@@ -340,9 +352,10 @@ impl Table {
 
 #[async_trait]
 impl Projection for Table {
-    async fn refresh(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        self.refresh().await?;
-        Ok(())
+    async fn refresh(
+        &self,
+    ) -> Result<BTreeSet<PartitionKey>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.refresh().await?.unsure_days())
     }
 }
 
@@ -352,12 +365,14 @@ pub struct OnlyCurrent(pub Store);
 
 #[async_trait]
 impl Projection for OnlyCurrent {
-    async fn refresh(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn refresh(
+        &self,
+    ) -> Result<BTreeSet<PartitionKey>, Box<dyn std::error::Error + Send + Sync>> {
         match standing(&self.0).await? {
             Some(Standing {
                 is_current: false, ..
             }) => Err(TableError::Behind.into()),
-            _ => Ok(()),
+            _ => Ok(BTreeSet::new()),
         }
     }
 }

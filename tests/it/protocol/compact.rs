@@ -779,6 +779,42 @@ async fn a_day_whose_compactions_cannot_all_be_read_is_left_alone_and_named() {
     }
 }
 
+/// A run has died between a compaction and the table, then an earlier compaction of the day is cut short: the
+/// table leaves that day as it is, so what it still names stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_table_names_of_a_day_that_it_leaves_alone_is_not_removed() {
+    let story = six_hours().start().await;
+    let first = ["--from", "2026-11-18", "--until", "2026-11-18T03:00:00Z"];
+    for flags in [&first as &[&str], &[]] {
+        let report = story.scan(flags).await;
+        assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+        if !flags.is_empty() {
+            expect_code(&story.compact(&[]).await, 0);
+        }
+    }
+    let mut is_made = false;
+    let gate = Gate::new(move |call| {
+        is_made |= call.verb == "create" && call.path.ends_with("/2026-11-18-1.json");
+        if is_made && call.path.starts_with("_delta_log/") {
+            Fate::Die
+        } else {
+            Fate::Pass
+        }
+    });
+    assert!(run(&story, &gate).await.is_none());
+    let earlier = story.lake().join("_mdca/compactions/2026-11-18-0.json");
+    let bytes = fs::read(&earlier).unwrap();
+    fs::write(&earlier, &bytes[..100]).unwrap();
+    for _ in 0..2 {
+        expect_code(&story.compact(&[]).await, 6);
+        table::expect_files_there(&story.store(), "a day that is left alone").await;
+    }
+    fs::write(&earlier, bytes).unwrap();
+    expect_code(&story.compact(&[]).await, 0);
+    table::expect_live(&story.store(), "restored").await;
+    story.expect_clean().await;
+}
+
 /// A store that overwrites what it was asked only to create is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_creates_twice_is_refused() {
