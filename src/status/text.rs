@@ -124,11 +124,14 @@ impl LakeStatus {
 }
 
 impl Report for LakeStatus {
-    /// The exit code: 5 where the lake is behind; what could not be read decides it, too.
+    /// The exit code: 5 where the lake is behind, or commits or compactions are missing; what could not be
+    /// read decides it, too.
     fn exit_code(&self) -> u8 {
-        let behind = (!self.behind.is_empty()).then_some(ErrorKind::Data);
+        let has_lost = self.table.as_ref().is_some_and(|table| table.missing > 0);
+        let is_short = has_lost || !self.behind.is_empty();
         let kinds = self.left_out.iter().map(|left_out| left_out.exit);
-        ErrorKind::worst(kinds.chain(behind)).map_or(0, ErrorKind::exit_code)
+        ErrorKind::worst(kinds.chain(is_short.then_some(ErrorKind::Data)))
+            .map_or(0, ErrorKind::exit_code)
     }
 
     fn write(&self, o: &mut PlainText) -> std::fmt::Result {

@@ -46,6 +46,7 @@ async fn verify_all(
     judge.judge().await?;
     let committed = std::mem::take(&mut known.committed);
     done.judge_table(store, &known, committed).await?;
+    done.judge_loss(known.missing);
     done.not_cleared = sweeper.map_or(0, |sweeper| sweeper.not_cleared());
     done.advise_for_damage(&known.compactions, known.is_table_current);
     done.findings.sort();

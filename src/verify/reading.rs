@@ -37,6 +37,8 @@ pub(super) struct Known {
     /// Whether the Delta table, where there is one, takes in everything: else readers may still need what
     /// compactions have taken.
     pub(super) is_table_current: bool,
+    /// Commits and compactions that the table takes in and that are not there any more, at least.
+    pub(super) missing: u64,
     /// Whether this program may change the lake.
     is_writable: bool,
 }
@@ -94,6 +96,7 @@ impl Verification {
             compactions,
             committed: CommittedFiles::default(),
             is_table_current: false,
+            missing: 0,
             is_writable: false,
         };
         self.read_commits(store, &lake, depth, &mut known).await?;
@@ -103,11 +106,11 @@ impl Verification {
         self.read_markers(store, &lake, &known.listed.unproven)
             .await?;
         known.is_writable = self.read_changes(store, &known.compactions).await?;
-        known.is_table_current = match table::standing(store).await {
-            Ok(standing) => standing.is_none_or(|standing| standing.is_current),
-            // It is said where the table is compared.
-            Err(_) => false,
-        };
+        // An error is said where the table is compared.
+        if let Ok(standing) = table::standing(store).await {
+            known.is_table_current = standing.is_none_or(|standing| standing.is_current);
+            known.missing = standing.map_or(0, |standing| standing.missing);
+        }
         Ok(known)
     }
 

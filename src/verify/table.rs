@@ -8,7 +8,7 @@ use super::names::Names;
 use super::reading::Known;
 use super::{Finding, FindingKind, Verification};
 use crate::error::JobError;
-use crate::layout::{self, CompactionName, FileName, LogObject};
+use crate::layout::{self, CompactionName, FileName, LogObject, OwnObject};
 use crate::store::{Store, StoreErrorKind};
 use crate::table::{self, CommittedFiles, TableError};
 use crate::text::plain::chain;
@@ -78,6 +78,26 @@ impl Verification {
         }
         Ok(())
     }
+
+    /// Says that commits or compactions are missing which the table knows of, where they are more than were
+    /// found by what they have left: of one without files nothing else tells.
+    pub(super) fn judge_loss(&mut self, missing: u64) {
+        let is_named = |finding: &&Finding| {
+            let object = OwnObject::at(&finding.path);
+            let is_one = matches!(
+                object,
+                Some(OwnObject::Commit { .. } | OwnObject::Compaction { .. })
+            );
+            finding.what == FindingKind::Missing && is_one
+        };
+        let named = self.findings.iter().filter(is_named);
+        let named: BTreeSet<&str> = named.map(|finding| finding.path.as_str()).collect();
+        if missing > named.len() as u64 {
+            let loss = chain(&TableError::Missing { missing });
+            self.find(&Path::from(layout::OWN_FOLDER), FindingKind::Missing, loss);
+        }
+    }
+
     /// A file of the table that nothing names: its commit or compaction is missing, or it is nobody's.
     fn find_not_live(&mut self, path: &str, known: &Known, there: &BTreeSet<&Path>) {
         let name = FileName::parse(path);

@@ -387,6 +387,35 @@ async fn a_loss_is_said_however_many_commits_come_after_it() {
     }
 }
 
+/// Of a commit without files nothing is left when it is lost, but that the table takes it in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_commit_without_files_is_said_by_verify_and_status() {
+    let (story, report) = Scenario::hours(6).activities(3).run().await;
+    expect_code(&report, 0);
+    let commits = files_below(&story.lake().join("_mdca/commits"));
+    let has_no_files = |commit: &&PathBuf| sealed::read(commit)["files"] == json!([]);
+    let lost = commits.iter().find(has_no_files).unwrap();
+    let kept = fs::read(lost).unwrap();
+    fs::remove_file(lost).unwrap();
+    let found = story.verify(Sweep::Never).await;
+    assert_eq!(found.exit_code(), 5, "{}", found.to_text());
+    let [
+        Finding {
+            path, what, remedy, ..
+        },
+    ] = &found.findings[..]
+    else {
+        panic!("{}", found.to_text());
+    };
+    assert_eq!((path.as_str(), *what), ("_mdca", FindingKind::Missing));
+    assert_eq!(*remedy, mdca_lake::commit::RESTORE);
+    let status = story.status().await;
+    assert_eq!(status.exit_code(), 5, "{}", status.to_text());
+    fs::write(lost, kept).unwrap();
+    assert_eq!(story.status().await.exit_code(), 0);
+    story.expect_exact().await;
+}
+
 /// A hole that the table does not know of would be left out of a status.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_does_not_know_of_a_late_slice_is_named_and_one_of_an_earlier_program_is_completed()
