@@ -418,13 +418,16 @@ pub async fn compare(
     let live = Live::read_on(store, &there, committed).await?;
     let read = live.seen();
     let seen = seen_at(store, snapshot.version).await?;
-    // In a copy they have other times: as many are taken to be the same.
-    let is_current = seen.is_some_and(|(seen, _)| seen == read || seen.is_of_others_than(read))
+    let is_nobodys = |path: &&String| !live.files.contains_key(*path) && !live.may_have(path);
+    let mut not_live: Vec<String> = snapshot.files.keys().filter(is_nobodys).cloned().collect();
+    // In a copy they have other times: as many are taken to be the same, where the table has nothing that they
+    // do not name. Else some were lost, and as many have come that it does not know of.
+    let is_copied = |seen: Seen| seen.is_of_others_than(read) && not_live.is_empty();
+    let is_current = seen.is_some_and(|(seen, _)| seen == read || is_copied(seen))
         && !live.has_later_than(&there);
-    let is_wrong = |path: &&String| {
-        let is_behind = !is_current && live.compactions.has_taken(path);
-        !live.files.contains_key(*path) && !live.may_have(path) && !is_behind
-    };
+    if !is_current {
+        not_live.retain(|path| !live.compactions.has_taken(path));
+    }
     let lacks = |path: &&String| is_current && !snapshot.files.contains_key(*path);
     let is_other = |file: &&FileEntry| {
         let said = snapshot.files.get(&file.path).map(live_file);
@@ -441,7 +444,7 @@ pub async fn compare(
     Ok(Some(Differences {
         other: other.map(|file| file.path.clone()).collect(),
         not_remarked: live.remarked().filter(is_unknown).cloned().collect(),
-        not_live: snapshot.files.keys().filter(is_wrong).cloned().collect(),
+        not_live,
         lacking: live.files.keys().filter(lacks).cloned().collect(),
     }))
 }

@@ -416,6 +416,35 @@ async fn a_lost_commit_without_files_is_said_by_verify_and_status() {
     story.expect_exact().await;
 }
 
+/// A commit was lost, and one has come that the table does not know of: their number is the same. The log that
+/// proves the loss is not called wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_proves_a_loss_is_not_called_wrong() {
+    let story = begun(None).await;
+    let lost = files_below(&story.lake().join("_mdca/commits")).remove(0);
+    let older = log(&story);
+    let next = [
+        "--from",
+        "2026-11-18T03:00:00Z",
+        "--until",
+        "2026-11-18T04:00:00Z",
+    ];
+    let report = story.scan(&next).await;
+    assert_eq!(report.slices.committed, 1, "{}", report.to_text());
+    for version in log(&story) {
+        if !older.contains(&version) {
+            fs::remove_file(version).unwrap();
+        }
+    }
+    fs::remove_file(&lost).unwrap();
+    let found = story.verify(Sweep::Never).await.findings;
+    let path = lost.strip_prefix(story.lake()).unwrap().to_str().unwrap();
+    let is_it = |of: &Finding| of.path == path && of.what == FindingKind::Missing;
+    assert!(found.iter().any(is_it), "{found:?}");
+    let of_table = found.iter().find(|of| of.what == FindingKind::Table);
+    assert_eq!(of_table, None);
+}
+
 /// A hole that the table does not know of would be left out of a status.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_does_not_know_of_a_late_slice_is_named_and_one_of_an_earlier_program_is_completed()
