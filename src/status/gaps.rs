@@ -48,6 +48,27 @@ pub(super) fn gaps(coverage: &[TimeWindow], mut from_ms: i64, due_ms: Option<i64
     gaps
 }
 
+/// The end of what the last runs were to scan. Where none of them was to scan anything, and has ended, more are
+/// added until one was, or no more runs are looked at: what a run is at work on is not a gap yet.
+pub(super) async fn find_due(
+    runs: &mut Vec<RunView>,
+    store: &Store,
+    reports: &mut Reports<'_>,
+) -> Result<Option<i64>, JobError> {
+    loop {
+        let ended = runs.iter().filter(|run| !run.is_at_work());
+        let due_ms = ended.filter_map(RunView::until_ms).max();
+        if due_ms.is_some() || runs.len() >= EXPLAINING_RUNS {
+            return Ok(due_ms);
+        }
+        let earlier = reports.take(store, READS).await?;
+        if earlier.is_empty() {
+            return Ok(None);
+        }
+        runs.extend(earlier);
+    }
+}
+
 /// Goes back through the runs until every gap has its reason, or no more runs are looked at.
 pub(super) async fn explain(
     gaps: &mut [Gap],

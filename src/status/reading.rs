@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 
-use super::gaps::{explain, gaps};
+use super::gaps::{explain, find_due, gaps};
 use super::lake_status::{DayStatus, GapStatus, LakeStatus, LeftOut, TableStatus};
 use super::unproven::{Unprovens, joined};
 use crate::commit::{self, CommitError, Compactions, Identity, KnownSlices, LakeSource};
@@ -13,7 +13,7 @@ use crate::error::{JobError, UsageError};
 use crate::job::plan::watermark;
 use crate::job::process::Machine;
 use crate::job::report::ReportWindow;
-use crate::job::runs::{self, Reports, RunView};
+use crate::job::runs::{self, Reports};
 use crate::layout::{FileName, PartitionKey};
 use crate::store::Store;
 use crate::table;
@@ -57,18 +57,21 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
     left_out.extend(committed.left_out);
     let days = committed.days;
     let mut reports = Reports::list(store, now_ms, machine).await?;
-    let runs = reports.take(store, SHOWN_RUNS).await?;
+    let mut runs = reports.take(store, SHOWN_RUNS).await?;
+    let shown = runs.len();
+    let due_ms = match identity.source {
+        LakeSource::Scan => find_due(&mut runs, store, &mut reports).await?,
+        LakeSource::Convert => None,
+    };
     let asked_for = joined(known.committed.iter().chain(&known.unproven));
     let on_time = |slice: &&String| !unproven.late.contains(*slice);
     let coverage = joined(known.committed.iter().filter(on_time));
-    // What a run is at work on is not a gap yet.
-    let ended = runs.iter().filter(|run| !run.is_at_work());
-    let due_ms = ended.filter_map(RunView::until_ms).max();
     let oldest = joined(known.committed.iter())
         .first()
         .map(|first| first.from_ms);
     let begin_ms = length.floor(identity.begin_ms);
-    let mut gaps = gaps(&asked_for, oldest.unwrap_or(begin_ms).min(begin_ms), due_ms);
+    let from_ms = oldest.unwrap_or(begin_ms).min(begin_ms);
+    let mut gaps = gaps(&asked_for, from_ms, due_ms);
     let mut begun = runs::begun_in_vain(&runs);
     explain(&mut gaps, store, &mut reports, &runs, &mut begun).await?;
     begun.retain(|slice, _| !known.contains(slice));
@@ -101,7 +104,7 @@ async fn read_all(store: &Store, now_ms: i64, machine: &Machine) -> Result<LakeS
         bytes: total(&days, |day| day.bytes),
         left_out,
         days,
-        runs: runs.into_iter().map(|run| run.report).collect(),
+        runs: runs.into_iter().take(shown).map(|run| run.report).collect(),
     })
 }
 

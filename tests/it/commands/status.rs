@@ -203,6 +203,32 @@ async fn gaps_reach_from_the_begin_to_what_the_last_runs_were_to_scan() {
     );
 }
 
+/// Runs that were to scan nothing end no gap, however many they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_stays_one_while_later_runs_scan_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path();
+    lake_of(lake, [0, 1], false);
+    let window = json!({"from": "2026-01-01T00:00:00Z", "until": "2026-01-01T03:00:00Z"});
+    let failures = json!([{"kind": "service", "error": "no answer"}]);
+    report(
+        lake,
+        "20260101T040000Z-00000001",
+        &json!({"status": "failed", "window": window, "failures": failures}),
+    );
+    for run in 10..50 {
+        let run = format!("20260101T05{run}00Z-000000{run}");
+        let compacted = json!({"status": "succeeded", "command": "compact", "failures": []});
+        report(lake, &run, &compacted);
+    }
+    let status = status_of(lake).await;
+    let gaps = status["gaps"].as_array().unwrap();
+    assert_eq!(gaps.len(), 1, "{status}");
+    assert_eq!(gaps[0]["until"], "2026-01-01T03:00:00Z");
+    assert_eq!(gaps[0]["reason"]["error"], "no answer");
+    assert_eq!(status["runs"].as_array().unwrap().len(), 5);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_slice_is_a_gap_with_its_reason_until_it_is_scanned() {
     for record in [0, 60] {
