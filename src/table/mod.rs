@@ -154,6 +154,7 @@ impl Table {
             }
             if let Some(new) = seen.missing(&there)
                 && let Some(live) = Live::of_new(store, &new).await?
+                && !live.has_later_than(&there)
             {
                 let written = self.add(&live, seen, &log, known).await?;
                 return Ok(written.map(Refreshed::whole));

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use mdca_lake::clock::SystemClock;
 use mdca_lake::commit::{find_orphans, live_files};
 use mdca_lake::job::export::export;
+use mdca_lake::table::Table;
 use mdca_lake::text::plain;
 use mdca_lake::text::report::Report;
 use mdca_lake::verify::{Depth, FindingKind, Sweep, Verification, verify};
@@ -618,6 +620,51 @@ async fn a_compaction_that_is_recorded_meanwhile_is_no_finding() {
         assert!(of_table.is_none(), "recorded at call {at}: {of_table:?}");
         if calls.load(Ordering::Relaxed) <= at {
             assert!(at > 20, "{at}");
+            break;
+        }
+    }
+}
+
+/// A compaction that is recorded while the table takes in what is new is part of it, or comes after it: no
+/// version lacks rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_is_recorded_meanwhile_costs_the_table_no_row() {
+    let story = scanned(None).await;
+    let table = |store| Table::new(store, Arc::new(SystemClock::new()), "a run".to_owned());
+    let mut first = copy_of(story.lake(), "_mdca/commits");
+    let rest = first.split_off(&first.keys().nth(3).unwrap().clone());
+    for path in rest.keys() {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    table(story.store()).refresh().await.unwrap();
+    let older = copy_of(story.lake(), "_delta_log");
+    put_back(&rest);
+    let inputs = copy_of(story.lake(), "activities");
+    let (live, _) = live_files(&story.store()).await.unwrap();
+    let rows: u64 = live.iter().map(|file| file.rows).sum();
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    put_back(&inputs);
+    let recorded = copy_of(story.lake(), "_mdca/compactions");
+    for at in 0.. {
+        fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+        put_back(&older);
+        for path in recorded.keys() {
+            fs::remove_file(path).unwrap();
+        }
+        let (calls, record) = (Arc::new(AtomicUsize::new(0)), recorded.clone());
+        let counted = Arc::clone(&calls);
+        let gate = Gate::new(move |_| {
+            if counted.fetch_add(1, Ordering::Relaxed) == at {
+                put_back(&record);
+            }
+            Fate::Pass
+        });
+        table(story.guarded(&gate)).refresh().await.unwrap();
+        let in_table: u64 = files(&story.store()).await.values().sum();
+        assert_eq!(in_table, rows, "recorded at call {at}");
+        if calls.load(Ordering::Relaxed) <= at {
+            assert!(at > 5, "{at}");
             break;
         }
     }
