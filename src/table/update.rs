@@ -12,8 +12,9 @@ use super::seen::Seen;
 use super::snapshot::Snapshot;
 use crate::layout::{CompactionName, FileName};
 
-/// Files that one version takes in at most, so that it can be read whole. A new table of more shows the
-/// first of them for a moment.
+/// Files of slices that one version takes in at most, so that it can be read whole. A table that takes in more
+/// shows the first of them for a moment. What compactions take and leave is one version, so that no row is there
+/// twice or missing: one of them names fewer, and a run takes it in before it makes the next.
 const MOST_FILES: usize = 200_000;
 
 /// What is to become of the table.
@@ -153,7 +154,15 @@ impl Update {
         let mut remarks = remarks.peekable();
         if !scanned.is_empty() || remarks.peek().is_some() || !compacts {
             let seen = if compacts { self.with_slices } else { after };
-            let files = scanned.into_iter().map(Action::from);
+            // Who dies over the first leaves a table that knows of none of their commits, and adds them again.
+            let mut files = scanned;
+            while files.len() > MOST_FILES {
+                let rest = files.split_off(MOST_FILES);
+                let part = std::mem::replace(&mut files, rest);
+                let part = remarks.by_ref().chain(part.into_iter().map(Action::from));
+                versions.push(facts.version("WRITE", self.before, part));
+            }
+            let files = files.into_iter().map(Action::from);
             versions.push(facts.version("WRITE", seen, remarks.chain(files)));
         }
         if compacts {
@@ -185,5 +194,61 @@ fn not_named(path: &str) -> TableError {
         Some(compaction) => TableError::CompactionMissing { path, compaction },
         None if is_ours => TableError::CommitMissing { path },
         None => TableError::Foreign { path },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_for_one_version_is_taken_in_by_several_of_which_the_last_says_so() {
+        let facts = Facts::new("run", 0, None);
+        let add = Add {
+            path: "x".to_owned(),
+            partition_values: BTreeMap::new(),
+            size: 1,
+            modification_time: 0,
+            data_change: true,
+            stats: None,
+        };
+        let object = |path: &str| object_store::ObjectMeta {
+            location: path.into(),
+            last_modified: chrono::DateTime::UNIX_EPOCH,
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        let [before, with_slices, after] =
+            [1, 2, 3].map(|objects| Seen::of(&vec![object("commit"); objects]));
+        for (scanned, compacted, files, seen) in [
+            (MOST_FILES, 0, vec![MOST_FILES], vec![after]),
+            (MOST_FILES + 1, 0, vec![MOST_FILES, 1], vec![before, after]),
+            (
+                MOST_FILES + 1,
+                2,
+                vec![MOST_FILES, 1, 2],
+                vec![before, with_slices, after],
+            ),
+        ] {
+            let update = Update {
+                scanned: vec![add.clone(); scanned],
+                compacted: vec![add.clone(); compacted],
+                before,
+                with_slices,
+                after,
+                ..Update::default()
+            };
+            let versions = update.versions(&facts);
+            let added = versions.iter().map(|version| {
+                let adds = version.iter().filter(|action| action.add.is_some());
+                adds.count()
+            });
+            assert_eq!(added.collect::<Vec<_>>(), files);
+            let said = versions
+                .iter()
+                .map(|version| Seen::read(version).unwrap().0);
+            assert_eq!(said.collect::<Vec<_>>(), seen);
+        }
     }
 }
