@@ -209,8 +209,9 @@ async fn lose(cleaner: &Cleaner, own: &Compaction) -> CompactionOutcome {
     CompactionOutcome::Lost
 }
 
-/// Judges the attempts at compactions that are among these paths. What cannot be read or removed is left:
-/// none of it stops a run. Returns how many were brought to an end.
+/// Judges the attempts at compactions that are among these paths, and removes what was staged by those that
+/// died before they recorded one. What cannot be read or removed is left: none of it stops a run. Returns how
+/// many were brought to an end.
 pub async fn recover_compactions(
     cleaner: &Cleaner,
     paths: impl IntoIterator<Item = Path>,
@@ -234,7 +235,27 @@ pub async fn recover_compactions(
             }
         }
     }
+    if let Err(error) = sweep_staged(cleaner).await {
+        warn!(error = %crate::text::plain::chain(&error), "what was staged for compactions cannot be cleared up now; the next run tries again");
+    }
     (finished, removed)
+}
+
+/// Removes what was staged for compactions that others have made.
+async fn sweep_staged(cleaner: &Cleaner) -> Result<(), CommitError> {
+    if cleaner.gave_up() {
+        return Ok(());
+    }
+    for left in cleaner.store().uploads().leftovers().await? {
+        let Ok(name) = left.parse::<CompactionName>() else {
+            continue;
+        };
+        match cleaner.sweep_staged(name).await {
+            Ok(_) | Err(CommitError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Judges one attempt by its own compaction; false where it is left as it is.

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use object_store::path::Path;
 
 use super::{Cleaner, CommitError, Compaction, Compactions};
-use crate::layout::{self, FileName, PartitionKey};
+use crate::layout::{self, CompactionName, FileName, PartitionKey};
 use crate::store::Store;
 
 /// Files that are looked at, or removed, at once.
@@ -58,6 +58,26 @@ impl Cleaner {
         }
         store.uploads().tidy(&compaction.compaction).await;
         removed
+    }
+
+    /// Removes what was staged for a compaction that another attempt has made at least an hour ago: who died
+    /// over it recorded nothing. False where it stays.
+    ///
+    /// # Errors
+    /// The store; a compaction that cannot be read.
+    pub async fn sweep_staged(&self, name: CompactionName) -> Result<bool, CommitError> {
+        let store = self.store();
+        let Some(made) = Compaction::load(store, name).await? else {
+            return Ok(false);
+        };
+        let own = store.look(&layout::compaction(name)).await?;
+        let is_old = own.is_some_and(|own| self.is_old(own.last_modified));
+        if !is_old || !self.sees_safe(made.named_outputs()).await {
+            return Ok(false);
+        }
+        store.uploads().sweep(&made.compaction).await?;
+        store.uploads().tidy(&made.compaction).await;
+        Ok(true)
     }
 
     /// Removes a file that a compaction has taken and that came back, after step 5; true where it is gone.

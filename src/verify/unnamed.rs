@@ -50,8 +50,12 @@ impl Judge<'_> {
     async fn unfinished(&mut self) -> Result<(), JobError> {
         let (store, named) = (self.store, &self.known.named);
         let mut slices = named.lost.clone();
-        let left = store.uploads().leftovers().await?.into_iter();
-        slices.extend(left.filter(|slice| named.committed.contains(slice)));
+        let left = store.uploads().leftovers().await?;
+        self.staged_of_compactions(&left).await?;
+        slices.extend(
+            left.into_iter()
+                .filter(|slice| named.committed.contains(slice)),
+        );
         for slice in slices {
             let is_sound = self.harmed.spares_slice(&slice);
             if let Some(sweeper) = self.sweeper.filter(|_| is_sound) {
@@ -71,7 +75,34 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Takes note of what was removed of a slice, as far as it was there.
+    /// Files of compactions that others have made, which were not published and are there still.
+    async fn staged_of_compactions(&mut self, left: &[String]) -> Result<(), JobError> {
+        let Known {
+            listed,
+            compactions,
+            ..
+        } = self.known;
+        let staged: BTreeSet<&String> = listed.staged.iter().map(|(_, of)| of).collect();
+        for compaction in left.iter().filter(|name| staged.contains(name)) {
+            let name = compaction.parse().ok();
+            let Some(name) = name.filter(|name| compactions.get(*name).is_some()) else {
+                continue;
+            };
+            let is_sound = self.harmed.spares_day(name.day);
+            let is_swept = match self.sweeper.filter(|_| is_sound) {
+                Some(sweeper) => sweeper.sweep_staged(name).await?,
+                None => false,
+            };
+            if is_swept {
+                self.sweep_listed(compaction, Vec::new());
+            } else {
+                self.done.unfinished.insert(compaction.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of what was removed of a slice or a compaction, as far as it was there.
     fn sweep_listed(&mut self, slice: &str, removed: Vec<Path>) {
         let listed = &self.known.listed;
         let staged = listed.staged.iter().filter(|(_, of)| of == slice);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -776,6 +777,42 @@ async fn a_day_whose_compactions_cannot_all_be_read_is_left_alone_and_named() {
         assert_eq!(story.scan(&[]).await.head.exit_code, 0);
         fs::write(&own, bytes).unwrap();
         assert!(story.export().await == before);
+    }
+}
+
+/// A compactor was killed in the merge of a day that another had compacted by then: what it staged goes with the
+/// next run, an hour later, while the rows are safe.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_staged_for_a_compaction_that_another_made_goes_in_an_hour() {
+    for sweeps in [false, true] {
+        let story = scanned(None).await;
+        expect_code(&story.compact(&[]).await, 0);
+        let folder = format!("_mdca/staging/2026-11-18-0/{FORGED}");
+        let staged = story.lake().join(format!("{folder}/z-000000-0.staged"));
+        fs::create_dir_all(staged.parent().unwrap()).unwrap();
+        fs::write(&staged, "rows").unwrap();
+        let found = story.verify(Sweep::Unnamed).await;
+        assert_eq!(found.swept, Vec::<String>::new());
+        let unfinished: Vec<&String> = found.unfinished.iter().collect();
+        assert_eq!(unfinished, ["2026-11-18-0"], "{}", found.to_text());
+        expect_code(&story.compact(&[]).await, 0);
+        assert!(staged.exists());
+
+        if sweeps {
+            let made = story.lake().join("_mdca/compactions/2026-11-18-0.json");
+            let made = fs::File::options().write(true).open(made).unwrap();
+            let earlier = SystemTime::now() - Duration::from_secs(3_700);
+            made.set_modified(earlier).unwrap();
+            let swept = story.verify(Sweep::Unnamed).await.swept;
+            let path = staged.strip_prefix(story.lake()).unwrap();
+            assert_eq!(swept, [path.to_str().unwrap()]);
+        } else {
+            story.an_hour_passes().await;
+            let report = story.compact(&[]).await;
+            expect_code(&report, 0);
+        }
+        assert!(!staged.exists());
+        story.expect_clean().await;
     }
 }
 
