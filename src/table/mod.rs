@@ -231,7 +231,8 @@ impl Table {
         self.is_readable(log, read).await
     }
 
-    /// Whether looking at the log, or reading it, went well; a log that cannot be read is removed.
+    /// Whether looking at the log, or reading it, went well; a log that cannot be read is removed, and of what
+    /// only tells engines where to begin nothing else: they begin without it.
     async fn is_readable(
         &self,
         log: &Log,
@@ -242,12 +243,17 @@ impl Table {
             Err(error @ TableError::Unreadable { .. }) => error,
             Err(error) => return Err(error),
         };
-        warn!(
-            lake = %self.store.location(),
-            error = %crate::text::plain::chain(&error),
-            "the table is made anew from the commits"
-        );
-        upkeep::remove_all(&self.store, log).await?;
+        let pointer = LogObject::LastCheckpoint.path();
+        let is_pointer = matches!(&error, TableError::Unreadable { path, .. } if *path == pointer);
+        let lake = self.store.location();
+        let error = crate::text::plain::chain(&error);
+        if is_pointer {
+            warn!(%lake, %error, "it is removed, and the next checkpoint makes it anew");
+            self.store.delete(&pointer).await?;
+        } else {
+            warn!(%lake, %error, "the table is made anew from the commits");
+            upkeep::remove_all(&self.store, log).await?;
+        }
         Ok(false)
     }
 

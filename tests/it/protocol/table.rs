@@ -545,7 +545,7 @@ async fn a_log_that_is_lost_or_damaged_is_made_anew() {
 }
 
 /// What engines cannot open is named, and the next run makes the table anew, though it has read nothing
-/// else of the log.
+/// else of the log. Where they cannot read only where to begin, its versions stay.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_no_engine_can_open_is_made_anew() {
     type Harm = fn(&Path);
@@ -612,7 +612,8 @@ async fn a_log_that_no_engine_can_open_is_made_anew() {
         assert!(now.is_some_and(|now| !now.is_current), "{what}");
         let clock = Arc::new(SystemClock::new());
         let next = Table::new(story.store(), clock, "next".to_owned());
-        assert_eq!(next.refresh().await.unwrap().version, 0, "{what}");
+        let tip = if what.ends_with("no JSON") { 55 } else { 0 };
+        assert_eq!(next.refresh().await.unwrap().version, tip, "{what}");
         assert_eq!(files_by_engine(story.lake()), expected, "{what}");
     }
 }
