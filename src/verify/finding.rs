@@ -152,6 +152,13 @@ fn is_converted(path: &str) -> bool {
     slice.is_some_and(|slice| layout::is_converted(&slice))
 }
 
+fn is_compaction(path: &Path) -> bool {
+    matches!(
+        OwnObject::at(path.as_ref()),
+        Some(OwnObject::Compaction { .. })
+    )
+}
+
 fn is_compacted(path: &str) -> bool {
     FileName::parse(path).is_some_and(|name| CompactionName::of_file(&name).is_some())
 }
@@ -176,6 +183,7 @@ impl Finding {
         let what = match damage {
             Damage::Newer { .. } => FindingKind::Newer,
             Damage::Vanished => FindingKind::Missing,
+            Damage::Gap if is_compaction(path) => FindingKind::Missing,
             _ => FindingKind::Damaged,
         };
         Self::new(path, what, chain(damage))
