@@ -301,15 +301,12 @@ async fn begin_reading(
     report: &mut CompactReport,
 ) -> Result<(Identity, Vec<Day>), JobError> {
     let identity = load_identity(store).await?;
-    let (files, compactions, left_out) = match table::contents(store).await? {
-        Some(table) => {
-            let (days, slices) = gaining(&table, options, now_ms);
-            commit::read_live_days(store, &days, slices).await?
-        }
-        None => {
-            report.notes.extend(loss_of(store).await?);
-            commit::read_live(store).await?
-        }
+    let (files, compactions, left_out) = if let Some(table) = table::contents(store).await? {
+        let (days, slices) = gaining(&table, options, now_ms);
+        commit::read_live_days(store, &days, slices).await?
+    } else {
+        report.notes.extend(loss_of(store).await?);
+        commit::read_live(store).await?
     };
     for error in left_out {
         report.failed(None, &error.into());

@@ -366,8 +366,8 @@ async fn a_compaction_that_takes_what_nobody_left_for_it_is_named() {
     ] {
         second["inputs"] = json!(inputs);
         sealed::write(&story.lake().join(own), &second);
-        let store = story.store();
-        let found = verify(&store, Depth::Bytes, Sweep::Never, story.now_ms());
+        let home = story.store();
+        let found = verify(&home, Depth::Bytes, Sweep::Never, story.now_ms());
         let mut found = found.await.unwrap();
         found.findings.retain(|of| of.what != FindingKind::Taken);
         assert_eq!(found.findings.len(), count, "{said}: {}", found.to_text());
