@@ -168,9 +168,12 @@ impl Classifier {
                 }
                 _ => (self.known.meet_other(raw.unwrap_or(fingerprint)), false),
             };
-            seen.new += u64::from(met != Met::Again);
+            let (is_new, is_own) = (met != Met::Again, place == Place::Inside);
+            seen.new += u64::from(is_new);
+            seen.own += u64::from(is_own);
+            seen.new_own += u64::from(is_new && is_own);
             seen.inside += u64::from(place != Place::Outside || clock_ms.is_none());
-            if let (Place::Inside, Some(clock_ms)) = (place, clock_ms) {
+            if let (true, Some(clock_ms)) = (is_own, clock_ms) {
                 seen.add_time(clock_ms);
             }
             let way = match met {

@@ -48,6 +48,10 @@ pub struct PageSeen {
     pub inside: u64,
     /// Records not met before in the slice.
     pub new: u64,
+    /// Records of the slice itself: neither of a neighbour nor from elsewhere.
+    pub own: u64,
+    /// Those of them that were not met before.
+    pub new_own: u64,
     /// The oldest and the newest time of records that are inside, by the lake's clock, in milliseconds since
     /// the epoch.
     pub times_ms: Option<(i64, i64)>,
@@ -67,6 +71,8 @@ impl PageSeen {
         self.records += other.records;
         self.inside += other.inside;
         self.new += other.new;
+        self.own += other.own;
+        self.new_own += other.new_own;
         self.add_times(other.times_ms);
     }
 

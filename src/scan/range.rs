@@ -33,7 +33,7 @@ pub(super) enum Part {
     LastChance,
     /// A piece of a range whose end was in doubt.
     Doubted {
-        /// Records of the largest page of that range.
+        /// Records of the largest page of that range; none where nothing is known to be in the piece.
         page: u64,
     },
 }
@@ -44,6 +44,8 @@ pub(super) enum Doubt {
     Settled,
     /// Something may be, in any of these.
     Pieces(Vec<TimeWindow>),
+    /// Something may be, where all of it that came was known: before the oldest or after the newest of that.
+    Beside(Vec<TimeWindow>),
     /// Something may be, and there is nothing smaller to ask for.
     Unsplittable,
 }
@@ -72,10 +74,12 @@ pub(super) struct RangeScan {
     outside: u64,
     pages: u32,
     pages_without_new: u32,
-    new: u64,
+    /// Records of the slice itself, and those of them that were not met before.
+    own: u64,
+    new_own: u64,
     /// Records that were handed out, those after the end among them: they come again if it is asked for again.
     pub(super) handed_out: u64,
-    /// Records of its last page, and of its largest.
+    /// Records of its last page, and of its largest; of a probe those of the slice.
     last_page: u64,
     pub(super) largest_page: u64,
     /// The oldest and the newest time of its records.
@@ -125,7 +129,8 @@ impl RangeScan {
             outside: 0,
             pages: 0,
             pages_without_new: 0,
-            new: 0,
+            own: 0,
+            new_own: 0,
             handed_out: 0,
             last_page: 0,
             largest_page: 0,
@@ -147,26 +152,47 @@ impl RangeScan {
     }
 
     /// What the end is worth that the service has said, where it has also said how to go on, and that fails.
-    /// `largest` is the largest page that the slice has had.
-    pub(super) fn doubt(&self, largest: u64) -> Doubt {
-        if let Part::Doubted { page } = self.part {
-            // With room for more in the last page, whatever the piece has has come. An empty piece may be
-            // what the range itself was: one that said nothing of what it had.
-            let is_whole = self.last_page < page && self.handed_out > 0;
-            let is_empty = page == 0 && self.handed_out == 0;
-            if self.new == 0 && (is_whole || is_empty) {
+    /// A page of fewer than `smallest_page` records has not ended for want of room.
+    pub(super) fn doubt(&self, smallest_page: u64) -> Doubt {
+        if let Part::Doubted { page } = self.part
+            && self.new_own == 0
+        {
+            // An empty piece may be what the range itself was: one that said nothing of what it had.
+            if self.own == 0 && page == 0 {
                 return Doubt::Settled;
             }
+            // With room for more in the last page, whatever lies between its records has come. What is left may
+            // be a tie, which the service leaves out where it does not fit.
+            if self.own > 0 && self.last_page < page {
+                let beside = self.beside();
+                return if beside.is_empty() {
+                    Doubt::Settled
+                } else {
+                    Doubt::Beside(beside)
+                };
+            }
         }
-        if self.length_ms() == 1 {
-            // No service gives one record at a time.
-            return if self.last_page <= 1 || self.last_page < largest {
-                Doubt::Settled
-            } else {
-                Doubt::Unsplittable
-            };
+        if self.length_ms() > 1 {
+            return Doubt::Pieces(self.pieces());
         }
-        Doubt::Pieces(self.pieces())
+        if self.last_page < smallest_page {
+            Doubt::Settled
+        } else {
+            Doubt::Unsplittable
+        }
+    }
+
+    /// What of the range lies before the oldest and after the newest of its records.
+    fn beside(&self) -> Vec<TimeWindow> {
+        let TimeWindow { from_ms, until_ms } = self.range;
+        let within = |time_ms: i64| time_ms.clamp(from_ms, until_ms);
+        let Some((oldest_ms, newest_ms)) = self.times_ms else {
+            return Vec::new();
+        };
+        windows([
+            (from_ms, within(oldest_ms)),
+            (within(newest_ms.saturating_add(1)), until_ms),
+        ])
     }
 
     /// Pieces of the range, with some of its records in each as far as they have times.
@@ -184,11 +210,7 @@ impl RangeScan {
         };
         let starts = std::iter::once(from_ms).chain(edges.iter().copied());
         let ends = edges.iter().copied().chain([until_ms]);
-        let pieces = starts.zip(ends);
-        pieces
-            .map(|(from_ms, until_ms)| TimeWindow { from_ms, until_ms })
-            .filter(|piece| piece.from_ms < piece.until_ms)
-            .collect()
+        windows(starts.zip(ends))
     }
 
     /// Whether the service's count of the range differs from what came.
@@ -220,14 +242,19 @@ impl RangeScan {
     /// Takes note of what was seen in the page handed out last; `due` records of it were to come
     /// again.
     pub(super) fn observe(&mut self, seen: PageSeen, due: u64) {
-        self.new += seen.new;
+        self.own += seen.own;
+        self.new_own += seen.new_own;
         self.handed_out += seen.records;
-        self.last_page = seen.records;
-        self.largest_page = self.largest_page.max(seen.records);
+        self.last_page = if self.is_probe() {
+            seen.own
+        } else {
+            seen.records
+        };
+        self.largest_page = self.largest_page.max(self.last_page);
         self.times_ms = spanned(self.times_ms, seen.times_ms);
         if let Some(strays) = &self.strays {
             let strays = strays.load(Ordering::Relaxed);
-            self.observe_extra(seen.new.saturating_sub(strays), strays, due);
+            self.observe_extra(seen.new_own, strays, due);
             return;
         }
         self.pages_without_new = if seen.new > 0 || due > 0 {
@@ -244,16 +271,23 @@ impl RangeScan {
         }
     }
 
-    /// The same of a page after the end. It is not judged, and only one that brings something new of
-    /// the range is a reason to go on; where all of it is of the range and more is to come, it was no
-    /// end.
+    /// The same of a page after the end. It is not judged. A reason to go on is one that brings something new
+    /// of the range, and for a while one that says that more is to come; where all of it is of the range, too,
+    /// it was no end.
     fn observe_extra(&mut self, new: u64, strays: u64, due: u64) {
         self.records += new;
         self.any |= new > 0;
         let gets_on = new > 0 || due > 0;
-        if new > 0 && self.has_more && strays == 0 {
+        self.pages_without_new = if gets_on {
+            0
+        } else {
+            self.pages_without_new + 1
+        };
+        let says_more = self.has_more && strays == 0;
+        let may_get_on = says_more && self.pages_without_new < MAX_PAGES_WITHOUT_NEW;
+        if new > 0 && says_more {
             self.has_ended = false;
-        } else if !gets_on || matches!(self.next, Next::Stuck) {
+        } else if !(gets_on || may_get_on) || matches!(self.next, Next::Stuck) {
             self.ahead = None;
             self.next = Next::Nothing;
         }
@@ -265,4 +299,13 @@ impl RangeScan {
         let is_telling = self.pages >= TELLING_PAGES || is_over;
         is_telling && self.records >= TELLING_RECORDS && self.outside > self.records / 2
     }
+}
+
+/// Windows of these bounds, but for those of nothing.
+fn windows(bounds: impl IntoIterator<Item = (i64, i64)>) -> Vec<TimeWindow> {
+    bounds
+        .into_iter()
+        .map(|(from_ms, until_ms)| TimeWindow { from_ms, until_ms })
+        .filter(|window| window.from_ms < window.until_ms)
+        .collect()
 }

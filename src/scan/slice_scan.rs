@@ -17,6 +17,8 @@ use crate::window::{Slice, TimeWindow};
 
 /// So many ranges that are answered badly are more than a few bad records.
 const MAX_BAD_RANGES: u32 = 100;
+/// No service has pages of fewer records than this, unless it was asked for such.
+const SMALLEST_PAGE: u64 = 10;
 /// Weeks of the request budget; a slice that has more pages does not end.
 const MAX_PAGES: u32 = 100_000;
 
@@ -59,8 +61,6 @@ pub struct SliceScan {
     full_pages_before: u64,
     pages: u32,
     new_records: u64,
-    /// Records of the largest page.
-    largest_page: u64,
     /// Records handed out of ranges that were then halved. They come again with the halves, which
     /// is no sign that the service does not get on.
     due_again: u64,
@@ -88,7 +88,6 @@ impl SliceScan {
             is_well: false,
             pages: 0,
             new_records: 0,
-            largest_page: 0,
             due_again: 0,
             last_date_ms: None,
         }
@@ -117,12 +116,10 @@ impl SliceScan {
                     let request = self.request(filters.clone(), range);
                     match self.fetch(&request).await {
                         Ok(answer) => return Ok(Some(Scanned::Page(self.take(answer)?))),
-                        Err(error) if self.range().has_ended => {
-                            match self.doubt_end(error.into())? {
-                                Some(page) => page,
-                                None => continue,
-                            }
-                        }
+                        Err(error) if self.range().has_ended => match self.doubt_end(error)? {
+                            Some(page) => page,
+                            None => continue,
+                        },
                         Err(FetchError::Scan(error)) => return Err(error),
                         Err(FetchError::Unreadable(page)) => page,
                     }
@@ -167,7 +164,6 @@ impl SliceScan {
         };
         self.due_again -= due;
         self.new_records += seen.new;
-        self.largest_page = self.largest_page.max(seen.records);
         if self.new_records > self.options.max_records {
             return Err(ScanError::TooManyRecords {
                 slice: self.slice,
@@ -304,37 +300,39 @@ impl SliceScan {
     }
 
     /// The service has said that the range has ended, and how to go on, and that fails. What may be left is
-    /// asked for in pieces, until one brings nothing new, and its last page had room.
+    /// asked for in pieces, until one brings nothing new, its last page had room, and nothing lies beside.
     /// Returns what cannot be had, where that is a millisecond.
-    fn doubt_end(&mut self, error: ScanError) -> Result<Option<UnreadablePage>, ScanError> {
-        if error.is_sign_in() {
-            return Err(error);
-        }
-        warn!(slice = %self.slice, error = %chain(&error), "a continuation beside the end fails");
-        let largest = self.largest_page;
-        let range = self.range();
-        match range.doubt(largest) {
-            Doubt::Settled => {
-                range.next = Next::Nothing;
-                Ok(None)
-            }
-            Doubt::Unsplittable => Ok(Some(UnreadablePage {
+    fn doubt_end(&mut self, failed: FetchError) -> Result<Option<UnreadablePage>, ScanError> {
+        let failed = match failed {
+            FetchError::Unreadable(page) => page,
+            FetchError::Scan(error) if error.is_sign_in() => return Err(error),
+            FetchError::Scan(error) => UnreadablePage {
                 error,
                 body: Vec::new(),
                 is_early: false,
-            })),
-            Doubt::Pieces(pieces) => {
-                let (handed_out, page) = (range.handed_out, range.largest_page);
-                self.count_bad_range(error)?;
-                self.due_again += handed_out;
-                self.current = None;
-                // The last is asked for first.
-                let pieces = pieces.into_iter().rev();
-                self.waiting
-                    .extend(pieces.map(|piece| (piece, Part::Doubted { page })));
-                Ok(None)
+            },
+        };
+        warn!(slice = %self.slice, error = %chain(&failed.error), "a continuation beside the end fails");
+        let smallest_page = SMALLEST_PAGE.min(self.client.page_cap());
+        let range = self.range();
+        let (pieces, page) = match range.doubt(smallest_page) {
+            Doubt::Settled => {
+                range.next = Next::Nothing;
+                return Ok(None);
             }
-        }
+            Doubt::Unsplittable => return Ok(Some(failed)),
+            Doubt::Pieces(pieces) => (pieces, range.largest_page),
+            Doubt::Beside(pieces) => (pieces, 0),
+        };
+        let handed_out = range.handed_out;
+        self.count_bad_range(failed.error)?;
+        self.due_again += handed_out;
+        self.current = None;
+        // The last is asked for first.
+        let pieces = pieces.into_iter().rev();
+        self.waiting
+            .extend(pieces.map(|piece| (piece, Part::Doubted { page })));
+        Ok(None)
     }
 
     /// Takes note of a range that was answered badly; the error comes back where the slice may go on.

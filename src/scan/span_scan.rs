@@ -149,7 +149,7 @@ impl SpanScan {
             }
             if is_extra {
                 // Whether what comes after the end is new is seen where slices are asked for alone.
-                return if answer.envelope.is_empty {
+                return if answer.envelope.is_empty && !answer.envelope.has_next {
                     Ok(read)
                 } else {
                     Err(SpanError::Stuck)

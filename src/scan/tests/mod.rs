@@ -264,6 +264,8 @@ impl Story {
                     seen.new += u64::from(is_new);
                     let clock_ms = record["created"].as_i64();
                     let place = page.place(clock_ms);
+                    seen.own += u64::from(place == Place::Inside);
+                    seen.new_own += u64::from(is_new && place == Place::Inside);
                     seen.inside += u64::from(place != Place::Outside);
                     if let (Place::Inside, Some(clock_ms)) = (place, clock_ms) {
                         seen.add_time(clock_ms);
