@@ -5,6 +5,7 @@
 //! record's, it is a reject alone. The counts say so
 //! and are checked before anything is published.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
@@ -118,8 +119,8 @@ pub struct Classified {
     pub counts: SliceCounts,
     /// What the scan wants to know.
     pub seen: PageSeen,
-    /// Clocks in seconds, so that it cannot be told where their records belong: their path, and how many.
-    pub odd: Option<(String, u64)>,
+    /// Times in seconds, where milliseconds are due: their path, and how many.
+    pub odd: Vec<(String, u64)>,
 }
 
 impl Classifier {
@@ -148,12 +149,16 @@ impl Classifier {
             records: decoded.records.len() as u64,
             ..PageSeen::default()
         };
-        let mut in_seconds = 0;
+        let mut in_seconds = BTreeMap::new();
         let mut keep = Vec::with_capacity(decoded.records.len());
         for (index, record) in decoded.records.iter().enumerate() {
-            let clock_ms = self.clock_ms(record);
+            let clock_ms = clock_of(record, self.clock);
             let is_usable = |clock_ms: &i64| !is_in_seconds(*clock_ms);
-            in_seconds += u64::from(clock_ms.is_some_and(is_in_seconds));
+            for clock in [ClockField::Created, ClockField::Date] {
+                if clock_of(record, clock).is_some_and(is_in_seconds) {
+                    *in_seconds.entry(clock.record_key()).or_default() += 1;
+                }
+            }
             let clock_ms = clock_ms.filter(is_usable);
             let place = page.place(clock_ms);
             let (id, fingerprint) = (fingerprints.ids[index], fingerprints.records[index]);
@@ -194,15 +199,19 @@ impl Classifier {
             rejects: sent.rejects,
             counts: sent.counts,
             seen,
-            odd: (in_seconds > 0).then(|| (self.clock.record_key().to_owned(), in_seconds)),
+            odd: in_seconds
+                .into_iter()
+                .map(|(path, count)| (path.to_owned(), count))
+                .collect(),
         })
     }
+}
 
-    fn clock_ms(&self, record: &Record) -> Option<i64> {
-        match self.clock {
-            ClockField::Created => record.created_ms,
-            ClockField::Date => record.timestamp_ms,
-        }
+/// What a record says by a clock, in milliseconds since the epoch.
+fn clock_of(record: &Record, clock: ClockField) -> Option<i64> {
+    match clock {
+        ClockField::Created => record.created_ms,
+        ClockField::Date => record.timestamp_ms,
     }
 }
 

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::job::span::{Fill, SpanLength};
+use crate::job::waiting::Waiting;
 use crate::text::units::{counted, number};
 use crate::window::Slice;
 
@@ -39,6 +40,8 @@ pub(crate) struct Pace {
     pub(crate) before: u64,
     /// None is no bound.
     pub(crate) per_minute: Option<NonZeroU32>,
+    /// When it begins, in milliseconds since the epoch.
+    pub(crate) now_ms: i64,
 }
 
 /// How many requests the slices of a plan take, without records and with a page each, and how long.
@@ -73,20 +76,18 @@ pub(crate) fn estimate(slices: &[Slice], pace: Pace) -> Option<String> {
 fn quiet_requests(slices: &[Slice], pace: Pace) -> u64 {
     let mut length = SpanLength::new(pace.length_ms);
     let mut in_flight = VecDeque::new();
+    let mut waiting = Waiting::new(slices.iter().copied());
     let mut requests = 0;
-    for (_, _, mut left) in stretches(slices) {
-        while left > 0 {
-            // A span is as long as those that have ended let it be.
-            if in_flight.len() == pace.in_flight
-                && let Some(ended) = in_flight.pop_front()
-            {
-                length.read(ended, Fill::of(0, 1));
-            }
-            let span = length.slices().min(left);
-            in_flight.push_back(span);
-            left -= span;
-            requests += WITH_PROBE;
+    while !waiting.is_empty() {
+        // A span is as long as those that have ended let it be.
+        if in_flight.len() == pace.in_flight
+            && let Some(ended) = in_flight.pop_front()
+        {
+            length.read(ended, Fill::of(0, 1));
         }
+        let span = waiting.next(length.slices(), pace.now_ms);
+        in_flight.push_back(span.len());
+        requests += WITH_PROBE;
     }
     requests
 }
@@ -127,6 +128,7 @@ mod tests {
             in_flight: 3,
             before: 1,
             per_minute: NonZeroU32::new(per_minute),
+            now_ms: parse_time("2026-06-30", 0).unwrap(),
         };
         estimate(slices, pace)
     }

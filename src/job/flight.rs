@@ -12,7 +12,6 @@ use crate::clock::BothClocks;
 use crate::commit::{Commit, Outcome};
 use crate::error::{ErrorKind, JobError};
 use crate::job::beat::Beat;
-use crate::job::late::begins_late;
 use crate::job::outage::Outage;
 use crate::job::report::RunReport;
 use crate::job::slice_task::{SliceDone, SliceEnd, SliceResult, SliceTask, Telling};
@@ -20,6 +19,7 @@ use crate::job::span::SpanLength;
 use crate::job::span_read::{GivenUp, SpanEnd};
 use crate::job::unless_interrupted;
 use crate::job::view::View;
+use crate::job::waiting::Waiting;
 use crate::scan::SpanError;
 use crate::text::plain::chain;
 use crate::window::Slice;
@@ -46,7 +46,7 @@ pub(crate) async fn scan_all(
     let (sender, mut told) = mpsc::unbounded_channel();
     let mut flight = Flight {
         length: SpanLength::new(task.setup.length.as_ms()),
-        waiting: Waiting(slices.into_iter().map(|slice| (slice, false)).collect()),
+        waiting: Waiting::new(slices),
         tell: Telling(sender),
         flying: BTreeMap::new(),
         outage: Outage::default(),
@@ -58,7 +58,7 @@ pub(crate) async fn scan_all(
     };
     let mut tasks = JoinSet::new();
     loop {
-        let may_begin = !flight.stop && tasks.len() < in_flight && !flight.waiting.0.is_empty();
+        let may_begin = !flight.stop && tasks.len() < in_flight && !flight.waiting.is_empty();
         tokio::select! {
             biased;
             Some((id, slice, result)) = told.recv(), if !tasks.is_empty() => {
@@ -81,36 +81,6 @@ pub(crate) async fn scan_all(
         flight.report.plan_ended(slice, clocks);
     }
     unless_interrupted(&flight.task.world)
-}
-
-/// Slices still to be scanned, and whether alone.
-struct Waiting(BTreeMap<Slice, bool>);
-
-impl Waiting {
-    /// The oldest slice, and those that follow it without a gap, as many as are asked for at most. The
-    /// service may answer a range with nothing because of its start alone, so none goes from what it
-    /// may have forgotten to what it has not.
-    fn next(&mut self, most: usize, now_ms: i64) -> Vec<Slice> {
-        let mut span: Vec<Slice> = Vec::new();
-        while let Some(entry) = self.0.first_entry() {
-            let (slice, alone) = (*entry.key(), *entry.get());
-            let fits = span.last().is_none_or(|last| {
-                span.len() < most
-                    && !alone
-                    && last.until_ms() == slice.from_ms()
-                    && begins_late(last, now_ms) == begins_late(&slice, now_ms)
-            });
-            if !fits {
-                break;
-            }
-            entry.remove();
-            span.push(slice);
-            if alone {
-                break;
-            }
-        }
-        span
-    }
 }
 
 /// A task in flight.
@@ -194,7 +164,7 @@ impl Flight<'_, '_> {
         let counters = &self.task.world.counters;
         match ended {
             Ok((_, None)) => {}
-            Ok((_, Some(SpanEnd::Parted))) => self.put_back(&left, false),
+            Ok((_, Some(SpanEnd::Parted))) => self.waiting.put_back(&left, false),
             Ok((_, Some(SpanEnd::Read(fill)))) => {
                 counters.count(|counts| counts.spans += 1);
                 self.length.read(slices, fill);
@@ -212,22 +182,17 @@ impl Flight<'_, '_> {
                 } else {
                     self.length.given_up(slices);
                 }
-                self.put_back(&left, !is_too_long);
+                self.waiting.put_back(&left, !is_too_long);
             }
             Err(source) => {
                 if let Some((&slice, others)) = left.split_first() {
-                    self.put_back(others, true);
+                    self.waiting.put_back(others, true);
                     self.first_failed(&[slice], JobError::Died { slice, source })
                         .await;
                 }
             }
         }
         self.say();
-    }
-
-    fn put_back(&mut self, slices: &[Slice], alone: bool) {
-        let slices = slices.iter().map(|slice| (*slice, alone));
-        self.waiting.0.extend(slices);
     }
 
     /// Takes note of an error of the first of these.
@@ -254,7 +219,7 @@ impl Flight<'_, '_> {
             }
             Ok(Some(done)) => self.take_done(slice, done),
             Err(JobError::NotClosed { slice, clocks }) => {
-                self.stop = true;
+                self.waiting.end_at(slice);
                 if self.not_closed.is_none_or(|(first, _)| slice < first) {
                     self.not_closed = Some((slice, clocks));
                 }

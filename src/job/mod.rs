@@ -41,6 +41,7 @@ pub(crate) mod tenant;
 mod tests;
 mod turns;
 mod view;
+mod waiting;
 
 pub use self::context::{Ids, StoreWorld, World};
 pub use self::first_request::Asking;

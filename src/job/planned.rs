@@ -114,6 +114,7 @@ impl Planned {
             in_flight: in_flight(self.options.parallel),
             before: u64::from(self.is_new),
             per_minute,
+            now_ms: self.now_ms,
         };
         let estimate = estimate(&self.plan.slices, pace);
         report.result.notes.extend(estimate);

@@ -16,7 +16,7 @@ use crate::decode::{Ingest, PageDecoder, Position};
 use crate::error::JobError;
 use crate::job::context::World;
 use crate::job::holes;
-use crate::job::late::OldestRecord;
+use crate::job::late::{OldestRecord, oldest_ms};
 use crate::job::memory::PageTurns;
 use crate::job::runs::History;
 use crate::job::setup::{JobOptions, OnReject, Setup};
@@ -26,7 +26,7 @@ use crate::job::span::Fill;
 use crate::job::tenant::{self, ASKED_DAYS, ASKED_RECORDS, LakeTenant, Likeness, TenantCheck};
 use crate::layout;
 use crate::partition;
-use crate::scan::{ClockField, Page, PageSeen, ScanError, Scanned, SliceScan};
+use crate::scan::{Page, PageSeen, ScanError, Scanned, SliceScan};
 use crate::window::Slice;
 use crate::write::FileEntry;
 
@@ -352,7 +352,9 @@ impl SliceTask {
         let Flow {
             mut found, tenant, ..
         } = flow;
-        self.check_tenant(slice, tenant).await?;
+        let is_silent = tenant.is_silent();
+        let is_foreign = self.check_tenant(slice, tenant).await?;
+        self.count_tenant(is_silent, is_foreign).await;
         self.check_rejects(slice, &found.counts)?;
         found.answered_ms = self.check_closed(slice, pages.last_date_ms())?;
         let all_rejects = check_form(slice, &found.counts, pages.last_date_ms())?;
@@ -421,7 +423,7 @@ impl SliceTask {
             let classified = flow.classifier.classify(&*page, &piece, &fingerprints)?;
             let found = &mut flow.found;
             found.counts.add(&classified.counts);
-            let odd = piece.odd.into_iter().chain(classified.odd.clone());
+            let odd = piece.odd.into_iter().chain(classified.odd.iter().cloned());
             found.oddities.add(piece.unknown, odd, &slice);
             Ok((flow, classified, piece.next))
         });
@@ -441,44 +443,49 @@ impl SliceTask {
         })
     }
 
+    /// Counts a slice whose records do not say whose they are, or are of others.
+    async fn count_tenant(&self, is_silent: bool, is_foreign: bool) {
+        if is_silent && self.tenant.ids(&self.world.store).await.is_some() {
+            self.tenant.met_silent();
+        }
+        if is_foreign {
+            self.tenant.met_foreign();
+        }
+    }
+
     /// Makes sure that records of which none agrees with the lake's are not of another tenant: a few odd
-    /// ones condemn nothing, and what else the service has of late decides.
+    /// ones condemn nothing, and what else the service has of late decides. True where they are of others,
+    /// and the service answers for the lake's tenant.
     pub(crate) async fn check_tenant(
         &self,
         slice: Slice,
         tenant: TenantCheck,
-    ) -> Result<(), JobError> {
-        if tenant.is_silent() && self.tenant.ids(&self.world.store).await.is_some() {
-            self.tenant.met_silent();
-        }
+    ) -> Result<bool, JobError> {
         let told = tenant.told().cloned();
         let Some(mut seen) = tenant.doubtful() else {
-            return Ok(());
+            return Ok(false);
         };
         let Some(lake) = self.tenant.all_ids(&self.world.store).await else {
             if let Some(told) = told {
                 self.tenant.learn(told);
             }
-            return Ok(());
+            return Ok(false);
         };
         let doubt = self.tenant.doubt().await;
         if self.tenant.is_refused() {
             drop(doubt);
-            return self.unless_refused(slice).await;
+            return self.unless_refused(slice).await.map(|()| false);
         }
         let options = Arc::new(self.setup.scan_options(&self.options));
         let mut asked_days = ASKED_DAYS.into_iter();
         loop {
             let Some(Likeness::Other(difference)) = lake.any_likeness(&seen) else {
-                if asked_days.len() < ASKED_DAYS.len() {
-                    self.tenant.met_foreign();
-                }
-                return Ok(());
+                return Ok(asked_days.len() < ASKED_DAYS.len());
             };
             let Some(days) = asked_days.next() else {
                 self.tenant.refuse(difference);
                 drop(doubt);
-                return self.unless_refused(slice).await;
+                return self.unless_refused(slice).await.map(|()| true);
             };
             let range = Slice::minutes_before(self.world.clock.now_ms(), days * 24 * 60);
             let asked = self.world.client.ask_up_to(ASKED_RECORDS, range, &options);
@@ -583,19 +590,5 @@ fn of_holes(slice: Slice, holes: &[CommittedHole]) -> Option<JobError> {
         count: holes.iter().map(|hole| hole.until_ms - hole.from_ms).sum(),
         first_ms: first.from_ms,
         reason: first.reason.clone(),
-    })
-}
-
-/// A time at which a record of a file was there, in milliseconds since the epoch. What happened long ago and
-/// was saved lately proves nothing: by `date` it has to be that old on both clocks.
-fn oldest_ms(file: &FileEntry, clock: ClockField) -> Option<i64> {
-    let (created_min_ms, created_max_ms) = (file.created_min_ms?, file.created_max_ms?);
-    Some(match clock {
-        ClockField::Created => created_min_ms,
-        // That which was saved first happened by the file's end; that which happened first was saved by then.
-        ClockField::Date => i64::min(
-            created_min_ms.max(file.timestamp_max_ms),
-            file.timestamp_min_ms.max(created_max_ms),
-        ),
     })
 }

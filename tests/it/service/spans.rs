@@ -601,6 +601,29 @@ async fn no_span_goes_over_the_line_behind_which_the_service_may_have_forgotten(
     assert!(expected.iter().all(|id| ids.contains(id)));
 }
 
+/// A service that has forgotten what is older than thirty days answers a range that begins before with nothing,
+/// and has the rest of it all the same: whatever a slice gets when it is asked for alone is a row.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_service_still_has_is_not_hidden_by_what_it_has_forgotten_before_it() {
+    let edge_ms = at("2026-10-20T00:30:00Z");
+    let nothing = Canned::json(200, &json!({"data": [], "hasNext": false}));
+    let begins_forgotten = At::asked(move |asked| asked.from_ms < edge_ms);
+    let story = Scenario::window(at("2026-10-12"), at("2026-10-22"))
+        .activities(400)
+        .now("2026-11-19T00:30:00Z")
+        .flags(&["--parallel", "2", "--requests-per-minute", "0"])
+        .fault(Fault::new(begins_forgotten, What::Answer(nothing)).always());
+    let (story, report) = story.run().await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    assert!(report.scanned.spans > 3 && report.slices.unproven > 100);
+    let still_there = at("2026-10-20T01:00:00Z")..at("2026-10-22");
+    let tenant = story.sim.tenant();
+    let due = tenant.records(ClockField::Created, still_there);
+    let mut due: Vec<String> = due.into_iter().filter_map(|record| record.id).collect();
+    due.sort();
+    assert_same(&story.ids(), &due);
+}
+
 /// The bounds on `created` that a request asked for, both inclusive.
 fn bounds(body: &Value) -> Option<(i64, i64)> {
     let created = &body["filters"]["created"];
