@@ -139,7 +139,7 @@ mod tests {
         let said = say(&slices, 30).unwrap();
         assert_eq!(
             said,
-            "without records this takes about 127 requests (4m at 30 a minute), with a page in each slice 4,321 requests (2h 26m at 30 a minute), and every further page takes one more"
+            "without records this takes about 181 requests (6m at 30 a minute), with a page in each slice 4,321 requests (2h 26m at 30 a minute), and every further page takes one more"
         );
         assert!(say(&slices, 0).unwrap().contains("4,321 requests, and"));
     }

@@ -22,6 +22,14 @@ const SMALLEST_PAGE: u64 = 10;
 /// Weeks of the request budget; a slice that has more pages does not end.
 const MAX_PAGES: u32 = 100_000;
 
+/// A slice that ended so long ago is kept as it is, before the service forgets it.
+const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
+
+/// Whether a slice ended so long before the service's time that it has to be kept as it is.
+pub fn is_last_chance(slice: &Slice, service_ms: Option<i64>) -> bool {
+    service_ms.is_some_and(|now_ms| now_ms.saturating_sub(slice.until_ms()) >= LAST_CHANCE_MS)
+}
+
 /// What comes of a slice.
 #[derive(Debug)]
 pub enum Scanned {
@@ -414,14 +422,16 @@ impl SliceScan {
     }
 
     /// A hole in the slice, unless all that the service has given in the meantime is nothing: one that
-    /// fails wherever there are records is not well, whatever it says of an empty millisecond.
+    /// fails wherever there are records is not well, whatever it says of an empty millisecond. Bytes that
+    /// came all the same are kept before the service forgets them.
     fn hole(
         &mut self,
         range: TimeWindow,
         error: ScanError,
         body: Vec<u8>,
     ) -> Result<Hole, ScanError> {
-        if self.client.counters().full_pages() == self.full_pages_before {
+        let is_saved = !body.is_empty() && is_last_chance(&self.slice, self.last_date_ms);
+        if self.client.counters().full_pages() == self.full_pages_before && !is_saved {
             return Err(error);
         }
         let reason = chain(&error);

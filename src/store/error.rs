@@ -213,7 +213,7 @@ impl StoreError {
             (StoreErrorKind::Clock, _) => "set this machine's clock and run again",
             (StoreErrorKind::NoFileHandle, _) => "raise the limit on open files (ulimit -n)",
             (StoreErrorKind::Full, _) => {
-                "free some space (or raise ulimit -f, where a file is too large) and run again; committed slices are kept"
+                "free some space, or inodes (df -i shows them), or raise ulimit -f where a file is too large, and run again; committed slices are kept"
             }
             (StoreErrorKind::Denied, Some(Provider::Azure)) => {
                 "check AZURE_STORAGE_ACCOUNT_KEY (or the other credentials) and the account's firewall, and allow listing, reading, writing and deleting in the container (commands that only read need listing and reading)"
@@ -240,7 +240,13 @@ impl StoreError {
                 "check the network and the store's endpoint (AWS_ENDPOINT, AZURE_STORAGE_ENDPOINT), and run again; committed slices are kept"
             }
             (StoreErrorKind::Missing, _) => "check the lake's location; committed slices are kept",
-            (StoreErrorKind::Other, _) => "check the store's logs; committed slices are kept",
+            (StoreErrorKind::Parted, _) => {
+                "have all folders of the lake in one file system: nothing inside it may be a mount of its own"
+            }
+            (StoreErrorKind::Other, None) => {
+                "check the disk and the system's log; committed slices are kept"
+            }
+            (StoreErrorKind::Other, Some(_)) => "check the store's logs; committed slices are kept",
         }
     }
 }
@@ -324,7 +330,10 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<StoreErrorKind> {
             Some(StoreErrorKind::Denied)
         }
         io::ErrorKind::NotFound => Some(StoreErrorKind::Missing),
-        io::ErrorKind::NotADirectory => Some(StoreErrorKind::Location),
+        io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
+            Some(StoreErrorKind::Location)
+        }
+        io::ErrorKind::CrossesDevices => Some(StoreErrorKind::Parted),
         _ => None,
     }
 }

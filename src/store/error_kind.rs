@@ -35,6 +35,8 @@ pub enum StoreErrorKind {
     Missing,
     /// What lies there is none of a lake's objects: too large, or on a disk no file at all.
     Unfit,
+    /// The lake's folders are in several file systems.
+    Parted,
     /// The store does not know how to create only.
     CreateOnly,
     /// The certificate of the store is not trusted, or no certificate is.

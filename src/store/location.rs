@@ -75,9 +75,14 @@ impl Location {
             None => Ok(Self::Disk(PathBuf::from(text))),
             Some(("file", _)) => Url::parse(text)
                 .ok()
+                .filter(|url| url.query().is_none() && url.fragment().is_none())
                 .and_then(|url| url.to_file_path().ok())
                 .map(Self::Disk)
-                .ok_or_else(|| bad(text, "a file URL has the form file:///folder")),
+                .ok_or_else(|| {
+                    let reason =
+                        "a file URL has the form file:///folder, with '?' as %3F and '#' as %23";
+                    bad(text, reason)
+                }),
             Some(("s3", _)) => remote(text, Provider::S3).map(Self::Remote),
             Some(("az" | "abfs" | "abfss", _)) => remote(text, Provider::Azure).map(Self::Remote),
             Some(("gs", _)) => remote(text, Provider::Google).map(Self::Remote),
@@ -222,6 +227,8 @@ mod tests {
             "abfss://c:hunter2@acc.dfs.core.windows.net/l",
             "az://c/lake?sig=hunter2",
             "s3://b/l#hunter2",
+            "file:///srv/lake?sig=hunter2",
+            "file:///srv/lake#hunter2",
             "ftp://hunter2@host/x",
             "s3://",
             "s3:///lake",

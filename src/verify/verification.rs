@@ -114,7 +114,7 @@ impl Report for Verification {
             if slice.parse::<CompactionName>().is_ok() {
                 writeln!(
                     o,
-                    "unfinished  leftovers of compaction {slice}, which is made: the next scan or compact removes them once the compaction is an hour old"
+                    "unfinished  leftovers of compaction {slice}, which is made: the next scan or compact removes them once the compaction is an hour old; until then a pattern over activities/ may show rows twice"
                 )?;
                 continue;
             }

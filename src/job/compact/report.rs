@@ -126,7 +126,7 @@ pub struct CompactReport {
     pub peak_memory_bytes: Option<u64>,
     /// The compactions that the run made.
     pub compactions: Vec<MadeCompaction>,
-    /// Objects that nothing needs and that could not be removed.
+    /// Objects that could not be removed: files that a compaction has taken show their rows twice by a pattern.
     pub not_cleared: u64,
     /// What else is worth knowing.
     pub notes: Vec<String>,
@@ -287,8 +287,12 @@ impl Report for CompactReport {
         if self.not_cleared > 0 {
             writeln!(
                 o,
-                "left        {} that nothing needs and that could not be removed; the next run tries again",
+                "left        {} that could not be removed; the next run tries again",
                 counted(self.not_cleared, "object", "objects")
+            )?;
+            writeln!(
+                o,
+                "            until then a pattern over activities/ may show rows twice; the table and export do not"
             )?;
         }
         if self.head.status != "planned" {
