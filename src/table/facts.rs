@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat};
-use serde_json::json;
+use serde_json::{Value, json};
 use twox_hash::XxHash3_128;
 
 use super::TableError;
@@ -117,26 +117,13 @@ impl Facts {
     /// That a file is part of the table. Of its content only the bounds of both times are said: never a
     /// user or an address.
     pub(super) fn add(&self, file: &FileEntry, data_change: bool) -> Add {
-        let bounds = |timestamp: i64, created: Option<i64>| {
-            let mut bounds = serde_json::Map::new();
-            bounds.insert(TIMESTAMP.to_owned(), time(timestamp).into());
-            if let Some(created) = created {
-                bounds.insert(CREATED.to_owned(), time(created).into());
-            }
-            bounds
-        };
-        let stats = json!({
-            "numRecords": file.rows,
-            "minValues": bounds(file.timestamp_min_ms, file.created_min_ms),
-            "maxValues": bounds(file.timestamp_max_ms, file.created_max_ms),
-        });
         Add {
             path: file.path.clone(),
             partition_values: partition_of(&file.path),
             size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
             modification_time: self.now_ms,
             data_change,
-            stats: Some(stats.to_string()),
+            stats: Some(statistics(file).to_string()),
         }
     }
 
@@ -151,6 +138,32 @@ impl Facts {
             size: Some(add.size),
         }
     }
+}
+
+/// Whether an entry says of a file what this program does: its day, its size, its rows and their bounds, by
+/// which readers pass over it.
+pub(super) fn are_of(add: &Add, file: &FileEntry) -> bool {
+    let said = add.stats.as_deref().map(serde_json::from_str::<Value>);
+    add.partition_values == partition_of(&file.path)
+        && u64::try_from(add.size) == Ok(file.bytes)
+        && said.is_some_and(|said| said.is_ok_and(|said| said == statistics(file)))
+}
+
+/// The rows of a file, and the bounds of both times.
+fn statistics(file: &FileEntry) -> Value {
+    let bounds = |timestamp: i64, created: Option<i64>| {
+        let mut bounds = serde_json::Map::new();
+        bounds.insert(TIMESTAMP.to_owned(), time(timestamp).into());
+        if let Some(created) = created {
+            bounds.insert(CREATED.to_owned(), time(created).into());
+        }
+        bounds
+    };
+    json!({
+        "numRecords": file.rows,
+        "minValues": bounds(file.timestamp_min_ms, file.created_min_ms),
+        "maxValues": bounds(file.timestamp_max_ms, file.created_max_ms),
+    })
 }
 
 fn partition_of(path: &str) -> BTreeMap<String, Option<String>> {
@@ -197,18 +210,17 @@ pub(super) fn completion(snapshot: &Snapshot) -> Result<Option<&'static str>, Ta
         return changed("partitions");
     }
     let (own, its) = (schema::activity().to_delta(), &metadata.schema_string);
-    let names = |text: &str| -> Option<Vec<serde_json::Value>> {
-        let schema: serde_json::Value = serde_json::from_str(text).ok()?;
+    let names = |text: &str| -> Option<Vec<Value>> {
+        let schema: Value = serde_json::from_str(text).ok()?;
         let fields = schema.get("fields")?.as_array()?;
-        let kind = |field: &serde_json::Value| json!([field["name"], field["type"]]);
+        let kind = |field: &Value| json!([field["name"], field["type"]]);
         Some(fields.iter().map(kind).collect())
     };
     let Some((own, its)) = names(&own).zip(names(its)) else {
         return changed("columns");
     };
-    let has_all = |these: &[serde_json::Value], those: &[serde_json::Value]| {
-        those.iter().all(|field| these.contains(field))
-    };
+    let has_all =
+        |these: &[Value], those: &[Value]| those.iter().all(|field| these.contains(field));
     let (key, columns) = STATISTICS;
     let says_bounds = metadata.configuration.get(key).map(String::as_str) == Some(columns);
     match (has_all(&own, &its), has_all(&its, &own)) {

@@ -40,7 +40,6 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use self::action::{Action, to_lines};
-use self::contents::live_file;
 use self::facts::Facts;
 use self::live::{Live, list};
 use self::remarks::Remarks;
@@ -399,7 +398,7 @@ pub struct Differences {
     pub not_live: Vec<String>,
     /// Live files that it lacks, though it takes in every commit and compaction.
     pub lacking: Vec<String>,
-    /// Live files of which it says other rows or bytes.
+    /// Live files of which it says another day, other rows, bytes or bounds of times.
     pub other: Vec<String>,
     /// Slices whose commits say more than their files, though it does not know of them.
     pub not_remarked: Vec<String>,
@@ -437,10 +436,8 @@ pub async fn compare(
     }
     let lacks = |path: &&String| is_current && !snapshot.files.contains_key(*path);
     let is_other = |file: &&FileEntry| {
-        let said = snapshot.files.get(&file.path).map(live_file);
-        said.is_some_and(|said| {
-            said.is_none_or(|said| (said.rows, said.bytes) != (file.rows, file.bytes))
-        })
+        let said = snapshot.files.get(&file.path);
+        said.is_some_and(|said| !facts::are_of(said, file))
     };
     let remarks = Remarks::read(snapshot.txns());
     let is_unknown = |slice: &&String| {

@@ -63,7 +63,7 @@ impl Verification {
             (differences.lacking, "it is live, and the table lacks it"),
             (
                 differences.other,
-                "the table says other rows or bytes of it than its commit or compaction",
+                "the table says another day, other rows, bytes or times of it than its commit or compaction",
             ),
             (
                 commits.collect(),

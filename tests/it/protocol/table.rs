@@ -240,14 +240,29 @@ async fn runs_at_once_write_every_version_once() {
 async fn a_table_that_says_other_numbers_than_the_commits_is_named() {
     let story = begun(None).await;
     expect_code(&story.scan(&[]).await, 0);
+    // Of the day and the bounds of times readers pass over a file, without a look at it.
     let harms = [
-        (r#"\"numRecords\":"#, "other rows"),
-        (r#""size":"#, "other rows or bytes"),
+        (r#"\"numRecords\":"#, r#"\"numRecords\":9"#),
+        (r#""size":"#, r#""size":9"#),
+        (
+            r#""partitionValues":{"event_date":"2026-11-1"#,
+            r#""partitionValues":{"event_date":"2026-10-1"#,
+        ),
+        (
+            r#"\"minValues\":{"#,
+            r#"\"minValues\":{\"user_name\":\"z\","#,
+        ),
+        (
+            r#"\"timestamp\":\"2026-11-1"#,
+            r#"\"timestamp\":\"2026-12-1"#,
+        ),
     ];
-    for (member, what) in harms {
+    let what = "another day, other rows, bytes or times";
+    for (member, other) in harms {
         let first = &log(&story)[0];
         let text = fs::read_to_string(first).unwrap();
-        fs::write(first, text.replacen(member, &format!("{member}9"), 1)).unwrap();
+        assert!(text.contains(member), "{member}: {text}");
+        fs::write(first, text.replacen(member, other, 1)).unwrap();
         let found = story.verify(Sweep::Never).await.findings;
         let said: Vec<_> = found
             .iter()
