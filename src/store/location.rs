@@ -79,9 +79,10 @@ impl Location {
                 .and_then(|url| url.to_file_path().ok())
                 .map(Self::Disk)
                 .ok_or_else(|| {
+                    let shown = text.split(['?', '#']).next().unwrap_or_default();
                     let reason =
                         "a file URL has the form file:///folder, with '?' as %3F and '#' as %23";
-                    bad(text, reason)
+                    bad(shown, reason)
                 }),
             Some(("s3", _)) => remote(text, Provider::S3).map(Self::Remote),
             Some(("az" | "abfs" | "abfss", _)) => remote(text, Provider::Azure).map(Self::Remote),

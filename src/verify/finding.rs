@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::commit::{Damage, RESTORE, RESTORE_CHANGES};
 use crate::layout::{self, CompactionName, FileName, OwnObject};
+use crate::store::StoreError;
 use crate::text::plain::chain;
 
 /// In which way something is not as it should be.
@@ -20,6 +21,8 @@ pub enum FindingKind {
     Changed,
     /// An object of the lake's own that cannot be read.
     Damaged,
+    /// It is there, and this user may not read it, or not now: nothing is known of it.
+    Unread,
     /// An object of the lake's own that a newer program wrote. Nothing is wrong with it.
     Newer,
     /// What it says contradicts the lake, its commit or itself.
@@ -44,6 +47,7 @@ impl FindingKind {
             Self::Truncated => "truncated",
             Self::Changed => "changed",
             Self::Damaged => "damaged",
+            Self::Unread => "unread",
             Self::Newer => "newer",
             Self::Contradicts => "contradicts",
             Self::Unnamed => "unnamed",
@@ -110,6 +114,9 @@ impl FindingKind {
             (Self::Unnamed | Self::Taken, _) => "verify --sweep removes it",
             (Self::Stray, _) => {
                 "restore _mdca from a copy of the lake; without one, and only while the service still has its slice (some 30 days), move it away and scan its slice"
+            }
+            (Self::Unread, _) => {
+                "allow this user, or these credentials, to read it, and verify again"
             }
             (Self::Newer, _) => "use the newer program; nothing is to be moved or removed",
             (Self::Table, _) => "delete the folder _delta_log; the next run makes it anew",
@@ -187,6 +194,14 @@ impl Finding {
             _ => FindingKind::Damaged,
         };
         Self::new(path, what, chain(damage))
+    }
+
+    /// What a store does not give, though it is there.
+    pub(super) fn of_refusal(path: &Path, error: &StoreError) -> Self {
+        Self {
+            remedy: error.advice(),
+            ..Self::new(path, FindingKind::Unread, chain(error))
+        }
     }
 
     pub(super) fn new(path: &Path, what: FindingKind, detail: String) -> Self {

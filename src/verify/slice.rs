@@ -110,6 +110,11 @@ pub(super) async fn check_compaction(
     Ok(check)
 }
 
+/// Whether a store may refuse one object so, and give the others.
+fn is_of_one(kind: StoreErrorKind) -> bool {
+    matches!(kind, StoreErrorKind::Denied | StoreErrorKind::Archived)
+}
+
 /// Whether this is the error of a file that is not there.
 fn is_gone(error: &JobError, file: &FileEntry) -> bool {
     matches!(error, JobError::Read(error) if error.gone() == Some(&file.path))
@@ -163,6 +168,11 @@ impl SliceCheck {
             }
             Err(error) if error.kind() == StoreErrorKind::Unfit => {
                 (FindingKind::Damaged, chain(&error))
+            }
+            // Others may be given, and worse may be wrong with them.
+            Err(error) if is_of_one(error.kind()) => {
+                self.findings.push(Finding::of_refusal(&path, &error));
+                return Ok(false);
             }
             Err(error) => return Err(error.into()),
         };

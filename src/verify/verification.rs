@@ -65,18 +65,21 @@ impl Verification {
 }
 
 impl Report for Verification {
-    /// The exit code: damage is a matter of the data, what could not be removed of the store, and what
-    /// only a newer program can read of usage.
+    /// The exit code: damage is a matter of the data, what could not be read or removed of the store, and
+    /// what only a newer program can read of usage.
     fn exit_code(&self) -> u8 {
-        let is_damage = |finding: &Finding| finding.what != FindingKind::Newer;
+        let found = |what: FindingKind| self.findings.iter().any(|of| of.what == what);
+        let is_damage = |of: &Finding| !matches!(of.what, FindingKind::Newer | FindingKind::Unread);
         if self.not_cleared > 0 {
             ErrorKind::Storage.exit_code()
         } else if self.findings.iter().any(is_damage) {
             ErrorKind::Data.exit_code()
-        } else if self.findings.is_empty() {
-            0
-        } else {
+        } else if found(FindingKind::Unread) {
+            ErrorKind::Storage.exit_code()
+        } else if found(FindingKind::Newer) {
             ErrorKind::Usage.exit_code()
+        } else {
+            0
         }
     }
 

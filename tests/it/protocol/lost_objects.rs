@@ -684,3 +684,53 @@ async fn a_compaction_with_a_high_number_costs_few_calls() {
     let gap = "cannot read _mdca/compactions/2026-11-18-1.json";
     assert_eq!(said, [format!("cannot read {far}"), gap.to_owned()]);
 }
+
+/// A file that may not be read costs only itself: what is wrong beside it is named, and it is not called damaged.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_read_hides_nothing_that_is_wrong_beside_it() {
+    let (story, _) = Scenario::hours(6).activities(200).run().await;
+    let files = files_below(&story.lake().join("activities"));
+    let name_of = |file: &PathBuf| {
+        let name = file.strip_prefix(story.lake()).unwrap();
+        name.to_str().unwrap().to_owned()
+    };
+    let [denied, lost, ..] = &files[..] else {
+        panic!("{files:?}")
+    };
+    let (denied, lost_name) = (name_of(denied), name_of(lost));
+    let bytes = fs::read(lost).unwrap();
+    for (is_lost, code) in [(false, 6), (true, 5)] {
+        if is_lost {
+            fs::remove_file(lost).unwrap();
+        }
+        for depth in [Depth::Bytes, Depth::Rows] {
+            let path = denied.clone();
+            let gate = Gate::new(move |call| {
+                if call.path == path && call.verb == "get" {
+                    Fate::Deny
+                } else {
+                    Fate::Pass
+                }
+            });
+            let store = story.guarded(&gate);
+            let done = verify::verify(&store, depth, Sweep::Unnamed, story.now_ms());
+            let done = done.await.unwrap();
+            let found = done.findings.iter().map(|of| (of.what, of.path.as_str()));
+            let mut due = vec![(FindingKind::Unread, denied.as_str())];
+            if is_lost {
+                due.push((FindingKind::Missing, lost_name.as_str()));
+            }
+            let mut found: Vec<_> = found.collect();
+            found.sort_by_key(|(_, path)| *path != denied);
+            assert_eq!(found, due);
+            assert_eq!(done.exit_code(), code, "{}", done.to_text());
+            assert!(
+                done.findings[0].remedy.contains("allow"),
+                "{}",
+                done.to_text()
+            );
+        }
+    }
+    fs::write(lost, bytes).unwrap();
+    story.expect_clean().await;
+}
