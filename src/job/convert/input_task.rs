@@ -262,21 +262,23 @@ impl InputTask {
                 .map_err(|fault| fault.of(name))?;
             Ok(tally)
         };
-        let writing = async { Ok(write(attempt, rows).await?) };
+        // Where reading fails, the writer still ends what it is at: a file that it is about to make would be there
+        // after the attempt was cleared.
+        let reading = async { Ok(reading.await) };
+        let writing = async { Ok::<_, Unfilled>(write(attempt, rows).await?) };
         let mut interrupted = self.world.interrupted.clone();
         let filled = tokio::select! {
             biased;
             _ = interrupted.wait_for(|interrupted| *interrupted) => Err(JobError::Interrupted.into()),
-            filled = async { tokio::try_join!(reading, writing) } => filled,
+            filled = async { tokio::try_join!(reading, writing) } => filled.and_then(|(tally, ())| tally),
         };
         let bytes_in = seen.load(Ordering::Relaxed);
         match filled {
-            Ok((tally, ())) => Ok((tally, bytes_in)),
             Err(Unfilled::Respelled) => {
                 self.world.progress.bytes_again(bytes_in);
                 Err(Unfilled::Respelled)
             }
-            Err(unfilled) => Err(unfilled),
+            filled => Ok((filled?, bytes_in)),
         }
     }
 

@@ -1002,7 +1002,7 @@ fn a_folder_that_cannot_be_read_is_named_and_the_others_go_on() {
     let desk = Desk::with(10);
     desk.write("in/a.json", page(&desk.records));
     desk.write("in/b/hidden.json", page(&desk.records));
-    fs::set_permissions(desk.path("in/b"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(desk.path("in/b"), fs::Permissions::from_mode(0o000)).unwrap();
     let may_look = || fs::read_dir(desk.path("in/b")).is_ok();
     for input in ["in", "in/*"] {
         let lake = format!("lake {}", input.len());
