@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::compact::scanned;
 use crate::support::faulty::{Fate, Gate};
-use crate::support::scenario::{Story, age_by_an_hour, assert_same, at, files_below};
+use crate::support::scenario::{Scenario, Story, age_by_an_hour, assert_same, at, files_below};
 use crate::support::sealed;
 use crate::support::table::{expect_live, files, versions};
 
@@ -713,7 +713,7 @@ async fn what_may_not_be_read_hides_nothing_that_is_wrong_beside_it() {
                 }
             });
             let store = story.guarded(&gate);
-            let done = verify::verify(&store, depth, Sweep::Unnamed, story.now_ms());
+            let done = verify(&store, depth, Sweep::Unnamed, story.now_ms());
             let done = done.await.unwrap();
             let found = done.findings.iter().map(|of| (of.what, of.path.as_str()));
             let mut due = vec![(FindingKind::Unread, denied.as_str())];
