@@ -528,9 +528,9 @@ fn commits_that_the_table_knows_and_that_are_missing_are_said() {
     lake.expect_recovered("at first");
     let commits = files_below(&lake.path().join("_mdca/commits"));
     std::fs::remove_file(&commits[0]).unwrap();
-    for (command, code) in [("export", 5), ("status", 0)] {
+    for command in ["export", "status"] {
         let ended = place.run(&mut lake.command(command));
-        assert_eq!(ended.code(), Some(code), "{ended}");
+        assert_eq!(ended.code(), Some(5), "{ended}");
         let said = ended.text();
         assert!(said.contains("the table takes in 1 that"), "{ended}");
         assert!(said.contains("add to _mdca what it lacks"), "{ended}");

@@ -712,8 +712,8 @@ async fn what_may_not_be_read_hides_nothing_that_is_wrong_beside_it() {
                     Fate::Pass
                 }
             });
-            let store = story.guarded(&gate);
-            let done = verify(&store, depth, Sweep::Unnamed, story.now_ms());
+            let lake = story.guarded(&gate);
+            let done = verify(&lake, depth, Sweep::Unnamed, story.now_ms());
             let done = done.await.unwrap();
             let found = done.findings.iter().map(|of| (of.what, of.path.as_str()));
             let mut due = vec![(FindingKind::Unread, denied.as_str())];
