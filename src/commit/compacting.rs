@@ -209,9 +209,8 @@ async fn lose(cleaner: &Cleaner, own: &Compaction) -> CompactionOutcome {
     CompactionOutcome::Lost
 }
 
-/// Judges the attempts at compactions that are among these paths, and removes what was staged by those that
-/// died before they recorded one. What cannot be read or removed is left: none of it stops a run. Returns how
-/// many were brought to an end.
+/// Judges the attempts at compactions that are among these paths. What cannot be read or removed is left:
+/// none of it stops a run. Returns how many were brought to an end.
 pub async fn recover_compactions(
     cleaner: &Cleaner,
     paths: impl IntoIterator<Item = Path>,
@@ -235,13 +234,17 @@ pub async fn recover_compactions(
             }
         }
     }
-    if let Err(error) = sweep_staged(cleaner).await {
-        warn!(error = %crate::text::plain::chain(&error), "what was staged for compactions cannot be cleared up now; the next run tries again");
-    }
     (finished, removed)
 }
 
-/// Removes what was staged for compactions that others have made.
+/// Removes what was staged for compactions by those that died before they recorded an attempt, and others have
+/// made. What cannot be read or removed is left: none of it stops a run.
+pub async fn clear_staged(cleaner: &Cleaner) {
+    if let Err(error) = sweep_staged(cleaner).await {
+        warn!(error = %crate::text::plain::chain(&error), "what was staged for compactions cannot be cleared up now; the next run tries again");
+    }
+}
+
 async fn sweep_staged(cleaner: &Cleaner) -> Result<(), CommitError> {
     if cleaner.gave_up() {
         return Ok(());

@@ -53,7 +53,8 @@ pub use changes::{Change, ChangeKind, Changes, announce_compactions, check_writa
 pub use clearing::{Cleaner, Projection};
 pub use committed::{KnownSlices, committed_slices, load_commits};
 pub use compacting::{
-    CompactionOutcome, PreparedCompaction, compact, is_compaction_lost, recover_compactions,
+    CompactionOutcome, PreparedCompaction, clear_staged, compact, is_compaction_lost,
+    recover_compactions,
 };
 pub use compaction::{CompactedInput, Compaction, load_compaction_attempt};
 pub use counts::SliceCounts;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use object_store::path::Path;
 use tracing::{debug, info};
 
-use super::compacting::recover_compactions;
+use super::compacting::{clear_staged, recover_compactions};
 use super::objects::Attempt;
 use super::protocol::create_commit;
 use super::{Cleaner, Commit, CommitError, Made, Outcome};
@@ -70,6 +70,7 @@ pub async fn recover(
         }
     }
     recover_compactions(cleaner, of_compactions).await;
+    clear_staged(cleaner).await;
     cleaner.clear_dead_puts().await;
     Ok(recovered)
 }

@@ -581,16 +581,26 @@ pub fn has_records(value: &str) -> bool {
     }
 }
 
-/// Whether a line begins a value that goes on in the lines behind it, as a pretty-printed one does: a bracket
-/// is open at its end, and a token has just ended there. A line that ends inside of a token was torn.
-pub fn goes_on(line: &str) -> bool {
-    let bytes = line.as_bytes();
+/// Whether a line of a text begins a value that goes on in the lines behind it, as a pretty-printed one does: a
+/// bracket is open at its end, a token has just ended there, and the next line is no record of its own. A line
+/// that ends inside of a token, or before a record, was torn.
+pub fn goes_on(text: &str, line: Range<usize>) -> bool {
+    let bytes = &text.as_bytes()[line.clone()];
     let ends_at_mark = matches!(bytes.last(), Some(b'{' | b'[' | b',' | b':'));
     let is_open = || {
         matches!(bytes[0], b'{' | b'[')
             && element_end(bytes, 0).is_err_and(|broken| broken.at >= bytes.len())
     };
-    ends_at_mark && is_open() && !ends_in_string(bytes)
+    ends_at_mark && is_open() && !ends_in_string(bytes) && !has_record_next(text, line.end)
+}
+
+/// Whether the next line that is not blank is an object, whole, or there is none.
+fn has_record_next(text: &str, at: usize) -> bool {
+    let Some(next) = text[at..].lines().find(|line| !line.trim().is_empty()) else {
+        return true;
+    };
+    let next = next.trim().as_bytes();
+    next[0] == b'{' && value_end(next, 0).is_ok_and(|end| end == next.len())
 }
 
 fn ends_in_string(bytes: &[u8]) -> bool {
@@ -796,6 +806,7 @@ mod tests {
 
     #[test]
     fn a_line_goes_on_where_it_ends_between_tokens_of_an_open_value() {
+        let goes_on = |line: &str, next: &str| goes_on(&format!("{line}{next}"), 0..line.len());
         for line in [
             "{",
             "[",
@@ -804,7 +815,12 @@ mod tests {
             "[{},",
             "{\"a\":\",\\\"\",",
         ] {
-            assert!(goes_on(line), "{line}");
+            for next in ["\n\"b\": 1,\n", "\n\n {}, \n", "\n{\n}\n"] {
+                assert!(goes_on(line, next), "{line}{next}");
+            }
+            for torn in ["", "\n", "\n {\"b\":[1]} \n\"b\":"] {
+                assert!(!goes_on(line, torn), "{line}{torn}");
+            }
         }
         for line in [
             "",
@@ -817,7 +833,7 @@ mod tests {
             "{\"a\":\"x,",
             "{\"a\":\"x\\\",",
         ] {
-            assert!(!goes_on(line), "{line}");
+            assert!(!goes_on(line, "\n\"b\": 1,\n"), "{line}");
         }
     }
 

@@ -92,8 +92,11 @@ pub fn check_beginning(
     limits: TextLimits,
 ) -> Result<(), InputFault> {
     let mut text = InputText::begin(input, runtime, 0, limits, TextBuffers::default())?;
-    let first = text.chunks.next_chunk();
-    first.map_err(|fault| own_fault(&text.bytes, fault))?;
+    // The first may be the first record alone.
+    for _ in 0..2 {
+        let chunk = text.chunks.next_chunk();
+        chunk.map_err(|fault| own_fault(&text.bytes, fault))?;
+    }
     Ok(())
 }
 

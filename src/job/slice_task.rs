@@ -26,7 +26,7 @@ use crate::job::span::Fill;
 use crate::job::tenant::{self, ASKED_DAYS, ASKED_RECORDS, LakeTenant, Likeness, TenantCheck};
 use crate::layout;
 use crate::partition;
-use crate::scan::{Page, PageSeen, ScanError, Scanned, SliceScan, is_last_chance};
+use crate::scan::{Page, PageSeen, ScanError, Scanned, SliceScan};
 use crate::window::Slice;
 use crate::write::FileEntry;
 
@@ -106,6 +106,9 @@ pub(crate) enum SliceEnd {
     /// The service said nothing of it, too late for that to mean anything.
     Unproven,
 }
+
+/// A slice that ended so long ago is kept as it is, before the service forgets it.
+const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
 
 /// A slice that came to its end.
 pub(crate) struct SliceDone {
@@ -565,7 +568,7 @@ fn check_form(
     let Some(rejects) = counts.nothing_but_rejects() else {
         return Ok(None);
     };
-    let committed = is_last_chance(&slice, service_ms);
+    let committed = service_ms.is_some_and(|now_ms| now_ms - slice.until_ms() >= LAST_CHANCE_MS);
     let error = JobError::AllRejects {
         slice,
         rejects,

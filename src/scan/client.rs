@@ -259,7 +259,7 @@ impl ActivityClient {
         }
     }
 
-    fn limit(&self) -> u32 {
+    pub(super) fn limit(&self) -> u32 {
         self.limit.load(Ordering::Relaxed)
     }
 

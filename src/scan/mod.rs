@@ -57,6 +57,6 @@ pub use filters::{CheckedFilters, CommonFilters, FilterError};
 pub use page::{Page, PageSeen, Place};
 pub use question::Question;
 pub use request::{ClockField, ScanOptions};
-pub use slice_scan::{Hole, Scanned, SliceScan, is_last_chance};
+pub use slice_scan::{Hole, Scanned, SliceScan};
 pub use span_scan::{ReadRange, SpanError, SpanScan};
 pub use url::{ApiUrl, ApiUrlError};

@@ -16,6 +16,8 @@ use crate::window::TimeWindow;
 
 /// So many pages in a row without a new record mean that the service does not get on.
 const MAX_PAGES_WITHOUT_NEW: u32 = 10;
+/// The same after the service has said that a range has ended.
+const MAX_EXTRA_PAGES_WITHOUT_NEW: u32 = 3;
 /// So many records say whether the service looks at the filters; fewer may all be strays.
 const TELLING_RECORDS: u64 = 20;
 /// So many pages are judged by what they hold though more are to come: without a filter they would be
@@ -74,6 +76,8 @@ pub(super) struct RangeScan {
     outside: u64,
     pages: u32,
     pages_without_new: u32,
+    /// The same of pages after the end.
+    extra_without_new: u32,
     /// Records of the slice itself, and those of them that were not met before.
     own: u64,
     new_own: u64,
@@ -129,6 +133,7 @@ impl RangeScan {
             outside: 0,
             pages: 0,
             pages_without_new: 0,
+            extra_without_new: 0,
             own: 0,
             new_own: 0,
             handed_out: 0,
@@ -157,8 +162,9 @@ impl RangeScan {
         if let Part::Doubted { page } = self.part
             && self.new_own == 0
         {
-            // An empty piece may be what the range itself was: one that said nothing of what it had.
-            if self.own == 0 && page == 0 {
+            // An empty piece may be what the range itself was: one that said nothing of what it had. What a probe
+            // meets, or a service that rounds, is of another piece.
+            if self.own == 0 && page == 0 || self.is_all_beside() {
                 return Doubt::Settled;
             }
             // With room for more in the last page, whatever lies between its records has come. What is left may
@@ -180,6 +186,13 @@ impl RangeScan {
         } else {
             Doubt::Unsplittable
         }
+    }
+
+    /// Whether all records that came lie outside of the range, as far as they have times.
+    fn is_all_beside(&self) -> bool {
+        let TimeWindow { from_ms, until_ms } = self.range;
+        self.times_ms
+            .is_some_and(|(oldest_ms, newest_ms)| newest_ms < from_ms || oldest_ms >= until_ms)
     }
 
     /// What of the range lies before the oldest and after the newest of its records.
@@ -278,13 +291,13 @@ impl RangeScan {
         self.records += new;
         self.any |= new > 0;
         let gets_on = new > 0 || due > 0;
-        self.pages_without_new = if gets_on {
+        self.extra_without_new = if gets_on {
             0
         } else {
-            self.pages_without_new + 1
+            self.extra_without_new + 1
         };
         let says_more = self.has_more && strays == 0;
-        let may_get_on = says_more && self.pages_without_new < MAX_PAGES_WITHOUT_NEW;
+        let may_get_on = says_more && self.extra_without_new < MAX_EXTRA_PAGES_WITHOUT_NEW;
         if new > 0 && says_more {
             self.has_ended = false;
         } else if !(gets_on || may_get_on) || matches!(self.next, Next::Stuck) {

@@ -22,14 +22,6 @@ const SMALLEST_PAGE: u64 = 10;
 /// Weeks of the request budget; a slice that has more pages does not end.
 const MAX_PAGES: u32 = 100_000;
 
-/// A slice that ended so long ago is kept as it is, before the service forgets it.
-const LAST_CHANCE_MS: i64 = 20 * 24 * 60 * 60_000;
-
-/// Whether a slice ended so long before the service's time that it has to be kept as it is.
-pub fn is_last_chance(slice: &Slice, service_ms: Option<i64>) -> bool {
-    service_ms.is_some_and(|now_ms| now_ms.saturating_sub(slice.until_ms()) >= LAST_CHANCE_MS)
-}
-
 /// What comes of a slice.
 #[derive(Debug)]
 pub enum Scanned {
@@ -321,7 +313,7 @@ impl SliceScan {
             },
         };
         warn!(slice = %self.slice, error = %chain(&failed.error), "a continuation beside the end fails");
-        let smallest_page = SMALLEST_PAGE.min(self.client.page_cap());
+        let smallest_page = SMALLEST_PAGE.min(u64::from(self.client.limit())).max(2);
         let range = self.range();
         let (pieces, page) = match range.doubt(smallest_page) {
             Doubt::Settled => {
@@ -329,12 +321,15 @@ impl SliceScan {
                 return Ok(None);
             }
             Doubt::Unsplittable => return Ok(Some(failed)),
-            Doubt::Pieces(pieces) => (pieces, range.largest_page),
+            Doubt::Pieces(pieces) => {
+                let (handed_out, page) = (range.handed_out, range.largest_page);
+                self.count_bad_range(failed.error)?;
+                self.due_again += handed_out;
+                (pieces, page)
+            }
+            // Of what was handed out nothing lies there.
             Doubt::Beside(pieces) => (pieces, 0),
         };
-        let handed_out = range.handed_out;
-        self.count_bad_range(failed.error)?;
-        self.due_again += handed_out;
         self.current = None;
         // The last is asked for first.
         let pieces = pieces.into_iter().rev();
@@ -422,16 +417,14 @@ impl SliceScan {
     }
 
     /// A hole in the slice, unless all that the service has given in the meantime is nothing: one that
-    /// fails wherever there are records is not well, whatever it says of an empty millisecond. Bytes that
-    /// came all the same are kept before the service forgets them.
+    /// fails wherever there are records is not well, whatever it says of an empty millisecond.
     fn hole(
         &mut self,
         range: TimeWindow,
         error: ScanError,
         body: Vec<u8>,
     ) -> Result<Hole, ScanError> {
-        let is_saved = !body.is_empty() && is_last_chance(&self.slice, self.last_date_ms);
-        if self.client.counters().full_pages() == self.full_pages_before && !is_saved {
+        if self.client.counters().full_pages() == self.full_pages_before {
             return Err(error);
         }
         let reason = chain(&error);

@@ -95,7 +95,10 @@ impl TableError {
             Self::CommitMissing { .. } => Some(
                 "add to _mdca what it lacks, from a copy of the lake; without one, delete the folder _delta_log: the next run makes it anew, without the rows of that file",
             ),
-            Self::CompactionMissing { .. } | Self::Missing { .. } => Some(commit::RESTORE),
+            Self::CompactionMissing { .. } => Some(commit::RESTORE),
+            Self::Missing { .. } => Some(
+                "add to _mdca what it lacks, from a copy of the lake; without one, delete the folder _delta_log: the next run makes it anew, and the loss is said no more",
+            ),
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",
             ),

@@ -173,9 +173,9 @@ impl Table {
         {
             return Err(TableError::Unsound(error));
         }
-        let update = Update::of_all(&live, snapshot, &facts)?;
-        let remarks = snapshot.map(|snapshot| Remarks::read(snapshot.txns()));
         let before = before.map(|(seen, _)| seen);
+        let update = Update::of_all(&live, before.unwrap_or_default(), snapshot, &facts)?;
+        let remarks = snapshot.map(|snapshot| Remarks::read(snapshot.txns()));
         let written = match tip {
             Some(tip) if update.changes_nothing(before, &remarks.unwrap_or_default()) => {
                 self.keep_up(&log, known).await?.then_some(tip)

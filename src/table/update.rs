@@ -55,12 +55,13 @@ impl Update {
         update.with_files(live, known, facts)
     }
 
-    /// Compares all that is live with the table.
+    /// Compares all that is live with the table, which takes in what was seen before.
     ///
     /// # Errors
     /// The table has what nobody put there.
     pub(super) fn of_all(
         live: &Live,
+        before: Seen,
         snapshot: Option<&Snapshot>,
         facts: &Facts,
     ) -> Result<Self, TableError> {
@@ -78,6 +79,7 @@ impl Update {
         let update = Self {
             is_new: snapshot.is_none(),
             completion: snapshot.map_or(Ok(None), facts::completion)?,
+            before,
             after: live.seen(),
             ..Self::default()
         };

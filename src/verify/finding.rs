@@ -3,7 +3,7 @@
 use object_store::path::Path;
 use serde::Serialize;
 
-use crate::commit::{Damage, RESTORE, RESTORE_CHANGES};
+use crate::commit::{Damage, RESTORE_CHANGES};
 use crate::layout::{self, CompactionName, FileName, OwnObject};
 use crate::store::StoreError;
 use crate::text::plain::chain;
@@ -107,8 +107,6 @@ impl FindingKind {
             (Self::Damaged, Some(OwnObject::Run { .. })) => {
                 "move it away; it is a report and nothing depends on it"
             }
-            // Some of its objects.
-            (Self::Missing, None) if path == layout::OWN_FOLDER => RESTORE,
             (Self::Missing | Self::Truncated | Self::Changed | Self::Damaged, _) => LOST,
             (Self::Contradicts, _) => LOST,
             (Self::Unnamed | Self::Taken, _) => "verify --sweep removes it",

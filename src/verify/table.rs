@@ -93,8 +93,13 @@ impl Verification {
         let named = self.findings.iter().filter(is_named);
         let named: BTreeSet<&str> = named.map(|finding| finding.path.as_str()).collect();
         if missing > named.len() as u64 {
-            let loss = chain(&TableError::Missing { missing });
-            self.find(&Path::from(layout::OWN_FOLDER), FindingKind::Missing, loss);
+            let loss = TableError::Missing { missing };
+            let own = Path::from(layout::OWN_FOLDER);
+            let finding = Finding::new(&own, FindingKind::Missing, chain(&loss));
+            self.findings.push(match loss.advice() {
+                Some(remedy) => Finding { remedy, ..finding },
+                None => finding,
+            });
         }
     }
 

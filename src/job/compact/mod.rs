@@ -157,6 +157,7 @@ async fn run_days(
         Identity::check_create_only(store).await?;
     }
     let (recovered, _) = commit::recover_compactions(&cleaner, attempts).await;
+    commit::clear_staged(&cleaner).await;
     report.recovered = recovered;
     let (identity, days) = begin_reading(options, store, now_ms, report).await?;
     if !days.is_empty() {

@@ -224,8 +224,8 @@ impl Workshop {
 /// Whether a reject has records in it, which would be lost: whole ones, or the beginning of some that go on
 /// in the lines behind it. Those would be a reject a line, and where they are alike not even that.
 fn hides_records(text: &str, record: &Record, is_lines: bool) -> bool {
-    let text = &text[record.range.clone()];
-    record.flaw.is_some() && (has_records(text) || is_lines && goes_on(text))
+    let line = record.range.clone();
+    record.flaw.is_some() && (has_records(&text[line.clone()]) || is_lines && goes_on(text, line))
 }
 
 /// Classifies chunks in the order of the text.

@@ -310,30 +310,6 @@ async fn a_service_that_answers_only_where_there_is_nothing_is_not_well() {
     );
 }
 
-/// Bytes that came are kept before the service forgets them.
-#[tokio::test]
-async fn bytes_of_a_slice_that_has_nothing_else_are_kept_in_the_end() {
-    let dates = [
-        "Wed, 09 Dec 2026 10:00:59 GMT",
-        "Wed, 09 Dec 2026 10:01:00 GMT",
-    ];
-    for (date, is_kept) in dates.into_iter().zip([false, true]) {
-        let world = Setup::default()
-            .serve(move |asked| {
-                let reply = if is_bad(asked) {
-                    Reply::status(200).bytes(broken(asked))
-                } else {
-                    last(&[])
-                };
-                reply.without_date().header("Date", date)
-            })
-            .await;
-        let story = world.scan().await;
-        assert_eq!(story.holes.len(), usize::from(is_kept), "{date}");
-        assert_eq!(story.error.is_none(), is_kept, "{:?}", story.error);
-    }
-}
-
 #[tokio::test]
 async fn the_neighbours_bad_millisecond_is_no_hole_of_an_empty_slice() {
     let world = Setup::default()

@@ -776,16 +776,20 @@ fn what_is_pretty_printed_behind_a_line_fails_its_file() {
         let said = format!("several records stand where one should, at byte {place}");
         assert!(ran.text.contains(&said), "{name}: {}", ran.text);
     }
-    // A line that was torn costs only itself.
-    let torn = &desk.records[1][..desk.records[1].find("\":").unwrap()];
-    desk.write("torn", format!("{first}\n{torn}\n{}\n", desk.records[2]));
-    let ran = desk.convert("lake", &["torn"]);
-    assert_eq!(
-        (ran.code, ran.number("/rejects/not_json")),
-        (0, 1),
-        "{}",
-        ran.text
-    );
+    // A line that was torn costs only itself: in a key, behind a colon, a comma, a bracket.
+    let whole = &desk.records[1];
+    let [key, comma] = ["\":", ",\""].map(|mark| whole.find(mark).unwrap());
+    for length in [key, key + 2, comma + 1, 1] {
+        let torn = &whole[..length];
+        desk.write("torn", format!("{first}\n{torn}\n{}\n", desk.records[2]));
+        let ran = desk.convert("lake", &["torn"]);
+        let counts = (
+            ran.code,
+            ran.number("/rows"),
+            ran.number("/rejects/not_json"),
+        );
+        assert_eq!(counts, (0, 2, 1), "{torn}: {}", ran.text);
+    }
 }
 
 #[test]

@@ -803,6 +803,20 @@ async fn what_was_staged_for_a_compaction_that_another_made_goes_in_an_hour() {
             let made = fs::File::options().write(true).open(made).unwrap();
             let earlier = SystemTime::now() - Duration::from_secs(3_700);
             made.set_modified(earlier).unwrap();
+            // Where the day is harmed it may be the only copy.
+            let output = files_below(&story.lake().join(DAY)).remove(0);
+            let bytes = fs::read(&output).unwrap();
+            let mut harmed = bytes.clone();
+            harmed[bytes.len() / 2] ^= 1;
+            fs::write(&output, harmed).unwrap();
+            let found = story.verify(Sweep::Unnamed).await;
+            assert_eq!(
+                (found.exit_code(), staged.exists()),
+                (5, true),
+                "{}",
+                found.to_text()
+            );
+            fs::write(&output, bytes).unwrap();
             let swept = story.verify(Sweep::Unnamed).await.swept;
             let path = staged.strip_prefix(story.lake()).unwrap();
             assert_eq!(swept, [path.to_str().unwrap()]);
