@@ -97,7 +97,7 @@ impl TableError {
             ),
             Self::CompactionMissing { .. } => Some(commit::RESTORE),
             Self::Missing { .. } => Some(
-                "add to _mdca what it lacks, from a copy of the lake; without one, delete the folder _delta_log: the next run makes it anew, and the loss is said no more",
+                "add to _mdca what it lacks, from a copy of the lake; leave the rest of it as it is; without a copy, delete the folder _delta_log: the next run makes it anew, and the loss is said no more",
             ),
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",
