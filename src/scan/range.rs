@@ -83,6 +83,8 @@ pub(super) struct RangeScan {
     new_own: u64,
     /// Records that were handed out, those after the end among them: they come again if it is asked for again.
     pub(super) handed_out: u64,
+    /// Whether its first page was empty.
+    begins_empty: bool,
     /// Records of its last page, and of its largest; of a probe those of the slice.
     last_page: u64,
     pub(super) largest_page: u64,
@@ -137,6 +139,7 @@ impl RangeScan {
             own: 0,
             new_own: 0,
             handed_out: 0,
+            begins_empty: false,
             last_page: 0,
             largest_page: 0,
             times_ms: None,
@@ -186,6 +189,11 @@ impl RangeScan {
         } else {
             Doubt::Unsplittable
         }
+    }
+
+    /// Whether it had records, and its first page did not say so.
+    pub(super) fn has_hidden(&self) -> bool {
+        self.begins_empty && self.own > 0
     }
 
     /// Whether all records that came lie outside of the range, as far as they have times.
@@ -255,6 +263,7 @@ impl RangeScan {
     /// Takes note of what was seen in the page handed out last; `due` records of it were to come
     /// again.
     pub(super) fn observe(&mut self, seen: PageSeen, due: u64) {
+        self.begins_empty |= self.pages == 1 && seen.records == 0;
         self.own += seen.own;
         self.new_own += seen.new_own;
         self.handed_out += seen.records;

@@ -61,6 +61,8 @@ pub struct SliceScan {
     full_pages_before: u64,
     pages: u32,
     new_records: u64,
+    /// Whether a range had records, and its first page did not say so.
+    has_hidden: bool,
     /// Records handed out of ranges that were then halved. They come again with the halves, which
     /// is no sign that the service does not get on.
     due_again: u64,
@@ -88,6 +90,7 @@ impl SliceScan {
             is_well: false,
             pages: 0,
             new_records: 0,
+            has_hidden: false,
             due_again: 0,
             last_date_ms: None,
         }
@@ -314,6 +317,9 @@ impl SliceScan {
         };
         warn!(slice = %self.slice, error = %chain(&failed.error), "a continuation beside the end fails");
         let smallest_page = SMALLEST_PAGE.min(u64::from(self.client.limit())).max(2);
+        self.has_hidden |= self.range().has_hidden();
+        // Where a range had records though its first page had none, an empty one proves nothing.
+        let known_beside = u64::from(self.has_hidden);
         let range = self.range();
         let (pieces, page) = match range.doubt(smallest_page) {
             Doubt::Settled => {
@@ -328,7 +334,7 @@ impl SliceScan {
                 (pieces, page)
             }
             // Of what was handed out nothing lies there.
-            Doubt::Beside(pieces) => (pieces, 0),
+            Doubt::Beside(pieces) => (pieces, known_beside),
         };
         self.current = None;
         // The last is asked for first.

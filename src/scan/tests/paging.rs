@@ -374,7 +374,12 @@ impl Drops {
 async fn nothing_that_a_service_hides_behind_its_end_is_lost_in_silence() {
     let (mut whole, mut holes, mut failed) = (0, 0, 0);
     for case in 0..400 {
-        let seed = fastrand::u64(..);
+        // The first once lost records: ties that were dropped from behind an empty first page.
+        let seed = if case == 0 {
+            8_399_128_750_261_043_984
+        } else {
+            fastrand::u64(..)
+        };
         println!("case {case}, seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
         let cap = random.usize(10..24);
