@@ -368,8 +368,8 @@ impl Drops {
 }
 
 /// Whatever a service hides behind a continuation that fails, it is found, or named as a hole, or the slice
-/// fails: pages of any records up to a bound, ties that fill a page or are left out of it, a first page of nothing, records without
-/// a time, some ranges that say that more is to come.
+/// fails: pages of any records up to a bound, ties that fill a page or are left out of it, a first page of
+/// nothing, records without a time, some ranges that say that more is to come.
 #[tokio::test]
 async fn nothing_that_a_service_hides_behind_its_end_is_lost_in_silence() {
     let (mut whole, mut holes, mut failed) = (0, 0, 0);

@@ -603,14 +603,7 @@ async fn a_compaction_that_is_recorded_meanwhile_is_no_finding() {
         for path in recorded.keys() {
             fs::remove_file(path).unwrap();
         }
-        let (calls, record) = (Arc::new(AtomicUsize::new(0)), recorded.clone());
-        let counted = Arc::clone(&calls);
-        let gate = Gate::new(move |_| {
-            if counted.fetch_add(1, Ordering::Relaxed) == at {
-                put_back(&record);
-            }
-            Fate::Pass
-        });
+        let (gate, calls) = putting_back(recorded.clone(), at);
         let watched = story.guarded(&gate);
         let found = verify(&watched, Depth::Bytes, Sweep::Never, story.now_ms());
         let found = found.await.unwrap();
@@ -624,6 +617,19 @@ async fn a_compaction_that_is_recorded_meanwhile_is_no_finding() {
             break;
         }
     }
+}
+
+/// A gate that puts objects back at one call, with the number of calls.
+fn putting_back(objects: Contents, at: usize) -> (Arc<Gate>, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let gate = Gate::new(move |_| {
+        if counted.fetch_add(1, Ordering::Relaxed) == at {
+            put_back(&objects);
+        }
+        Fate::Pass
+    });
+    (gate, calls)
 }
 
 /// A compaction that is recorded while the table takes in what is new is part of it, or comes after it: no
@@ -653,14 +659,7 @@ async fn a_compaction_that_is_recorded_meanwhile_costs_the_table_no_row() {
         for path in recorded.keys() {
             fs::remove_file(path).unwrap();
         }
-        let (calls, record) = (Arc::new(AtomicUsize::new(0)), recorded.clone());
-        let counted = Arc::clone(&calls);
-        let gate = Gate::new(move |_| {
-            if counted.fetch_add(1, Ordering::Relaxed) == at {
-                put_back(&record);
-            }
-            Fate::Pass
-        });
+        let (gate, calls) = putting_back(recorded.clone(), at);
         table(story.guarded(&gate)).refresh().await.unwrap();
         let in_table: u64 = files(&story.store()).await.values().sum();
         assert_eq!(in_table, rows, "recorded at call {at}");
