@@ -1,6 +1,6 @@
 //! Rows that wait to be merged, in blocks: those that are needed last wait on the disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::scratch::{Packed, Scratch};
 use crate::store::{ScratchError, ScratchFolder};
@@ -9,7 +9,7 @@ use crate::store::{ScratchError, ScratchFolder};
 const HEAD_BYTES: usize = 12;
 
 /// Where a block has its place: the time of its first row, its run, and its number there.
-pub(super) type Key = (i64, usize, usize);
+type Key = (i64, usize, usize);
 
 /// Rows of a run, one after the other: the time, the length, and the bytes of each.
 #[derive(Default)]
@@ -47,6 +47,74 @@ impl Block {
         let end = begin + usize::try_from(length).ok()?;
         self.at = end;
         self.bytes.get(begin..end)
+    }
+}
+
+/// The rows of a run, in order, as blocks.
+pub(super) struct Run {
+    /// Its place among the others.
+    position: usize,
+    /// The blocks that wait.
+    waiting: VecDeque<Key>,
+    /// The block that is being merged.
+    block: Block,
+}
+
+impl Run {
+    /// One without rows yet.
+    pub(super) fn new(position: usize) -> Self {
+        Self {
+            position,
+            waiting: VecDeque::new(),
+            block: Block::default(),
+        }
+    }
+
+    /// Has the next rows wait. All are put before the first is taken.
+    ///
+    /// # Errors
+    /// The disk takes no more.
+    pub(super) async fn put(
+        &mut self,
+        blocks: &mut Blocks,
+        block: Block,
+    ) -> Result<(), ScratchError> {
+        let Some(first_us) = block.next_us() else {
+            return Ok(());
+        };
+        let key = (first_us, self.position, self.waiting.len());
+        self.waiting.push_back(key);
+        blocks.put(key, block).await
+    }
+
+    /// The time of the next row, going on to the next block where one is used up; `None` behind the last.
+    ///
+    /// # Errors
+    /// The disk does not give the block back.
+    pub(super) async fn next_us(
+        &mut self,
+        blocks: &mut Blocks,
+    ) -> Result<Option<i64>, ScratchError> {
+        if self.block.next_us().is_none() {
+            self.block = match self.waiting.pop_front() {
+                None => Block::default(),
+                Some(key) => {
+                    let taken = blocks.take(key).await?;
+                    taken.expect("it was put before the first was taken")
+                }
+            };
+        }
+        Ok(self.block.next_us())
+    }
+
+    /// The next row of the block that is being merged.
+    pub(super) fn next_row(&mut self) -> Option<&[u8]> {
+        self.block.next_row()
+    }
+
+    /// The block that is being merged.
+    pub(super) fn block(&mut self) -> &mut Block {
+        &mut self.block
     }
 }
 

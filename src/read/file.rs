@@ -34,6 +34,10 @@ const BATCH_ROWS: usize = 256;
 /// Bytes that the rows of a batch should take, by what the footer says.
 const BATCH_BYTES: i64 = 4 * 1024 * 1024;
 
+/// What a decoder holds at most of a row group that it reads batch by batch, about: a hundred kilobytes for
+/// each of its hundred columns.
+const DECODER_BYTES: u64 = 10 * 1024 * 1024;
+
 /// A committed file, opened.
 #[derive(Clone)]
 pub(super) struct CommittedFile {
@@ -130,6 +134,17 @@ impl CommittedFile {
             batches.push(batch);
         }
         Ok(Rows::Sorted(SortedRows::new(batches, batch_rows(group))?))
+    }
+
+    /// The memory that reading a row group by `timestamp` takes, in bytes, about.
+    pub(super) fn open_bytes(&self, row_group: usize) -> u64 {
+        let group = self.footer().row_group(row_group);
+        let packed = u64::try_from(group.compressed_size()).unwrap_or_default();
+        let whole = u64::try_from(group.total_byte_size()).unwrap_or_default();
+        match RowOrder::declared_by(group) {
+            Some(RowOrder::Time) => packed.saturating_add(whole.min(DECODER_BYTES)),
+            _ => whole,
+        }
     }
 
     /// Reads the bloom filter of a column of a row group.

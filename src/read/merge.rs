@@ -6,7 +6,7 @@
 //! may, those that are needed last wait on the disk.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -15,7 +15,7 @@ use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
 use super::ReadError;
-use super::blocks::{Block, Blocks, Key};
+use super::blocks::{Block, Blocks, Run};
 use super::columns::{Columns, to_write};
 use super::digest::{Digester, RowSum};
 use super::file::CommittedFile;
@@ -32,7 +32,7 @@ const BLOCK_BYTES: std::ops::RangeInclusive<u64> = 4 * 1024..=256 * 1024;
 
 /// The rows of files by `timestamp`, those of one time in the order of the files.
 pub struct MergedRows {
-    runs: Vec<Run>,
+    runs: Vec<RowGroup>,
     /// The next time of every run that is not used up; of one that was not read the earliest that its file
     /// says.
     next: BinaryHeap<Reverse<(i64, usize)>>,
@@ -42,14 +42,12 @@ pub struct MergedRows {
     digester: Digester,
 }
 
-/// The rows of a row group.
-struct Run {
-    /// Where they are; `None` once they were read.
+/// A row group.
+struct RowGroup {
+    /// Where its rows are; `None` once they were read.
     unread: Option<(Arc<Source>, usize)>,
-    /// The blocks that they wait in.
-    waiting: VecDeque<Key>,
-    /// The block that is being merged.
-    block: Block,
+    /// Its rows, once they were read.
+    rows: Run,
 }
 
 struct Source {
@@ -90,10 +88,9 @@ impl MergedRows {
                 // Without a minimum it is read first, which is always right.
                 let min_us = source.file.earliest_us(row_group).unwrap_or(i64::MIN);
                 next.push(Reverse((min_us, runs.len())));
-                runs.push(Run {
+                runs.push(RowGroup {
                     unread: Some((Arc::clone(&source), row_group)),
-                    waiting: VecDeque::new(),
-                    block: Block::default(),
+                    rows: Run::new(runs.len()),
                 });
             }
         }
@@ -124,7 +121,7 @@ impl MergedRows {
                 self.read(position, &source, row_group).await?;
             } else {
                 let other = self.next.peek().map(|Reverse(other)| *other);
-                let block = &mut self.runs[position].block;
+                let block = self.runs[position].rows.block();
                 pick(block, position, other, &mut picked);
             }
             self.go_on(position).await?;
@@ -156,37 +153,20 @@ impl MergedRows {
             for (row, time_us) in packed.iter().zip(times) {
                 block.push(time_us, row.as_ref());
                 if block.bytes() >= self.block_bytes {
-                    self.wait(position, std::mem::take(&mut block)).await?;
+                    let run = &mut self.runs[position].rows;
+                    run.put(&mut self.blocks, std::mem::take(&mut block))
+                        .await?;
                 }
             }
         }
-        self.wait(position, block).await
+        let run = &mut self.runs[position].rows;
+        Ok(run.put(&mut self.blocks, block).await?)
     }
 
-    async fn wait(&mut self, position: usize, block: Block) -> Result<(), ReadError> {
-        let Some(first_us) = block.next_us() else {
-            return Ok(());
-        };
-        let waiting = &mut self.runs[position].waiting;
-        // They are all put before the first is taken.
-        let key = (first_us, position, waiting.len());
-        waiting.push_back(key);
-        Ok(self.blocks.put(key, block).await?)
-    }
-
-    /// Says when a run is needed next, going on to its next block where one is used up.
+    /// Says when a run is needed next.
     async fn go_on(&mut self, position: usize) -> Result<(), ReadError> {
-        let run = &mut self.runs[position];
-        if run.block.next_us().is_none() {
-            run.block = match run.waiting.pop_front() {
-                None => Block::default(),
-                Some(key) => {
-                    let taken = self.blocks.take(key).await?;
-                    taken.expect("it was put before the first was taken")
-                }
-            };
-        }
-        if let Some(time_us) = run.block.next_us() {
+        let run = &mut self.runs[position].rows;
+        if let Some(time_us) = run.next_us(&mut self.blocks).await? {
             self.next.push(Reverse((time_us, position)));
         }
         Ok(())

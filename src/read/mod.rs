@@ -5,6 +5,7 @@
 //! trusts no more than that: a file may be anybody's who can write to the lake.
 
 mod blocks;
+mod by_time;
 mod columns;
 mod digest;
 mod error;
@@ -19,9 +20,10 @@ mod restore;
 mod scratch;
 mod sorted;
 
+pub use by_time::ExportFile;
 pub use digest::{RowSum, sum_rows};
 pub use error::ReadError;
-pub use export::{Export, ExportFile};
+pub use export::Export;
 pub use file::in_decoder;
 pub(crate) use file::{guarded, with_views};
 pub use first::first_records;

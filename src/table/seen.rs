@@ -13,6 +13,8 @@ use super::action::{Action, Txn};
 const OBJECTS: &str = "mdca-lake";
 /// A sum over their names, sizes and times.
 const SUM: &str = "mdca-lake/sum";
+/// A version is a positive number of 64 bits.
+const SUM_BITS: u64 = u64::MAX >> 1;
 /// How many columns the table has.
 const COLUMNS: &str = "mdca-lake/columns";
 /// That it says which columns have bounds.
@@ -66,13 +68,34 @@ impl Seen {
         }
     }
 
-    /// Which of these objects are not in it: those that are newest, where that is certain.
+    /// Which of these objects are not in it: some that follow each other in time, where that is certain. They
+    /// are the newest, but for what a clock that was ahead has made.
     pub(super) fn missing(self, there: &[ObjectMeta]) -> Option<Vec<ObjectMeta>> {
-        let new = (there.len() as u64).checked_sub(self.objects)?;
+        let all = Self::of(there);
+        let new = usize::try_from(all.objects.checked_sub(self.objects)?).ok()?;
+        if new == 0 {
+            return (self == all).then(Vec::new);
+        }
         let mut there = there.to_vec();
         there.sort_by_key(|object| object.last_modified);
-        let new = there.split_off(there.len() - usize::try_from(new).ok()?);
-        (Self::of(&there) == self).then_some(new)
+        let sums: Vec<Self> = there.iter().map(|object| Self::of([object])).collect();
+        let mut end = there.len();
+        let mut some = sums[end - new..]
+            .iter()
+            .fold(Self::default(), |sum, one| sum + *one);
+        while self + some != all {
+            end -= 1;
+            let begin = end.checked_sub(new)?;
+            some = some.without(sums[end]) + *sums.get(begin)?;
+        }
+        Some(there[end - new..end].to_vec())
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self {
+            objects: self.objects - other.objects,
+            sum: self.sum.wrapping_sub(other.sum) & SUM_BITS,
+        }
     }
 
     /// As a version says it, of a table with so many columns.
@@ -119,8 +142,51 @@ impl Add for Seen {
     fn add(self, other: Self) -> Self {
         Self {
             objects: self.objects.saturating_add(other.objects),
-            // A version is a positive number of 64 bits.
-            sum: self.sum.wrapping_add(other.sum) & (u64::MAX >> 1),
+            sum: self.sum.wrapping_add(other.sum) & SUM_BITS,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use object_store::path::Path;
+
+    use super::*;
+
+    fn object(time_s: i64) -> ObjectMeta {
+        ObjectMeta {
+            location: Path::from(format!("{time_s}.json")),
+            last_modified: DateTime::from_timestamp(time_s, 0).unwrap(),
+            size: 7,
+            e_tag: None,
+            version: None,
+        }
+    }
+
+    #[test]
+    fn the_new_ones_are_found_wherever_a_clock_has_put_them() {
+        let there: Vec<ObjectMeta> = (0..9).map(object).collect();
+        for count in 0..=there.len() {
+            for first in 0..=there.len() - count {
+                let new = &there[first..first + count];
+                let known = there.iter().filter(|object| !new.contains(object));
+                let found = Seen::of(known).missing(&there);
+                let found =
+                    found.map(|found| found.iter().map(|object| object.last_modified).collect());
+                let times: Vec<_> = new.iter().map(|object| object.last_modified).collect();
+                assert_eq!(found, Some(times), "{count} from {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_is_not_taken_for_what_came() {
+        let there: Vec<ObjectMeta> = (0..9).map(object).collect();
+        for count in 0..12 {
+            let mut known: Vec<ObjectMeta> = there.iter().take(count).cloned().collect();
+            known.push(object(100));
+            assert!(Seen::of(&known).missing(&there).is_none(), "{count}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! How much memory the real program takes for records that are made to take much.
 
 use std::fmt::Write;
-use std::process::Command;
+use std::fs;
+use std::io::Read;
+use std::process::{Command, Stdio};
 
 use mdca_sim::{At, Fault, SimOptions, What};
 use serde_json::Value;
@@ -128,4 +130,85 @@ fn many_slices_at_once_take_little_more_memory_than_one() {
     let alone = peak_of_slices(&service, 2, 1);
     let many = peak_of_slices(&service, 17, 16);
     assert!(many < alone + 32 * MIB, "{} MiB", many / MIB);
+}
+
+/// A record's text has so many bytes.
+const TEXT_BYTES: usize = 48 * 1024;
+/// A file has so many records, each a minute after the one before.
+const RECORDS: i64 = 100;
+
+/// The most memory that an export of so many files takes whose records are of the same hours. They come in the
+/// order of time.
+fn peak_of_export(files: i64) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let (saved, lake) = (folder.path().join("saved"), folder.path().join("lake"));
+    fs::create_dir(&saved).unwrap();
+    for file in 0..files {
+        let mut text = String::new();
+        for number in 0..RECORDS {
+            let time_ms = 1_759_000_000_000 + number * 60_000 + file;
+            let long = format!("{:08x}", time_ms * 7_919).repeat(TEXT_BYTES / 8);
+            writeln!(
+                text,
+                r#"{{"_id":"{file}-{number}","timestamp":{time_ms},"description":"{long}"}}"#
+            )
+            .unwrap();
+        }
+        fs::write(saved.join(format!("{file}.ndjson")), text).unwrap();
+    }
+    let converted = Command::new(PROGRAM)
+        .args(["convert", "--progress", "never"])
+        .arg(&saved)
+        .arg("--lake")
+        .arg(&lake)
+        .output()
+        .unwrap();
+    assert_eq!(converted.status.code(), Some(0), "{converted:?}");
+    let mut export = Command::new(PROGRAM)
+        .args(["export", "--lake"])
+        .arg(&lake)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", export.id());
+    let mut out = export.stdout.take().unwrap();
+    let (mut times, mut line, mut peak) = (Vec::new(), String::new(), 0);
+    let mut buffer = vec![0; 1024 * 1024];
+    loop {
+        let read = out.read(&mut buffer).unwrap();
+        if read == 0 {
+            break;
+        }
+        line.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        while let Some((whole, rest)) = line.split_once('\n') {
+            let record: Value = serde_json::from_str(whole).unwrap();
+            times.push(record["timestamp"].as_i64().unwrap());
+            line = rest.to_owned();
+        }
+        // It can end while it is asked.
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let held = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = held.and_then(|held| held.split_whitespace().next()?.parse().ok());
+        peak = peak.max(kib.unwrap_or(0) * 1024);
+    }
+    assert!(export.wait().unwrap().success());
+    let all: Vec<i64> = (0..RECORDS)
+        .flat_map(|number| (0..files).map(move |file| 1_759_000_000_000 + number * 60_000 + file))
+        .collect();
+    assert_eq!(times, all);
+    println!("{files} files: {} MiB", peak / MIB);
+    peak
+}
+
+/// Where more row groups overlap than may be open, the records of the others wait as text, on the disk.
+#[test]
+fn an_export_of_many_files_of_the_same_hours_takes_little_more_memory_than_of_some() {
+    let some = peak_of_export(30);
+    let many = peak_of_export(90);
+    assert!(
+        many < some + 64 * MIB,
+        "{} to {} MiB",
+        some / MIB,
+        many / MIB
+    );
 }
