@@ -52,6 +52,8 @@ const MAX_EMPTY_PLACES: u32 = 1;
 const MAX_ERROR_BYTES: u64 = 64 * 1024;
 /// As much of it is shown.
 const MAX_DETAIL_CHARS: usize = 300;
+/// As much of the name of a member is shown that nobody has described.
+const MAX_NAME_CHARS: usize = 64;
 
 /// How to speak to the service.
 #[derive(Debug, Clone)]
@@ -414,6 +416,7 @@ impl ActivityClient {
             return Err(Failure::Passing(error, None));
         }
         if let Some(encoding) = unknown_encoding(response.headers()) {
+            let encoding = self.shown(&encoding, MAX_DETAIL_CHARS);
             let reason = format!("its body is packed with '{encoding}', and gzip was asked for");
             return Err(Failure::Passing(RequestError::malformed(&reason), None));
         }
@@ -437,7 +440,11 @@ impl ActivityClient {
             return Err(Failure::InvalidUtf8(Box::new(answer)));
         }
         if let Ok(answer) = &answer {
-            for member in self.counters.unknown_members(&answer.envelope.unknown) {
+            let unknown = answer.envelope.unknown.iter();
+            let unknown: Vec<String> = unknown
+                .map(|name| self.shown(name, MAX_NAME_CHARS))
+                .collect();
+            for member in self.counters.unknown_members(&unknown) {
                 warn!(
                     member,
                     "answers have a member that this program does not know"
@@ -492,16 +499,21 @@ impl ActivityClient {
         {
             return Failure::Final(ScanError::Redirected {
                 host: self.options.api_url.host(),
-                target: shorten(&self.auth.redact(&target)),
+                target: self.shown(&target, MAX_DETAIL_CHARS),
             });
         }
         let retry_after = retry_after(response.headers(), self.clock.now_ms());
         let detail = match self.read_body(response, MAX_ERROR_BYTES).await {
-            // Redacted before it is cut short, lest the beginning of a token is left.
-            Ok(body) | Err(Unread::TooLong(body)) => shorten(&self.auth.redact(&detail(&body))),
+            Ok(body) | Err(Unread::TooLong(body)) => self.shown(&detail(&body), MAX_DETAIL_CHARS),
             Err(Unread::Cut { .. }) => "no reason was given".to_owned(),
         };
         self.failure(status.as_u16(), detail, retry_after)
+    }
+
+    /// As much of the service's words as is shown: redacted before they are cut short, lest the beginning of a
+    /// token is left.
+    fn shown(&self, text: &str, max_chars: usize) -> String {
+        self.auth.redact(text).chars().take(max_chars).collect()
     }
 
     /// What a status means of which the service says this.
@@ -671,11 +683,6 @@ fn detail(body: &[u8]) -> String {
     })
 }
 
-/// As much of a text as an error shows.
-fn shorten(text: &str) -> String {
-    text.chars().take(MAX_DETAIL_CHARS).collect()
-}
-
 /// What a body is packed with, where it cannot be unpacked.
 fn unknown_encoding(headers: &HeaderMap) -> Option<String> {
     if is_gzip(headers) {
@@ -684,7 +691,7 @@ fn unknown_encoding(headers: &HeaderMap) -> Option<String> {
     let encoding = headers.get(CONTENT_ENCODING)?;
     let encoding = String::from_utf8_lossy(encoding.as_bytes());
     let is_none = encoding.is_empty() || encoding.eq_ignore_ascii_case("identity");
-    (!is_none).then(|| shorten(&encoding))
+    (!is_none).then(|| encoding.into_owned())
 }
 
 /// The `Date` of an answer, in milliseconds since the epoch.

@@ -30,7 +30,7 @@ pub(super) struct Envelope {
     pub(super) next: Option<String>,
     /// How many records there are in all, by the service's own, approximate count.
     pub(super) total: Option<Total>,
-    /// Members that nobody has described, some of them, as far as a name is shown.
+    /// Members that nobody has described, some of them; their names may repeat what was sent.
     pub(super) unknown: Vec<String>,
 }
 
@@ -71,9 +71,10 @@ struct Members<'a> {
 /// The members of an answer (pages "List activities" and "Investigate activities using the API").
 const KNOWN: [&str; 4] = ["data", "hasNext", "nextQueryFilters", "total"];
 
-/// Unknown members of an answer that are named, and what is shown of a name, in characters.
+/// Unknown members of an answer that are named, and as much of a name as is looked at, in characters: more than
+/// is shown of it, so that a secret can be found in it before it is cut short.
 const MAX_UNKNOWN: usize = 16;
-const MAX_NAME_CHARS: usize = 64;
+const MAX_NAME_CHARS: usize = 1024;
 
 /// The members of an answer that are not known.
 struct Unknown(Vec<String>);
@@ -259,7 +260,7 @@ mod tests {
         let text = r#"{"partial":true,"data":[],"hasNext":false,"total":1,"warnings":[{"a":1}]}"#;
         let envelope = Envelope::parse(text).unwrap();
         assert_eq!(envelope.unknown, ["partial", "warnings"]);
-        let many: Vec<String> = (0..1000).map(|nth| format!("\"{nth:0100}\":0,")).collect();
+        let many: Vec<String> = (0..1000).map(|nth| format!("\"{nth:02000}\":0,")).collect();
         let many = many.concat();
         let text = format!("{{{many}\"data\":[],\"hasNext\":false}}");
         let names = Envelope::parse(&text).unwrap().unknown;

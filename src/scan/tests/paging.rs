@@ -4,7 +4,9 @@ use futures::FutureExt;
 use serde_json::{Map, Value, json};
 
 use super::server::Reply;
-use super::{CONTROL_MS, FROM_MS, NextPage, Setup, UNTIL_MS, World, last, more, newest, record};
+use super::{
+    CONTROL_MS, FROM_MS, NextPage, Setup, TOKEN, UNTIL_MS, World, last, more, newest, record,
+};
 use crate::scan::{ClockField, ScanError, ScanOptions, SliceScan};
 use crate::text::fingerprint::short_fingerprint;
 use crate::window::Slice;
@@ -896,4 +898,14 @@ async fn members_of_an_answer_that_nobody_has_described_are_counted_by_name() {
     world.scan().await.expect_ids(&["a", "b"]);
     let members: Vec<_> = world.counts().unknown_members.into_iter().collect();
     assert_eq!(members, [("eta".to_owned(), 1), ("partial".to_owned(), 2)]);
+}
+
+#[tokio::test]
+async fn a_member_whose_name_repeats_the_token_is_counted_without_it() {
+    let name = format!("{}Token {TOKEN}", "x".repeat(50));
+    let answer = json!({"data": [record("a", 1)], "hasNext": false, name.as_str(): 1});
+    let world = Setup::default().script([Reply::page(&answer)]).await;
+    world.scan().await.expect_ids(&["a"]);
+    let members: Vec<_> = world.counts().unknown_members.into_keys().collect();
+    assert_eq!(members, [format!("{}Token [secret]", "x".repeat(50))]);
 }

@@ -14,6 +14,8 @@ use crate::support::scenario::files_below;
 use crate::support::script::{Said, Script};
 use crate::support::sealed;
 
+/// The token of stories that are not about it.
+const PLAIN_TOKEN: &str = "t0ken-of-the-tests";
 /// Clears the screen, begins a line of its own, turns the direction of writing, ends a paragraph.
 const STEERS: &str = "x\u{1b}[2J\r\ny\u{9b}1m\u{202e}z\u{2066}\u{2028}w\u{2029}\u{7f}";
 
@@ -23,7 +25,7 @@ fn program(args: &[&str]) -> Command {
     command
         .args(args)
         .env_clear()
-        .env("MDCA_API_TOKEN", "t0ken-of-the-tests")
+        .env("MDCA_API_TOKEN", PLAIN_TOKEN)
         .stdin(Stdio::null());
     command
 }
@@ -149,6 +151,43 @@ fn an_answer_that_is_packed_otherwise_than_asked_for_says_so() {
     let all = run_plain(&flags, &[], 4);
     assert!(all[0].contains("packed with 'br'"), "{}", all[0]);
     assert!(!Path::new(&lake).exists());
+}
+
+/// A service may repeat what it was sent wherever it names something.
+#[test]
+fn a_service_that_repeats_the_token_in_names_does_not_have_it_shown_or_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = format!("echo Token {PLAIN_TOKEN}");
+    let member = json!({"data": [], "hasNext": false, echo.as_str(): 1}).to_string();
+    for (name, headers, body, code) in [
+        ("member", String::new(), member.clone(), 0),
+        (
+            "encoding",
+            format!("Content-Encoding: {echo}\r\n"),
+            member,
+            4,
+        ),
+    ] {
+        let lake = folder.path().join(name);
+        let service = Script::start(move |_| Said {
+            headers: headers.clone(),
+            ..Said::new(200, body.clone())
+        });
+        let url = service.url();
+        let shown = lake.display().to_string();
+        let mut flags = scan_flags(&url, &shown);
+        flags.extend(["--max-attempts", "1"]);
+        let all = run_plain(&flags, &[], code);
+        for text in &all {
+            assert!(!text.contains(PLAIN_TOKEN), "{name}: {text}");
+        }
+        assert!(
+            all.concat().contains("[secret]"),
+            "{name}: {}",
+            all.concat()
+        );
+        expect_no_secret_below(&lake, PLAIN_TOKEN);
+    }
 }
 
 #[test]
