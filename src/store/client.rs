@@ -1,10 +1,16 @@
 //! The HTTP client of a store. The one that `object_store` makes by itself follows redirects, and takes
-//! the session token of S3 along to any host; this one follows none.
+//! the session token of S3 along to any host; this one follows none. Nor does it show a proxy what stays on
+//! this machine or its link: credentials for the asking, and plain requests.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use http::Uri;
 use object_store::ClientOptions;
-use object_store::client::ClientConfigKey;
+use object_store::client::{
+    ClientConfigKey, HttpClient, HttpError, HttpRequest, HttpResponse, HttpService,
+};
 use reqwest::{Client, NoProxy, Proxy};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +20,56 @@ use crate::https::{client_builder, trusting};
 /// A connection that does not come about in this time will not, where no setting says otherwise.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
+/// Sends each request on its way: by the proxy, where one is set, or straight.
+#[derive(Debug)]
+struct Routes {
+    usual: Client,
+    straight: Client,
+}
+
+#[async_trait]
+impl HttpService for Routes {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let client = if is_near(request.uri()) {
+            &self.straight
+        } else {
+            &self.usual
+        };
+        client.call(request).await
+    }
+}
+
+/// Whether a request leaves neither this machine, in plain, nor its link: a proxy would ask another machine,
+/// with these credentials, or hand out its own.
+fn is_near(uri: &Uri) -> bool {
+    if is_metadata_service(uri) {
+        return true;
+    }
+    let host = uri.host().unwrap_or_default();
+    let is_plain = uri.scheme_str() == Some("http");
+    match host.trim_start_matches('[').trim_end_matches(']').parse() {
+        Ok(IpAddr::V4(ip)) => ip.is_link_local() || is_plain && ip.is_loopback(),
+        Ok(IpAddr::V6(ip)) => ip.is_unicast_link_local() || is_plain && ip.is_loopback(),
+        Err(_) => is_plain && host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+/// The addresses where clouds hand out credentials to their machines.
+pub(super) fn is_metadata_service(uri: &Uri) -> bool {
+    matches!(
+        uri.host(),
+        Some(
+            "169.254.169.254"
+                | "169.254.170.2"
+                | "169.254.170.23"
+                | "[fd00:ec2::254]"
+                | "[fd00:ec2::23]"
+                | "metadata.google.internal"
+                | "metadata"
+        )
+    )
+}
+
 /// Makes a client of `object_store`'s settings. With `read_timeout` an answer, or the next piece of it,
 /// is waited for as long; without it for ever.
 ///
@@ -22,6 +78,17 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 pub(super) fn client(
     options: &ClientOptions,
     read_timeout: Option<Duration>,
+) -> object_store::Result<HttpClient> {
+    Ok(HttpClient::new(Routes {
+        usual: client_by(options, read_timeout, true)?,
+        straight: client_by(options, read_timeout, false)?,
+    }))
+}
+
+fn client_by(
+    options: &ClientOptions,
+    read_timeout: Option<Duration>,
+    by_proxy: bool,
 ) -> object_store::Result<Client> {
     let text = |key| {
         options
@@ -47,8 +114,11 @@ pub(super) fn client(
     if let Some(timeout) = duration(ClientConfigKey::PoolIdleTimeout)? {
         builder = builder.pool_idle_timeout(timeout);
     }
+    if !by_proxy {
+        builder = builder.no_proxy();
+    }
     let mut more = Vec::new();
-    if let Some(url) = text(ClientConfigKey::ProxyUrl) {
+    if let Some(url) = text(ClientConfigKey::ProxyUrl).filter(|_| by_proxy) {
         let excludes = text(ClientConfigKey::ProxyExcludes);
         let proxy = Proxy::all(url).map_err(broken)?;
         builder =
@@ -78,5 +148,31 @@ fn broken(error: impl std::error::Error + Send + Sync + 'static) -> object_store
     object_store::Error::Generic {
         store: "HTTP client",
         source: Box::new(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_services_and_plain_requests_to_this_machine_meet_no_proxy() {
+        for (uri, near) in [
+            ("http://169.254.169.254/latest/api/token", true),
+            ("http://169.254.170.2/v2/credentials", true),
+            ("http://169.254.1.1/", true),
+            ("https://[fe80::1]:8443/", true),
+            ("http://[fd00:ec2::254]/", true),
+            ("http://metadata.google.internal/computeMetadata/v1/", true),
+            ("http://127.0.0.1:9000/bucket", true),
+            ("http://[::1]:9000/bucket", true),
+            ("http://LocalHost:9000/bucket", true),
+            ("https://127.0.0.1:9000/bucket", false),
+            ("http://10.0.0.7:9000/bucket", false),
+            ("https://b.s3.amazonaws.com/", false),
+            ("http://localhost.contoso.com/", false),
+        ] {
+            assert_eq!(is_near(&uri.parse().unwrap()), near, "{uri}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::error_kind::StoreErrorKind;
 use super::listing::NoListing;
 use super::location::{BadLocation, NoLocation, NothingThere, ParseLocationError, Provider};
 use super::scratch::ScratchError;
-use crate::https::{Distrust, INSTALL_AUTHORITIES};
+use crate::https::{CHECK_PROXY, Distrust, INSTALL_AUTHORITIES};
 use crate::text::plain::chain;
 use crate::text::redact::redact;
 
@@ -186,6 +186,7 @@ impl StoreError {
             (StoreErrorKind::Redirected, _) => {
                 "set AWS_ENDPOINT to the final address and AWS_REGION to the region of the bucket; credentials do not follow redirects"
             }
+            (StoreErrorKind::Proxy, _) => CHECK_PROXY,
             (StoreErrorKind::PlainHttp, Some(Provider::Azure)) => {
                 "use an https endpoint, or set AZURE_ALLOW_HTTP=true on a network that you trust"
             }

@@ -205,6 +205,7 @@ impl Refusal {
                 StatusCode::NOT_IMPLEMENTED => StoreErrorKind::CreateOnly,
                 StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED => StoreErrorKind::Denied,
                 StatusCode::UNAUTHORIZED => StoreErrorKind::Credentials,
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED => StoreErrorKind::Proxy,
                 StatusCode::INSUFFICIENT_STORAGE => StoreErrorKind::Full,
                 // An upload that the winner of its slice has swept, for one.
                 StatusCode::NOT_FOUND => StoreErrorKind::Missing,
@@ -218,8 +219,10 @@ impl Refusal {
 mod tests {
     use object_store::client::{HttpRequest, HttpRequestBody};
 
+    use super::super::StoreError;
     use super::super::settings::KnownSecrets;
     use super::*;
+    use crate::https::CHECK_PROXY;
 
     fn read(provider: Provider, body: &[u8]) -> Option<Refusal> {
         let request = HttpRequest::new(HttpRequestBody::empty());
@@ -259,6 +262,14 @@ mod tests {
         let body = "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?><Error><Code>AuthenticationFailed</Code><Message>Server failed.\nRequestId:1</Message><AuthenticationErrorDetail>Request date header too old: 'x'</AuthenticationErrorDetail></Error>";
         let refusal = read(Provider::Azure, body.as_bytes());
         assert_eq!(refusal.unwrap().kind(), StoreErrorKind::Clock);
+    }
+
+    #[test]
+    fn a_proxy_that_wants_a_password_is_a_kind_of_its_own() {
+        let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        let refusal = Refusal::bare(Provider::S3, status);
+        let error = StoreError::new("read", "s3://b/l".to_owned(), refusal);
+        assert_eq!(error.advice(), CHECK_PROXY);
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub enum StoreErrorKind {
     Archived,
     /// Another host is to be asked.
     Redirected,
+    /// A proxy on the way wants another name and password.
+    Proxy,
     /// The endpoint is plain http, and nothing says that it may be.
     PlainHttp,
     /// A setting cannot be meant.

@@ -20,7 +20,7 @@ use tracing::warn;
 
 use super::StoreErrorKind;
 use super::circuit_breaker::{Admission, CircuitBreaker};
-use super::client::client;
+use super::client::{client, is_metadata_service};
 use super::error_document::{NoCredentials, Refusal};
 use super::listing::{self, NoListing};
 use super::location::Provider;
@@ -143,8 +143,8 @@ impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let client = HttpClient::new(Transport {
             // A bound on the whole of an answer would cut the reading of large files.
-            quick: HttpClient::new(client(options, Some(self.bounds.answer_within))?),
-            uploads: HttpClient::new(client(options, None)?),
+            quick: client(options, Some(self.bounds.answer_within))?,
+            uploads: client(options, None)?,
             bounds: self.bounds,
             provider: self.provider,
             known: self.known.clone(),
@@ -549,20 +549,6 @@ fn is_part_of_the_protocol(status: StatusCode) -> bool {
             | StatusCode::CONFLICT
             | StatusCode::PRECONDITION_FAILED
             | StatusCode::RANGE_NOT_SATISFIABLE
-    )
-}
-
-/// The addresses where clouds hand out credentials to their machines.
-fn is_metadata_service(uri: &Uri) -> bool {
-    matches!(
-        uri.host(),
-        Some(
-            "169.254.169.254"
-                | "169.254.170.2"
-                | "169.254.170.23"
-                | "metadata.google.internal"
-                | "metadata"
-        )
     )
 }
 
