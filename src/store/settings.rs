@@ -2,9 +2,11 @@
 //! (the library stops the program there), and secrets are kept, to be taken out of a store's words.
 
 use std::fmt;
+use std::fs;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -37,17 +39,36 @@ const SERVICE_ACCOUNT_KEY: &str = "google_service_account_key";
 const MIN_SECRET_BYTES: usize = 6;
 
 /// Settings that are addresses.
-const ADDRESSES: [&str; 10] = [
+const ADDRESSES: [&str; 14] = [
     "aws_endpoint",
     "aws_endpoint_url",
     "aws_endpoint_url_s3",
     "aws_endpoint_url_sts",
     "aws_metadata_endpoint",
+    CONTAINER_CREDENTIALS,
+    "azure_authority_host",
+    "azure_storage_authority_host",
+    "azure_fabric_token_service_url",
     "azure_endpoint",
     "azure_storage_endpoint",
     "azure_identity_endpoint",
     "azure_msi_endpoint",
     "google_base_url",
+];
+/// An address that is asked as it is, query included: the library adds nothing to it.
+const CONTAINER_CREDENTIALS: &str = "aws_container_credentials_full_uri";
+/// A file whose text is sent as it is.
+const CONTAINER_TOKEN_FILE: &str = "aws_container_authorization_token_file";
+/// Settings that become a part of an address.
+const PARTS: [&str; 8] = [
+    "aws_region",
+    "aws_default_region",
+    "azure_storage_account_name",
+    "azure_tenant_id",
+    "azure_storage_tenant_id",
+    "azure_authority_id",
+    "azure_storage_authority_id",
+    "azure_fabric_workload_host",
 ];
 /// Settings that are texts of several lines.
 const TEXTS: [&str; 4] = [
@@ -106,6 +127,9 @@ enum Flaw {
     Control,
     NotAscii,
     NoAddress,
+    MoreThanAddress,
+    NoPart,
+    TokenFile,
 }
 
 impl fmt::Display for BadSetting {
@@ -115,6 +139,11 @@ impl fmt::Display for BadSetting {
             Flaw::Control => "holds a line break or another control character",
             Flaw::NotAscii => "holds a character that is not ASCII",
             Flaw::NoAddress => "is not an http or https URL",
+            Flaw::MoreThanAddress => "holds a name, a password or a query",
+            Flaw::NoPart => "holds a blank or another character that no address has",
+            Flaw::TokenFile => {
+                "names a file that holds a line break or another character that cannot be sent"
+            }
         };
         write!(f, "{} {flaw}", self.name.to_ascii_uppercase())
     }
@@ -127,7 +156,16 @@ impl BadSetting {
             Flaw::LineBreak => "remove the line break at its end",
             Flaw::Control => "remove it, or set the variable again",
             Flaw::NotAscii => "set the variable again, as the store gave its value",
-            Flaw::NoAddress => "set it to an address that begins with https://, or unset it",
+            Flaw::NoAddress => {
+                "set it to an address that begins with https://, without blanks, or unset it"
+            }
+            Flaw::MoreThanAddress => {
+                "set it to the address alone; credentials have variables of their own"
+            }
+            Flaw::NoPart => "set the variable again, without blanks",
+            Flaw::TokenFile => {
+                "write the token alone into the file, without a line break at its end"
+            }
         }
     }
 }
@@ -167,16 +205,48 @@ fn flaw(name: &str, value: &str) -> Option<Flaw> {
     if is_sent && !value.is_ascii() {
         return Some(Flaw::NotAscii);
     }
-    (ADDRESSES.contains(&name) && !is_address(value)).then_some(Flaw::NoAddress)
+    if PARTS.contains(&name) {
+        return (!is_part(value)).then_some(Flaw::NoPart);
+    }
+    if name == CONTAINER_TOKEN_FILE {
+        return (!can_be_sent(value)).then_some(Flaw::TokenFile);
+    }
+    if !ADDRESSES.contains(&name) {
+        return None;
+    }
+    let Some(uri) = address(value) else {
+        return Some(Flaw::NoAddress);
+    };
+    let has_name = uri.authority().is_some_and(|at| at.as_str().contains('@'));
+    let has_query = uri.query().is_some() && name != CONTAINER_CREDENTIALS;
+    (has_name || has_query).then_some(Flaw::MoreThanAddress)
 }
 
-fn is_address(value: &str) -> bool {
-    Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+/// An address as the library sends it: a `Url` alone would be read with blanks around it, and without slashes.
+fn address(value: &str) -> Option<Uri> {
+    let uri: Uri = value.parse().ok()?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    (is_web && Url::parse(value).is_ok_and(|url| url.has_host())).then_some(uri)
+}
+
+fn is_part(value: &str) -> bool {
+    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    value.bytes().all(is_one)
+}
+
+/// Whether a file that is there holds what a header may. One that is not, or is a pipe, is for the library.
+fn can_be_sent(path: &str) -> bool {
+    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return true;
+    }
+    let bytes = fs::read(path).unwrap_or_default();
+    !bytes.iter().any(u8::is_ascii_control)
 }
 
 #[cfg(test)]
 mod tests {
     use object_store::aws::AmazonS3ConfigKey;
+    use object_store::azure::AzureConfigKey;
 
     use super::*;
 
@@ -228,6 +298,41 @@ mod tests {
                 "hunter2:9000",
                 "AWS_ENDPOINT_URL is not an http or https URL",
             ),
+            (
+                "aws_endpoint",
+                "http://127.0.0.1:1 ",
+                "AWS_ENDPOINT is not an http or https URL",
+            ),
+            (
+                "aws_endpoint",
+                "http:127.0.0.1:1",
+                "AWS_ENDPOINT is not an http or https URL",
+            ),
+            (
+                "aws_endpoint",
+                "https://jane:hunter2@127.0.0.1:1",
+                "AWS_ENDPOINT holds a name, a password or a query",
+            ),
+            (
+                "aws_endpoint",
+                "https://127.0.0.1:1/?x=hunter2",
+                "AWS_ENDPOINT holds a name, a password or a query",
+            ),
+            (
+                "aws_metadata_endpoint",
+                "http://127.0.0.1:1 ",
+                "AWS_METADATA_ENDPOINT is not an http or https URL",
+            ),
+            (
+                "aws_container_credentials_full_uri",
+                " http://127.0.0.1:1",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI is not an http or https URL",
+            ),
+            (
+                "aws_region",
+                "eu west",
+                "AWS_REGION holds a blank or another character that no address has",
+            ),
         ] {
             let refused = check::<AmazonS3ConfigKey>(&given(name, value)).unwrap_err();
             assert_eq!(refused.to_string(), said);
@@ -237,11 +342,42 @@ mod tests {
             ("aws_web_identity_token_file", "/srv/größe"),
             ("aws_proxy_ca_certificate", "-----BEGIN\nCERTIFICATE-----\n"),
             ("aws_pager", "more\n"),
+            ("aws_region", "eu-west-1"),
+            (
+                "aws_container_credentials_full_uri",
+                "http://127.0.0.1:1/get?role=x",
+            ),
+            ("aws_container_authorization_token_file", "/not/there"),
         ] {
             assert!(
                 check::<AmazonS3ConfigKey>(&given(name, value)).is_ok(),
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn what_azure_is_asked_by_is_refused_with_a_blank() {
+        for (name, value) in [
+            ("azure_tenant_id", "t "),
+            ("azure_authority_host", "https://login.contoso.test "),
+            ("azure_msi_endpoint", " http://127.0.0.1:1"),
+        ] {
+            let refused = check::<AzureConfigKey>(&given(name, value)).unwrap_err();
+            let said = refused.to_string();
+            assert!(said.starts_with(&name.to_ascii_uppercase()), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_file_whose_token_cannot_be_sent_is_refused_by_its_variable() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let setting = given(CONTAINER_TOKEN_FILE, file.path().to_str().unwrap());
+        fs::write(file.path(), "hunter2").unwrap();
+        assert!(check::<AmazonS3ConfigKey>(&setting).is_ok());
+        fs::write(file.path(), "hunter2\n").unwrap();
+        let refused = check::<AmazonS3ConfigKey>(&setting).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.starts_with("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names a file"));
     }
 }
