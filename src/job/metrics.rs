@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::text::plain::one_line;
 use crate::window::parse_time;
 
+/// What every text of metrics begins with.
+pub const BEGINNING: &str = "# HELP mdca_lake_";
+
 /// When the last run ended that ended well.
 const LAST_SUCCESS: &str = "mdca_lake_last_success_timestamp_seconds";
 
@@ -237,7 +240,7 @@ mod tests {
         let of = |code, ended_ms, before: &str| metrics(&labels("l"), None, code, ended_ms, before);
         let good = of(0, 5_000, "");
         let line = "mdca_lake_last_success_timestamp_seconds{command=\"scan\",lake=\"l\"} 5.000\n";
-        assert!(good.contains(line), "{good}");
+        assert!(good.contains(line) && good.starts_with(BEGINNING), "{good}");
         let bad = of(4, 9_000, &good);
         assert!(bad.contains(line), "{bad}");
         assert!(of(4, 9_500, &bad).contains(line));

@@ -9,7 +9,7 @@ use mdca_lake::cli::Command;
 use mdca_lake::clock::{Clock, SystemClock};
 use mdca_lake::config::RefusedRun;
 use mdca_lake::error::{JobError, UsageError};
-use mdca_lake::job::metrics::{Labels, metrics};
+use mdca_lake::job::metrics::{BEGINNING, Labels, metrics};
 use mdca_lake::store::Site;
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -48,12 +48,17 @@ impl MetricsFile {
         };
         let Some(path) = path else { return Ok(None) };
         let file = Self::of(command, lake, path);
-        file.check(writes).map_err(|error| {
+        let refused = |error: io::Error| {
             UsageError::new(format!(
                 "cannot write the metrics file {}: {error}",
                 path.display()
             ))
-            .advise("name a file in a folder that is there and can be written to with --metrics-file (MDCA_METRICS_FILE)")
+        };
+        file.check(writes).map_err(|error| {
+            refused(error).advise("name a file in a folder that is there and can be written to with --metrics-file (MDCA_METRICS_FILE)")
+        })?;
+        file.check_content().map_err(|error| {
+            refused(error).advise("name a new file, or one that an earlier run wrote, with --metrics-file (MDCA_METRICS_FILE)")
         })?;
         Ok(writes.then_some(file))
     }
@@ -77,7 +82,8 @@ impl MetricsFile {
             metrics_file,
         } = run;
         let file = Self::of(command, &lake, &metrics_file);
-        file.check(true).is_ok().then_some(file)
+        let can_be_written = file.check(true).and_then(|()| file.check_content());
+        can_be_written.is_ok().then_some(file)
     }
 
     /// Whether the file can be put there.
@@ -96,6 +102,26 @@ impl MetricsFile {
             self.beside()?;
         }
         Ok(())
+    }
+
+    /// Whether nothing but metrics is lost with what is there: a name that was mistyped may be that of an
+    /// object of the lake, or of the file with the token.
+    fn check_content(&self) -> io::Result<()> {
+        let mut beginning = Vec::new();
+        match File::open(&self.path) {
+            Ok(file) => {
+                let length = BEGINNING.len() as u64;
+                file.take(length).read_to_end(&mut beginning)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        if beginning.is_empty() || beginning == BEGINNING.as_bytes() {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "it holds something else than metrics of this program",
+        ))
     }
 
     fn folder(&self) -> &Path {

@@ -399,6 +399,32 @@ fn a_file_that_cannot_be_written_is_said_before_anything_is_done() {
 }
 
 #[test]
+fn a_file_of_anything_else_is_never_overwritten() {
+    let (place, file) = place();
+    let lake = place.lake();
+    assert_eq!(place.run(&mut lake.scan()).code(), Some(0));
+    fs::write(&file, "a token\n").unwrap();
+    let requests = place.sim.requests().len();
+    for path in [&file, &lake.path().join("_mdca/lake.json")] {
+        let before = fs::read(path).unwrap();
+        let ended = place.run(lake.scan().arg("--metrics-file").arg(path));
+        assert_eq!(ended.code(), Some(2), "{ended}");
+        let said = "it holds something else than metrics of this program";
+        assert!(ended.text().contains(said), "{ended}");
+        // A command line that is refused leaves metrics as well.
+        let refused = place.run(
+            lake.scan()
+                .arg("--metrics-file")
+                .arg(path)
+                .arg("--nonsense"),
+        );
+        assert_eq!(refused.code(), Some(2), "{refused}");
+        assert_eq!(fs::read(path).unwrap(), before);
+    }
+    assert_eq!(place.sim.requests().len(), requests);
+}
+
+#[test]
 fn no_secret_of_a_location_is_a_label() {
     let (place, file) = place();
     let mut scan = Command::new(PROGRAM);
