@@ -15,6 +15,9 @@ const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
 /// So many chunks for each core keep it busy while a row group is encoded.
 const CHUNKS_PER_CORE: usize = 8;
 
+/// The most that zstd looks back, as a power of two: it refuses to be allowed more.
+const MAX_WINDOW_LOG: u32 = 31;
+
 /// Whether the limit of a conversion leaves room for memory that is kept although it is free: from the
 /// default on, the peak is below the limit all the same.
 pub fn may_keep_memory(args: &ConvertArgs) -> bool {
@@ -65,12 +68,43 @@ impl ConvertConfig {
                 chunks: chunks.clamp(1, CHUNKS_PER_CORE * cores),
                 text: TextLimits {
                     record_bytes: quarter,
-                    window_log: quarter.ilog2(),
+                    window_log: quarter.ilog2().min(MAX_WINDOW_LOG),
                 },
                 memory,
                 write: write_options(&writing, &memory)?,
             },
             dry_run,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches;
+
+    use super::*;
+    use crate::cli::{Cli, Command, command_with};
+
+    #[test]
+    fn zstd_takes_the_window_of_every_memory_limit() {
+        for limit in ["32MiB", "256MiB", "16GiB", "1TiB"] {
+            let args = [
+                "mdca-lake",
+                "convert",
+                "x",
+                "--lake",
+                "l",
+                "--memory-limit",
+                limit,
+            ];
+            let matches = command_with(&|_| false).try_get_matches_from(args).unwrap();
+            let Command::Convert(args) = Cli::from_arg_matches(&matches).unwrap().command else {
+                panic!("it is a conversion");
+            };
+            let config = ConvertConfig::resolve(*args).ok().unwrap();
+            let mut text = zstd::Decoder::new(&[][..]).unwrap();
+            let taken = text.window_log_max(config.job.text.window_log);
+            assert!(taken.is_ok(), "{limit}");
+        }
     }
 }
