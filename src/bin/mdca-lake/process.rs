@@ -19,6 +19,7 @@ const KEEP_THREADS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Sets what holds for the whole process, while it has only one thread.
 pub(crate) fn prepare() {
     forbid_core_dumps();
+    drop_variables();
     fingerprint::seed_with(RandomState::new().build_hasher().finish());
 }
 
@@ -77,6 +78,38 @@ fn forbid_core_dumps() {
     };
     // SAFETY: reads a struct that outlives the call. A limit can always be lowered.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+}
+
+/// Variables of the network, which libraries read by themselves.
+const OF_NETWORK: [&str; 10] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+/// In its presence libraries take the program for one that a web server runs, and pass over every proxy.
+const OF_WEB_SERVERS: &str = "REQUEST_METHOD";
+
+/// Takes variables away that would switch off what others say: an empty one is one that is not set, and to
+/// libraries it would hide the one in small letters, or be a file of authorities.
+#[expect(unsafe_code, reason = "no safe function takes a variable away")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "libraries read these, not this program"
+)]
+fn drop_variables() {
+    let is_empty = |name: &&str| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let empty = OF_NETWORK.into_iter().filter(is_empty);
+    for name in empty.chain([OF_WEB_SERVERS]) {
+        // SAFETY: nothing runs beside this thread yet.
+        unsafe { std::env::remove_var(name) };
+    }
 }
 
 /// Starts the runtime and the first of the threads that do what may block. Later ones are a gain, but

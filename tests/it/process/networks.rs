@@ -208,6 +208,10 @@ fn no_proxy_leads_past_a_proxy() {
         ("ALL_PROXY", Some(("NO_PROXY", "127.0.0.1,*")), true),
         ("HTTPS_PROXY", Some(("NO_PROXY", "contoso.test")), false),
         ("HTTPS_PROXY", None, false),
+        // What is empty is not set, and this is no program of a web server.
+        ("https_proxy", Some(("HTTPS_PROXY", "")), false),
+        ("all_proxy", Some(("HTTPS_PROXY", "")), false),
+        ("HTTPS_PROXY", Some(("REQUEST_METHOD", "GET")), false),
     ] {
         let lake = place.lake();
         let mut command = scan(&url, &authority.file());
@@ -226,6 +230,27 @@ fn no_proxy_leads_past_a_proxy() {
             expect_words(&ended, "a dead proxy", &words);
         }
     }
+}
+
+#[test]
+fn an_empty_variable_of_authorities_is_one_that_is_not_set() {
+    let (place, authority) = (place(), Arc::new(Authority::new("Contoso")));
+    let url = place.sim.url();
+    let front = https_before(&authority, url.trim_start_matches("http://"));
+    let folder = place.room().join("authorities");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(authority.file(), folder.join("contoso.pem")).unwrap();
+    let lake = place.lake();
+    let mut command = scan(&format!("https://{front}"), Path::new(""));
+    with_token(&mut command);
+    command
+        .env("SSL_CERT_DIR", &folder)
+        .arg("--lake")
+        .arg(lake.path());
+    let ended = place.run(&mut command);
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    let warning = "cannot read the certificate of an authority";
+    assert!(!ended.text().contains(warning), "{ended}");
 }
 
 #[test]
