@@ -165,9 +165,15 @@ impl Endpoint {
         if !response.status().is_success() {
             return Err(self.refusal(response, secrets).await);
         }
+        let status = response.status().as_u16();
         let body = read(response).await.map_err(|error| self.unsent(error))?;
-        let issued = Issued::parse(&body, asked, now_ms)
-            .map_err(|reason| Failure::Passing(TokenRequestError::Malformed { reason }, None))?;
+        let issued = Issued::parse(&body, asked, now_ms).map_err(|reason| {
+            match TokenRefusal::parse(&body) {
+                // It refuses, whatever the status says.
+                Some(refusal) => self.refused(status, Some(refusal), None, secrets),
+                None => Failure::Passing(TokenRequestError::Malformed { reason }, None),
+            }
+        })?;
         secrets.keep(issued.token.clone());
         info!(
             who = %self.way.who(), at = %self.way.host(),
@@ -187,9 +193,9 @@ impl Endpoint {
 
     /// What an answer other than 2xx means.
     async fn refusal(&self, response: Response, secrets: &Secrets) -> Failure {
-        let (who, host) = (self.way.who(), self.way.host());
         let status = response.status();
         if status.is_redirection() {
+            let (who, host) = (self.way.who(), self.way.host());
             let location = response.headers().get(LOCATION);
             let target = location
                 .and_then(|to| response.url().join(to.to_str().ok()?).ok())
@@ -202,11 +208,21 @@ impl Endpoint {
             Ok(body) => TokenRefusal::parse(&body),
             Err(_) => None,
         };
+        self.refused(status.as_u16(), refusal, pause, secrets)
+    }
+
+    /// What a refusal means, as far as it can be read.
+    fn refused(
+        &self,
+        status: u16,
+        refusal: Option<TokenRefusal>,
+        pause: Option<Duration>,
+        secrets: &Secrets,
+    ) -> Failure {
         let said = refusal.as_ref().map(TokenRefusal::text);
         let reason = said.unwrap_or_else(|| "no reason was given".to_owned());
         // Redacted before it is cut short, lest the beginning of a secret is left.
         let reason = shorten(&secrets.redact(&reason));
-        let status = status.as_u16();
         let is_passing = refusal.as_ref().is_some_and(TokenRefusal::is_passing);
         if is_passing || self.passes(status) {
             let error = TokenRequestError::Status {
@@ -216,10 +232,11 @@ impl Endpoint {
             return Failure::Passing(error, pause);
         }
         Failure::Final(SignInError::Refused {
-            who,
-            host,
+            who: self.way.who(),
+            host: self.way.host(),
             status,
             reason,
+            is_of_authority: refusal.as_ref().is_some_and(TokenRefusal::is_of_authority),
             advice: if self.is_managed_identity() {
                 "assign a managed identity to this machine or service, or correct --client-id"
             } else {

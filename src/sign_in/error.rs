@@ -38,6 +38,8 @@ pub enum SignInError {
         status: u16,
         /// What it said, without secrets.
         reason: String,
+        /// Whether these are an authority's words; else something before it may have answered.
+        is_of_authority: bool,
         /// What to do about it.
         advice: &'static str,
     },
@@ -105,6 +107,16 @@ impl SignInError {
             | Self::Exhausted { .. }
             | Self::Certificate { .. }
             | Self::Client { .. } => false,
+        }
+    }
+
+    /// Whether another try cannot end otherwise: the credentials are refused by whom they are for.
+    pub(super) fn is_for_good(&self) -> bool {
+        match self {
+            Self::Refused {
+                is_of_authority, ..
+            } => *is_of_authority,
+            error => error.is_refusal(),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Its codes (`AADSTS…`) are told apart for advice alone: they may change (page "error codes" of the
 //! identity platform), and then the advice is a more general one.
 
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// What the role for activities is called (page "Application context").
 pub(super) const ROLE_ADVICE: &str = "give the application the role Investigation.read of Microsoft Cloud App Security (application permission, with admin consent)";
@@ -49,28 +49,50 @@ const AADSTS: [(&[u32], &str); 10] = [
 ];
 
 /// The members of a refusal (RFC 6749, section 5.2; `error_codes` is Entra's own).
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub(super) struct TokenRefusal {
-    #[serde(default)]
     error: String,
-    #[serde(default)]
     error_description: String,
-    #[serde(default)]
     error_codes: Vec<u32>,
 }
 
 impl TokenRefusal {
-    /// Reads a body; none where it is not a refusal of an authority.
+    /// Reads a body; none where it is not a refusal of an authority. A member of another form than is known
+    /// costs only itself.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let refusal: Self = serde_json::from_slice(body).ok()?;
+        let members: Map<String, Value> = serde_json::from_slice(body).ok()?;
+        let text = |name: &str| {
+            let text = members.get(name).and_then(Value::as_str);
+            text.unwrap_or_default().to_owned()
+        };
+        let code = |code: &Value| match code {
+            Value::String(text) => text.parse().ok(),
+            code => u32::try_from(code.as_u64()?).ok(),
+        };
+        let codes = members.get("error_codes").and_then(Value::as_array);
+        let mut refusal = Self {
+            error: text("error"),
+            error_description: text("error_description"),
+            error_codes: codes.into_iter().flatten().filter_map(code).collect(),
+        };
+        // The services of Azure that have an identity refuse in their own form.
+        if refusal.error.is_empty() && members.contains_key("statusCode") {
+            refusal.error_description = text("message");
+            return (!refusal.error_description.is_empty()).then_some(refusal);
+        }
         (!refusal.error.is_empty()).then_some(refusal)
+    }
+
+    /// Whether it has the form that authorities have agreed on: nothing that stands before one speaks so.
+    pub(super) fn is_of_authority(&self) -> bool {
+        !self.error.is_empty()
     }
 
     /// Its words.
     pub(super) fn text(&self) -> String {
-        match self.error_description.as_str() {
-            "" => self.error.clone(),
-            description => format!("{}: {description}", self.error),
+        match (self.error.as_str(), self.error_description.as_str()) {
+            ("", words) | (words, "") => words.to_owned(),
+            (error, description) => format!("{error}: {description}"),
         }
     }
 
@@ -103,5 +125,44 @@ impl TokenRefusal {
             codes.extend(digits.parse::<u32>().ok());
         }
         codes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_of_another_form_costs_only_itself() {
+        for (body, said) in [
+            (
+                r#"{"error":"invalid_client","error_description":null}"#,
+                "invalid_client",
+            ),
+            (r#"{"error":"x","error_codes":["7000215"]}"#, "x"),
+            (r#"{"error":"x","error_codes":[99999999999,7000215]}"#, "x"),
+            (
+                r#"{"error":"x","error_description":"y","error_codes":7}"#,
+                "x: y",
+            ),
+            (
+                r#"{"statusCode":400,"message":"No identity."}"#,
+                "No identity.",
+            ),
+        ] {
+            let refusal = TokenRefusal::parse(body.as_bytes()).unwrap();
+            assert_eq!(refusal.text(), said);
+            assert_eq!(body.contains("7000215"), refusal.codes() == [7_000_215]);
+        }
+        for body in [
+            "",
+            "<html>",
+            "[]",
+            "{}",
+            r#"{"error":7}"#,
+            r#"{"message":"x"}"#,
+        ] {
+            assert!(TokenRefusal::parse(body.as_bytes()).is_none(), "{body}");
+        }
     }
 }
