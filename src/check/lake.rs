@@ -50,7 +50,7 @@ pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
 }
 
 /// What a scan would begin with; `None` where it would end there.
-async fn planned(checked: &Checked<'_>) -> Option<Planned> {
+pub(super) async fn planned(checked: &Checked<'_>) -> Option<Planned> {
     let (store, clock) = (checked.site.store(), checked.clock.as_ref());
     Planned::read(checked.options, store, clock).await.ok()
 }
@@ -137,6 +137,12 @@ fn free(folder: &DiskPath) -> Answer {
 
 /// Whether the lake's folder, which has no lake yet, can be made or written to.
 fn can_be_made(folder: &DiskPath) -> Answer {
+    let mut folders = folder.ancestors();
+    if let Some(link) = folders.find(|folder| folder.is_symlink() && !folder.exists()) {
+        let found = format!("{} is a link that leads nowhere", link.display());
+        return Answer::fail_as("writable", ErrorKind::Storage, found)
+            .advise("make the folder that it leads to, or use another --lake");
+    }
     let nearest = nearest(folder);
     let place = nearest.display();
     match rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK) {

@@ -8,9 +8,10 @@ use serde_json::Value;
 use super::{Answer, Checked, failed, lake};
 use crate::clock::BothClocks;
 use crate::error::{ErrorKind, JobError};
+use crate::job::Planned;
 use crate::scan::{Asked, ClockField, ScanError, ScanOptions};
 use crate::text::units::{counted, number};
-use crate::window::{Slice, format_time};
+use crate::window::{Slice, format_time, parse_time};
 
 /// Records among which the oldest is looked for. Of a single one nobody knows in which order they come.
 const OLDEST_LIMIT: u32 = 20;
@@ -32,9 +33,17 @@ const SETTLE_MINUTES: i64 = 15;
 /// Asks the service's questions; where it lets nobody in, only the first.
 pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
     let wish = &checked.options.wish;
+    // A lake that is there has its own clock and filters, and a scan asks by those.
+    let (clock, filters) = match lake::planned(checked).await {
+        Some(Planned { setup, .. }) => (setup.clock, setup.identity.filters),
+        None => (
+            wish.clock.unwrap_or(ClockField::Created),
+            wish.filters.clone().unwrap_or_default(),
+        ),
+    };
     let options = Arc::new(ScanOptions {
-        clock: wish.clock.unwrap_or(ClockField::Created),
-        filters: wish.filters.clone().unwrap_or_default(),
+        clock,
+        filters,
         look_ahead_max_bytes: 0,
         max_records: u64::MAX,
     });
@@ -134,9 +143,12 @@ fn records(asked: &Asked) -> Option<Vec<Value>> {
     serde_json::from_str(&asked.records).ok()
 }
 
-/// The times of records, on the clock that was asked by.
+/// The times of records, on the clock that was asked by: numbers, or text.
 fn times(records: &[Value], clock: ClockField) -> Vec<i64> {
-    let time = |record: &Value| record[clock.record_key()].as_i64();
+    let time = |record: &Value| match &record[clock.record_key()] {
+        Value::String(text) => parse_time(text, 0).ok(),
+        time => time.as_i64(),
+    };
     records.iter().filter_map(time).collect()
 }
 
@@ -169,25 +181,27 @@ async fn page(
     let one = self::times(&one, options.clock);
     let is_honoured = is_within(&times, limit as usize) && is_within(&one, 1);
     let mut answers = vec![
-        filter(&times, day, options.clock),
+        filter(&times, records.len(), day, options.clock),
         order(&times, options.clock),
-        page_limit(&asked, times.len(), limit, is_honoured, is_refused),
+        page_limit(&asked, records.len(), limit, is_honoured, is_refused),
         total(&asked),
     ];
     answers.extend(lake::tenant(checked, &records).await);
     answers
 }
 
-fn filter(times: &[i64], day: Slice, clock: ClockField) -> Answer {
+fn filter(times: &[i64], records: usize, day: Slice, clock: ClockField) -> Answer {
     let window = day.window();
     let inside = |time: &&i64| (window.from_ms..window.until_ms).contains(*time);
     let outside = times.iter().filter(|time| !inside(time)).count();
     let of = counted(times.len() as u64, "record", "records");
     if times.is_empty() {
-        return Answer::warn(
-            "filter",
-            format!("not known: the last day has no records by {clock}"),
-        );
+        let found = if records == 0 {
+            format!("not known: the last day has no records by {clock}")
+        } else {
+            format!("not known: the records of the last day have no {clock} that can be read")
+        };
+        return Answer::warn("filter", found);
     }
     if outside == 0 {
         return Answer::ok(
@@ -334,6 +348,17 @@ fn budget(checked: &Checked<'_>) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_may_be_text() {
+        let records = [
+            serde_json::json!({"created": 1_795_082_400_000_i64}),
+            serde_json::json!({"created": "2026-11-19T10:00:00Z"}),
+            serde_json::json!({"created": {}}),
+        ];
+        let times = times(&records, ClockField::Created);
+        assert_eq!(times, [1_795_082_400_000; 2]);
+    }
 
     #[test]
     fn a_page_is_longer_than_asked_for_where_its_records_are_of_more_than_one_moment() {

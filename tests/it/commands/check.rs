@@ -428,6 +428,52 @@ fn a_lake_that_is_there_is_tried_and_left_as_it_was() {
     assert!(text.ends_with("\nok (exit code 0, 4 requests)\n"), "{text}");
 }
 
+/// A `scan` or a `check` of a scripted service.
+fn of_script(verb: &str, service: &Script, lake: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command
+        .args([verb, "--api-url", &service.url(), "--lake"])
+        .arg(lake)
+        .args(more)
+        .env("MDCA_API_TOKEN", "t0ken")
+        .env("MDCA_REQUESTS_PER_MINUTE", "0");
+    command.output().unwrap()
+}
+
+#[test]
+fn a_check_asks_by_the_clock_and_the_filters_of_the_lake() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let service = Script::start(|_| Said::new(200, r#"{"data":[],"hasNext":false}"#));
+    let filters = r#"{"service":{"eq":[20893]}}"#;
+    let own = ["--from", "2h", "--by", "date", "--filters", filters];
+    let made = of_script("scan", &service, &lake, &own);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let before = service.asked().len();
+    let checked = of_script("check", &service, &lake, &[]);
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    let asked = service.asked().split_off(before);
+    assert!(asked.len() > 2);
+    for Asked { body, .. } in asked {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let filters = &body["filters"];
+        assert!(filters["date"].is_object(), "{body}");
+        assert!(filters["service"].is_object(), "{body}");
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_no_place_for_a_lake() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    std::os::unix::fs::symlink(folder.path().join("nowhere"), &lake).unwrap();
+    let service = Script::start(|_| Said::new(200, r#"{"data":[],"hasNext":false}"#));
+    let checked = of_script("check", &service, &lake, &[]);
+    assert_eq!(checked.status.code(), Some(6), "{checked:?}");
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(text.contains("is a link that leads nowhere"), "{text}");
+}
+
 #[test]
 fn the_api_token_is_said_to_be_the_older_way() {
     let world = World::new(|_, _| {});
