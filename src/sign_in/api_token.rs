@@ -69,6 +69,10 @@ impl ApiToken {
     /// The token that the file holds now, if it can be read and sent.
     fn read_again(&self) -> Option<Sendable> {
         let file = self.file.as_ref()?;
+        // A pipe gives its text once, and then lets nobody in until somebody writes again.
+        if std::fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+            return None;
+        }
         let text = match std::fs::read_to_string(file) {
             Ok(text) => SecretString::from(text),
             Err(error) => {
@@ -184,6 +188,17 @@ mod tests {
         assert!(token.renew(&old).await.unwrap());
         assert!(!token.renew(&new).await.unwrap());
         assert_eq!(token.redact("0ld= n3w="), "[secret] [secret]");
+    }
+
+    #[tokio::test]
+    async fn a_pipe_is_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("token");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let token = ApiToken::try_new(&"s3cret=".into()).unwrap().kept_in(pipe);
+        let header = token.header().await.unwrap();
+        assert!(!token.renew(&header).await.unwrap());
     }
 
     #[test]

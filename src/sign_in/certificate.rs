@@ -50,7 +50,8 @@ pub enum UnusableCertificate {
 impl ClientCertificate {
     /// Reads the first certificate and the first private key of a text in PEM.
     pub(super) fn from_pem(pem: &SecretString) -> Result<Self, UnusableCertificate> {
-        let pem = pem.expose_secret();
+        // Some editors begin a file with a mark.
+        let pem = pem.expose_secret().trim_start_matches('\u{feff}');
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| UnusableCertificate::NoCertificate)?;
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
@@ -148,5 +149,15 @@ mod tests {
                 .unwrap()
         };
         assert_ne!(assertion().expose_secret(), assertion().expose_secret());
+    }
+
+    #[test]
+    fn a_mark_at_the_beginning_is_the_editors() {
+        let pem = format!("\u{feff}{APPLICATION}");
+        assert!(ClientCertificate::from_pem(&pem.into()).is_ok());
+        // As some write them: the certificate first.
+        let (key, certificate) = halves(APPLICATION);
+        let pem = format!("\u{feff}{certificate}{key}");
+        assert!(ClientCertificate::from_pem(&pem.into()).is_ok());
     }
 }

@@ -77,6 +77,10 @@ impl KeptSecret {
         let Place::File { path, .. } = &self.place else {
             return self.last.lock().clone();
         };
+        // A pipe gives its text once, and then lets nobody in until somebody writes again.
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return self.last.lock().clone();
+        }
         match fs::read_to_string(path) {
             Ok(text) if !text.trim().is_empty() => *self.last.lock() = text.into(),
             Ok(_) => {
@@ -179,6 +183,16 @@ mod tests {
         assert_eq!(shown(&proof), "n3w");
         fs::remove_file(&file).unwrap();
         assert_eq!(shown(&proof), "n3w");
+    }
+
+    #[test]
+    fn a_pipe_is_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("secret");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let kept = KeptSecret::of_file("--client-secret-file", &pipe, "s3cret\n".into());
+        assert_eq!(shown(&Proof::Secret(kept)), "s3cret");
     }
 
     #[test]
