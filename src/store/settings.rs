@@ -240,7 +240,8 @@ fn can_be_sent(path: &str) -> bool {
         return true;
     }
     let bytes = fs::read(path).unwrap_or_default();
-    !bytes.iter().any(u8::is_ascii_control)
+    let is_one = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    bytes.iter().all(is_one)
 }
 
 #[cfg(test)]

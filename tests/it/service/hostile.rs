@@ -186,7 +186,7 @@ fn a_service_that_repeats_the_token_in_names_does_not_have_it_shown_or_kept() {
             "{name}: {}",
             all.concat()
         );
-        expect_no_secret_below(&lake, PLAIN_TOKEN);
+        expect_no_secret_below(folder.path(), PLAIN_TOKEN);
     }
 }
 
