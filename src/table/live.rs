@@ -129,11 +129,16 @@ impl Live {
     /// its loss stays said until it is restored.
     pub(super) fn seen(&self) -> Seen {
         let seen = self.commits_seen + self.compactions_seen;
-        if self.left_out.is_empty() && self.lost == 0 {
+        if self.is_whole() {
             seen
         } else {
             seen.incomplete(self.objects)
         }
+    }
+
+    /// Whether all that is there could be read, and nothing is known to be lost.
+    pub(super) fn is_whole(&self) -> bool {
+        self.left_out.is_empty() && self.lost == 0
     }
 
     /// Whether a compaction was made after these commits and compactions were listed.

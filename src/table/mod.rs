@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
@@ -55,6 +56,8 @@ use crate::write::FileEntry;
 
 /// How often an update is tried that others were faster with, and a version put and read back.
 const TRIES: u32 = 5;
+/// Files that are looked for at once.
+const LOOKS: usize = 16;
 /// The pause between two of these tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -394,8 +397,16 @@ impl fmt::Debug for Table {
 /// What in a table is not as the commits and compactions say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// Files that it has, and that are not live.
+    /// Files that it has, and that nothing names.
     pub not_live: Vec<String>,
+    /// Files that it has, though it takes in the compactions that have taken them.
+    pub taken: Vec<String>,
+    /// Files that it has, that compactions have taken which it does not take in, and that are gone: it was
+    /// brought up to date before they were removed.
+    pub gone: Vec<String>,
+    /// Whether there is more than it takes in, and nothing else is wrong with that: somebody is at work, or the
+    /// next run is.
+    pub is_behind: bool,
     /// Live files that it lacks, though it takes in every commit and compaction.
     pub lacking: Vec<String>,
     /// Live files of which it says another day, other rows, bytes or bounds of times.
@@ -424,16 +435,22 @@ pub async fn compare(
     let live = Live::read_on(store, &there, committed).await?;
     let read = live.seen();
     let seen = seen_at(store, snapshot.version).await?;
+    let seen = seen.map(|(seen, _)| seen);
     let is_nobodys = |path: &&String| !live.files.contains_key(*path) && !live.may_have(path);
-    let mut not_live: Vec<String> = snapshot.files.keys().filter(is_nobodys).cloned().collect();
+    let nobodys = snapshot.files.keys().filter(is_nobodys).cloned();
+    let (mut taken, not_live): (Vec<String>, Vec<String>) =
+        nobodys.partition(|path| live.compactions.has_taken(path));
     // In a copy they have other times: as many are taken to be the same, where the table has nothing that they
     // do not name. Else some were lost, and as many have come that it does not know of.
-    let is_copied = |seen: Seen| seen.is_of_others_than(read) && not_live.is_empty();
-    let is_current = seen.is_some_and(|(seen, _)| seen == read || is_copied(seen))
-        && !live.has_later_than(&there);
+    let has_no_others = not_live.is_empty() && taken.is_empty();
+    let is_copied = |seen: Seen| seen.is_of_others_than(read) && has_no_others;
+    let is_current =
+        seen.is_some_and(|seen| seen == read || is_copied(seen)) && !live.has_later_than(&there);
+    let mut gone = Vec::new();
     if !is_current {
-        not_live.retain(|path| !live.compactions.has_taken(path));
+        gone = gone_of(store, std::mem::take(&mut taken), snapshot.version).await?;
     }
+    let lost = seen.map_or(0, |seen| seen.more_than(read));
     let lacks = |path: &&String| is_current && !snapshot.files.contains_key(*path);
     let is_other = |file: &&FileEntry| {
         let said = snapshot.files.get(&file.path);
@@ -448,7 +465,30 @@ pub async fn compare(
     Ok(Some(Differences {
         other: other.map(|file| file.path.clone()).collect(),
         not_remarked: live.remarked().filter(is_unknown).cloned().collect(),
+        is_behind: !is_current && lost == 0 && live.is_whole(),
         not_live,
+        taken,
+        gone,
         lacking: live.files.keys().filter(lacks).cloned().collect(),
     }))
+}
+
+/// Those of some files of a version of the table that are not there, where it is the last version still: else
+/// they were removed as they should be, after a later one.
+async fn gone_of(
+    store: &Store,
+    files: Vec<String>,
+    version: u64,
+) -> Result<Vec<String>, TableError> {
+    let look = |path: String| async move {
+        let size = store.size(&path.as_str().into()).await?;
+        Ok::<_, TableError>(size.is_none().then_some(path))
+    };
+    let looks = stream::iter(files).map(look).buffered(LOOKS);
+    let gone: Vec<Option<String>> = looks.try_collect().await?;
+    let gone: Vec<String> = gone.into_iter().flatten().collect();
+    if gone.is_empty() || Log::list(store).await?.tip() == Some(version) {
+        return Ok(gone);
+    }
+    Ok(Vec::new())
 }

@@ -35,6 +35,8 @@ async fn verify_all(
         ..Verification::default()
     };
     let mut known = done.read(store, depth, now_ms).await?;
+    let committed = std::mem::take(&mut known.committed);
+    let incomparable = done.judge_table(store, &known, committed).await?;
     let sweeper = known.sweeper(store, sweep);
     let mut judge = Judge {
         store,
@@ -44,8 +46,9 @@ async fn verify_all(
         done: &mut done,
     };
     judge.judge().await?;
-    let committed = std::mem::take(&mut known.committed);
-    done.judge_table(store, &known, committed).await?;
+    if let Some(error) = incomparable {
+        done.judge_incomparable(&error);
+    }
     done.judge_loss(known.missing);
     done.not_cleared = sweeper.map_or(0, |sweeper| sweeper.not_cleared());
     done.advise_for_damage(&known.compactions, known.is_table_current);

@@ -18,6 +18,10 @@ const COMPACTION_FIRST: &str =
 const TABLE_FIRST: &str =
     "run scan or compact, which brings the table up to date; then verify --sweep removes it";
 
+/// The same where the table has it for good.
+const TABLE_ANEW: &str =
+    "delete the folder _delta_log; once the next run has made it anew, verify --sweep removes it";
+
 /// The remedy for what is wrong of a slice of which a compaction has rows.
 const COMPACTED: &str = "restore it from a copy of the lake; no run makes it anew, because a compaction has rows of its slice";
 
@@ -108,6 +112,9 @@ impl Verification {
         let compacted: BTreeSet<String> = inputs
             .filter_map(|input| layout::slice_of_object(&Path::from(input.path.as_str())))
             .collect();
+        let of_table = self.findings.iter();
+        let of_table = of_table.filter(|of| of.what == FindingKind::Table);
+        let of_table: BTreeSet<String> = of_table.map(|of| of.path.clone()).collect();
         for finding in &mut self.findings {
             if slice_of(&finding.path).is_some_and(|slice| compacted.contains(&slice)) {
                 match finding.what {
@@ -120,6 +127,9 @@ impl Verification {
                 continue;
             };
             match finding.what {
+                FindingKind::Taken if of_table.contains(&finding.path) => {
+                    finding.remedy = TABLE_ANEW;
+                }
                 FindingKind::Taken if !harmed.spares_day(file.key) => finding.remedy = KEEP,
                 FindingKind::Taken if !is_table_current => finding.remedy = TABLE_FIRST,
                 FindingKind::Unnamed

@@ -13,36 +13,37 @@ use crate::store::{Store, StoreErrorKind};
 use crate::table::{self, CommittedFiles, TableError};
 use crate::text::plain::chain;
 
+/// What is said of a file that the table has since before it was compacted.
+const GONE: &str = "the table has it, and it is not there: a compaction has its rows, which the table does not take in";
+/// The remedy for what the next run mends.
+const BRING_UP: &str = "run scan or compact, which brings the table up to date";
+
 impl Verification {
-    /// Compares the Delta table with what is live. What an attempt names is for the next scan to judge.
+    /// Compares the Delta table with what is live. What an attempt names is for the next scan to judge. Before
+    /// anything is swept: what the table names is not. Returns why it cannot be compared, where what else is
+    /// found may say it.
     pub(super) async fn judge_table(
         &mut self,
         store: &Store,
         known: &Known,
         committed: CommittedFiles,
-    ) -> Result<(), JobError> {
+    ) -> Result<Option<TableError>, JobError> {
         let differences = match table::compare(store, committed).await {
             Ok(differences) => differences.unwrap_or_default(),
             Err(TableError::Unreadable { path, is }) => {
                 self.find(&path, FindingKind::Table, is);
-                return Ok(());
+                return Ok(None);
             }
             Err(error @ TableError::Changed { .. }) => {
                 self.find(&LogObject::folder(), FindingKind::Table, chain(&error));
-                return Ok(());
+                return Ok(None);
             }
             Err(error)
                 if error
                     .store()
                     .is_some_and(|of| of.kind() == StoreErrorKind::Unfit) =>
             {
-                // What lies in the place of commits is named as a stranger.
-                let own = [layout::commits(), layout::compactions()];
-                let own = own.map(|path| path.to_string());
-                if !self.findings.iter().any(|found| own.contains(&found.path)) {
-                    self.find(&LogObject::folder(), FindingKind::Table, chain(&error));
-                }
-                return Ok(());
+                return Ok(Some(error));
             }
             Err(error) => return Err(error.into()),
         };
@@ -58,8 +59,18 @@ impl Verification {
             }
         }
         let not_remarked = differences.not_remarked.into_iter();
+        self.is_table_behind = differences.is_behind && known.missing == 0;
+        for path in differences.gone {
+            let finding = Finding::named(path, FindingKind::Table, GONE.to_owned());
+            let remedy = BRING_UP;
+            self.findings.push(Finding { remedy, ..finding });
+        }
         let commits = not_remarked.map(|slice| layout::commit(&slice).to_string());
         let lists = [
+            (
+                differences.taken,
+                "the table has it, and a compaction has its rows",
+            ),
             (differences.lacking, "it is live, and the table lacks it"),
             (
                 differences.other,
@@ -76,7 +87,16 @@ impl Verification {
                 .map(|path| Finding::named(path, FindingKind::Table, detail.to_owned()));
             self.findings.extend(findings);
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Says why the table cannot be compared, unless what lies in the place of commits is named as a stranger.
+    pub(super) fn judge_incomparable(&mut self, error: &TableError) {
+        let own = [layout::commits(), layout::compactions()];
+        let own = own.map(|path| path.to_string());
+        if !self.findings.iter().any(|found| own.contains(&found.path)) {
+            self.find(&LogObject::folder(), FindingKind::Table, chain(error));
+        }
     }
 
     /// Says that commits or compactions are missing which the table knows of, where they are more than were

@@ -10,6 +10,7 @@ use super::finding::{Finding, FindingKind};
 use super::slice::SliceCheck;
 use crate::error::ErrorKind;
 use crate::layout::{self, CompactionName};
+use crate::table;
 use crate::text::plain::PlainText;
 use crate::text::report::Report;
 use crate::text::units::{bytes, counted};
@@ -45,6 +46,8 @@ pub struct Verification {
     pub dead_puts: Vec<String>,
     /// Files that a system has dropped in the lake; no command reads them, and they are no damage.
     pub ignored: Vec<String>,
+    /// Whether the Delta table does not take in everything yet; no damage.
+    pub is_table_behind: bool,
     /// What was to be removed, and could not be.
     pub not_cleared: u64,
     /// What is not as it should be.
@@ -142,6 +145,9 @@ impl Report for Verification {
                 o,
                 "ignored     {path}: a file of the operating system; no command reads it"
             )?;
+        }
+        if self.is_table_behind {
+            writeln!(o, "table       {}", table::BEHIND)?;
         }
         for what in &self.swept {
             writeln!(o, "removed     {what}")?;

@@ -460,6 +460,88 @@ async fn a_table_that_proves_a_loss_is_not_called_wrong() {
     assert_eq!(of_table, None);
 }
 
+/// Takes the first line that removes a file out of the log: the table goes on showing that file, which it names.
+fn unremove(story: &Story) -> String {
+    for version in log(story).iter().rev() {
+        let text = fs::read_to_string(version).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        if let Some(at) = lines.iter().position(|line| line.contains("\"remove\"")) {
+            let action: Value = lines.remove(at).parse().unwrap();
+            fs::write(version, lines.join("\n") + "\n").unwrap();
+            return action["remove"]["path"].as_str().unwrap().to_owned();
+        }
+    }
+    panic!("no version removes a file");
+}
+
+/// The table says that it takes in a compaction, and shows what that has taken: readers miss the file, or meet
+/// its rows twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_shows_what_a_compaction_has_taken_is_named_and_what_it_shows_is_kept() {
+    let story = begun(None).await;
+    let before: Vec<(PathBuf, Vec<u8>)> = files_below(&story.lake().join("activities"))
+        .into_iter()
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    let shown = unremove(&story);
+    let now = table::standing(&story.store()).await.unwrap();
+    assert!(now.is_some_and(|now| now.is_current));
+    for is_back in [false, true] {
+        if is_back {
+            let (path, bytes) = before.iter().find(|of| of.0.ends_with(&shown)).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let found = story.verify(Sweep::Unnamed).await;
+        let is_it = |of: &&Finding| of.path == shown && of.what == FindingKind::Table;
+        let of_table = found.findings.iter().find(is_it);
+        let remedy = of_table
+            .unwrap_or_else(|| panic!("{}", found.to_text()))
+            .remedy;
+        assert!(
+            remedy.starts_with("delete the folder _delta_log"),
+            "{remedy}"
+        );
+        assert_eq!(found.swept, Vec::<String>::new(), "is back: {is_back}");
+        assert_eq!(story.lake().join(&shown).exists(), is_back);
+    }
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    expect_code(&story.scan(&FIRST).await, 0);
+    assert_eq!(story.verify(Sweep::Unnamed).await.swept, [shown]);
+    expect_live(&story.store(), "made anew").await;
+    story.expect_clean().await;
+}
+
+/// The version was lost that a compaction is taken in by: its table names what is gone. One that is only behind
+/// is said to be, and is no damage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_its_last_version_is_named_where_it_misses_files() {
+    let story = begun(None).await;
+    assert!(!story.verify(Sweep::Never).await.is_table_behind);
+    let first = log(&story);
+    expect_code(&story.scan(&[]).await, 0);
+    for version in log(&story) {
+        if !first.contains(&version) {
+            fs::remove_file(version).unwrap();
+        }
+    }
+    let found = story.verify(Sweep::Never).await;
+    assert!(found.is_table_behind && found.to_text().contains("behind the commits"));
+    assert_eq!(found.findings, []);
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    assert!(!story.verify(Sweep::Never).await.is_table_behind);
+    fs::remove_file(log(&story).pop().unwrap()).unwrap();
+    let found = story.verify(Sweep::Unnamed).await;
+    assert!(!found.findings.is_empty(), "{}", found.to_text());
+    for finding in &found.findings {
+        assert_eq!(finding.what, FindingKind::Table, "{finding:?}");
+        assert!(finding.remedy.contains("up to date"), "{finding:?}");
+    }
+    expect_code(&story.scan(&[]).await, 0);
+    expect_live(&story.store(), "").await;
+    story.expect_clean().await;
+}
+
 /// A hole that the table does not know of would be left out of a status.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_does_not_know_of_a_late_slice_is_named_and_one_of_an_earlier_program_is_completed()
