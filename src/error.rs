@@ -390,6 +390,7 @@ impl JobError {
                 TableError::Unsound(_)
                 | TableError::CommitMissing { .. }
                 | TableError::CompactionMissing { .. }
+                | TableError::CompactionGone { .. }
                 | TableError::Missing { .. },
             ) => ErrorKind::Data,
             Self::Store(error) if error.kind() == StoreErrorKind::NoLocation => ErrorKind::Usage,

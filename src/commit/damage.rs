@@ -57,6 +57,9 @@ pub enum Damage {
     /// It is missing, and a file that it has left is there.
     #[error("it is missing, and {0} is there, which may have the rows of what has no commit")]
     Unrecorded(String),
+    /// It is missing, and the table has a file that it has left.
+    #[error("it is missing, and the table has {0} of it")]
+    Shown(String),
     /// It names another place or slice than the one where it lies.
     #[error("it belongs elsewhere: it names {0}")]
     Place(String),
@@ -106,7 +109,7 @@ impl Damage {
         match self {
             Self::Newer { .. } => "use the newer program; nothing is to be moved or removed",
             Self::Vanished => "run again; if it is not there then, restore it from a copy",
-            Self::Unrecorded(_) => RESTORE,
+            Self::Unrecorded(_) | Self::Shown(_) => RESTORE,
             Self::BeginsLater { .. } => {
                 "set this machine's clock; if it is right, restore the object from a copy"
             }

@@ -148,6 +148,41 @@ impl Compactions {
         last.map_or(0, |(name, _)| name.number + 1)
     }
 
+    /// Whether a compaction was not read, of a day of which nothing else is known to be wrong.
+    pub fn lacks(&self, name: CompactionName) -> bool {
+        !self.known.contains_key(&name) && !self.is_unsure(name.day)
+    }
+
+    /// Asks by key for a compaction whose file the table shows: it was made, so it is missing where it is not
+    /// there.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn load_shown(
+        &mut self,
+        store: &Store,
+        name: CompactionName,
+        file: &str,
+    ) -> Result<(), CommitError> {
+        let missing = || CommitError::Damaged {
+            path: layout::compaction(name),
+            damage: Damage::Shown(file.to_owned()),
+        };
+        let (_, read) = load_one(store, name).await?;
+        let read = read.and_then(|found| found.ok_or_else(missing));
+        self.take(name, read.map(Some));
+        if self.is_unsure(name.day) {
+            return Ok(());
+        }
+        // Of a day all are known, or it is unsure.
+        let of_day = self.known.keys().filter(|known| known.day == name.day);
+        let listed = of_day.map(|known| known.number).collect();
+        for (name, read) in load_unlisted(store, name.day, listed).await? {
+            self.take(name, read);
+        }
+        Ok(())
+    }
+
     /// The live files of a lake whose commits name these files. Those of a day of which nobody knows
     /// which are live are none of them.
     pub fn live(&self, committed: impl IntoIterator<Item = FileEntry>) -> Vec<FileEntry> {

@@ -26,9 +26,19 @@ pub enum TableError {
         /// The file, relative to the lake's root.
         path: String,
     },
-    /// The table has a file of a compaction that is not there.
+    /// The table has a file of a compaction, and neither of them is there.
     #[error(
-        "cannot bring the table up to date: {path} is there, and its compaction {compaction} is missing"
+        "cannot bring the table up to date: it has {path}, and neither that file nor its compaction {compaction} is there"
+    )]
+    CompactionGone {
+        /// The file, relative to the lake's root.
+        path: String,
+        /// The compaction.
+        compaction: CompactionName,
+    },
+    /// A table that is made anew would lack the rows of a compaction that is not there.
+    #[error(
+        "cannot make the table anew: {path} is there, and its compaction {compaction} is missing"
     )]
     CompactionMissing {
         /// The file, relative to the lake's root.
@@ -95,9 +105,12 @@ impl TableError {
             Self::CommitMissing { .. } => Some(
                 "add to _mdca what it lacks, from a copy of the lake; without one, delete the folder _delta_log: the next run makes it anew, without the rows of that file",
             ),
+            Self::CompactionGone { .. } => Some(
+                "add that file and what _mdca lacks, from a copy of the lake; without one, delete the folder _delta_log: the next run makes it anew of what is there",
+            ),
             Self::CompactionMissing { .. } => Some(commit::RESTORE),
             Self::Missing { .. } => Some(
-                "add to _mdca what it lacks, from a copy of the lake; leave the rest of it as it is; without a copy, delete the folder _delta_log: the next run makes it anew, and the loss is said no more",
+                "add to _mdca what it lacks, from a copy of the lake; leave the rest of it as it is; without a copy, and unless verify names a compaction, delete the folder _delta_log: the next run makes it anew, and the loss is said no more",
             ),
             Self::Foreign { .. } | Self::Changed { .. } => Some(
                 "write to the table with this program only; delete the folder _delta_log, and the next run makes it anew",

@@ -6,6 +6,7 @@ use futures::StreamExt;
 use object_store::ObjectMeta;
 
 use super::TableError;
+use super::action::Add;
 use super::seen::Seen;
 use crate::commit::{self, Commit, CommitError, Compactions};
 use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
@@ -45,21 +46,37 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Reads all of a lake, whose commits and compactions these are.
-    pub(super) async fn read(store: &Store, there: &[ObjectMeta]) -> Result<Self, TableError> {
-        Self::read_on(store, there, CommittedFiles::default()).await
+    /// Reads all of a lake, whose commits and compactions these are, and whose table has these files. Where it
+    /// has the file of a compaction that is missing, nobody knows which files of that day are live.
+    pub(super) async fn read(
+        store: &Store,
+        there: &[ObjectMeta],
+        shown: &BTreeMap<String, Add>,
+    ) -> Result<Self, TableError> {
+        Self::read_on(store, there, shown, CommittedFiles::default()).await
     }
 
     /// The same where some of the commits were read before.
     pub(super) async fn read_on(
         store: &Store,
         there: &[ObjectMeta],
+        shown: &BTreeMap<String, Add>,
         mut commits: CommittedFiles,
     ) -> Result<Self, TableError> {
         let (mut slices, _) = named(there);
         slices.retain(|slice| !commits.has(slice));
         commits.load(store, slices).await?;
         let mut compactions = Compactions::load(store).await?;
+        for path in shown.keys() {
+            let name = FileName::parse(path).and_then(|name| CompactionName::of_file(&name));
+            let Some(name) = name.filter(|name| compactions.lacks(*name)) else {
+                continue;
+            };
+            // A file that is gone as well keeps no rows: the table is not to keep it.
+            if store.size(&path.as_str().into()).await?.is_some() {
+                compactions.load_shown(store, name, path).await?;
+            }
+        }
         let mut left_out = std::mem::take(&mut commits.damaged);
         left_out.extend(compactions.take_damaged());
         // What is of a day of which nobody knows what is live has to be looked at again.

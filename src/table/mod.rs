@@ -170,7 +170,9 @@ impl Table {
             self.check_whole().await?;
         }
         let facts = self.facts(snapshot);
-        let mut live = Live::read(store, &there).await?;
+        let none = BTreeMap::new();
+        let shown = snapshot.map_or(&none, |snapshot| &snapshot.files);
+        let mut live = Live::read(store, &there, shown).await?;
         if snapshot.is_none()
             && let Some(error) = live.left_out.pop()
         {
@@ -432,7 +434,7 @@ pub async fn compare(
     let snapshot = Snapshot::read(store, &log).await?;
     facts::completion(&snapshot)?;
     let there = list(store).await?;
-    let live = Live::read_on(store, &there, committed).await?;
+    let live = Live::read_on(store, &there, &BTreeMap::new(), committed).await?;
     let read = live.seen();
     let seen = seen_at(store, snapshot.version).await?;
     let seen = seen.map(|(seen, _)| seen);

@@ -193,7 +193,7 @@ fn not_named(path: &str) -> TableError {
     let is_ours = name.is_some();
     let path = path.to_owned();
     match compaction {
-        Some(compaction) => TableError::CompactionMissing { path, compaction },
+        Some(compaction) => TableError::CompactionGone { path, compaction },
         None if is_ours => TableError::CommitMissing { path },
         None => TableError::Foreign { path },
     }

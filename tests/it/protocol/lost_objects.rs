@@ -18,6 +18,7 @@ use mdca_lake::verify::{Depth, FindingKind, Sweep, Verification, verify};
 use serde_json::{Value, json};
 
 use super::compact::scanned;
+use super::table::commit;
 use crate::support::faulty::{Fate, Gate};
 use crate::support::scenario::{Scenario, Story, age_by_an_hour, assert_same, at, files_below};
 use crate::support::sealed;
@@ -531,6 +532,52 @@ async fn nothing_is_converted_where_a_compaction_was_lost() {
             .advice()
             .unwrap()
             .contains("add to _mdca what it lacks")
+    );
+}
+
+/// A lost compaction costs the table that day: what it has of it stays, and everything else goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_compaction_costs_the_table_its_day_and_no_other() {
+    let story = compacted().await;
+    let compaction = story.lake().join(COMPACTION);
+    let before = files(&story.store()).await;
+    fs::remove_file(&compaction).unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let table = Table::new(story.store(), clock, "next".to_owned());
+    for hour in 0..2 {
+        let added = commit(&story, hour);
+        let refreshed = table.refresh().await.unwrap();
+        let [left_out] = &refreshed.left_out[..] else {
+            panic!("{:?}", refreshed.left_out);
+        };
+        let said = plain::chain(left_out);
+        assert!(
+            said.contains(COMPACTION) && said.contains("z-000000-"),
+            "{said}"
+        );
+        assert_eq!(left_out.advice(), Some(mdca_lake::commit::RESTORE));
+        let mut now = files(&story.store()).await;
+        assert!(now.remove(&added).is_some());
+        assert!(before.keys().all(|path| now.contains_key(path)));
+        let again = table.refresh().await.unwrap();
+        assert_eq!(
+            again.version, refreshed.version,
+            "a version that says nothing"
+        );
+    }
+    assert_eq!(story.status().await.table.unwrap().missing, 1);
+    let found = story.verify(Sweep::Never).await;
+    let is_named = |of: &(&str, FindingKind)| *of == (COMPACTION, FindingKind::Missing);
+    assert!(kinds(&found).iter().any(is_named), "{}", found.to_text());
+
+    // Where its file is gone as well, there is nothing to keep.
+    let output = output(&story);
+    fs::rename(&output, output.with_extension("away")).unwrap();
+    commit(&story, 2);
+    let said = plain::chain(&table.refresh().await.unwrap_err());
+    assert!(
+        said.contains("neither that file nor its compaction"),
+        "{said}"
     );
 }
 

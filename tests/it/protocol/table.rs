@@ -935,7 +935,7 @@ async fn a_checkpoint_is_written_and_read() {
 }
 
 /// Commits a slice with one file, which nobody reads.
-fn commit(story: &Story, hour: i64) -> String {
+pub(super) fn commit(story: &Story, hour: i64) -> String {
     let slice = Slice::minutes_before((hour + 1) * 3_600_000, 60).to_string();
     let path = format!("activities/event_date=1970-01-01/{slice}-0123456789abcdef-0.parquet");
     let mut commit = sealed::commit(&slice);
