@@ -203,6 +203,17 @@ impl Table {
         }
     }
 
+    /// Makes sure, before a log is removed, that all can be read that the table is made anew from: engines may
+    /// still read what is left of the log.
+    async fn check_replaceable(&self) -> Result<(), TableError> {
+        self.check_whole().await?;
+        let there = list(&self.store).await?;
+        let mut live = Live::read(&self.store, &there, &BTreeMap::new()).await?;
+        live.left_out
+            .pop()
+            .map_or(Ok(()), |error| Err(TableError::Unsound(error)))
+    }
+
     /// Writes what is new since the last version. What the table has matters only to compactions.
     async fn add(
         &self,
@@ -212,7 +223,14 @@ impl Table {
         known: &mut Option<Snapshot>,
     ) -> Result<Option<u64>, TableError> {
         let compacts = live.compactions_seen != Seen::default();
-        if compacts && !self.read(log, known).await? {
+        let is_read = if compacts {
+            self.read(log, known).await?
+        } else {
+            // Nobody could read what is written behind a version that is cut short.
+            let looked = log.check_versions(&self.store).await;
+            self.is_readable(log, looked).await?
+        };
+        if !is_read {
             return Ok(None);
         }
         let facts = self.facts(None);
@@ -235,8 +253,8 @@ impl Table {
         self.is_readable(log, read).await
     }
 
-    /// Whether looking at the log, or reading it, went well; a log that cannot be read is removed, and of what
-    /// only tells engines where to begin nothing else: they begin without it.
+    /// Whether looking at the log, or reading it, went well; a log that cannot be read is removed where it can
+    /// be made anew, and of what only tells engines where to begin nothing else: they begin without it.
     async fn is_readable(
         &self,
         log: &Log,
@@ -255,6 +273,10 @@ impl Table {
             warn!(%lake, %error, "it is removed, and the next checkpoint makes it anew");
             self.store.delete(&pointer).await?;
         } else {
+            if let Err(reason) = self.check_replaceable().await {
+                warn!(%lake, %error, "the log stays as it is: the table cannot be made anew now");
+                return Err(reason);
+            }
             warn!(%lake, %error, "the table is made anew from the commits");
             upkeep::remove_all(&self.store, log).await?;
         }

@@ -81,6 +81,21 @@ impl Log {
         read_checkpoint(store, last.version).await.map(drop)
     }
 
+    /// Reads the versions behind the newest checkpoint, which engines read.
+    ///
+    /// # Errors
+    /// One of them cannot be read; or the store.
+    pub(super) async fn check_versions(&self, store: &Store) -> Result<(), TableError> {
+        let versions = match self.checkpoints.last() {
+            Some(checkpoint) => self.versions.range(checkpoint + 1..),
+            None => self.versions.range(..),
+        };
+        let load = |version| async move { read_version(store, version).await.map(drop) };
+        let mut reads = stream::iter(versions.copied()).map(load).buffered(READS);
+        while reads.try_next().await?.is_some() {}
+        Ok(())
+    }
+
     /// The first version that is missing behind the newest checkpoint, where one is.
     fn gap(&self) -> Option<u64> {
         if self.is_empty() {

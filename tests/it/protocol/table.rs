@@ -934,6 +934,38 @@ async fn a_checkpoint_is_written_and_read() {
     assert_eq!(files_by_engine(story.lake()), expected);
 }
 
+/// A version behind the last checkpoint is cut short, and is not the last: no engine reads what is written
+/// after it, so the table is made anew, once all can be read that it is made of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_cut_short_is_met_by_who_adds_one_and_removed_only_for_another_log() {
+    let story = begun(None).await;
+    let mut expected: BTreeSet<String> = files(&story.store()).await.into_keys().collect();
+    let refresh = async || {
+        let clock = Arc::new(SystemClock::new());
+        let table = Table::new(story.store(), clock, "next".to_owned());
+        table.refresh().await
+    };
+    for hour in 0..2 {
+        expected.insert(commit(&story, hour));
+        refresh().await.unwrap();
+    }
+    let cut = &log(&story)[1];
+    let bytes = fs::read(cut).unwrap();
+    fs::write(cut, &bytes[..bytes.len() / 2]).unwrap();
+    expected.insert(commit(&story, 2));
+    let damaged = files_below(&story.lake().join("_mdca/commits")).remove(0);
+    let whole = fs::read(&damaged).unwrap();
+    fs::write(&damaged, &whole[..100]).unwrap();
+    let before = log(&story);
+    let refused = refresh().await.unwrap_err();
+    assert!(matches!(refused, TableError::Unsound(_)), "{refused:?}");
+    assert_eq!(log(&story), before);
+    fs::write(&damaged, whole).unwrap();
+    assert_eq!(refresh().await.unwrap().version, 0);
+    let found: BTreeSet<String> = files(&story.store()).await.into_keys().collect();
+    assert_eq!(found, expected);
+}
+
 /// Commits a slice with one file, which nobody reads.
 pub(super) fn commit(story: &Story, hour: i64) -> String {
     let slice = Slice::minutes_before((hour + 1) * 3_600_000, 60).to_string();
