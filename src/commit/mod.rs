@@ -63,7 +63,7 @@ pub use error::CommitError;
 pub use identity::{Identity, LakeSource};
 pub use live::{Compactions, live_files, read_live, read_live_days};
 pub use objects::{Attempt, Commit, CommittedHole, RejectsEntry};
-pub use orphans::{find_lost_compaction, find_orphans};
+pub use orphans::{find_lost_compaction, find_lost_compaction_of, find_orphans};
 pub use protocol::{Made, Outcome, Prepared, commit};
 pub use recovery::{Recovered, recover};
 pub use rescue::{Rescue, rescue};

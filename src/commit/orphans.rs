@@ -96,6 +96,16 @@ pub async fn find_lost_compaction(
     Ok(first.map(|stray| (stray.path, stray.compaction)))
 }
 
+/// That a compaction of a day was lost whose file lies in the folder of that day; `None` where none was.
+pub async fn find_lost_compaction_of(
+    store: &Store,
+    day: PartitionKey,
+) -> Result<Option<CommitError>, StoreError> {
+    let folder = Path::from(format!("{}/{day}", layout::FILES_FOLDER));
+    let strays = strays(store, store.list(&folder).await?, &[]).await?;
+    Ok(strays.into_values().next().map(Stray::into_error))
+}
+
 /// The slices, of some, whose rows a compaction has taken. One that cannot be read says nothing.
 async fn compacted(
     store: &Store,
@@ -168,6 +178,15 @@ struct Stray {
     latest_end: DateTime<Utc>,
 }
 
+impl Stray {
+    fn into_error(self) -> CommitError {
+        CommitError::Damaged {
+            path: layout::compaction(self.compaction),
+            damage: Damage::Unrecorded(self.path.to_string()),
+        }
+    }
+}
+
 /// The stray files among those of compactions, one of each day. The attempt is looked for before the
 /// compaction: it goes only after that is there.
 async fn strays(
@@ -223,17 +242,15 @@ async fn hidden_in(
     which: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, CommitError>, CommitError> {
     let mut hidden = BTreeMap::new();
-    let Some(first) = strays.values().next() else {
+    if strays.is_empty() {
         return Ok(hidden);
-    };
+    }
     let Some(identity) = Identity::load(store).await? else {
         return Ok(hidden);
     };
     if identity.source == LakeSource::Convert {
-        return Err(CommitError::Damaged {
-            path: layout::compaction(first.compaction),
-            damage: Damage::Unrecorded(first.path.to_string()),
-        });
+        let first = strays.into_values().next();
+        return first.map_or(Ok(hidden), |first| Err(first.into_error()));
     }
     // Of no slices there are none to scan.
     let Ok(length) = identity.slice_length() else {

@@ -314,12 +314,30 @@ async fn begin_reading(
     }
     let mut days = days_of(files, &compactions);
     days.retain(|day| is_past(day.key, options, now_ms) && !day.picked(options).is_empty());
-    report.days.planned = days.len() as u64;
     if days.is_empty() {
         let note = "nothing to do: no past day has small files that are worth merging";
         report.notes.push(note.to_owned());
     }
+    let days = without_lost(store, days, report).await?;
+    report.days.planned = days.len() as u64;
     Ok((identity, days))
+}
+
+/// The days of which no compaction is known to be lost. Its file may have the rows of what is there, and its
+/// number is free: the next compaction would take its place, and it could not be restored any more.
+async fn without_lost(
+    store: &Store,
+    days: Vec<Day>,
+    report: &mut CompactReport,
+) -> Result<Vec<Day>, JobError> {
+    let mut whole = Vec::with_capacity(days.len());
+    for day in days {
+        match commit::find_lost_compaction_of(store, day.key).await? {
+            None => whole.push(day),
+            Some(error) => report.failed(Some(day.date()), &error.into()),
+        }
+    }
+    Ok(whole)
 }
 
 /// What the table takes in and the lake has lost, to be said while there may be a copy.

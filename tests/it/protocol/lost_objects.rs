@@ -581,6 +581,39 @@ async fn a_lost_compaction_costs_the_table_its_day_and_no_other() {
     );
 }
 
+/// `_mdca`, the table and the small files are those from before a compaction, and its file is still there: no
+/// other compaction takes its number, so that it can be restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_of_a_lost_compaction_is_not_taken_while_its_file_is_there() {
+    let story = scanned(None).await;
+    let older: Vec<Contents> = ["activities", "_delta_log"]
+        .map(|folder| copy_of(story.lake(), folder))
+        .into();
+    assert_eq!(story.compact(&[]).await.head.exit_code, 0);
+    let newer = ["_mdca/compactions", "_mdca/changes"];
+    let newer = newer.map(|folder| copy_of(story.lake(), folder));
+    for path in newer.iter().flat_map(BTreeMap::keys) {
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_dir_all(story.lake().join("_delta_log")).unwrap();
+    older.iter().for_each(put_back);
+    let output = output(&story);
+    for flags in [&["--dry-run"] as &[&str], &[]] {
+        let report = story.compact(flags).await;
+        let text = report.to_text();
+        assert_eq!(report.head.exit_code, 5, "{text}");
+        assert_eq!(report.days.compacted, 0, "{text}");
+        assert!(text.contains("z-000000-"), "{text}");
+        assert!(text.contains(mdca_lake::commit::RESTORE), "{text}");
+    }
+    assert!(output.exists() && !story.lake().join(COMPACTION).exists());
+    newer.iter().for_each(put_back);
+    assert_eq!(story.scan(&[]).await.head.exit_code, 0);
+    assert!(!story.verify(Sweep::Unnamed).await.swept.is_empty());
+    expect_live(&story.store(), "restored").await;
+    story.expect_exact().await;
+}
+
 /// A compaction that is lost stops no slice that ended after its file was made.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_compaction_stops_no_slice_that_ended_later() {
