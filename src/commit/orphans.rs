@@ -14,9 +14,10 @@ use crate::layout::{self, CompactionName, FileName, OwnObject, PartitionKey};
 use crate::store::{Store, StoreError, StoreErrorKind};
 use crate::window::{Slice, TimeWindow};
 
-/// A compaction that is made so much earlier than a slice ended has nothing of it, whatever the clocks of
-/// service and store say.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::days(1);
+/// A compaction that is made so much earlier than a slice ended has nothing of it. A slice has ended by this
+/// machine's clock and by the service's before it is scanned, and no store takes what is signed by a clock that
+/// is wrong by so much.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
 /// How long after an activity its record may be saved: so much later a slice may begin that has rows of a
 /// day.
 const LATE: TimeDelta = TimeDelta::days(31);
@@ -119,7 +120,7 @@ async fn compacted(
         let Some(OwnObject::Compaction { name }) = OwnObject::at(object.location.as_ref()) else {
             continue;
         };
-        if earliest.is_some_and(|earliest| latest_end(object.last_modified) < earliest) {
+        if earliest.is_some_and(|earliest| latest_end_in(object, name.day) < earliest) {
             continue;
         }
         let compaction = match Compaction::load(store, name).await {
@@ -142,6 +143,17 @@ async fn compacted(
 fn latest_end(written: DateTime<Utc>) -> DateTime<Utc> {
     let latest = written.checked_add_signed(CLOCKS_DIFFER);
     latest.unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// When a slice has ended at the latest of which this compaction of a day, or a file of one, has rows. What is
+/// older than the end of its day is a copy, and its time says nothing: a compaction is made afterwards.
+fn latest_end_in(object: &ObjectMeta, day: PartitionKey) -> DateTime<Utc> {
+    let is_copied = object.last_modified.timestamp_micros() < day.range_us().end;
+    if is_copied {
+        DateTime::<Utc>::MAX_UTC
+    } else {
+        latest_end(object.last_modified)
+    }
 }
 
 /// What is there of slices and compactions.
@@ -213,7 +225,7 @@ async fn strays(
         {
             continue;
         }
-        let latest_end = latest_end(output.last_modified);
+        let latest_end = latest_end_in(&output, file.key);
         let stray = strays.entry(file.key).or_insert(Stray {
             path: output.location,
             compaction,
@@ -298,6 +310,6 @@ mod tests {
     fn a_time_at_the_end_of_all_times_has_no_day_after_it() {
         let last = DateTime::<Utc>::MAX_UTC;
         assert_eq!(latest_end(last), last);
-        assert_eq!(latest_end(DateTime::UNIX_EPOCH).timestamp(), 24 * 60 * 60);
+        assert_eq!(latest_end(DateTime::UNIX_EPOCH).timestamp(), 60 * 60);
     }
 }

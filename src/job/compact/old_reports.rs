@@ -1,6 +1,6 @@
 //! The reports of runs of long ago: a lake of years has them by the ten thousand, and every run lists them.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -9,6 +9,8 @@ use crate::error::JobError;
 use crate::layout::{self, OwnObject};
 use crate::store::{Store, StoreError};
 
+/// How the name of a run spells when it began.
+const STAMP: &str = "%Y%m%dT%H%M%SZ";
 /// Removed at once.
 const REMOVALS: usize = 16;
 
@@ -26,10 +28,7 @@ pub(super) async fn list(
     now_ms: i64,
 ) -> Result<Vec<Path>, JobError> {
     let mut reports = store.list(&layout::runs()).await?;
-    reports.retain(|object| match OwnObject::at(object.location.as_ref()) {
-        Some(OwnObject::Run { run }) => run != own,
-        _ => false,
-    });
+    reports.retain(|object| run_of(&object.location).is_some_and(|run| run != own));
     let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_default();
     Ok(older(reports, kept, now))
 }
@@ -37,8 +36,26 @@ pub(super) async fn list(
 fn older(reports: Vec<ObjectMeta>, kept: TimeDelta, now: DateTime<Utc>) -> Vec<Path> {
     let newest = reports.iter().map(|report| report.last_modified).max();
     let is_old = |time: DateTime<Utc>| newest.is_some_and(|newest| newest.min(now) - time > kept);
-    let old = reports.into_iter().filter(|of| is_old(of.last_modified));
+    let old = reports.into_iter().filter(|of| is_old(time_of(of)));
     old.map(|report| report.location).collect()
+}
+
+/// When a run wrote its report: not before it began, which its name says. In a copy it may have an earlier time.
+fn time_of(report: &ObjectMeta) -> DateTime<Utc> {
+    let run = run_of(&report.location);
+    let began = run.as_deref().and_then(|run| run.split_once('-'));
+    let began = began.and_then(|(stamp, _)| NaiveDateTime::parse_from_str(stamp, STAMP).ok());
+    let began = began.map(|began| began.and_utc());
+    began.map_or(report.last_modified, |began| {
+        report.last_modified.max(began)
+    })
+}
+
+fn run_of(path: &Path) -> Option<String> {
+    match OwnObject::at(path.as_ref()) {
+        Some(OwnObject::Run { run }) => Some(run),
+        _ => None,
+    }
 }
 
 /// Removes reports, and says how many. The first error is handed on; what is left is the next run's.
@@ -81,5 +98,25 @@ mod tests {
         // One has a time that has not come.
         assert_eq!(old(&[0, 1, 900], 401), 1);
         assert_eq!(old(&[0, 1, 900], 2), 0);
+    }
+
+    #[test]
+    fn a_report_of_a_copy_is_not_older_than_its_run() {
+        let report = |run: &str, day: i64| ObjectMeta {
+            location: layout::run(run),
+            last_modified: DateTime::UNIX_EPOCH + TimeDelta::days(day),
+            size: 1,
+            e_tag: None,
+            version: None,
+        };
+        let today = 20_776;
+        let reports = vec![
+            report("20200101T000000Z-00000001", 0),
+            report("20261110T000000Z-00000002", 0),
+            report("20261119T000000Z-00000003", today),
+        ];
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(today);
+        let old = older(reports, TimeDelta::days(400), now);
+        assert_eq!(old, [layout::run("20200101T000000Z-00000001")]);
     }
 }
