@@ -177,7 +177,7 @@ async fn run_slices(
     let tenant = Arc::new(LakeTenant::of(&known.committed));
     let start = Start {
         plan: &plan,
-        committed: known.committed,
+        known,
         runs,
         tenant: Arc::clone(&tenant),
     };
@@ -287,8 +287,8 @@ async fn remarks_on_begun(
 /// What a run begins with. A lake of years takes long to list: nothing is listed twice.
 struct Start<'a> {
     plan: &'a Plan,
-    /// The slices that have a commit.
-    committed: BTreeSet<String>,
+    /// The slices that have a commit or a marker.
+    known: KnownSlices,
     /// The reports of runs, the own one among them.
     runs: Runs,
     tenant: Arc<LakeTenant>,
@@ -306,7 +306,12 @@ async fn scan_in_turn(
 ) -> Result<(), JobError> {
     let Start {
         plan,
-        mut committed,
+        known:
+            KnownSlices {
+                mut committed,
+                unproven: mut marked,
+                ..
+            },
         runs,
         tenant,
     } = start;
@@ -317,7 +322,7 @@ async fn scan_in_turn(
     let turns = Turns::new(world, beat, &run, options.if_running);
     let mut slices = plan.slices.clone();
     loop {
-        let Turn { mine, left, to } = turns.look(slices, runs.take()).await?;
+        let Turn { mine, left, to } = turns.look(slices, &marked, runs.take()).await?;
         report.slices.left = left.len() as u64;
         let is_last = left.is_empty() || mine.is_empty();
         let covered = |slice: &Slice| plan.covers(slice) && left.binary_search(slice).is_err();
@@ -345,7 +350,7 @@ async fn scan_in_turn(
         beat.rewrite().await;
         let listed = KnownSlices::list(store, world.clock.now_ms()).await?;
         let known = Setup::not_again(options, &listed);
-        committed = listed.committed;
+        (committed, marked) = (listed.committed, listed.unproven);
         let before = left.len();
         slices = left;
         slices.retain(|slice| !known.contains(&slice.to_string()));

@@ -61,8 +61,22 @@ struct Other {
     meta: ObjectMeta,
     /// How old the report is, by the store's times.
     age: Duration,
-    window: TimeWindow,
+    work: Work,
     running: Running,
+}
+
+/// What another run has planned.
+struct Work {
+    window: TimeWindow,
+    /// Whether it does not ask for slices that are marked as unproven.
+    skips_marked: bool,
+}
+
+impl Work {
+    /// Whether a slice is among what it asks for; `marked` are those that are marked as unproven.
+    fn has(&self, slice: &Slice, marked: &BTreeSet<String>) -> bool {
+        slice.lies_in(self.window) && !(self.skips_marked && marked.contains(&slice.to_string()))
+    }
 }
 
 /// A report that is watched: how old it was when, and what it was.
@@ -96,14 +110,15 @@ impl<'a> Turns<'a> {
     }
 
     /// Parts slices into those of this run and those of earlier ones that live. A run of which that
-    /// is not known is watched, for three minutes at most. `runs` are the lake's reports, where they were
-    /// just listed, the own one among them.
+    /// is not known is watched, for three minutes at most. `marked` are the slices that are marked as
+    /// unproven; `runs` are the lake's reports, where they were just listed, the own one among them.
     ///
     /// # Errors
     /// The store, or a signal.
     pub(crate) async fn look(
         &self,
         slices: Vec<Slice>,
+        marked: &BTreeSet<String>,
         mut runs: Option<Runs>,
     ) -> Result<Turn, JobError> {
         if self.if_running == IfRunning::Go || slices.is_empty() {
@@ -119,7 +134,7 @@ impl<'a> Turns<'a> {
                 Some(listed) => listed,
                 None => list(&self.world.store, self.world.clock.now_ms()).await?,
             };
-            for other in self.earlier(&slices, &listed).await? {
+            for other in self.earlier(&slices, marked, &listed).await? {
                 match self.lives(&other, &mut watched) {
                     Some(true) => at_work.push(other),
                     Some(false) => {}
@@ -127,7 +142,7 @@ impl<'a> Turns<'a> {
                 }
             }
             if !unsure {
-                return Ok(part(slices, &at_work));
+                return Ok(part(slices, marked, &at_work));
             }
             self.pause().await?;
         }
@@ -169,7 +184,12 @@ impl<'a> Turns<'a> {
 
     /// The runs that began before this one, whose reports are fresh and say that they are at work on
     /// some of these slices, and have been getting on.
-    async fn earlier(&self, slices: &[Slice], listed: &Runs) -> Result<Vec<Other>, JobError> {
+    async fn earlier(
+        &self,
+        slices: &[Slice],
+        marked: &BTreeSet<String>,
+        listed: &Runs,
+    ) -> Result<Vec<Other>, JobError> {
         let Some(own) = listed.get(self.run) else {
             return Ok(Vec::new());
         };
@@ -187,7 +207,7 @@ impl<'a> Turns<'a> {
             .filter(|(run, meta)| *run != self.run && age(meta) <= DIED_AFTER);
         let mut earlier = Vec::new();
         for (run, meta) in fresh.take(MOST_RUNS) {
-            let Some((window, running)) = at_work(&self.world.store, meta).await? else {
+            let Some((work, running)) = at_work(&self.world.store, meta).await? else {
                 continue;
             };
             let first_ms = running
@@ -195,13 +215,13 @@ impl<'a> Turns<'a> {
                 .unwrap_or(meta.last_modified.timestamp_millis());
             let age = age(meta);
             let is_stuck = Duration::from_secs(running.idle_s).saturating_add(age) > STUCK_AFTER;
-            let concerns = slices.iter().any(|slice| slice.lies_in(window));
+            let concerns = slices.iter().any(|slice| work.has(slice, marked));
             if (first_ms, run.as_str()) < own && !is_stuck && concerns {
                 earlier.push(Other {
                     run: run.clone(),
                     meta: meta.clone(),
                     age,
-                    window,
+                    work,
                     running,
                 });
             }
@@ -211,10 +231,10 @@ impl<'a> Turns<'a> {
 }
 
 /// Parts slices into those that no other run is at work on, and the rest.
-fn part(slices: Vec<Slice>, at_work: &[Other]) -> Turn {
+fn part(slices: Vec<Slice>, marked: &BTreeSet<String>, at_work: &[Other]) -> Turn {
     let mut turn = Turn::default();
     for slice in slices {
-        match at_work.iter().find(|other| slice.lies_in(other.window)) {
+        match at_work.iter().find(|other| other.work.has(&slice, marked)) {
             None => turn.mine.push(slice),
             Some(other) => {
                 turn.left.push(slice);
@@ -250,22 +270,75 @@ pub(crate) async fn list(store: &Store, now_ms: i64) -> Result<Runs, JobError> {
 struct View {
     status: String,
     window: Option<ReportWindow>,
+    slices: Option<Skipped>,
     running: Option<Running>,
+}
+
+impl View {
+    /// None where it has ended.
+    fn work(self) -> Option<(Work, Running)> {
+        let work = Work {
+            window: self.window?.times()?,
+            skips_marked: self.slices.is_none_or(|slices| slices.unproven_before > 0),
+        };
+        let running = self.running?;
+        (self.status == RUNNING).then_some((work, running))
+    }
+}
+
+/// The slices of its window that it does not ask for.
+#[derive(Deserialize)]
+struct Skipped {
+    unproven_before: u64,
 }
 
 /// What a run is at work on, and how it stands; none where it has ended, or where nobody can read
 /// what it says.
-async fn at_work(
-    store: &Store,
-    meta: &ObjectMeta,
-) -> Result<Option<(TimeWindow, Running)>, JobError> {
+async fn at_work(store: &Store, meta: &ObjectMeta) -> Result<Option<(Work, Running)>, JobError> {
     let bytes = match store.get(&meta.location, caps::REPORT_BYTES).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == StoreErrorKind::Unfit => None,
         Err(error) => return Err(error.into()),
     };
     let view = bytes.and_then(|bytes| serde_json::from_slice::<View>(&bytes).ok());
-    Ok(view
-        .filter(|view| view.status == RUNNING)
-        .and_then(|view| Some((view.window?.times()?, view.running?))))
+    Ok(view.and_then(View::work))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Of marked slices, only who has passed over none asks for them.
+    #[test]
+    fn a_marked_slice_is_left_to_nobody_who_does_not_ask_for_it() {
+        let slices: Vec<Slice> = [
+            "20261119T1000Z-20261119T1100Z",
+            "20261119T1100Z-20261119T1200Z",
+        ]
+        .map(|name| name.parse().unwrap())
+        .into();
+        let marked = BTreeSet::from([slices[0].to_string()]);
+        let report = |slices: Value| {
+            let view = json!({
+                "status": RUNNING, "slices": slices,
+                "window": {"from": "2026-11-19T00:00:00Z", "until": "2026-11-20T00:00:00Z"},
+                "running": {"first_report_ms": 1, "idle_s": 0, "in_flight": []},
+            });
+            serde_json::from_value::<View>(view)
+                .unwrap()
+                .work()
+                .unwrap()
+        };
+        for (said, left) in [
+            (json!({"unproven_before": 1}), 1),
+            (Value::Null, 1),
+            (json!({"unproven_before": 0, "planned": 2}), 2),
+        ] {
+            let (work, _) = report(said.clone());
+            let found = slices.iter().filter(|slice| work.has(slice, &marked));
+            assert_eq!(found.count(), left, "{said}");
+        }
+    }
 }
