@@ -171,13 +171,13 @@ pub enum JobError {
     Rows(#[from] arrow::error::ArrowError),
     /// The service's own clock says that the slice is not closed.
     #[error(
-        "cannot commit slice {slice}: by the service's clock it is {} now, so the slice is not closed; {}",
+        "cannot commit slice {slice}: by the service's clock it was {} at its first answer, so the slice was not closed; {}",
         format_time(.clocks.service_ms), .clocks.difference()
     )]
     NotClosed {
         /// The slice.
         slice: Slice,
-        /// The clocks after the service's last answer.
+        /// The clocks at the service's first answer.
         clocks: BothClocks,
     },
     /// By one clock the service may have forgotten the slice's time, by the other it cannot have.

@@ -25,23 +25,21 @@ pub(crate) fn begins_late(slice: &Slice, now_ms: i64) -> bool {
 /// Days back at which the service may begin to have forgotten: what clients saw, and what it says of itself.
 const EDGES_DAYS: [i64; 2] = [30, 180];
 
-/// Whether the service may have forgotten the beginning of a slice and still have what follows: it answers a
-/// range that begins too early with nothing, whatever else is in it.
-pub(crate) fn may_begin_forgotten(slice: &Slice, now_ms: i64) -> bool {
-    let age_ms = now_ms.saturating_sub(slice.from_ms());
+/// Whether the service may have forgotten a beginning from the one slice to the other and still have what
+/// follows: it answers a range that begins too early with nothing, whatever else is in it.
+fn meets_an_edge(first: &Slice, last: &Slice, now_ms: i64) -> bool {
+    let age_ms = |slice: &Slice| now_ms.saturating_sub(slice.from_ms());
+    let (oldest_ms, newest_ms) = (age_ms(first), age_ms(last));
     EDGES_DAYS
         .iter()
-        .any(|days| (days * DAY_MS - HOUR_MS..=(days + 1) * DAY_MS).contains(&age_ms))
+        .any(|days| newest_ms <= (days + 1) * DAY_MS && days * DAY_MS - HOUR_MS <= oldest_ms)
 }
 
 /// Whether slices that follow each other may be asked for in one range: none goes from what the service may
 /// have forgotten to what it has not, and near where it forgets none is longer than an hour.
 pub(crate) fn may_be_one_range(first: &Slice, last: &Slice, now_ms: i64) -> bool {
-    let is_near = [first, last]
-        .into_iter()
-        .any(|slice| may_begin_forgotten(slice, now_ms));
     begins_late(first, now_ms) == begins_late(last, now_ms)
-        && (!is_near || last.until_ms() - first.from_ms() <= HOUR_MS)
+        && (!meets_an_edge(first, last, now_ms) || last.until_ms() - first.from_ms() <= HOUR_MS)
 }
 
 /// The oldest records that a run was given, by the lake's clock: so far back the service answers.
@@ -117,6 +115,20 @@ mod tests {
             assert!(may_be_one_range(&slice, &slice, slice.from_ms() + edge_ms));
         }
         assert!(!may_be_one(PROVEN_DAYS * DAY_MS + 1));
+    }
+
+    /// Slices longer than the time in which the service forgets: one begins before it, the next after.
+    #[test]
+    fn no_range_leads_over_where_the_service_forgets() {
+        let slice: Slice = "20261118T0000Z-20261119T1600Z".parse().unwrap();
+        let next: Slice = "20261119T1600Z-20261121T0800Z".parse().unwrap();
+        for days in EDGES_DAYS {
+            let now_ms = slice.from_ms() + (days + 1) * DAY_MS + HOUR_MS;
+            for between in [&slice, &next] {
+                assert!(!meets_an_edge(between, between, now_ms));
+            }
+            assert!(!may_be_one_range(&slice, &next, now_ms));
+        }
     }
 
     #[test]

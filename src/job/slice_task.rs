@@ -26,7 +26,8 @@ use crate::job::span::Fill;
 use crate::job::tenant::{self, ASKED_DAYS, ASKED_RECORDS, LakeTenant, Likeness, TenantCheck};
 use crate::layout;
 use crate::partition;
-use crate::scan::{Page, PageSeen, ScanError, Scanned, SliceScan};
+use crate::scan::{Dates, Page, PageSeen, ScanError, Scanned, SliceScan};
+use crate::text::plain::chain;
 use crate::window::Slice;
 use crate::write::FileEntry;
 
@@ -67,11 +68,8 @@ impl Telling {
 pub(crate) enum Pages {
     /// From the service.
     Asked(Box<SliceScan>),
-    /// From a span that was read before, with the service's clock after its last answer.
-    Shared {
-        pages: VecDeque<Page>,
-        date_ms: Option<i64>,
-    },
+    /// From a span that was read before, with the service's clock on its answers.
+    Shared { pages: VecDeque<Page>, dates: Dates },
 }
 
 impl Pages {
@@ -90,10 +88,10 @@ impl Pages {
         }
     }
 
-    fn last_date_ms(&self) -> Option<i64> {
+    fn dates(&self) -> Dates {
         match self {
-            Self::Asked(scan) => scan.last_date_ms(),
-            Self::Shared { date_ms, .. } => *date_ms,
+            Self::Asked(scan) => scan.dates(),
+            Self::Shared { dates, .. } => *dates,
         }
     }
 }
@@ -356,8 +354,8 @@ impl SliceTask {
         let is_foreign = self.check_tenant(slice, tenant).await?;
         self.count_tenant(is_silent, is_foreign).await;
         self.check_rejects(slice, &found.counts)?;
-        found.answered_ms = self.check_closed(slice, pages.last_date_ms())?;
-        let all_rejects = check_form(slice, &found.counts, pages.last_date_ms())?;
+        found.answered_ms = self.check_closed(slice, pages.dates())?;
+        let all_rejects = check_form(slice, &found.counts, pages.dates().last_ms)?;
         found.flaws.extend(all_rejects);
         found.flaws.extend(of_holes(slice, &found.holes));
         Ok(found)
@@ -529,9 +527,10 @@ impl SliceTask {
     }
 
     /// Makes sure by the service's own clock that nothing can be added to the slice any more: a
-    /// local clock that runs fast must not lose records. Returns that clock's time.
-    fn check_closed(&self, slice: Slice, service_ms: Option<i64>) -> Result<i64, JobError> {
-        let Some(service_ms) = service_ms else {
+    /// local clock that runs fast must not lose records. The first of its answers has to be that late. Returns
+    /// that clock's time on the last one.
+    fn check_closed(&self, slice: Slice, dates: Dates) -> Result<i64, JobError> {
+        let (Some(service_ms), Some(last_ms)) = (dates.earliest_ms, dates.last_ms) else {
             return Err(JobError::NoDate { slice });
         };
         // A date says the second, which may be all but over.

@@ -10,12 +10,12 @@ use tracing::{Instrument, error_span};
 use crate::classify::{Shares, Unfit};
 use crate::decode::{Ingest, PageDecoder, Record};
 use crate::error::JobError;
-use crate::job::late::begins_late;
+use crate::job::late::may_be_one_range;
 use crate::job::slice_task::{Pages, SliceTask, Telling};
 use crate::job::span::Fill;
 use crate::job::tenant::TenantCheck;
 use crate::layout;
-use crate::scan::{Page, ReadRange, SpanError, SpanScan};
+use crate::scan::{Dates, Page, ReadRange, SpanError, SpanScan};
 use crate::window::Slice;
 
 /// Commits that are looked for at once.
@@ -66,7 +66,7 @@ impl SliceTask {
         }
         // Held until the last rows are handed on: the pages are kept so long.
         let page_turn = self.pages.wait().await;
-        let (shares, date_ms) = match self.read_span(slices).await {
+        let (shares, dates) = match self.read_span(slices).await {
             Ok(read) => read,
             Err(given_up) => return SpanEnd::GivenUp(given_up),
         };
@@ -78,7 +78,7 @@ impl SliceTask {
             let slice = share.slice;
             let pages = Pages::Shared {
                 pages: share.pages,
-                date_ms,
+                dates,
             };
             let turn = if left == 0 { turns.take() } else { None };
             let scanned = self.take_in(slice, pages, turn);
@@ -110,8 +110,8 @@ impl SliceTask {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Reads a span whole and shares it out; with the service's clock after its last answer.
-    async fn read_span(&self, slices: &[Slice]) -> Result<(Shares, Option<i64>), GivenUp> {
+    /// Reads a span whole and shares it out; with the service's clock on its answers.
+    async fn read_span(&self, slices: &[Slice]) -> Result<(Shares, Dates), GivenUp> {
         let (first, last) = (slices[0], slices[slices.len() - 1]);
         let options = Arc::new(self.setup.scan_options(&self.options));
         let whole = Slice::spanning(first, last);
@@ -131,11 +131,17 @@ impl SliceTask {
         }
         // Before the empty ones among its slices are committed.
         self.check_tenant(whole, tenant).await?;
-        let date_ms = scan.last_date_ms();
-        if date_ms.is_some_and(|now_ms| begins_late(&first, now_ms) != begins_late(&last, now_ms)) {
+        let dates = scan.dates();
+        // By the service's clock, which may be another than the one by which the span was planned.
+        let says = [dates.earliest_ms, dates.last_ms];
+        if says
+            .into_iter()
+            .flatten()
+            .any(|now_ms| !may_be_one_range(&first, &last, now_ms))
+        {
             return Err(Unfit::Forgotten.into());
         }
-        Ok((shares, date_ms))
+        Ok((shares, dates))
     }
 
     async fn unless_interrupted(

@@ -49,6 +49,7 @@ mod url;
 
 pub use crate::https::{ClientError, Distrust, NoAuthorities};
 pub use ask::Asked;
+pub use answer::Dates;
 pub use budget::Budget;
 pub use client::{ActivityClient, ClientOptions};
 pub use counters::{ScanCounters, ScanCounts, Waiting};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 
-use super::answer::Answer;
+use super::answer::{Answer, Dates};
 use super::client::{ActivityClient, Care, FetchError, PageRequest, UnreadablePage};
 use super::error::ScanError;
 use super::page::{Page, PageSeen};
@@ -66,7 +66,7 @@ pub struct SliceScan {
     /// Records handed out of ranges that were then halved. They come again with the halves, which
     /// is no sign that the service does not get on.
     due_again: u64,
-    last_date_ms: Option<i64>,
+    dates: Dates,
 }
 
 impl SliceScan {
@@ -92,13 +92,13 @@ impl SliceScan {
             new_records: 0,
             has_hidden: false,
             due_again: 0,
-            last_date_ms: None,
+            dates: Dates::default(),
         }
     }
 
-    /// The service's clock on its last answer, in milliseconds since the epoch, to the second.
-    pub fn last_date_ms(&self) -> Option<i64> {
-        self.last_date_ms
+    /// The service's clock on its answers so far.
+    pub fn dates(&self) -> Dates {
+        self.dates
     }
 
     /// The next page or hole; `None` when the slice has been answered whole. Never `None` after an
@@ -269,7 +269,7 @@ impl SliceScan {
             envelope,
             date_ms,
         } = answer;
-        self.last_date_ms = date_ms;
+        self.dates.note(date_ms);
         if range.learn(&envelope) {
             self.client
                 .counters()

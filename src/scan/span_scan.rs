@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 
-use super::answer::Answer;
+use super::answer::{Answer, Dates};
 use super::client::{ActivityClient, Care, PageRequest};
 use super::envelope::Total;
 use super::error::ScanError;
@@ -47,7 +47,7 @@ pub struct SpanScan {
     span: Slice,
     pages: u32,
     bytes: u64,
-    last_date_ms: Option<i64>,
+    dates: Dates,
 }
 
 impl SpanScan {
@@ -59,13 +59,13 @@ impl SpanScan {
             span,
             pages: 0,
             bytes: 0,
-            last_date_ms: None,
+            dates: Dates::default(),
         }
     }
 
-    /// The service's clock on its last answer, in milliseconds since the epoch, to the second.
-    pub fn last_date_ms(&self) -> Option<i64> {
-        self.last_date_ms
+    /// The service's clock on its answers so far.
+    pub fn dates(&self) -> Dates {
+        self.dates
     }
 
     /// All of the span.
@@ -141,7 +141,7 @@ impl SpanScan {
                 Ok(answer) => answer,
                 Err(error) => return Err(ScanError::from(error).into()),
             };
-            self.last_date_ms = answer.date_ms;
+            self.dates.note(answer.date_ms);
             if range.learn(&answer.envelope) {
                 self.client
                     .counters()

@@ -866,7 +866,7 @@ async fn a_caller_who_stops_waiting_loses_nothing() {
 }
 
 #[tokio::test]
-async fn the_services_clock_is_that_of_the_last_answer() {
+async fn the_services_clock_is_told_of_the_earliest_and_of_the_last_answer() {
     let later = "Thu, 19 Nov 2026 12:00:07 GMT";
     let replies = [
         more(&[record("a", 1)], &json!({"n": 1})),
@@ -880,7 +880,8 @@ async fn the_services_clock_is_that_of_the_last_answer() {
     let noon_ms = FROM_MS + 2 * 3_600_000;
     for date_ms in [Some(noon_ms), Some(noon_ms + 7_000), None] {
         scan.next_page().await.unwrap();
-        assert_eq!(scan.last_date_ms(), date_ms);
+        assert_eq!(scan.dates().last_ms, date_ms);
+        assert_eq!(scan.dates().earliest_ms, Some(noon_ms));
     }
 }
 

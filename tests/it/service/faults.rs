@@ -224,7 +224,7 @@ async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
         (
             4,
             What::DateAhead { ms: -48 * HOUR_MS },
-            "by the service's clock it is",
+            "by the service's clock it was",
         ),
         (
             4,
@@ -261,6 +261,25 @@ async fn a_slice_that_fails_shows_nothing_and_the_next_run_completes_it() {
         assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
         story.expect_exact().await;
     }
+}
+
+/// What was not there yet when the first page was answered may be missing, however late the last one came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slice_has_to_be_closed_when_its_first_page_is_answered() {
+    let hour = at("2026-11-18T01:00:00Z");
+    let first = At::asked(move |asked| asked.from_ms == hour);
+    let early = What::DateAhead { ms: -48 * HOUR_MS };
+    let story = small()
+        .fault(Fault::new(first, early))
+        .flags(&["--parallel", "1"]);
+    let (story, report) = story.run().await;
+    assert_eq!(story.sim.faults_left(), 0, "the fault did not happen");
+    let found = (report.head.exit_code, report.slices.committed);
+    assert_eq!(found, (0, 1), "{}", report.to_text());
+    assert!(report.to_text().contains("the slice is not closed"));
+    let report = story.scan(&[]).await;
+    assert_eq!(report.head.exit_code, 0, "{}", report.to_text());
+    story.expect_exact().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
