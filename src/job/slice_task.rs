@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, SemaphorePermit};
 use tokio::task;
+use tracing::warn;
 
 use crate::classify::{Classified, Classifier, Fingerprints, SameBy};
 use crate::clock::BothClocks;
@@ -23,7 +24,9 @@ use crate::job::setup::{JobOptions, OnReject, Setup};
 use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::job::span::Fill;
-use crate::job::tenant::{self, ASKED_DAYS, ASKED_RECORDS, LakeTenant, Likeness, TenantCheck};
+use crate::job::tenant::{
+    self, ASKED_DAYS, ASKED_RECORDS, LakeTenant, Likeness, TenantCheck, TenantIds,
+};
 use crate::layout;
 use crate::partition;
 use crate::scan::{Dates, Page, PageSeen, ScanError, Scanned, SliceScan};
@@ -231,6 +234,13 @@ impl SliceTask {
             }
         };
         let is_empty = sealed.is_empty() && found.holes.is_empty();
+        if is_empty
+            && !late
+            && let Err(error) = self.check_empty(slice).await
+        {
+            sealed.abort().await;
+            return Err(error);
+        }
         drop(turn);
         if late && is_empty {
             return self.end_forgotten(slice, found.answered_ms).await;
@@ -459,8 +469,11 @@ impl SliceTask {
         slice: Slice,
         tenant: TenantCheck,
     ) -> Result<bool, JobError> {
+        if tenant.is_same() {
+            self.tenant.met();
+        }
         let told = tenant.told().cloned();
-        let Some(mut seen) = tenant.doubtful() else {
+        let Some(seen) = tenant.doubtful() else {
             return Ok(false);
         };
         let Some(lake) = self.tenant.all_ids(&self.world.store).await else {
@@ -469,12 +482,64 @@ impl SliceTask {
             }
             return Ok(false);
         };
+        self.doubt_tenant(slice, lake, seen).await
+    }
+
+    /// Makes sure, before the first slice without records is committed as the lake's, that the service answers for
+    /// the lake's tenant: another may have nothing where that has records. Once a run, and only where no record of
+    /// the tenant came before.
+    async fn check_empty(&self, slice: Slice) -> Result<(), JobError> {
+        if self.tenant.has_met() {
+            return Ok(());
+        }
+        let Some(lake) = self.tenant.all_ids(&self.world.store).await else {
+            return Ok(());
+        };
+        let doubt = self.tenant.doubt().await;
+        if self.tenant.has_met() || self.tenant.is_refused() {
+            drop(doubt);
+            return self.unless_refused(slice).await;
+        }
+        let [_, days] = ASKED_DAYS;
+        let seen = match self.ask_whose(days).await {
+            Err(JobError::Scan(error)) if !error.is_sign_in() && !error.is_of_all_requests() => {
+                // A service that does not answer for so long a range is not another's.
+                warn!(error = %chain(&error), "cannot ask whose the service's records are");
+                None
+            }
+            seen => seen?,
+        };
+        if let Some(seen) = seen
+            && let Some(Likeness::Other(_)) = lake.any_likeness(&seen)
+        {
+            drop(doubt);
+            self.doubt_tenant(slice, lake, seen).await?;
+        }
+        self.tenant.met();
+        Ok(())
+    }
+
+    /// What the records of so many days say of their tenant, if they say anything.
+    async fn ask_whose(&self, days: i64) -> Result<Option<TenantIds>, JobError> {
+        let options = Arc::new(self.setup.scan_options(&self.options));
+        let range = Slice::minutes_before(self.world.clock.now_ms(), days * 24 * 60);
+        let asked = self.world.client.ask_up_to(ASKED_RECORDS, range, &options);
+        let asked = self.world.unless_interrupted(asked).await??;
+        Ok(tenant::Found::of_array(&asked.records).ids().cloned())
+    }
+
+    /// The same of records that are not of the lake's tenant, as far as they say.
+    async fn doubt_tenant(
+        &self,
+        slice: Slice,
+        lake: &TenantIds,
+        mut seen: TenantIds,
+    ) -> Result<bool, JobError> {
         let doubt = self.tenant.doubt().await;
         if self.tenant.is_refused() {
             drop(doubt);
             return self.unless_refused(slice).await.map(|()| false);
         }
-        let options = Arc::new(self.setup.scan_options(&self.options));
         let mut asked_days = ASKED_DAYS.into_iter();
         loop {
             let Some(Likeness::Other(difference)) = lake.any_likeness(&seen) else {
@@ -485,11 +550,8 @@ impl SliceTask {
                 drop(doubt);
                 return self.unless_refused(slice).await.map(|()| true);
             };
-            let range = Slice::minutes_before(self.world.clock.now_ms(), days * 24 * 60);
-            let asked = self.world.client.ask_up_to(ASKED_RECORDS, range, &options);
-            let asked = self.world.unless_interrupted(asked).await??;
-            if let Some(more) = tenant::Found::of_array(&asked.records).ids() {
-                seen.add_all(more);
+            if let Some(more) = self.ask_whose(days).await? {
+                seen.add_all(&more);
             }
         }
     }
@@ -535,11 +597,10 @@ impl SliceTask {
         };
         // A date says the second, which may be all but over.
         if service_ms + 999 - self.setup.settle_ms >= slice.until_ms() {
-            Ok(service_ms)
+            Ok(last_ms)
         } else {
-            let local_ms = self.world.clock.now_ms();
             let clocks = BothClocks {
-                local_ms,
+                local_ms: self.world.clock.now_ms() - (last_ms - service_ms),
                 service_ms,
             };
             Err(JobError::NotClosed { slice, clocks })

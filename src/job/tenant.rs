@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
@@ -160,6 +160,8 @@ pub(crate) struct LakeTenant {
     /// Where they do not say it, what the records of a slice of this run do.
     told: OnceLock<TenantIds>,
     refused: OnceLock<Difference>,
+    /// Whether a record of the lake's tenant came in this run, or the service was asked for one.
+    has_met: AtomicBool,
     /// Slices with records none of which is of the lake's tenant, though others of the service are.
     foreign: AtomicU64,
     /// Slices with records none of which says whose it is.
@@ -177,6 +179,7 @@ impl LakeTenant {
             more: OnceCell::new(),
             told: OnceLock::new(),
             refused: OnceLock::new(),
+            has_met: AtomicBool::new(false),
             foreign: AtomicU64::new(0),
             silent: AtomicU64::new(0),
             doubt: RwLock::new(()),
@@ -207,6 +210,16 @@ impl LakeTenant {
     pub(crate) fn refuse(&self, difference: Difference) {
         // The first of several says it.
         let _ = self.refused.set(difference);
+    }
+
+    /// Takes note that a record of the lake's tenant came, or that the service was asked for one.
+    pub(crate) fn met(&self) {
+        self.has_met.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is known of this run.
+    pub(crate) fn has_met(&self) -> bool {
+        self.has_met.load(Ordering::Relaxed)
     }
 
     /// Takes note of a slice with records of others, though the service answers for the lake's tenant.
@@ -303,6 +316,11 @@ impl TenantCheck {
             }
             self.seen.add_all(&ids);
         }
+    }
+
+    /// Whether one of the records is of the lake's tenant.
+    pub(crate) fn is_same(&self) -> bool {
+        self.is_same
     }
 
     /// Whether there are records, and none says whose it is.
