@@ -173,10 +173,14 @@ impl Classifier {
                 }
                 _ => (self.known.meet_other(raw.unwrap_or(fingerprint)), false),
             };
-            let (is_new, is_own) = (met != Met::Again, place == Place::Inside);
+            let is_own = place == Place::Inside;
+            let has_no_place = !is_own && clock_ms.is_none();
+            let was_own = has_no_place && self.known.has(id, fingerprint);
+            let is_new = met != Met::Again && !was_own;
             seen.new += u64::from(is_new);
             seen.own += u64::from(is_own);
             seen.new_own += u64::from(is_new && is_own);
+            seen.unplaced += u64::from(has_no_place && !was_own);
             seen.inside += u64::from(place != Place::Outside || clock_ms.is_none());
             if let (true, Some(clock_ms)) = (is_own, clock_ms) {
                 seen.add_time(clock_ms);

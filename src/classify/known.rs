@@ -38,6 +38,12 @@ impl Known {
         }
     }
 
+    /// Whether a record with this id and this JSON was met.
+    pub(super) fn has(&self, id: u64, fingerprint: u128) -> bool {
+        let json = half(fingerprint);
+        self.by_id.has(id, json) || self.others.has(id ^ json.get(), json)
+    }
+
     /// Takes note of a record that has no usable id, or does not become a row.
     pub(super) fn meet_other(&mut self, fingerprint: u128) -> Met {
         let first = half(fingerprint >> u64::BITS);
@@ -84,7 +90,9 @@ mod tests {
         let ids = [1, 3, 5, 7];
         let mut known = Known::default();
         for (json, met) in [(10, Met::New), (11, Met::Changed), (11, Met::Again)] {
+            assert!(!ids.iter().any(|id| known.has(*id, json)) || met == Met::Again);
             assert_eq!(ids.map(|id| known.meet(id, json)), [met; 4]);
+            assert!(ids.iter().all(|id| known.has(*id, json)));
         }
     }
 

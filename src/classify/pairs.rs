@@ -40,6 +40,16 @@ impl Pairs {
         found.is_none()
     }
 
+    /// Whether a pair is there.
+    pub(super) fn has(&self, first: u64, second: NonZeroU64) -> bool {
+        let part = &self.0[part_of(first)];
+        let places = part.places.len();
+        let start = scaled(first, places);
+        let row = (0..places).map(|nth| part.places[(start + nth) % places]);
+        row.map_while(|place| place)
+            .any(|there| there == (first, second))
+    }
+
     /// The memory that this takes, in bytes.
     pub(super) fn held_bytes(&self) -> u64 {
         let places: usize = self.0.iter().map(|part| part.places.capacity()).sum();
@@ -47,9 +57,13 @@ impl Pairs {
     }
 
     fn part(&mut self, first: u64) -> &mut Part {
-        // The last bits: the first ones say the place in the part.
-        &mut self.0[usize::from(first.to_le_bytes()[0]) % PARTS]
+        &mut self.0[part_of(first)]
     }
+}
+
+/// The part of a pair, by the last bits: the first ones say the place in the part.
+fn part_of(first: u64) -> usize {
+    usize::from(first.to_le_bytes()[0]) % PARTS
 }
 
 /// Places in a row: a pair is at the place that its first number says, or at the next that was free.

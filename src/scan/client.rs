@@ -95,6 +95,8 @@ pub(super) enum Care {
     Half,
     /// As often as is allowed, however alike the answers are: the service is not well.
     Stubborn,
+    /// At most twice, whatever goes wrong: the service itself calls the page unneeded.
+    Unneeded,
     /// Twice.
     Control,
 }
@@ -105,6 +107,7 @@ impl Care {
         let (max_tries, max_bad) = match self {
             Self::Full | Self::Stubborn => (max_attempts, max_attempts),
             Self::Half => (max_attempts, twice),
+            Self::Unneeded => (twice, twice),
             Self::Control => (2, 2),
         };
         Patience {

@@ -59,6 +59,8 @@ struct Seen {
     records: u64,
     /// What was last waited for.
     waiting: Option<Waiting>,
+    /// Whether a range had records behind its end, or behind a page of none.
+    hides_records: bool,
 }
 
 /// What a request waits for.
@@ -150,6 +152,16 @@ impl ScanCounters {
             let mut seen = self.0.lock();
             seen.page_cap = Some(seen.page_cap.map_or(records, |cap| cap.min(records)));
         }
+    }
+
+    /// Takes note that a range had records behind its end, or behind a page of none.
+    pub(super) fn hides(&self) {
+        self.0.lock().hides_records = true;
+    }
+
+    /// Whether any range had: then an empty page proves nothing.
+    pub(super) fn hides_records(&self) -> bool {
+        self.0.lock().hides_records
     }
 
     /// Records of the smallest page after which more was to come.

@@ -174,6 +174,11 @@ impl ScanError {
         matches!(self, Self::Refused { status: 400, .. })
     }
 
+    /// Whether the service will not answer this request, however often it is sent.
+    pub(super) fn is_of_the_request(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if (400..500).contains(status))
+    }
+
     /// Whether every other request may fail in the same way: it is for the control request to say.
     pub(crate) fn may_be_of_every_request(&self) -> bool {
         matches!(

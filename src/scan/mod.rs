@@ -7,8 +7,9 @@
 //!    means nothing, and its order is not trusted.
 //! 3. The range is done when an answer has no continuation and `hasNext` is false. A continuation
 //!    beside `hasNext: false` is followed as long as it brings something new of the range; strays there
-//!    mean nothing. Where it fails, the range is asked for in pieces, until one brings nothing new, and its last page had
-//!    room for more. If all its answers were empty the range is asked once more from 1 ms
+//!    mean nothing. Where it fails, or says that more is to come and leads nowhere, the range is asked for in pieces,
+//!    until one brings nothing new, and its last page had room for more. An empty piece is believed only of a service
+//!    that refuses to go on, and was never found to have records behind an end. If all its answers were empty the range is asked once more from 1 ms
 //!    earlier: the service has answered an exact bound with nothing.
 //! 4. A range that is **stuck** (more is said to come, but not from where; filters that were sent
 //!    already; ten pages without a new record) is halved, and the halves are scanned, the older
@@ -48,8 +49,8 @@ mod tries;
 mod url;
 
 pub use crate::https::{ClientError, Distrust, NoAuthorities};
-pub use ask::Asked;
 pub use answer::Dates;
+pub use ask::Asked;
 pub use budget::Budget;
 pub use client::{ActivityClient, ClientOptions};
 pub use counters::{ScanCounters, ScanCounts, Waiting};

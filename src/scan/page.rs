@@ -30,7 +30,7 @@ pub struct Page {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// In the slice. A record without a usable clock is taken to be, unless more than the slice was asked
-    /// for.
+    /// for, or its end was said.
     Inside,
     /// In the slice before, met because an empty answer was probed from 1 ms earlier; or anywhere, met
     /// because a continuation was followed that the service itself called unneeded.
@@ -52,6 +52,8 @@ pub struct PageSeen {
     pub own: u64,
     /// Those of them that were not met before.
     pub new_own: u64,
+    /// Records of which nothing says where they belong, and that did not come where they are taken to be inside.
+    pub unplaced: u64,
     /// The oldest and the newest time of records that are inside, by the lake's clock, in milliseconds since
     /// the epoch.
     pub times_ms: Option<(i64, i64)>,
@@ -73,6 +75,7 @@ impl PageSeen {
         self.new += other.new;
         self.own += other.own;
         self.new_own += other.new_own;
+        self.unplaced += other.unplaced;
         self.add_times(other.times_ms);
     }
 
@@ -124,6 +127,8 @@ impl Page {
         match clock_ms {
             // It may be the last of the slice before, which has it.
             None if self.asked.from_ms < self.slice.from_ms() => Place::Outside,
+            // The service has said that the slice has ended. If it is of the slice, it comes again with a piece.
+            None if self.strays.is_some() => Place::Neighbour,
             None => Place::Inside,
             Some(time_ms) if self.slice.window().contains(time_ms) => Place::Inside,
             Some(time_ms) if self.asked.contains(time_ms) => Place::Neighbour,

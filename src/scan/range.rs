@@ -40,6 +40,9 @@ pub(super) enum Part {
     },
 }
 
+/// Bounds that a service does not look at to the millisecond it looks at to the second.
+const SECOND_MS: i64 = 1_000;
+
 /// What an end is worth that is said beside a continuation which fails.
 pub(super) enum Doubt {
     /// Nothing can be left.
@@ -78,6 +81,10 @@ pub(super) struct RangeScan {
     pages_without_new: u32,
     /// The same of pages after the end.
     extra_without_new: u32,
+    /// Whether a page after the end brought something new.
+    has_gone_on: bool,
+    /// Whether one brought what nothing places.
+    has_unplaced: bool,
     /// Records of the slice itself, and those of them that were not met before.
     own: u64,
     new_own: u64,
@@ -99,6 +106,8 @@ pub(super) enum Next {
     Ask(String),
     Nothing,
     Stuck,
+    /// It has ended, and what came after that says otherwise.
+    InDoubt,
 }
 
 /// A page that is fetched while the one before it is decoded. Dropping it stops the request.
@@ -136,6 +145,8 @@ impl RangeScan {
             pages: 0,
             pages_without_new: 0,
             extra_without_new: 0,
+            has_gone_on: false,
+            has_unplaced: false,
             own: 0,
             new_own: 0,
             handed_out: 0,
@@ -160,19 +171,31 @@ impl RangeScan {
     }
 
     /// What the end is worth that the service has said, where it has also said how to go on, and that fails.
-    /// A page of fewer than `smallest_page` records has not ended for want of room.
-    pub(super) fn doubt(&self, smallest_page: u64) -> Doubt {
+    /// A page of fewer than `smallest_page` records has not ended for want of room; one of none says something
+    /// only where `trusts_empty`.
+    pub(super) fn doubt(&self, smallest_page: u64, trusts_empty: bool) -> Doubt {
+        let says_more = self.says_more();
+        let has_room =
+            !says_more && self.last_page < smallest_page && (self.own > 0 || trusts_empty);
         if let Part::Doubted { page } = self.part
             && self.new_own == 0
         {
-            // An empty piece may be what the range itself was: one that said nothing of what it had. What a probe
-            // meets, or a service that rounds, is of another piece.
-            if self.own == 0 && page == 0 || self.is_all_beside() {
+            if self.own == 0 && page == 0 && trusts_empty {
+                return Doubt::Settled;
+            }
+            // What a probe meets, or a service that looks at whole seconds, is of another piece.
+            let is_of_other = if self.is_probe() {
+                has_room
+            } else {
+                trusts_empty && self.second_within().is_none()
+            };
+            if self.is_all_beside() && is_of_other {
                 return Doubt::Settled;
             }
             // With room for more in the last page, whatever lies between its records has come. What is left may
-            // be a tie, which the service leaves out where it does not fit.
-            if self.own > 0 && self.last_page < page {
+            // be a tie, which the service leaves out where it does not fit. Records without times say nothing of
+            // what lies between them.
+            if self.own > 0 && !says_more && self.last_page < page && self.times_ms.is_some() {
                 let beside = self.beside();
                 return if beside.is_empty() {
                     Doubt::Settled
@@ -184,11 +207,21 @@ impl RangeScan {
         if self.length_ms() > 1 {
             return Doubt::Pieces(self.pieces());
         }
-        if self.last_page < smallest_page {
+        if has_room {
             Doubt::Settled
         } else {
             Doubt::Unsplittable
         }
+    }
+
+    /// Whether something says that its end was none.
+    pub(super) fn says_more(&self) -> bool {
+        self.has_more || self.has_unplaced || matches!(self.next, Next::InDoubt)
+    }
+
+    /// Whether nothing came of it, not even what came before.
+    pub(super) fn is_of_nothing(&self) -> bool {
+        self.own == 0
     }
 
     /// Whether it had records, and its first page did not say so.
@@ -196,11 +229,27 @@ impl RangeScan {
         self.begins_empty && self.own > 0
     }
 
+    /// Whether a page after the end brought something new of the slice.
+    pub(super) fn has_gone_on(&self) -> bool {
+        self.has_gone_on
+    }
+
     /// Whether all records that came lie outside of the range, as far as they have times.
     fn is_all_beside(&self) -> bool {
         let TimeWindow { from_ms, until_ms } = self.range;
         self.times_ms
             .is_some_and(|(oldest_ms, newest_ms)| newest_ms < from_ms || oldest_ms >= until_ms)
+    }
+
+    /// The bound between two seconds within the range that is the nearest to what came from beside it.
+    fn second_within(&self) -> Option<i64> {
+        let TimeWindow { from_ms, until_ms } = self.range;
+        let first_ms = (from_ms.div_euclid(SECOND_MS) + 1) * SECOND_MS;
+        let last_ms = (until_ms - 1).div_euclid(SECOND_MS) * SECOND_MS;
+        let is_before = self
+            .times_ms
+            .is_none_or(|(oldest_ms, _)| oldest_ms < from_ms);
+        (first_ms < until_ms).then_some(if is_before { first_ms } else { last_ms })
     }
 
     /// What of the range lies before the oldest and after the newest of its records.
@@ -220,8 +269,10 @@ impl RangeScan {
     fn pieces(&self) -> Vec<TimeWindow> {
         let TimeWindow { from_ms, until_ms } = self.range;
         let within = |time_ms: i64| time_ms.clamp(from_ms, until_ms - 1);
+        let middle_ms = from_ms + self.length_ms() / 2;
         let edges = match self.times_ms {
-            None => vec![from_ms + self.length_ms() / 2],
+            None => vec![middle_ms],
+            Some(_) if self.is_all_beside() => vec![self.second_within().unwrap_or(middle_ms)],
             Some((oldest_ms, newest_ms)) => match (within(oldest_ms), within(newest_ms)) {
                 (oldest_ms, newest_ms) if oldest_ms < newest_ms => {
                     vec![oldest_ms + (newest_ms - oldest_ms) / 2 + 1]
@@ -276,7 +327,8 @@ impl RangeScan {
         self.times_ms = spanned(self.times_ms, seen.times_ms);
         if let Some(strays) = &self.strays {
             let strays = strays.load(Ordering::Relaxed);
-            self.observe_extra(seen.new_own, strays, due);
+            self.observe_extra(seen, strays, due);
+            self.doubt_where_unplaced();
             return;
         }
         self.pages_without_new = if seen.new > 0 || due > 0 {
@@ -291,14 +343,26 @@ impl RangeScan {
             self.ahead = None;
             self.next = Next::Stuck;
         }
+        self.doubt_where_unplaced();
+    }
+
+    /// What nothing places may be of the range, and was not taken to be: it has to come with a piece.
+    fn doubt_where_unplaced(&mut self) {
+        if self.has_unplaced && matches!(self.next, Next::Nothing) {
+            self.next = Next::InDoubt;
+        }
     }
 
     /// The same of a page after the end. It is not judged. A reason to go on is one that brings something new
     /// of the range, and for a while one that says that more is to come; where all of it is of the range, too,
-    /// it was no end.
-    fn observe_extra(&mut self, new: u64, strays: u64, due: u64) {
+    /// it was no end. One that leads nowhere and says so all the same, or that brings what nothing places, puts
+    /// the end in doubt.
+    fn observe_extra(&mut self, seen: PageSeen, strays: u64, due: u64) {
+        let new = seen.new_own;
         self.records += new;
         self.any |= new > 0;
+        self.has_gone_on |= new > 0;
+        self.has_unplaced |= seen.unplaced > 0;
         let gets_on = new > 0 || due > 0;
         self.extra_without_new = if gets_on {
             0
@@ -311,7 +375,11 @@ impl RangeScan {
             self.has_ended = false;
         } else if !(gets_on || may_get_on) || matches!(self.next, Next::Stuck) {
             self.ahead = None;
-            self.next = Next::Nothing;
+            self.next = if says_more {
+                Next::InDoubt
+            } else {
+                Next::Nothing
+            };
         }
     }
 

@@ -17,6 +17,9 @@ use crate::window::{Slice, TimeWindow};
 
 /// So many ranges that are answered badly are more than a few bad records.
 const MAX_BAD_RANGES: u32 = 100;
+/// So many empty ranges whose ends are in doubt are more than one record that cannot be had: on the way to that
+/// a range is halved some twenty times.
+const MAX_EMPTY_IN_DOUBT: u32 = 30;
 /// No service has pages of fewer records than this, unless it was asked for such.
 const SMALLEST_PAGE: u64 = 10;
 /// Weeks of the request budget; a slice that has more pages does not end.
@@ -55,14 +58,16 @@ pub struct SliceScan {
     /// Milliseconds that could not be had, the oldest first.
     suspects: Vec<TimeWindow>,
     bad_ranges: u32,
+    /// Ranges of nothing whose ends were in doubt, and stayed so.
+    empty_in_doubt: u32,
+    /// Ranges of nothing that were believed to be so.
+    believed: Vec<TimeWindow>,
     /// Whether the service was seen to be well since anything else was asked.
     is_well: bool,
     /// Pages with records that the run had when the slice began.
     full_pages_before: u64,
     pages: u32,
     new_records: u64,
-    /// Whether a range had records, and its first page did not say so.
-    has_hidden: bool,
     /// Records handed out of ranges that were then halved. They come again with the halves, which
     /// is no sign that the service does not get on.
     due_again: u64,
@@ -87,10 +92,11 @@ impl SliceScan {
             current: None,
             suspects: Vec::new(),
             bad_ranges: 0,
+            empty_in_doubt: 0,
+            believed: Vec::new(),
             is_well: false,
             pages: 0,
             new_records: 0,
-            has_hidden: false,
             due_again: 0,
             dates: Dates::default(),
         }
@@ -131,6 +137,13 @@ impl SliceScan {
                     self.end();
                     continue;
                 }
+                Next::InDoubt => {
+                    let stuck = self.stuck(range.range);
+                    match self.doubt_end(stuck.into())? {
+                        Some(page) => page,
+                        None => continue,
+                    }
+                }
                 // A range that is stuck may cost more requests than one that is refused.
                 Next::Stuck if range.length_ms() > 1 && self.bad_ranges < MAX_BAD_RANGES => {
                     self.bad_ranges += 1;
@@ -138,10 +151,7 @@ impl SliceScan {
                     continue;
                 }
                 Next::Stuck => UnreadablePage {
-                    error: ScanError::Stuck {
-                        slice: self.slice,
-                        at_ms: range.range.from_ms,
-                    },
+                    error: self.stuck(range.range),
                     body: Vec::new(),
                     is_early: false,
                 },
@@ -180,6 +190,9 @@ impl SliceScan {
             self.client.counters().page_with_more(seen.records);
         }
         range.observe(seen, due);
+        if range.has_gone_on() {
+            self.client.counters().hides();
+        }
         if range.is_filter_ignored() {
             return Err(ScanError::FilterIgnored { slice: self.slice });
         }
@@ -190,6 +203,13 @@ impl SliceScan {
     async fn begin_next(&mut self) -> Result<bool, ScanError> {
         if let Some((range, part)) = self.waiting.pop() {
             self.begin(range, part, range);
+            return Ok(true);
+        }
+        // What was believed before the service was found to hide records is asked for again.
+        if self.client.counters().hides_records() && !self.believed.is_empty() {
+            let believed = self.believed.drain(..).rev();
+            self.waiting
+                .extend(believed.map(|range| (range, Part::Doubted { page: 0 })));
             return Ok(true);
         }
         let Some(suspect) = self.suspects.first().copied() else {
@@ -222,7 +242,7 @@ impl SliceScan {
             limit: None,
             care: match range.part {
                 // Not worth every try: what may be left can be had in pieces.
-                _ if range.has_ended => Care::Half,
+                _ if range.has_ended => Care::Unneeded,
                 _ if range.is_stubborn => Care::Stubborn,
                 Part::Whole => Care::Full,
                 Part::Half | Part::LastChance | Part::Doubted { .. } => Care::Half,
@@ -304,8 +324,10 @@ impl SliceScan {
 
     /// The service has said that the range has ended, and how to go on, and that fails. What may be left is
     /// asked for in pieces, until one brings nothing new, its last page had room, and nothing lies beside.
-    /// Returns what cannot be had, where that is a millisecond.
+    /// That nothing came of a piece is believed of a service that refuses to go on, and never had anything there.
+    /// Returns what cannot be had: a millisecond, or a piece of nothing that is not believed.
     fn doubt_end(&mut self, failed: FetchError) -> Result<Option<UnreadablePage>, ScanError> {
+        let is_refused = matches!(&failed, FetchError::Scan(error) if error.is_of_the_request());
         let failed = match failed {
             FetchError::Unreadable(page) => page,
             FetchError::Scan(error) if error.is_sign_in() => return Err(error),
@@ -317,13 +339,28 @@ impl SliceScan {
         };
         warn!(slice = %self.slice, error = %chain(&failed.error), "a continuation beside the end fails");
         let smallest_page = SMALLEST_PAGE.min(u64::from(self.client.limit())).max(2);
-        self.has_hidden |= self.range().has_hidden();
-        // Where a range had records though its first page had none, an empty one proves nothing.
-        let known_beside = u64::from(self.has_hidden);
+        if self.range().has_hidden() {
+            self.client.counters().hides();
+        }
+        let says_more = self.range().says_more();
+        let trusts_empty = is_refused && !says_more && !self.client.counters().hides_records();
+        if self.range().is_of_nothing() && !trusts_empty {
+            self.empty_in_doubt += 1;
+            if self.empty_in_doubt > MAX_EMPTY_IN_DOUBT {
+                return Err(self.too_many(MAX_EMPTY_IN_DOUBT, failed.error));
+            }
+            // The whole slice is looked at in pieces first: it may be one blip.
+            if self.range().part != Part::Whole {
+                return Ok(Some(failed));
+            }
+        }
         let range = self.range();
-        let (pieces, page) = match range.doubt(smallest_page) {
+        let (pieces, page) = match range.doubt(smallest_page, trusts_empty) {
             Doubt::Settled => {
                 range.next = Next::Nothing;
+                let is_believed = range.is_of_nothing() && !range.is_probe();
+                let believed = is_believed.then_some(range.range);
+                self.believed.extend(believed);
                 return Ok(None);
             }
             Doubt::Unsplittable => return Ok(Some(failed)),
@@ -334,7 +371,7 @@ impl SliceScan {
                 (pieces, page)
             }
             // Of what was handed out nothing lies there.
-            Doubt::Beside(pieces) => (pieces, known_beside),
+            Doubt::Beside(pieces) => (pieces, 0),
         };
         self.current = None;
         // The last is asked for first.
@@ -350,11 +387,22 @@ impl SliceScan {
         if self.bad_ranges <= MAX_BAD_RANGES {
             return Ok(last);
         }
-        Err(ScanError::TooManyBadRanges {
+        Err(self.too_many(MAX_BAD_RANGES, last))
+    }
+
+    fn too_many(&self, max_ranges: u32, last: ScanError) -> ScanError {
+        ScanError::TooManyBadRanges {
             slice: self.slice,
-            max_ranges: MAX_BAD_RANGES,
+            max_ranges,
             last: Box::new(last),
-        })
+        }
+    }
+
+    fn stuck(&self, range: TimeWindow) -> ScanError {
+        ScanError::Stuck {
+            slice: self.slice,
+            at_ms: range.from_ms,
+        }
     }
 
     /// Ends the range on its way, or probes it once if all of it was empty.

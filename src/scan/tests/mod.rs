@@ -235,7 +235,7 @@ impl World {
 impl Story {
     /// Takes a scan to its end, or to an error.
     async fn go_on(&mut self, scan: &mut SliceScan) {
-        let mut met = HashSet::new();
+        let (mut met, mut rows) = (HashSet::new(), HashSet::new());
         let result = async {
             while let Some(scanned) = scan.proceed().await? {
                 let page = match scanned {
@@ -260,13 +260,21 @@ impl Story {
                 };
                 for record in records {
                     let id = record["_id"].as_str().unwrap_or("no id").to_owned();
-                    let is_new = met.insert(fingerprint(&record.to_string()));
-                    seen.new += u64::from(is_new);
                     let clock_ms = record["created"].as_i64();
                     let place = page.place(clock_ms);
+                    let text = fingerprint(&record.to_string());
+                    let has_no_place = clock_ms.is_none() && place != Place::Inside;
+                    let was_own = has_no_place && rows.contains(&text);
+                    let is_new = if place == Place::Inside {
+                        rows.insert(text)
+                    } else {
+                        met.insert(text) && !was_own
+                    };
+                    seen.new += u64::from(is_new);
                     seen.own += u64::from(place == Place::Inside);
                     seen.new_own += u64::from(is_new && place == Place::Inside);
-                    seen.inside += u64::from(place != Place::Outside);
+                    seen.inside += u64::from(place != Place::Outside || clock_ms.is_none());
+                    seen.unplaced += u64::from(has_no_place && !was_own);
                     if let (Place::Inside, Some(clock_ms)) = (place, clock_ms) {
                         seen.add_time(clock_ms);
                     }

@@ -97,14 +97,13 @@ async fn a_continuation_beside_an_end_that_brings_nothing_is_given_up() {
         .map(|n| record(&format!("s{n}"), -n * 1_000))
         .collect();
     // With how many requests it takes.
-    let extras: [(Extra, u64); 6] = [
+    let extras: [(Extra, u64); 5] = [
         (|_, _| ended(&[], &json!({"n": 2})), 3),
         // Who says that more is to come is asked for it.
         (|_, _| more(&[], &json!({"n": 2})), 4),
         (|whole, _| more(whole, &json!({"n": 2})), 4),
         (|_, strays| more(strays, &json!({"n": 2})), 3),
         (|whole, strays| last(&[strays, whole].concat()), 3),
-        (|_, _| Reply::page(&json!({"data": [], "hasNext": true})), 3),
     ];
     for (index, (extra, most)) in extras.into_iter().enumerate() {
         for setup in [Setup::default(), without_look_ahead()] {
@@ -128,17 +127,244 @@ async fn a_continuation_beside_an_end_that_brings_nothing_is_given_up() {
     }
 }
 
-/// The same says for ever that more is to come.
+/// The same says for ever that more is to come: nothing says that all has come.
 #[tokio::test]
 async fn pages_of_nothing_after_an_end_come_to_an_end() {
     let world = Setup::default()
         .serve(|asked| match asked.body["filters"]["n"].as_u64() {
-            None => ended(&[record("a", 1)], &json!({"n": 1})),
+            None => ended(&[], &json!({"n": 1})),
             Some(number) => more(&[], &json!({"n": number + 1})),
         })
         .await;
-    world.scan().await.expect_ids(&["a"]);
-    assert!(world.counts().requests < 15);
+    let error = world.fail().await;
+    let is_expected = matches!(error, ScanError::TooManyBadRanges { max_ranges: 30, .. });
+    assert!(is_expected, "{error:?}");
+    let requests = world.counts().requests;
+    assert!(requests < 200, "{requests}");
+}
+
+/// After an end the service says that more is to come, and not from where, or gives nothing ever again: what is
+/// left is found in shorter ranges, which end as they should.
+#[tokio::test]
+async fn an_end_that_is_taken_back_is_none() {
+    let extras: [fn(u64) -> Reply; 2] = [
+        |_| Reply::page(&json!({"data": [], "hasNext": true})),
+        |number| more(&[], &json!({"n": number + 1})),
+    ];
+    for extra in extras {
+        let world = without_look_ahead()
+            .serve(move |asked| {
+                let filters = &asked.body["filters"];
+                if let Some(number) = filters["n"].as_u64() {
+                    return extra(number);
+                }
+                let bound = |name| filters["created"][name].as_i64().unwrap() - FROM_MS;
+                let records =
+                    (0..60).filter(|n| (bound("gte")..=bound("lte")).contains(&(n * 1_000)));
+                let records = records.map(|n| record(&format!("r{n}"), n * 1_000));
+                let mut records: Vec<Value> = records.collect();
+                if bound("lte") - bound("gte") <= 5_000 {
+                    return last(&records);
+                }
+                records.truncate(10);
+                ended(&records, &json!({"n": 1}))
+            })
+            .await;
+        let story = world.scan().await;
+        assert!(story.error.is_none(), "{:?}", story.error);
+        assert_eq!((story.ids.len(), story.holes.len()), (60, 0));
+    }
+}
+
+/// What a service does whose first pages are empty, and have all of their range behind them.
+async fn hidden(
+    times: &'static [i64],
+    mut fails: impl FnMut(i64, i64) -> Option<Reply> + Send + 'static,
+) -> World {
+    without_look_ahead()
+        .serve(move |asked| {
+            let filters = &asked.body["filters"];
+            let Some(behind) = filters["behind"].as_array() else {
+                let bound = |name| filters["created"][name].as_i64().unwrap() - FROM_MS;
+                return ended(&[], &json!({"behind": [bound("gte"), bound("lte")]}));
+            };
+            let (from_ms, last_ms) = (behind[0].as_i64().unwrap(), behind[1].as_i64().unwrap());
+            if let Some(reply) = fails(from_ms, last_ms) {
+                return reply;
+            }
+            let found = times
+                .iter()
+                .filter(|time| (from_ms..=last_ms).contains(time));
+            let found = found.map(|time| record(&format!("r{time}"), *time));
+            last(&found.collect::<Vec<_>>())
+        })
+        .await
+}
+
+const HIDDEN: [i64; 6] = [0, 7_000, 15_001, 30_000, 45_000, 59_999];
+
+/// The continuations fail for a while: that an empty page had nothing behind it is believed of none of them.
+#[tokio::test]
+async fn a_blip_behind_empty_pages_hides_nothing() {
+    for fail in [500, 429, 408, 200] {
+        for times in [1, 5, 20] {
+            let mut left = times;
+            let world = hidden(&HIDDEN, move |_, _| {
+                left -= i32::from(left > 0);
+                (left > 0).then(|| Reply::status(fail))
+            })
+            .await;
+            let mut story = world.scan().await;
+            assert!(story.error.is_none(), "{fail}: {:?}", story.error);
+            story.ids.sort();
+            assert_eq!((story.ids.len(), story.holes.len()), (6, 0), "{fail}");
+        }
+    }
+}
+
+/// A service that is never well there fails the slice, and soon.
+#[tokio::test]
+async fn continuations_behind_empty_pages_that_always_fail_fail_the_slice() {
+    for fail in [500, 200] {
+        let world = hidden(&HIDDEN, move |_, _| Some(Reply::status(fail))).await;
+        let error = world.fail().await;
+        let is_expected = matches!(error, ScanError::TooManyBadRanges { max_ranges: 30, .. });
+        assert!(is_expected, "{error:?}");
+        let requests = world.counts().requests;
+        assert!(requests < 150, "{requests}");
+    }
+}
+
+/// One record cannot be had, whatever is said to that: it is a hole, wherever it lies, and the others come.
+#[tokio::test]
+async fn one_bad_record_behind_empty_pages_is_a_hole() {
+    for fail in [400, 500] {
+        for bad_ms in HIDDEN {
+            let world = hidden(&HIDDEN, move |from_ms, last_ms| {
+                (from_ms..=last_ms)
+                    .contains(&bad_ms)
+                    .then(|| Reply::status(fail))
+            })
+            .await;
+            let story = world.scan().await;
+            assert!(story.error.is_none(), "{fail}, {bad_ms}: {:?}", story.error);
+            assert_eq!(story.ids.len(), 5, "{fail}, {bad_ms}");
+            let holes: Vec<i64> = story.holes.iter().map(|hole| hole.from_ms).collect();
+            assert_eq!(holes, [bad_ms], "{fail}");
+        }
+    }
+}
+
+/// A page of up to five of these, the oldest first, as a service gives it that leaves out a tie which does not fit
+/// and says beside an end how to go on, and refuses that.
+fn up_to_five(found: Vec<(i64, Value)>) -> Reply {
+    let edge = found.get(5).map(|(time, _)| *time);
+    let records = found
+        .into_iter()
+        .take_while(|(time, _)| Some(*time) != edge);
+    let records: Vec<Value> = records.map(|(_, record)| record).collect();
+    match edge {
+        None => last(&records),
+        Some(_) => ended(&records, &json!({"n": 1})),
+    }
+}
+
+/// A service that looks at whole seconds gives what lies before a range that begins within one.
+#[tokio::test]
+async fn bounds_that_are_rounded_to_seconds_hide_no_second() {
+    let world = without_look_ahead()
+        .serve(move |asked| {
+            let filters = &asked.body["filters"];
+            if !filters["n"].is_null() {
+                return Reply::status(400);
+            }
+            let second =
+                |name| (filters["created"][name].as_i64().unwrap() - FROM_MS).div_euclid(1_000);
+            let (from, last) = (second("gte"), second("lte"));
+            let ties = (0..30).map(|n| (10 + n / 3, n));
+            let found = ties.filter(|(second, _)| (from..=last).contains(second));
+            let found = found.map(|(second, n)| (second, record(&format!("r{n}"), second * 1_000)));
+            up_to_five(found.collect())
+        })
+        .await;
+    let story = world.scan().await;
+    assert!(story.error.is_none(), "{:?}", story.error);
+    assert_eq!((story.ids.len(), story.holes.len()), (30, 0));
+}
+
+/// Records that say nothing of their time do not say either that nothing lies between them.
+#[tokio::test]
+async fn records_without_a_time_before_an_end_in_doubt_hide_none() {
+    let world = without_look_ahead()
+        .serve(move |asked| {
+            let filters = &asked.body["filters"];
+            if !filters["n"].is_null() {
+                return Reply::status(400);
+            }
+            let bound = |name| filters["created"][name].as_i64().unwrap() - FROM_MS;
+            let ties = [
+                29_900, 29_900, 29_900, 30_100, 30_100, 31_000, 31_000, 31_000, 31_000, 40_000,
+            ];
+            let found = ties.into_iter().enumerate();
+            let found = found.filter(|(_, time)| (bound("gte")..=bound("lte")).contains(time));
+            let found = found.map(|(n, time)| (time, json!({"_id": format!("r{n}")})));
+            up_to_five(found.collect())
+        })
+        .await;
+    let story = world.scan().await;
+    let is_said = story.error.is_some() || !story.holes.is_empty();
+    assert!(story.ids.len() == 10 || is_said, "{:?}", story.ids);
+}
+
+/// What nothing places is of the slice where nothing else was asked for, and not where the service goes on behind
+/// the end that it has said.
+#[tokio::test]
+async fn records_without_a_time_that_follow_an_end_are_of_no_slice() {
+    let unplaced = |id: &str| json!({"_id": id});
+    let world = without_look_ahead()
+        .serve(move |asked| match &asked.body["filters"]["n"] {
+            Value::Null => ended(&[unplaced("own")], &json!({"n": 1})),
+            _ => last(&[unplaced("own"), unplaced("later")]),
+        })
+        .await;
+    let story = world.scan().await;
+    assert_eq!(story.ids, ["own"]);
+    assert!(story.error.is_some(), "nobody knows whose the later one is");
+
+    // Those that have come before are nobody else's.
+    let replies = [
+        ended(&[unplaced("a"), unplaced("b")], &json!({"n": 1})),
+        last(&[unplaced("b")]),
+    ];
+    let world = Setup::default().script(replies).await;
+    world.scan().await.expect_ids(&["a", "b"]);
+
+    // Where shorter ranges end as they should, all of it is found.
+    let world = without_look_ahead()
+        .serve(move |asked| {
+            let filters = &asked.body["filters"];
+            let from = filters["n"].as_i64();
+            let bound = |name| {
+                filters["created"][name]
+                    .as_i64()
+                    .map_or(0, |ms| ms - FROM_MS)
+            };
+            let found = (0..20).filter(|n| (bound("gte")..=bound("lte")).contains(&(n * 3_000)));
+            let found: Vec<i64> = from.map_or_else(|| found.collect(), |from| (from..20).collect());
+            let records: Vec<Value> = found
+                .iter()
+                .take(5)
+                .map(|n| json!({"_id": format!("r{n}")}))
+                .collect();
+            match found.get(5) {
+                Some(next) => ended(&records, &json!({"n": next})),
+                None => last(&records),
+            }
+        })
+        .await;
+    let story = world.scan().await;
+    assert!(story.error.is_none(), "{:?}", story.error);
+    assert_eq!(story.ids.len(), 20);
 }
 
 #[tokio::test]
@@ -299,7 +525,8 @@ async fn a_continuation_beside_an_end_that_fails_loses_nothing() {
         || Reply::page(&json!({"data": null, "hasNext": false})),
         || Reply::page(&json!({"data": [record("r9", 9)], "hasNext": "no"})),
     ];
-    for fail in fails {
+    for (index, fail) in fails.into_iter().enumerate() {
+        let is_refused = index == 0;
         for (is_newest_first, setup) in [
             (false, without_look_ahead()),
             (true, without_look_ahead()),
@@ -320,6 +547,10 @@ async fn a_continuation_beside_an_end_that_fails_loses_nothing() {
                         .collect();
                     if is_newest_first {
                         records.reverse();
+                    }
+                    // That nothing is there is believed of who refuses to go on, and of nobody else.
+                    if records.is_empty() && !is_refused {
+                        return last(&[]);
                     }
                     records.truncate(7);
                     ended(&records, &json!({"n": 1}))
@@ -390,10 +621,9 @@ async fn nothing_that_a_service_hides_behind_its_end_is_lost_in_silence() {
         let times: Vec<i64> = (0..count).map(|_| random.i64(0..ticks)).collect();
         let picks = [Picks::Oldest, Picks::Newest, Picks::Any][random.usize(..3)];
         let has_no_time = random.u8(..8) == 0;
-        // What was left out of records without a time nothing tells.
         let drops = match random.usize(..3) {
-            0 if !has_no_time => Drops::PartedTie,
-            1 if !has_no_time => Drops::LastTie,
+            0 => Drops::PartedTie,
+            1 => Drops::LastTie,
             _ => Drops::Nothing,
         };
         let hides_first = random.u8(..8) == 0;
