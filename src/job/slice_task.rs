@@ -25,7 +25,7 @@ use crate::job::slice_attempt::{SliceAttempt, is_lost};
 use crate::job::slice_memory::{SliceMemory, SlicePart};
 use crate::job::span::Fill;
 use crate::job::tenant::{
-    self, ASKED_DAYS, ASKED_RECORDS, LakeTenant, Likeness, TenantCheck, TenantIds,
+    self, ASKED_DAYS, ASKED_RECORDS, FEW_RECORDS, LakeTenant, Likeness, TenantCheck, TenantIds,
 };
 use crate::layout;
 use crate::partition;
@@ -501,7 +501,7 @@ impl SliceTask {
             return self.unless_refused(slice).await;
         }
         let [_, days] = ASKED_DAYS;
-        let seen = match self.ask_whose(days).await {
+        let seen = match self.ask_whose(days, FEW_RECORDS).await {
             Err(JobError::Scan(error)) if !error.is_sign_in() && !error.is_of_all_requests() => {
                 // A service that does not answer for so long a range is not another's.
                 warn!(error = %chain(&error), "cannot ask whose the service's records are");
@@ -519,11 +519,11 @@ impl SliceTask {
         Ok(())
     }
 
-    /// What the records of so many days say of their tenant, if they say anything.
-    async fn ask_whose(&self, days: i64) -> Result<Option<TenantIds>, JobError> {
+    /// What up to so many records of so many days say of their tenant, if they say anything.
+    async fn ask_whose(&self, days: i64, limit: u32) -> Result<Option<TenantIds>, JobError> {
         let options = Arc::new(self.setup.scan_options(&self.options));
         let range = Slice::minutes_before(self.world.clock.now_ms(), days * 24 * 60);
-        let asked = self.world.client.ask_up_to(ASKED_RECORDS, range, &options);
+        let asked = self.world.client.ask_up_to(limit, range, &options);
         let asked = self.world.unless_interrupted(asked).await??;
         Ok(tenant::Found::of_array(&asked.records).ids().cloned())
     }
@@ -550,7 +550,7 @@ impl SliceTask {
                 drop(doubt);
                 return self.unless_refused(slice).await.map(|()| true);
             };
-            if let Some(more) = self.ask_whose(days).await? {
+            if let Some(more) = self.ask_whose(days, ASKED_RECORDS).await? {
                 seen.add_all(&more);
             }
         }

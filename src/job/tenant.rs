@@ -42,6 +42,8 @@ const RECORDS_TO_TELL: usize = 20;
 pub(crate) const ASKED_DAYS: [i64; 2] = [1, 28];
 /// The records that it is asked for, each time.
 pub(crate) const ASKED_RECORDS: u32 = 100;
+/// The same where a run got no record at all, before another tenant is suspected.
+pub(crate) const FEW_RECORDS: u32 = 20;
 
 /// What records say of their tenant, field by field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
