@@ -56,9 +56,8 @@ pub(super) struct Wanted {
 
 impl Wanted {
     fn has(&self, time_us: i64) -> bool {
-        let time_ms = time_us.div_euclid(1_000);
-        self.window.is_none_or(|window| window.contains(time_ms))
-            && self.after_us.is_none_or(|after_us| time_us > after_us)
+        let is_in = |window: TimeWindow| window.contains(time_us.div_euclid(1_000));
+        self.window.is_none_or(is_in) && self.after_us.is_none_or(|after_us| time_us > after_us)
     }
 
     fn may_be_in(&self, file: &ExportFile) -> bool {

@@ -13,14 +13,17 @@ use super::action::{Action, Txn};
 const OBJECTS: &str = "mdca-lake";
 /// A sum over their names, sizes and times.
 const SUM: &str = "mdca-lake/sum";
-/// A version is a positive number of 64 bits.
-const SUM_BITS: u64 = u64::MAX >> 1;
 /// How many columns the table has.
 const COLUMNS: &str = "mdca-lake/columns";
 /// That it says which columns have bounds.
 const BOUNDS: (&str, u64) = ("mdca-lake/bounds", 1);
 /// That it has the remarks of all that it takes in, in this form.
 const REMARKS: (&str, u64) = ("mdca-lake/remarks", 1);
+
+/// A version is a positive number of 64 bits.
+fn as_version(sum: u64) -> u64 {
+    sum & (u64::MAX >> 1)
+}
 
 /// A set of commits and compactions, as far as their number and a sum over them tell it from others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl Seen {
     fn without(self, other: Self) -> Self {
         Self {
             objects: self.objects - other.objects,
-            sum: self.sum.wrapping_sub(other.sum) & SUM_BITS,
+            sum: as_version(self.sum.wrapping_sub(other.sum)),
         }
     }
 
@@ -142,7 +145,7 @@ impl Add for Seen {
     fn add(self, other: Self) -> Self {
         Self {
             objects: self.objects.saturating_add(other.objects),
-            sum: self.sum.wrapping_add(other.sum) & SUM_BITS,
+            sum: as_version(self.sum.wrapping_add(other.sum)),
         }
     }
 }
