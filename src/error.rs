@@ -204,7 +204,7 @@ pub enum JobError {
     #[error(
         "cannot {}: {} records have {field} {other}, and the lake's have {lake}",
         .slice.map_or("change the lake's host".to_owned(), |slice| format!("commit slice {slice}")),
-        if .slice.is_some() { "its" } else { "the host's" },
+        if .slice.is_some() { "the service's" } else { "the host's" },
         field = .difference.field, other = .difference.other, lake = .difference.lake
     )]
     OtherTenant {

@@ -123,6 +123,9 @@ pub struct Classified {
     pub odd: Vec<(String, u64)>,
 }
 
+/// Tells a record that nothing places from the same one where it is taken to be inside.
+const NOT_PLACED: u128 = 0x5bd1_e995_9e37_79b9_7f4a_7c15_f39c_c060;
+
 impl Classifier {
     /// A classifier for one slice of a lake with this clock.
     pub fn new(clock: ClockField) -> Self {
@@ -165,17 +168,26 @@ impl Classifier {
             // Bytes that were no UTF-8 all look alike in the text.
             let bytes = page.raw_record(record.range.clone());
             let raw = bytes.map(fingerprint_of_bytes);
+            let bytes_or_text = raw.unwrap_or(fingerprint);
+            let is_own = place == Place::Inside;
+            let has_no_place = !is_own && clock_ms.is_none();
+            let was_own = has_no_place
+                && match &record.flaw {
+                    None => self.known.has(id, fingerprint),
+                    Some(_) => self.known.has_other(bytes_or_text),
+                };
             let (met, has_new_bytes) = match (place, &record.flaw) {
                 (Place::Inside, None) => {
                     let is_new = |raw| self.known.meet_other(raw) != Met::Again;
                     let has_new_bytes = raw.is_some_and(is_new);
                     (self.known.meet(id, fingerprint), has_new_bytes)
                 }
-                _ => (self.known.meet_other(raw.unwrap_or(fingerprint)), false),
+                // Where it belongs it has not been met by that.
+                (Place::Neighbour, _) if has_no_place => {
+                    (self.known.meet_other(bytes_or_text ^ NOT_PLACED), false)
+                }
+                _ => (self.known.meet_other(bytes_or_text), false),
             };
-            let is_own = place == Place::Inside;
-            let has_no_place = !is_own && clock_ms.is_none();
-            let was_own = has_no_place && self.known.has(id, fingerprint);
             let is_new = met != Met::Again && !was_own;
             seen.new += u64::from(is_new);
             seen.own += u64::from(is_own);
@@ -342,8 +354,8 @@ mod tests {
     use super::*;
     use crate::decode::{Ingest, PageDecoder, Position};
 
-    /// Lines of a file.
-    struct Lines(String);
+    /// Lines of a text, all of which belong to one place.
+    struct Lines(String, Place);
 
     impl RecordText for Lines {
         fn text(&self) -> &str {
@@ -363,7 +375,7 @@ mod tests {
         }
 
         fn place(&self, _clock_ms: Option<i64>) -> Place {
-            Place::Inside
+            self.1
         }
 
         fn raw_record(&self, _record: Range<usize>) -> Option<&[u8]> {
@@ -372,6 +384,10 @@ mod tests {
     }
 
     fn classified(lines: &Lines, same_by: SameBy) -> Classified {
+        classified_by(&mut Classifier::new(ClockField::Created), lines, same_by)
+    }
+
+    fn classified_by(classifier: &mut Classifier, lines: &Lines, same_by: SameBy) -> Classified {
         let ingest = Ingest {
             run: "run".to_owned(),
             received_ms: 0,
@@ -381,8 +397,24 @@ mod tests {
         let from = Some(Position::of_lines());
         let piece = decoder.decode(&lines.0, from, &ingest).unwrap();
         let fingerprints = Fingerprints::of(&lines.0, &piece, same_by);
-        let mut classifier = Classifier::new(ClockField::Created);
         classifier.classify(lines, &piece, &fingerprints).unwrap()
+    }
+
+    #[test]
+    fn what_nothing_places_is_kept_where_it_comes_again_inside() {
+        let mut classifier = Classifier::new(ClockField::Created);
+        for (place, unplaced, rejects, repeats) in [
+            (Place::Neighbour, 2, 0, 0),
+            (Place::Inside, 0, 2, 0),
+            (Place::Inside, 0, 0, 2),
+            (Place::Neighbour, 0, 0, 0),
+        ] {
+            let lines = Lines("{\"_id\":\"a\"}\nno JSON".to_owned(), place);
+            let found = classified_by(&mut classifier, &lines, SameBy::Json);
+            assert_eq!(found.seen.unplaced, unplaced, "{place:?}");
+            assert_eq!(found.rejects.lines().count(), rejects, "{place:?}");
+            assert_eq!(found.counts.repeats, repeats, "{place:?}");
+        }
     }
 
     /// A record of one of three ids, or of none, or no JSON, with one of two values, spelled in one of two ways.
@@ -404,7 +436,7 @@ mod tests {
         fn bytes_tell_as_json_does_until_an_id_comes_with_other_bytes(
             records in prop::collection::vec(record(), 1..8),
         ) {
-            let lines = Lines(records.join("\n"));
+            let lines = Lines(records.join("\n"), Place::Inside);
             let [by_json, by_bytes] =
                 [SameBy::Json, SameBy::Bytes].map(|same_by| classified(&lines, same_by));
             // It must not be missed: then the bytes are believed.

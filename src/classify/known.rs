@@ -44,6 +44,12 @@ impl Known {
         self.by_id.has(id, json) || self.others.has(id ^ json.get(), json)
     }
 
+    /// Whether a record that has no usable id, or does not become a row, was met.
+    pub(super) fn has_other(&self, fingerprint: u128) -> bool {
+        let first = half(fingerprint >> u64::BITS);
+        self.others.has(first.get(), half(fingerprint))
+    }
+
     /// Takes note of a record that has no usable id, or does not become a row.
     pub(super) fn meet_other(&mut self, fingerprint: u128) -> Met {
         let first = half(fingerprint >> u64::BITS);
@@ -79,7 +85,9 @@ mod tests {
         assert_eq!(known.meet(1, 11), Met::Again);
         assert_eq!(known.meet(1, 10), Met::Again);
         assert_eq!(known.meet(2, 10), Met::New);
+        assert!(!known.has_other(10));
         assert_eq!(known.meet_other(10), Met::New);
+        assert!(known.has_other(10));
         assert_eq!(known.meet_other(10), Met::Again);
         assert_eq!(known.meet_other((2 << u64::BITS) + 10), Met::New);
     }

@@ -500,15 +500,7 @@ impl SliceTask {
             drop(doubt);
             return self.unless_refused(slice).await;
         }
-        let [_, days] = ASKED_DAYS;
-        let seen = match self.ask_whose(days, FEW_RECORDS).await {
-            Err(JobError::Scan(error)) if !error.is_sign_in() && !error.is_of_all_requests() => {
-                // A service that does not answer for so long a range is not another's.
-                warn!(error = %chain(&error), "cannot ask whose the service's records are");
-                None
-            }
-            seen => seen?,
-        };
+        let seen = self.ask_whose_at_all().await?;
         if let Some(seen) = seen
             && let Some(Likeness::Other(_)) = lake.any_likeness(&seen)
         {
@@ -517,6 +509,24 @@ impl SliceTask {
         }
         self.tenant.met();
         Ok(())
+    }
+
+    /// What few records say of their tenant: of the last day, or else of more. A service that does not answer
+    /// for so long a range is not another's.
+    async fn ask_whose_at_all(&self) -> Result<Option<TenantIds>, JobError> {
+        for days in ASKED_DAYS {
+            match self.ask_whose(days, FEW_RECORDS).await {
+                Ok(None) => {}
+                Err(JobError::Scan(error))
+                    if !error.is_sign_in() && !error.is_of_all_requests() =>
+                {
+                    warn!(error = %chain(&error), "cannot ask whose the service's records are");
+                    break;
+                }
+                told => return told,
+            }
+        }
+        Ok(None)
     }
 
     /// What up to so many records of so many days say of their tenant, if they say anything.

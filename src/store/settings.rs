@@ -55,12 +55,19 @@ const ADDRESSES: [&str; 14] = [
     "azure_msi_endpoint",
     "google_base_url",
 ];
+/// Those of them that are asked only where no other credentials are given: empty they hurt nobody else.
+const LAST_RESORTS: [&str; 4] = [
+    CONTAINER_CREDENTIALS,
+    "azure_authority_host",
+    "azure_storage_authority_host",
+    "azure_fabric_token_service_url",
+];
 /// An address that is asked as it is, query included: the library adds nothing to it.
 const CONTAINER_CREDENTIALS: &str = "aws_container_credentials_full_uri";
 /// A file whose text is sent as it is.
 const CONTAINER_TOKEN_FILE: &str = "aws_container_authorization_token_file";
 /// Settings that become a part of an address.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 7] = [
     "aws_region",
     "aws_default_region",
     "azure_storage_account_name",
@@ -68,7 +75,6 @@ const PARTS: [&str; 8] = [
     "azure_storage_tenant_id",
     "azure_authority_id",
     "azure_storage_authority_id",
-    "azure_fabric_workload_host",
 ];
 /// Settings that are texts of several lines.
 const TEXTS: [&str; 4] = [
@@ -211,7 +217,7 @@ fn flaw(name: &str, value: &str) -> Option<Flaw> {
     if name == CONTAINER_TOKEN_FILE {
         return (!can_be_sent(value)).then_some(Flaw::TokenFile);
     }
-    if !ADDRESSES.contains(&name) {
+    if !ADDRESSES.contains(&name) || value.is_empty() && LAST_RESORTS.contains(&name) {
         return None;
     }
     let Some(uri) = address(value) else {
@@ -348,6 +354,7 @@ mod tests {
                 "aws_container_credentials_full_uri",
                 "http://127.0.0.1:1/get?role=x",
             ),
+            ("aws_container_credentials_full_uri", ""),
             ("aws_container_authorization_token_file", "/not/there"),
         ] {
             assert!(

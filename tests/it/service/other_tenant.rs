@@ -155,7 +155,7 @@ fn records_of_another_tenant_stay_out() {
     let error = failure["error"].as_str().unwrap();
     assert!(
         error.ends_with(&format!(
-            "its records have aadTenantId {OTHER}, and the lake's have {OWN}"
+            "the service's records have aadTenantId {OTHER}, and the lake's have {OWN}"
         )),
         "{error}"
     );
