@@ -190,16 +190,20 @@ fn reports(lake: &Lake<'_>) -> Vec<PathBuf> {
     files_below(&lake.path().join("_mdca/runs"))
 }
 
-/// Makes the reports of a lake older, and returns them.
+/// Makes the reports of a lake older, by the time of their files, which is later than what their names then say.
 fn age_reports(lake: &Lake<'_>, days: u64) -> Vec<PathBuf> {
-    let aged = reports(lake);
-    for report in &aged {
-        let file = File::options().write(true).open(report).unwrap();
+    let age = |report: PathBuf| {
+        let file = File::options().write(true).open(&report).unwrap();
         let made = file.metadata().unwrap().modified().unwrap();
         file.set_modified(made - Duration::from_secs(days * 24 * 60 * 60))
             .unwrap();
-    }
-    aged
+        let name = report.file_name().unwrap().to_str().unwrap();
+        let (_, rest) = name.split_once('-').unwrap();
+        let aged = report.with_file_name(format!("20200101T000000Z-{rest}"));
+        std::fs::rename(&report, &aged).unwrap();
+        aged
+    };
+    reports(lake).into_iter().map(age).collect()
 }
 
 /// Reports that are older than `--keep-reports` go, by the time of the newest one that another run left: while
