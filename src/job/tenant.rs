@@ -204,6 +204,8 @@ impl LakeTenant {
 
     /// Takes note of whose the records of a slice are, where the lake does not say it.
     pub(crate) fn learn(&self, tenant: TenantIds) {
+        // They came in this run.
+        self.met();
         // The first of several tells it.
         let _ = self.told.set(tenant);
     }
