@@ -35,7 +35,7 @@ pub enum Command {
     Scan(Box<ScanArgs>),
     /// Ask whether a scan with these flags can run: one line for each question, with the remedy
     ///
-    /// Sends at most 6 requests to the service, and leaves nothing behind.
+    /// Sends at most 7 requests to the service, and leaves nothing behind.
     Check(Box<ScanArgs>),
     /// Convert saved API pages, JSON arrays or NDJSON into a lake of their own
     Convert(Box<ConvertArgs>),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use serde_json::Value;
 
-use super::{Answer, Checked, failed};
+use super::{Answer, Checked, Plan, failed};
 use crate::error::{Difference, ErrorKind, JobError, OTHER_TENANT};
 use crate::job::Planned;
 use crate::job::host_change;
@@ -21,8 +21,8 @@ const LOW_FREE_BYTES: u64 = 1024 * 1024 * 1024;
 const MAX_IDENTITY_BYTES: u64 = 1024 * 1024;
 
 /// Asks the lake's questions.
-pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
-    let mut answers = vec![identity(checked).await];
+pub(super) async fn ask(checked: &Checked<'_>, plan: &Plan) -> Vec<Answer> {
+    let mut answers = vec![identity(plan)];
     let folder = checked.site.folder();
     answers.extend(folder.map(free));
     let identity = match checked.site.store() {
@@ -49,22 +49,9 @@ pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
     answers
 }
 
-/// What a scan would begin with; `None` where it would end there.
-pub(super) async fn planned(checked: &Checked<'_>) -> Option<Planned> {
-    let (store, clock) = (checked.site.store(), checked.clock.as_ref());
-    Planned::read(checked.options, store, clock).await.ok()
-}
-
-/// Whether the first scan would make the lake.
-pub(super) async fn is_new(checked: &Checked<'_>) -> bool {
-    let planned = planned(checked).await;
-    planned.is_some_and(|planned| planned.is_new())
-}
-
 /// Whether the flags are those of the lake that is there, and nothing hinders a run.
-async fn identity(checked: &Checked<'_>) -> Answer {
-    let store = checked.site.store();
-    match Planned::read(checked.options, store, checked.clock.as_ref()).await {
+fn identity(plan: &Plan) -> Answer {
+    match plan {
         Ok(planned) if planned.is_new() => {
             Answer::ok("lake", "not there yet; the first scan makes it")
         }
@@ -90,9 +77,13 @@ async fn identity(checked: &Checked<'_>) -> Answer {
 
 /// Whether records of the service are of the lake's tenant; `None` where there are none to compare. Where
 /// the host is to change, as a scan finds out then.
-pub(super) async fn tenant(checked: &Checked<'_>, records: &[Value]) -> Option<Answer> {
+pub(super) async fn tenant(
+    checked: &Checked<'_>,
+    planned: Option<&Planned>,
+    records: &[Value],
+) -> Option<Answer> {
     let store = checked.site.store()?;
-    let planned = planned(checked).await?;
+    let planned = planned?;
     let likeness = if planned.changes_host() {
         let kept = tenant::kept_records(store, &planned.known.committed).await;
         match host_change::likeness(&kept, &Found::of_values(records)) {

@@ -1,7 +1,7 @@
 //! `check`: whether a scan can run here, one line for each question, with what to do about it.
 //!
-//! At most six requests go to the service: one record of the last day; a page of it; the oldest record
-//! that can be had; how an answer travels; and one more where a page limit or a token is refused. In the
+//! At most seven requests go to the service: one record of the last day; a page of it; the oldest record
+//! that can be had; how an answer travels; and one more where a token, or the page limit of either of the first two, is refused. In the
 //! lake's store an object is made and removed again. What the documentation leaves open of the service
 //! (API overview, "Investigate activities using the API") is answered by what this tenant does.
 
@@ -18,7 +18,8 @@ use futures::future::BoxFuture;
 
 use crate::clock::Clock;
 use crate::error::JobError;
-use crate::job::JobOptions;
+use crate::job::report::RunReport;
+use crate::job::{JobOptions, Planned};
 use crate::scan::{ActivityClient, ScanCounters};
 use crate::store::Site;
 
@@ -46,8 +47,11 @@ pub fn check(checked: Checked<'_>) -> BoxFuture<'_, Check> {
 }
 
 async fn ask_all(checked: Checked<'_>) -> Check {
-    let mut answers = service::ask(&checked).await;
-    answers.extend(lake::ask(&checked).await);
+    // Read once: the names of a lake of years take many requests.
+    let (store, clock) = (checked.site.store(), checked.clock.as_ref());
+    let plan = Planned::read(checked.options, store, clock).await;
+    let mut answers = service::ask(&checked, plan.as_ref().ok()).await;
+    answers.extend(lake::ask(&checked, &plan).await);
     Check::new(
         checked.options.wish.api_host.clone(),
         checked.site_name(),
@@ -65,6 +69,9 @@ impl Checked<'_> {
         }
     }
 }
+
+/// What a scan would begin with, or the report that it would end with at once.
+type Plan = Result<Planned, Box<RunReport>>;
 
 /// A failed answer by what would end a scan.
 fn failed(question: &'static str, error: &JobError) -> Answer {

@@ -31,11 +31,11 @@ const NOTED_SKEW_MS: i64 = 5 * 60_000;
 const SETTLE_MINUTES: i64 = 15;
 
 /// Asks the service's questions; where it lets nobody in, only the first.
-pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
+pub(super) async fn ask(checked: &Checked<'_>, planned: Option<&Planned>) -> Vec<Answer> {
     let wish = &checked.options.wish;
     // A lake that is there has its own clock and filters, and a scan asks by those.
-    let (clock, filters) = match lake::planned(checked).await {
-        Some(Planned { setup, .. }) => (setup.clock, setup.identity.filters),
+    let (clock, filters) = match planned {
+        Some(Planned { setup, .. }) => (setup.clock, setup.identity.filters.clone()),
         None => (
             wish.clock.unwrap_or(ClockField::Created),
             wish.filters.clone().unwrap_or_default(),
@@ -47,6 +47,8 @@ pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
         look_ahead_max_bytes: 0,
         max_records: u64::MAX,
     });
+    // The first scan would make the lake.
+    let is_new = planned.is_some_and(Planned::is_new);
     let mut answers = vec![host(&wish.api_host)];
     let closed_ms = checked.clock.now_ms() - SETTLE_MINUTES * 60_000;
     let day = Slice::minutes_before(closed_ms, DAY_MINUTES);
@@ -55,15 +57,15 @@ pub(super) async fn ask(checked: &Checked<'_>) -> Vec<Answer> {
         Err(error) if error.is_bad_request() => {
             match checked.client.ask_for(SAFE_LIMIT, day, &options).await {
                 Ok(first) => first,
-                Err(error) => return refused(checked, answers, error).await,
+                Err(error) => return refused(is_new, answers, error),
             }
         }
-        Err(error) => return refused(checked, answers, error).await,
+        Err(error) => return refused(is_new, answers, error),
     };
     answers.push(signed_in(checked));
     answers.push(clocks(checked, first.date_ms));
-    answers.extend(page(checked, day, &options, &first).await);
-    answers.push(oldest(checked, closed_ms, &options).await);
+    answers.extend(page(checked, planned, day, &options, &first).await);
+    answers.push(oldest(checked, is_new, closed_ms, &options).await);
     answers.push(compression(checked, day, &options).await);
     answers.push(budget(checked));
     answers
@@ -79,10 +81,10 @@ fn host(host: &str) -> Answer {
 }
 
 /// The service lets nobody in, or does not answer: what would end a scan.
-async fn refused(checked: &Checked<'_>, mut answers: Vec<Answer>, error: ScanError) -> Vec<Answer> {
+fn refused(is_new: bool, mut answers: Vec<Answer>, error: ScanError) -> Vec<Answer> {
     let is_sign_in = error.is_sign_in() || error.is_of_all_requests();
     let question = if is_sign_in { "sign-in" } else { "service" };
-    let error = if error.is_bad_request() && lake::is_new(checked).await {
+    let error = if error.is_bad_request() && is_new {
         JobError::FirstRefused(error)
     } else {
         error.into()
@@ -155,6 +157,7 @@ fn times(records: &[Value], clock: ClockField) -> Vec<i64> {
 /// Asks for a page of the day, and looks at what came.
 async fn page(
     checked: &Checked<'_>,
+    planned: Option<&Planned>,
     day: Slice,
     options: &Arc<ScanOptions>,
     first: &Asked,
@@ -186,7 +189,7 @@ async fn page(
         page_limit(&asked, records.len(), limit, is_honoured, is_refused),
         total(&asked),
     ];
-    answers.extend(lake::tenant(checked, &records).await);
+    answers.extend(lake::tenant(checked, planned, &records).await);
     answers
 }
 
@@ -282,7 +285,12 @@ fn total(asked: &Asked) -> Answer {
 }
 
 /// The oldest record that can be had.
-async fn oldest(checked: &Checked<'_>, closed_ms: i64, options: &Arc<ScanOptions>) -> Answer {
+async fn oldest(
+    checked: &Checked<'_>,
+    is_new: bool,
+    closed_ms: i64,
+    options: &Arc<ScanOptions>,
+) -> Answer {
     let range = Slice::minutes_before(closed_ms, RETENTION_DAYS * DAY_MINUTES);
     let unknown = |why: String| Answer::warn("oldest record", format!("not known: {why}"));
     let asked = match checked.client.ask_for(OLDEST_LIMIT, range, options).await {
@@ -311,7 +319,7 @@ async fn oldest(checked: &Checked<'_>, closed_ms: i64, options: &Arc<ScanOptions
         counted(days.unsigned_abs(), "day", "days")
     );
     // A lake that is there has begun.
-    if days > FORGETS_DAYS || !lake::is_new(checked).await {
+    if days > FORGETS_DAYS || !is_new {
         return Answer::ok("oldest record", found);
     }
     Answer::warn("oldest record", found)

@@ -20,6 +20,7 @@ pub use own::{
     OWN_FOLDER, OwnObject, all_rejects, attempt, attempts, attempts_at, change, changes, commit,
     commits, compaction, compactions, converted, file_never_made, identity, is_attempt_id,
     is_converted, is_dropped_by_a_system, is_folder, is_slice_name, last_report, rejects,
-    removal_probe, run, runs, slice_of_commit, slice_of_object, staging, unproven, unproven_at,
+    removal_probe, run, run_began, runs, slice_of_commit, slice_of_object, staging, unproven,
+    unproven_at,
 };
 pub use partition_key::{ParseKeyError, PartitionKey};

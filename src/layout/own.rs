@@ -1,5 +1,6 @@
 //! Where things lie below `_mdca/`.
 
+use chrono::{DateTime, NaiveDateTime, Utc};
 use object_store::path::Path;
 
 use super::{CompactionName, FILES_FOLDER, FileName};
@@ -327,6 +328,13 @@ fn is_run_id(text: &str) -> bool {
                 _ => b.is_ascii_digit(),
             })
     })
+}
+
+/// When a run began, which its id says; `None` where that is not a time.
+pub fn run_began(run: &str) -> Option<DateTime<Utc>> {
+    let (stamp, _) = run.split_once('-')?;
+    let began = NaiveDateTime::parse_from_str(stamp, "%Y%m%dT%H%M%SZ").ok()?;
+    Some(began.and_utc())
 }
 
 fn is_lower_hex(text: &str, digits: usize) -> bool {

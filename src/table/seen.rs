@@ -74,18 +74,17 @@ impl Seen {
     /// Which of these objects are not in it: some that follow each other in time, where that is certain. They
     /// are the newest, but for what a clock that was ahead has made.
     pub(super) fn missing(self, there: &[ObjectMeta]) -> Option<Vec<ObjectMeta>> {
-        let all = Self::of(there);
+        let mut there = there.to_vec();
+        there.sort_by_key(|object| object.last_modified);
+        let sums: Vec<Self> = there.iter().map(|object| Self::of([object])).collect();
+        let total = |sums: &[Self]| sums.iter().fold(Self::default(), |sum, one| sum + *one);
+        let all = total(&sums);
         let new = usize::try_from(all.objects.checked_sub(self.objects)?).ok()?;
         if new == 0 {
             return (self == all).then(Vec::new);
         }
-        let mut there = there.to_vec();
-        there.sort_by_key(|object| object.last_modified);
-        let sums: Vec<Self> = there.iter().map(|object| Self::of([object])).collect();
         let mut end = there.len();
-        let mut some = sums[end - new..]
-            .iter()
-            .fold(Self::default(), |sum, one| sum + *one);
+        let mut some = total(&sums[end - new..]);
         while self + some != all {
             end -= 1;
             let begin = end.checked_sub(new)?;

@@ -1,6 +1,6 @@
 //! The reports of runs of long ago: a lake of years has them by the ten thousand, and every run lists them.
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
@@ -9,8 +9,6 @@ use crate::error::JobError;
 use crate::layout::{self, OwnObject};
 use crate::store::{Store, StoreError};
 
-/// How the name of a run spells when it began.
-const STAMP: &str = "%Y%m%dT%H%M%SZ";
 /// Removed at once.
 const REMOVALS: usize = 16;
 
@@ -42,10 +40,7 @@ fn older(reports: Vec<ObjectMeta>, kept: TimeDelta, now: DateTime<Utc>) -> Vec<P
 
 /// When a run wrote its report: not before it began, which its name says. In a copy it may have an earlier time.
 fn time_of(report: &ObjectMeta) -> DateTime<Utc> {
-    let run = run_of(&report.location);
-    let began = run.as_deref().and_then(|run| run.split_once('-'));
-    let began = began.and_then(|(stamp, _)| NaiveDateTime::parse_from_str(stamp, STAMP).ok());
-    let began = began.map(|began| began.and_utc());
+    let began = run_of(&report.location).and_then(|run| layout::run_began(&run));
     began.map_or(report.last_modified, |began| {
         report.last_modified.max(began)
     })

@@ -295,6 +295,12 @@ impl Story {
         assert!(self.error.is_none(), "{:?}", self.error);
         assert_eq!(self.ids, ids);
     }
+
+    /// So many records, and no hole.
+    fn expect_all(&self, records: usize) {
+        assert!(self.error.is_none(), "{:?}", self.error);
+        assert_eq!((self.ids.len(), self.holes.len()), (records, 0));
+    }
 }
 
 /// A record that was saved so long after the slice's start.

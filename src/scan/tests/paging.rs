@@ -175,9 +175,7 @@ async fn an_end_that_is_taken_back_is_none() {
                 ended(&records, &json!({"n": 1}))
             })
             .await;
-        let story = world.scan().await;
-        assert!(story.error.is_none(), "{:?}", story.error);
-        assert_eq!((story.ids.len(), story.holes.len()), (60, 0));
+        world.scan().await.expect_all(60);
     }
 }
 
@@ -288,9 +286,7 @@ async fn bounds_that_are_rounded_to_seconds_hide_no_second() {
             up_to_five(found.collect())
         })
         .await;
-    let story = world.scan().await;
-    assert!(story.error.is_none(), "{:?}", story.error);
-    assert_eq!((story.ids.len(), story.holes.len()), (30, 0));
+    world.scan().await.expect_all(30);
 }
 
 /// Records that say nothing of their time do not say either that nothing lies between them.
@@ -438,9 +434,7 @@ async fn a_tie_that_was_dropped_before_an_end_in_doubt_is_found() {
                 }
             })
             .await;
-        let story = world.scan().await;
-        assert!(story.error.is_none(), "{:?}", story.error);
-        assert_eq!((story.ids.len(), story.holes.len()), (9, 0));
+        world.scan().await.expect_all(9);
     }
 }
 
@@ -557,9 +551,7 @@ async fn a_continuation_beside_an_end_that_fails_loses_nothing() {
                     ended(&records, &json!({"n": 1}))
                 })
                 .await;
-            let story = world.scan().await;
-            assert!(story.error.is_none(), "{:?}", story.error);
-            assert_eq!((story.ids.len(), story.holes.len()), (30, 0));
+            world.scan().await.expect_all(30);
             let counts = world.counts();
             assert_eq!(counts.halvings, 0);
         }
