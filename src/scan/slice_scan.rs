@@ -337,7 +337,7 @@ impl SliceScan {
                 is_early: false,
             },
         };
-        warn!(slice = %self.slice, error = %chain(&failed.error), "a continuation beside the end fails");
+        warn!(slice = %self.slice, error = %chain(&failed.error), "the end of a range is in doubt");
         let smallest_page = SMALLEST_PAGE.min(u64::from(self.client.limit())).max(2);
         if self.range().has_hidden() {
             self.client.counters().hides();
